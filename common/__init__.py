@@ -1,0 +1,1 @@
+"""Mechanics that the replications share unchanged; this package knows no paper by name."""

@@ -1,0 +1,1 @@
+"""One self-contained package per replicated paper."""
