@@ -1,0 +1,166 @@
+"""The flags that every `run` shares, typed overrides of a configuration, and the exit codes.
+
+Exit codes: 0 done; 1 the run failed; 2 usage or data error (one line); 130 stopped with Ctrl-C (the same command goes on).
+"""
+
+import argparse
+import dataclasses
+import difflib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from common.errors import UsageError
+
+PROTOCOLS = ("paper", "leakfree")
+ConfigT = TypeVar("ConfigT")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the command line asks for; `None` means "not said"."""
+
+    preset: str | None
+    protocols: tuple[str, ...]
+    data: Path | None
+    weights: str | None
+    tables: tuple[str, ...] | None
+    rows: tuple[str, ...] | None
+    seeds: tuple[int, ...] | None
+    overrides: dict[str, str]
+    out: Path
+    workers: int
+    threads: int | None
+    cluster: str | None
+    skip_unreadable: bool
+    publish: bool
+
+
+def parse_options(argv: Sequence[str] | None, module: str, description: str, presets: Sequence[str]) -> Options:
+    """Options from the command line of `python -m <module>`; argparse prints usage errors and exits with 2."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
+    add = parser.add_argument
+    add("--preset", choices=presets, help="default: paper if the data is found, else demo on phantoms")
+    add("--protocol", choices=[*PROTOCOLS, "both"], default="both", help="the paper's, the leak-free one, or both (default)")
+    add("--data", type=Path, metavar="DIR", help="data folder; default: $REPLICATIONS_DATA/<package> or data/<package>")
+    add("--weights", metavar="W", help="imagenet, random or a folder of weight files")
+    add("--tables", type=_split, metavar="2,3", help="only these tables")
+    add("--rows", type=_split, metavar="TEXT,...", help="only the rows that contain one of these texts")
+    add("--seeds", type=_split_ints, metavar="0,1,2", help="seeds of the trainings")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="override one setting (repeatable)")
+    add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept (default: runs)")
+    add("--workers", type=_positive, default=None, metavar="N", help="trainings side by side (default: one for each core)")
+    add("--threads", type=_positive, default=None, metavar="N", help="threads for each training (default: cores / workers)")
+    add("--cluster", metavar="ADDRESS", help="Dask scheduler to spread the trainings over")
+    add("--skip-unreadable", action="store_true", help="leave out (and count) unreadable files instead of stopping")
+    add("--publish", action="store_true", help="copy the finished run of real data to results/")
+    given = parser.parse_args(argv)
+    if given.cluster and given.workers:
+        parser.error("--workers and --cluster exclude each other")
+    return Options(
+        preset=given.preset,
+        protocols=PROTOCOLS if given.protocol == "both" else (given.protocol,),
+        data=given.data,
+        weights=given.weights,
+        tables=given.tables,
+        rows=given.rows,
+        seeds=given.seeds,
+        overrides=_split_overrides(given.overrides),
+        out=given.out,
+        workers=given.workers or count_cores(),
+        threads=given.threads,
+        cluster=given.cluster,
+        skip_unreadable=given.skip_unreadable,
+        publish=given.publish,
+    )
+
+
+def count_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def apply_overrides(config: ConfigT, overrides: dict[str, str]) -> ConfigT:
+    """Config with each KEY=VALUE of --set parsed as the type of the field's present value; UsageError for unknown keys
+    (lists the known ones) and wrong types."""
+    known = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+    changes = {}
+    for key, text in overrides.items():
+        if key not in known:
+            close = difflib.get_close_matches(key, known, 1)
+            hint = f", did you mean {close[0]}?" if close else ""
+            raise UsageError(f"--set {key}: unknown setting{hint} Known: {', '.join(sorted(known))}")
+        try:
+            changes[key] = _parse_like(known[key], text)
+        except ValueError:
+            raise UsageError(f"--set {key}={text}: expected {_name_type(known[key])}, such as {_show(known[key])}") from None
+    return dataclasses.replace(config, **changes)
+
+
+def run_main(main: Callable[[], int]) -> int:
+    """Call main() and turn a UsageError into one line and exit code 2, Ctrl-C into 130."""
+    try:
+        return main()
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+
+
+def _parse_like(value: object, text: str) -> object:
+    if isinstance(value, tuple):
+        kind = value[0] if value else ""
+        parsed = tuple(_parse_like(kind, part) for part in text.split(",")) if text else ()
+        return parsed
+    if isinstance(value, bool):
+        if text.lower() not in ("true", "false"):
+            raise ValueError(text)
+        return text.lower() == "true"
+    return type(value)(text)
+
+
+def _name_type(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"a list of {type(value[0]).__name__ if value else 'text'} separated by commas"
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[type(value)]
+
+
+def _show(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    parts = tuple(part.strip() for part in text.split(","))
+    if not all(parts):
+        raise argparse.ArgumentTypeError(f"empty item in {text!r}")
+    return parts
+
+
+def _split_ints(text: str) -> tuple[int, ...]:
+    try:
+        numbers = tuple(int(part) for part in _split(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers") from None
+    if min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        raise argparse.ArgumentTypeError(f"{text!r}: seeds are different numbers from 0")
+    return numbers
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _split_overrides(items: Sequence[str]) -> dict[str, str]:
+    overrides = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {item}: expected KEY=VALUE")
+        overrides[key.strip()] = value.strip()
+    return overrides

@@ -1,0 +1,128 @@
+"""Where a functional Keras model looks: Grad-CAM (Selvaraju et al., ICCV 2017) and the plain input gradient."""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from common.errors import UsageError
+
+BLOCK = 32  # images per pass: bounds the memory for feature maps
+
+
+def grad_cam(
+    model: keras.Model, images: np.ndarray, layer: str | None = None, class_index: int | None = None
+) -> np.ndarray:
+    """Grad-CAM of images (n, h, w, channels), scaled as the model takes them: float32 (n, h, w) in [0, 1].
+
+    Channel weights are the mean gradients of the class score before the softmax; the weighted sum is cut at zero,
+    enlarged bilinearly and divided by its maximum, image by image. An image without positive evidence gives zeros.
+    layer: name of a feature map through which every path of the network goes, by default `find_feature_map`.
+    class_index: by default the predicted class of each image; one sigmoid output counts as the classes 0 and 1.
+    Raises UsageError for a network without feature maps (`saliency` works there) or an unsuitable layer. Backends:
+    TensorFlow and JAX.
+    """
+    feature_map = model.get_layer(find_feature_map(model, layer)).output
+    lower = keras.Model(model.inputs, feature_map)
+    try:
+        upper = keras.Model(feature_map, _find_score(model))
+    except ValueError as error:  # Keras finds an input that the feature map does not determine
+        raise UsageError(f"{model.name}: a path of the network bypasses {layer!r}; choose a later layer") from error
+    cams = []
+    for block in _split_blocks(images):
+        features = lower(block, training=False)
+        weights = ops.mean(_find_gradient(upper, features, class_index), axis=(1, 2), keepdims=True)
+        cam = ops.relu(ops.sum(weights * features, axis=-1, keepdims=True))
+        cams.append(ops.convert_to_numpy(ops.image.resize(cam, images.shape[1:3]))[..., 0])
+    return _scale_each(np.concatenate(cams))
+
+
+def saliency(model: keras.Model, images: np.ndarray, class_index: int | None = None) -> np.ndarray:
+    """Magnitude of the class score's gradient at every pixel, the largest over channels (Simonyan et al. 2014).
+
+    For networks without feature maps. Arguments, result and scaling as in `grad_cam`.
+    """
+    scored = keras.Model(model.inputs, _find_score(model))
+    gradients = [_find_gradient(scored, block, class_index) for block in _split_blocks(images)]
+    return _scale_each(np.abs(np.concatenate([ops.convert_to_numpy(g) for g in gradients])).max(axis=-1))
+
+
+def overlay(image: np.ndarray, cam: np.ndarray, strength: float = 0.6) -> np.ndarray:
+    """Colour picture uint8 (h, w, 3): the image (h, w), (h, w, 1) or (h, w, 3) in 0..255 under its cam (h, w) in [0, 1].
+
+    The colours are transparent where the cam is 0 and have the opacity `strength` where it is 1.
+    """
+    from matplotlib import colormaps
+
+    image = image[..., None] if image.ndim == 2 else image
+    colours = 255 * colormaps["inferno"](cam)[..., :3]
+    opacity = strength * cam[..., None]
+    return np.rint((1 - opacity) * image + opacity * colours).astype(np.uint8)
+
+
+def find_feature_map(model: keras.Model, layer: str | None = None) -> str:
+    """Name of the layer to explain: `layer` if it gives a feature map (n, h, w, channels), else the last suitable one.
+
+    Suitable: it rests on a convolution, has more than one pixel (one pixel shows no place) and is not merely pooled.
+    """
+    maps, convolved = [], False
+    for candidate in model.layers:
+        convolved = convolved or any(len(w.shape) == 4 for w in candidate.weights)
+        if convolved and not isinstance(candidate.output, list) and len(candidate.output.shape) == 4:
+            maps.append(candidate)
+    if not maps:
+        raise UsageError(f"{model.name}: Grad-CAM needs a convolutional feature map and there is none; use saliency")
+    if layer is not None:
+        if layer not in [m.name for m in maps]:
+            known = ", ".join(m.name for m in maps)
+            raise UsageError(f"{model.name}: {layer!r} is no feature map; choose one of {known}")
+        return layer
+    pooling = (layers.MaxPooling2D, layers.AveragePooling2D)
+    placed = [m for m in maps if tuple(m.output.shape[1:3]) != (1, 1) and not isinstance(m, pooling)]
+    return (placed or maps)[-1].name
+
+
+def _find_score(model: keras.Model):
+    """Class scores before the last softmax or sigmoid, (n, classes): probabilities saturate and lose the gradient."""
+    score = model.outputs[0]
+    last = next((la for la in model.layers if la.output is score), None)
+    squashing = (keras.activations.softmax, keras.activations.sigmoid)
+    if isinstance(last, layers.Softmax) or (isinstance(last, layers.Activation) and last.activation in squashing):
+        score = last.input
+    elif isinstance(last, layers.Dense) and last.activation in squashing:
+        linear = layers.Dense(last.units, use_bias=last.use_bias)
+        score = linear(last.input)
+        linear.set_weights(last.get_weights())
+    return ops.concatenate([-score, score], axis=-1) if score.shape[-1] == 1 else score
+
+
+def _find_gradient(scored: keras.Model, values, class_index: int | None):
+    """Gradient of the chosen (or each image's largest) score of scored(values), same shape as values."""
+
+    def sum_chosen(x):
+        scores = scored(x, training=False)
+        chosen = ops.argmax(scores, axis=-1) if class_index is None else ops.full((len(values),), class_index, "int32")
+        return ops.sum(scores * ops.one_hot(chosen, scores.shape[-1], dtype=scores.dtype))
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.grad(sum_chosen)(values)
+    if keras.backend.backend() != "tensorflow":
+        raise UsageError(f"no gradients on {keras.backend.backend()}: set KERAS_BACKEND to tensorflow or jax")
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        total = sum_chosen(values)
+    return tape.gradient(total, values)
+
+
+def _split_blocks(images: np.ndarray):
+    for start in range(0, len(images), BLOCK):
+        yield ops.convert_to_tensor(images[start : start + BLOCK], "float32")
+
+
+def _scale_each(maps: np.ndarray) -> np.ndarray:
+    """Every map divided by its maximum; all-zero maps stay zero. float32."""
+    top = maps.max(axis=(1, 2), keepdims=True)
+    return np.divide(maps, top, out=np.zeros_like(maps, np.float32), where=top > 0)

@@ -1,0 +1,271 @@
+"""Load and validate paper.toml: what a paper printed, what it left open, and what a replication does differently."""
+
+import math
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.errors import UsageError
+
+UNITS = ("percent", "fraction", "count")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One printed number. `value` is None where the text available prints none (shown as n/a, never invented)."""
+
+    table: str
+    row: str
+    metric: str
+    value: float | None  # as printed, in `unit`
+    digits: int  # decimals as printed
+    unit: str  # one of UNITS
+    where: str  # place in the paper
+    classes: dict[str, int]  # cases per class that the number was computed on
+    note: str = ""
+
+    @property
+    def n(self) -> int:
+        """Number of cases behind the claim."""
+        return sum(self.classes.values())
+
+    @property
+    def fraction(self) -> float | None:
+        """The value with percent turned into a fraction; counts and fractions as they are."""
+        if self.value is None:
+            return None
+        return self.value / 100 if self.unit == "percent" else self.value
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.table, self.row, self.metric
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A finding that the paper words, to be checked against our numbers; `id` is what the package's code refers to."""
+
+    id: str
+    text: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Unstated:
+    """A setting that the paper leaves open."""
+
+    item: str
+    chose: str
+    because: str
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """Something that is knowingly done differently."""
+
+    paper: str
+    ours: str
+    effect: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A check of the printed numbers. With `impossible`, the `rows` cannot be right as printed."""
+
+    check: str
+    found: str
+    rows: tuple[str, ...] = ()
+    impossible: bool = False
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The claim that stands for the paper in one line."""
+
+    table: str
+    row: str
+    metric: str
+
+
+@dataclass(frozen=True)
+class Paper:
+    name: str  # name of the package: the folder that holds paper.toml
+    title: str
+    authors: str
+    venue: str
+    year: str
+    doi: str  # "" if unknown
+    task: str
+    positive_class: str
+    headline: Headline
+    claims: tuple[Claim, ...]
+    statements: tuple[Statement, ...]
+    unstated: tuple[Unstated, ...]
+    deviations: tuple[Deviation, ...]
+    audits: tuple[Audit, ...]
+
+    def impossible_rows(self) -> frozenset[str]:
+        """Rows that the audit found impossible as printed."""
+        return frozenset(row for audit in self.audits if audit.impossible for row in audit.rows)
+
+
+def load_paper(path: Path) -> Paper:
+    """Read a paper.toml.
+
+    Top-level entries: [paper], optional [classes] (named compositions of test sets, to which a claim's `classes` may
+    refer), and arrays `claim`, `statement`, `unstated`, `deviation`, `audit`.
+
+    Raises UsageError, naming the file, the entry and the field, for anything missing, unknown, of a wrong type,
+    out of range or contradictory.
+    """
+    path = Path(path)
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); give the path of a paper.toml") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not a valid TOML file: {error}") from None
+
+    known = {"paper", "classes", "claim", "statement", "unstated", "deviation", "audit"}
+    if unknown := sorted(set(document) - known):
+        raise UsageError(f"{path}: unknown entry {unknown[0]!r}; known: {', '.join(sorted(known))}")
+
+    texts = ("title", "authors", "venue", "year", "doi", "task", "positive_class")
+    about = _read_fields(
+        document.get("paper"),
+        f"{path}: [paper]",
+        required={**dict.fromkeys(texts, str), "headline": dict},
+        may_be_empty=("doi",),
+    )
+    headline_fields = _read_fields(
+        about.pop("headline"), f"{path}: [paper] headline", required={"table": str, "row": str, "metric": str}
+    )
+    headline = Headline(**headline_fields)
+
+    compositions = {
+        name: _read_classes(value, f"{path}: [classes] {name}") for name, value in document.get("classes", {}).items()
+    }
+    claims = tuple(_read_claim(entry, where, compositions) for entry, where in _entries(document, "claim", path))
+    if not claims:
+        raise UsageError(f"{path}: no [[claim]]; add the numbers that the paper printed")
+    _refuse_repetition((claim.key for claim in claims), path, "claim")
+    ratios = {claim.key for claim in claims if claim.unit != "count"}
+    if (headline.table, headline.row, headline.metric) not in ratios:
+        raise UsageError(
+            f"{path}: [paper] headline names no claim of unit percent or fraction (table {headline.table}, "
+            f"row {headline.row!r}, metric {headline.metric!r})"
+        )
+
+    def read_all(kind: type, name: str, required: dict[str, type], optional: dict[str, type] | None = None) -> tuple:
+        return tuple(
+            kind(**_read_fields(entry, where, required=required, optional=optional or {}))
+            for entry, where in _entries(document, name, path)
+        )
+
+    statements = read_all(Statement, "statement", {"id": str, "text": str, "where": str})
+    _refuse_repetition((statement.id for statement in statements), path, "statement")
+    audits = []
+    rows = {claim.row for claim in claims}
+    for entry, where in _entries(document, "audit", path):
+        fields = _read_fields(
+            entry, where, required={"check": str, "found": str}, optional={"rows": list, "impossible": bool}
+        )
+        fields["rows"] = tuple(fields.get("rows", ()))
+        if foreign := [row for row in fields["rows"] if row not in rows]:
+            raise UsageError(f"{where}: 'rows' names {foreign[0]!r}, which no claim has")
+        audits.append(Audit(**fields))
+
+    return Paper(
+        name=path.resolve().parent.name,
+        headline=headline,
+        claims=claims,
+        statements=statements,
+        unstated=read_all(Unstated, "unstated", {"item": str, "chose": str, "because": str}),
+        deviations=read_all(Deviation, "deviation", {"paper": str, "ours": str, "effect": str}),
+        audits=tuple(audits),
+        **about,
+    )
+
+
+def _entries(document: dict, name: str, path: Path) -> Iterable[tuple[Any, str]]:
+    """(entry, place for error messages) of one array of tables."""
+    entries = document.get(name, [])
+    if not isinstance(entries, list):
+        raise UsageError(f"{path}: {name!r} must be an array of tables ([[{name}]])")
+    for position, entry in enumerate(entries, start=1):
+        label = f" ({entry['row']}, {entry.get('metric')})" if isinstance(entry, dict) and "row" in entry else ""
+        yield entry, f"{path}: {name} {position}{label}"
+
+
+def _read_fields(
+    table: Any,
+    where: str,
+    *,
+    required: dict[str, type],
+    optional: dict[str, type] | None = None,
+    may_be_empty: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Check the keys and types of a TOML table; strings must not be empty unless listed."""
+    if not isinstance(table, dict):
+        raise UsageError(f"{where}: missing or not a table")
+    known = {**required, **(optional or {})}
+    for name in table:
+        if name not in known:
+            raise UsageError(f"{where}: unknown field {name!r}; known: {', '.join(known)}")
+    for name in required:
+        if name not in table:
+            raise UsageError(f"{where}: field {name!r} is missing")
+    for name, value in table.items():
+        # bool is a kind of int in Python, but not here.
+        if not isinstance(value, known[name]) or (isinstance(value, bool) and known[name] is not bool):
+            raise UsageError(f"{where}: field {name!r} must be {known[name].__name__}, not {type(value).__name__}")
+        if isinstance(value, str) and not value.strip() and name not in may_be_empty:
+            raise UsageError(f"{where}: field {name!r} is empty")
+    return dict(table)
+
+
+def _read_classes(value: Any, where: str) -> dict[str, int]:
+    if not isinstance(value, dict) or not value:
+        raise UsageError(f"{where}: must be a table of cases per class")
+    for name, cases in value.items():
+        if isinstance(cases, bool) or not isinstance(cases, int) or cases < 0:
+            raise UsageError(f"{where}: cases of class {name!r} must be a whole number >= 0, not {cases!r}")
+    return dict(value)
+
+
+def _read_claim(entry: Any, where: str, compositions: dict[str, dict[str, int]]) -> Claim:
+    if isinstance(entry, dict) and isinstance(entry.get("classes"), str):
+        if entry["classes"] not in compositions:
+            raise UsageError(f"{where}: 'classes' names {entry['classes']!r}, which [classes] does not have")
+        entry = {**entry, "classes": compositions[entry["classes"]]}
+    if isinstance(entry, dict) and isinstance(entry.get("value"), int) and not isinstance(entry["value"], bool):
+        entry = {**entry, "value": float(entry["value"])}
+    fields = _read_fields(
+        entry,
+        where,
+        required={"table": str, "row": str, "metric": str, "digits": int, "unit": str, "where": str, "classes": dict},
+        optional={"value": float, "note": str},
+    )
+    fields["classes"] = _read_classes(fields["classes"], f"{where}: field 'classes'")
+    claim = Claim(**{"value": None, **fields})
+    if claim.unit not in UNITS:
+        raise UsageError(f"{where}: field 'unit' must be one of {', '.join(UNITS)}, not {claim.unit!r}")
+    if not 0 <= claim.digits <= 20:
+        raise UsageError(f"{where}: field 'digits' must be between 0 and 20, not {claim.digits}")
+    if claim.value is not None:
+        highest = {"percent": 100.0, "fraction": 1.0, "count": math.inf}[claim.unit]
+        if not (math.isfinite(claim.value) and 0 <= claim.value <= highest):
+            raise UsageError(f"{where}: field 'value' {claim.value} is outside the range of unit {claim.unit!r}")
+        if claim.unit == "count" and not claim.value.is_integer():
+            raise UsageError(f"{where}: field 'value' {claim.value} of unit 'count' is not a whole number")
+    return claim
+
+
+def _refuse_repetition(keys: Iterable, path: Path, name: str) -> None:
+    seen = set()
+    for key in keys:
+        if key in seen:
+            raise UsageError(f"{path}: {name} {key} stands twice")
+        seen.add(key)

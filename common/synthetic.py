@@ -1,0 +1,71 @@
+"""Primitives for phantom images and volumes: soft shapes in two or three dimensions, textures, noise.
+
+A shape is (box, weights): the slices of the image that it touches and how much of each pixel it covers, 0..1.
+Coordinates and sizes are in pixels, in array order (row, column) or (slice, row, column).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+Shape = tuple[tuple[slice, ...], np.ndarray]
+
+
+def soft_ellipsoid(size: Sequence[int], centre: Sequence[float], radii: Sequence[float], softness: float = 1.0) -> Shape:
+    """Ellipse or ellipsoid with axes along the image axes; the edge falls from 1 to 0 over `softness` pixels."""
+    radii = np.asarray(radii, dtype=float)
+    box, offsets = _open_box(size, np.subtract(centre, radii), np.add(centre, radii), softness, centre)
+    reach = np.sqrt(sum((offset / radius) ** 2 for offset, radius in zip(offsets, radii, strict=True)))
+    return box, _fall_off((reach - 1) * radii.min(), softness)
+
+
+def soft_capsule(
+    size: Sequence[int], start: Sequence[float], end: Sequence[float], radius: float, softness: float = 1.0
+) -> Shape:
+    """A straight tube with round ends between two points."""
+    start, end = np.asarray(start, dtype=float), np.asarray(end, dtype=float)
+    box, offsets = _open_box(size, np.minimum(start, end) - radius, np.maximum(start, end) + radius, softness, start)
+    axis = end - start
+    length_squared = max(float(axis @ axis), 1e-12)
+    along = np.clip(sum(offset * step for offset, step in zip(offsets, axis, strict=True)) / length_squared, 0, 1)
+    distance = np.sqrt(sum((offset - along * step) ** 2 for offset, step in zip(offsets, axis, strict=True)))
+    return box, _fall_off(distance - radius, softness)
+
+
+def blend(image: np.ndarray, shape: Shape, value: float, strength: float = 1.0) -> None:
+    """Move the pixels under the shape towards `value`, in place; strength 1 replaces them, 0 leaves them."""
+    box, weights = shape
+    image[box] += strength * weights * (value - image[box])
+
+
+def smooth_noise(size: Sequence[int], grain: float, random: np.random.Generator) -> np.ndarray:
+    """Stationary normal texture of mean 0 and unit variance with structures of about `grain` pixels: float32."""
+    white = random.standard_normal(tuple(size), dtype=np.float32)
+    texture = gaussian_filter(white, grain / 2, mode="wrap", truncate=3)
+    return texture / max(float(texture.std()), 1e-6)
+
+
+def speckle(size: Sequence[int], grain: float, random: np.random.Generator) -> np.ndarray:
+    """Multiplicative ultrasound speckle of mean 1: Rayleigh amplitudes of two smooth fields, float32."""
+    amplitude = np.hypot(smooth_noise(size, grain, random), smooth_noise(size, grain, random))
+    return amplitude / np.float32(np.sqrt(np.pi / 2))
+
+
+def to_uint8(image: np.ndarray) -> np.ndarray:
+    """Round and clip to 0..255."""
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+def _open_box(size, low, high, softness: float, origin) -> tuple[tuple[slice, ...], list[np.ndarray]]:
+    """Slices around low..high inside the image, and open-grid distances from `origin` along each axis."""
+    first = np.clip(np.floor(np.asarray(low) - softness).astype(int), 0, size)
+    last = np.clip(np.ceil(np.asarray(high) + softness).astype(int) + 1, 0, size)
+    last = np.maximum(last, first)
+    box = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
+    grids = np.ogrid[box]
+    return box, [grid - float(point) for grid, point in zip(grids, origin, strict=True)]
+
+
+def _fall_off(distance: np.ndarray, softness: float) -> np.ndarray:
+    return np.clip(0.5 - distance / max(softness, 1e-6), 0, 1).astype(np.float32)

@@ -1,0 +1,368 @@
+"""Raw files -> prepared data set (images.npy, cases.csv, data.json) -> folds of a protocol.
+
+`python -m replications.lung_hip_compare.data` tells what is there, whether it is whole, and what to get where.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from common.cli import run_main
+from common.datasets import find_data
+from common.errors import UsageError
+from common.samples import assert_no_leak, hash_file, hash_pixels
+from replications.lung_hip_compare import acquire, hips, luna16
+from replications.lung_hip_compare.config import DATASETS, PAPER, Config
+from replications.lung_hip_compare.hips import enlarge, is_cropped
+from replications.lung_hip_compare.phantoms import MARKER, write_phantoms
+from replications.lung_hip_compare.pictures import hash_list
+
+__all__ = [
+    "Dataset", "Fold", "Source", "enlarge", "enlarge_dataset", "find_sources", "is_cropped", "is_hip", "load_dataset",
+    "main", "prepare_dataset", "split_dataset", "write_phantoms",
+]  # fmt: skip
+
+CLASSES = {"luna": ("non-nodule", "nodule"), "hip": ("no fracture", "fracture")}
+TEXT_COLUMNS = dict.fromkeys(("case_id", "path", "sha256", "patient_id", "split", "side", "source_case"), str)
+PREPARED_FILES = {"images": "images.npy", "cases": "cases.csv"}
+SHOWN_FAULTS = 3
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the pictures of one part (lung or hip) come from."""
+
+    kind: str  # 'patches', 'originals', 'folder', 'fracatlas' or 'phantom'
+    path: Path
+    name: str  # shown in tables
+    synthetic: bool
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    images: np.ndarray  # uint8 (n, side, side, 1), memory-mapped when it comes from disk
+    cases: pd.DataFrame  # one line an image: case_id, path, sha256, patient_id, label, ...
+    info: dict  # data.json
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Indices of cases, int64. `rule` says how they were drawn, `left_out` how many cases no side has."""
+
+    fold: int  # -1 where there is one fixed split
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    rule: str = ""
+    left_out: int = 0
+
+
+def is_hip(dataset: str) -> bool:
+    """Whether a data set of Table 1 belongs to the hip part. Raises UsageError for a name that Table 1 does not have."""
+    if dataset not in DATASETS:
+        raise UsageError(f"no data set {dataset!r}; the paper has {', '.join(DATASETS)}")
+    return dataset != "LUNA16"
+
+
+def find_sources(folder: Path | None, luna_kind: str | None = None) -> dict[str, Source | None]:
+    """What lies in a data folder for the two parts, {'luna': ..., 'hip': ...}; None where there is nothing.
+
+    Ready patches win over scans unless luna_kind = 'originals' asks for these; a user's hips/ wins over FracAtlas.
+    """
+    found: dict[str, Source | None] = {"luna": None, "hip": None}
+    if folder is None or not folder.is_dir():
+        return found
+    synthetic = (folder / MARKER).is_file()
+    scans, patches = folder / "luna16", folder / "luna16_patches"
+    luna = {}
+    if (patches / "traindatalabels.txt").is_file():
+        note = "the patches whose counts the paper prints"
+        luna["patches"] = Source("patches", patches, "LUNA16 ready patches", synthetic, note)
+    if (scans / "candidates.csv").is_file() and any(scans.glob("subset[0-9]/*.mhd")):
+        kind, name = ("phantom", "CT phantoms") if synthetic else ("originals", "LUNA16 scans")
+        luna["originals"] = Source(kind, scans, name, synthetic, "patches cut from the scans by the public recipe")
+    found["luna"] = luna.get(luna_kind) if luna_kind else luna.get("patches") or luna.get("originals")
+    if (folder / "hips" / "cases.csv").is_file():
+        kind, name = ("phantom", "hip phantoms") if synthetic else ("folder", "hip radiographs of the user")
+        found["hip"] = Source(kind, folder / "hips", name, synthetic)
+    elif (folder / "fracatlas" / "dataset.csv").is_file():
+        note = "substitute: hip pictures of FracAtlas; whole pictures only, one patient a picture assumed"
+        found["hip"] = Source("fracatlas", folder / "fracatlas", "FracAtlas, hip", synthetic, note)
+    return found
+
+
+def explain_unavailable(dataset: str, source: Source | None) -> str | None:
+    """Why a data set cannot be prepared from a source, in words for the report; None if it can."""
+    if source is None:
+        return f"no data for {dataset}; see python -m replications.lung_hip_compare.data"
+    if source.kind == "fracatlas" and is_cropped(dataset):
+        return "FracAtlas has no crop boxes of the hip"
+    return None
+
+
+def prepare_dataset(
+    dataset: str, source: Source, config: Config, folder: Path, *, skip_unreadable: bool = False
+) -> None:
+    """Write `folder`/images.npy (uint8 (n, side, side, 1)), cases.csv and data.json (where it comes from).
+
+    Does nothing if the folder already holds the same data set, whole; a damaged or differing one is written anew.
+    The folder appears at once (temporary folder, then rename). Raises UsageError that names every fault in number
+    and the first ones in words; with `skip_unreadable` faulty files are left out and counted in data.json.
+    """
+    origin = describe_origin(dataset, source, config)
+    if is_prepared(folder, origin, skip_unreadable):
+        return
+    images, cases, notes = read_source(dataset, source, config)
+    if notes["faults"] and not skip_unreadable:
+        raise UsageError(f"{source.path}: {summarize_faults(notes['faults'])}; repair them or skip and count them")
+    if cases["label"].nunique() < 2:
+        raise UsageError(f"{source.path}: {len(cases)} readable pictures with fewer than two classes; nothing to learn")
+    classes = CLASSES["hip" if is_hip(dataset) else "luna"]
+    info = {
+        "origin": origin,
+        "name": source.name,
+        "note": source.note,
+        "synthetic": source.synthetic,
+        "cases": len(cases),
+        "patients": int(cases["patient_id"].nunique()),
+        "classes": {name: int((cases["label"] == label).sum()) for label, name in enumerate(classes)},
+        "files_sha256": hash_list(cases["sha256"]),
+        "same_picture_twice": int(cases["sha256"].duplicated().sum()),
+        "unreadable": notes.pop("faults"),
+        **notes,
+    }
+    write_prepared(folder, images, cases, info)
+
+
+def read_source(dataset: str, source: Source, config: Config) -> tuple[np.ndarray, pd.DataFrame, dict]:
+    """Images uint8 (n, side, side), cases and notes of one data set, read from its raw files."""
+    reason = explain_unavailable(dataset, source)
+    if reason:
+        raise UsageError(f"{source.path}: {reason}")
+    if is_hip(dataset):
+        images, cases, notes = hips.read_hips(source.path, source.kind, dataset, config)
+    elif source.kind == "patches":
+        images, cases, notes = luna16.read_patches(source.path, config)
+    else:
+        images, cases, notes = luna16.read_originals(source.path, config)
+    for sha256, group in cases.groupby("sha256"):
+        if group["label"].nunique() > 1:
+            listed = ", ".join(group["path"])
+            notes["faults"].append(f"the same picture has both labels: {listed}")
+            cases, images = drop_cases(cases, images, cases["sha256"] == sha256)
+    return images, cases, notes
+
+
+def drop_cases(cases: pd.DataFrame, images: np.ndarray, drop: pd.Series) -> tuple[pd.DataFrame, np.ndarray]:
+    keep = ~drop.to_numpy()
+    return cases[keep].reset_index(drop=True), images[keep]
+
+
+def describe_origin(dataset: str, source: Source, config: Config) -> dict:
+    """What a prepared folder depends on: source, settings, and names, sizes and times of the raw files."""
+    listing = hashlib.sha256()
+    files = [path for path in sorted(source.path.rglob("*")) if path.is_file()]
+    if source.kind == "patches":
+        files += [path for path in [luna16.find_candidates(source.path)] if path is not None]
+    for path in files:
+        stat = path.stat()
+        listing.update(f"{path}\t{stat.st_size}\t{stat.st_mtime_ns}\n".encode())
+    prefix = "hip_" if is_hip(dataset) else "luna_"
+    # As JSON gives it back: tuples become lists.
+    settings = json.loads(json.dumps({name: v for name, v in asdict(config).items() if name.startswith(prefix)}))
+    return {"dataset": dataset, "kind": source.kind, "settings": settings, "listing_sha256": listing.hexdigest()}
+
+
+def summarize_faults(faults: list[str]) -> str:
+    shown = "; ".join(faults[:SHOWN_FAULTS])
+    more = len(faults) - SHOWN_FAULTS
+    tail = f"; and {more} more (python -m replications.lung_hip_compare.data lists all)" if more > 0 else ""
+    return f"{len(faults)} fault{'s' if len(faults) > 1 else ''}: {shown}{tail}"
+
+
+def write_prepared(folder: Path, images: np.ndarray, cases: pd.DataFrame, info: dict) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    np.save(temporary / "images.npy", images[..., None], allow_pickle=False)
+    cases.to_csv(temporary / "cases.csv", index=False, lineterminator="\n")
+    info = {**info, **{f"{name}_sha256": hash_file(temporary / file) for name, file in PREPARED_FILES.items()}}
+    text = json.dumps(info, indent=1, sort_keys=True)
+    (temporary / "data.json").write_text(text + "\n", encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+
+
+def is_prepared(folder: Path, origin: dict, skip_unreadable: bool) -> bool:
+    try:
+        info = load_dataset(folder).info
+    except UsageError:
+        return False
+    return info["origin"] == origin and (skip_unreadable or not info["unreadable"])
+
+
+def load_dataset(folder: Path) -> Dataset:
+    """A prepared data set; images are memory-mapped, read-only. Raises UsageError if it is missing or damaged."""
+    try:
+        info = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+        for name, file in PREPARED_FILES.items():
+            if hash_file(folder / file) != info[f"{name}_sha256"]:
+                raise UsageError(f"{folder / file}: damaged; delete the folder and prepare it again")
+        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        cases = pd.read_csv(folder / "cases.csv", dtype=TEXT_COLUMNS, keep_default_na=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{folder}: no whole prepared data set ({error}); prepare it again") from None
+    return Dataset(images, cases, info)
+
+
+def enlarge_dataset(dataset: Dataset, name: str, config: Config) -> Dataset:
+    """A hip data set enlarged to the class sizes of Table 1, before any split as the paper did.
+
+    case_id h012-v00 is the original of h012, h012-v07 its seventh variant; source_case keeps h012; patient_id is kept.
+    """
+    cases = dataset.cases
+    counts = hips.choose_enlarged_counts(name, config)
+    images, source = enlarge(dataset.images, cases["label"].to_numpy(), counts, config, config.split_seed)
+    enlarged = cases.iloc[source].reset_index(drop=True)
+    variant = enlarged.groupby("case_id").cumcount()
+    derived = variant > 0
+    enlarged["source_case"] = enlarged["case_id"]
+    enlarged["case_id"] = [f"{case}-v{k:02d}" for case, k in zip(enlarged["source_case"], variant, strict=True)]
+    enlarged.loc[derived, "path"] = ""
+    enlarged.loc[derived, "sha256"] = [hash_pixels(images[index]) for index in np.flatnonzero(derived)]
+    return Dataset(images, enlarged, {**dataset.info, "enlarged_from": len(cases)})
+
+
+def split_dataset(dataset: Dataset, name: str, protocol: str, config: Config) -> list[Fold]:
+    """Folds of one data set of Table 1.
+
+    LUNA16, paper: the published train and test lists, without padded candidates, which the paper's counts leave out.
+    LUNA16, leakfree: official subsets, else scans, else stretches of candidate rows (`Fold.rule` says which).
+    Hips, paper: of the ENLARGED data set, ceil(20 %) of each class at random. Hips, leakfree: grouped stratified
+    cross-validation of the originals; validation patients come from the training part.
+    Raises UsageError for an unknown protocol or data set, LeakError if a leakfree split leaks.
+    """
+    hip, cases = is_hip(name), dataset.cases
+    if protocol not in ("paper", "leakfree"):
+        raise UsageError(f"no protocol {protocol!r}; known: paper, leakfree")
+    if protocol == "paper":
+        folds = [split_hips_paper(cases, config) if hip else split_luna_paper(cases)]
+    elif hip:
+        folds = [_gather(*split, fold) for fold, split in enumerate(hips.split_leakfree(cases, config))]
+    else:
+        folds = [_gather(*luna16.split_leakfree(cases, config))]
+    for fold in folds:
+        sides = name_sides(fold, len(cases))
+        needed = ("train", "test") if protocol == "paper" else ("train", "validation", "test")
+        for side in needed:
+            if cases.loc[sides == side, "label"].nunique() < 2:
+                raise UsageError(f"{name}, {protocol}: the {side} side of {len(cases)} cases has not both classes")
+        if protocol == "leakfree":
+            assert_no_leak(cases[sides != ""], sides[sides != ""])
+    return folds
+
+
+def name_sides(fold: Fold, count: int) -> np.ndarray:
+    """'train', 'validation', 'test' or '' (left out) of each case, shape (count,)."""
+    sides = np.full(count, "", dtype="<U10")
+    for side in ("train", "validation", "test"):
+        sides[getattr(fold, side)] = side
+    return sides
+
+
+def _gather(sides: np.ndarray, rule: str, fold: int = -1) -> Fold:
+    index = {side: np.flatnonzero(sides == side) for side in ("train", "validation", "test")}
+    return Fold(fold, **index, rule=rule, left_out=int((sides == "").sum()))
+
+
+def split_luna_paper(cases: pd.DataFrame) -> Fold:
+    sides = cases["split"].to_numpy(dtype="<U10")
+    if "padded" in cases:
+        sides[cases["padded"].to_numpy(dtype=bool)] = ""
+    return _gather(sides, "the published train and test lists: candidates at random")
+
+
+def split_hips_paper(cases: pd.DataFrame, config: Config) -> Fold:
+    if "source_case" not in cases:
+        raise UsageError("the paper splits the enlarged pictures: pass the result of enlarge_dataset")
+    sides = hips.split_images(cases["label"].to_numpy(), config)
+    return _gather(sides, "enlarged pictures at random: variants of one radiograph on both sides")
+
+
+def check_source(source: Source) -> dict:
+    """Read every file of a source: {name, kind, path, synthetic, counts by data set, notes, problems}; lists ALL problems."""
+    hip = source.path.name in ("hips", "fracatlas")
+    counts, notes, problems = {}, [source.note] if source.note else [], []
+    # The two sizes of a hip data set come from the same files.
+    for dataset in [name for name in DATASETS if name.startswith("128")] if hip else ["LUNA16"]:
+        reason = explain_unavailable(dataset, source)
+        if reason:
+            notes.append(f"{dataset}: not available: {reason}")
+            continue
+        try:
+            _, cases, found = read_source(dataset, source, PAPER)
+        except UsageError as error:
+            problems.append(str(error))
+            continue
+        counts[dataset] = count_cases(cases, hip)
+        problems += [fault for fault in found["faults"] if fault not in problems]
+        notes += [f"left out: {entry['path']}: {entry['reason']}" for entry in found.get("excluded", ())]
+        notes += [f"not used: {count} {what}" for what, count in found.get("unused", {}).items()]
+        if cases["sha256"].duplicated().any():
+            notes.append(f"{dataset}: {int(cases['sha256'].duplicated().sum())} pictures are there more than once")
+        if source.kind == "patches":
+            problems += acquire.check_patches(source.path, counts[dataset])
+        elif source.kind == "originals":
+            problems += acquire.check_scans(found)
+    finding = {"name": source.name, "kind": source.kind, "path": str(source.path), "synthetic": source.synthetic}
+    return finding | {"counts": counts, "notes": notes, "problems": problems}
+
+
+def count_cases(cases: pd.DataFrame, hip: bool) -> dict[str, int]:
+    counts = {name: int((cases["label"] == label).sum()) for label, name in enumerate(CLASSES["hip" if hip else "luna"])}
+    if "split" in cases:
+        counts |= {split: int((cases["split"] == split).sum()) for split in ("train", "test")}
+    return counts | {"patients" if hip else "scans": int(cases["patient_id"].nunique())}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line: what is there, whether it is whole, what to get where; `--download` gets the ready patches.
+
+    Returns 0 if what was found is whole, 2 if there is nothing or it has problems (all are listed).
+    """
+    given = acquire.parse_arguments(argv)
+    return run_main(lambda: explain_data(given))
+
+
+def explain_data(given: argparse.Namespace) -> int:
+    folder = find_data(acquire.PACKAGE, given.data)
+    if given.download:
+        folder = given.data or folder or Path("data") / acquire.PACKAGE
+        acquire.download_patches(folder, given.url)
+    sources = find_sources(folder, "originals" if given.originals else None)
+    findings = {part: check_source(source) if source else None for part, source in sources.items()}
+    if given.json:
+        print(json.dumps({"folder": str(folder) if folder else None, **findings}, indent=1, sort_keys=True))
+    else:
+        console = Console(highlight=False, soft_wrap=True, markup=False)
+        console.print(f"data folder: {folder or 'none found; give one with --data or in $REPLICATIONS_DATA'}")
+        for part, finding in findings.items():
+            acquire.show_part(console, part, finding)
+    there = [finding for finding in findings.values() if finding]
+    return 0 if there and not any(finding["problems"] for finding in there) else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

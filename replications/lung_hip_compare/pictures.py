@@ -1,0 +1,71 @@
+"""Reading one 8-bit picture from disk, with its header checked before a pixel is decoded."""
+
+import hashlib
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from common.errors import UsageError
+
+MAX_FILE_BYTES = 256 * 2**20
+MAX_PIXELS = 64_000_000  # a radiograph of the paper has 3056 x 2544 = 7.8 million
+GREY_MODES = ("L", "RGB", "RGBA", "LA", "P", "1")
+
+
+def read_picture(path: Path, size: tuple[int, int] | None = None, formats: tuple[str, ...] = ("JPEG", "PNG")) -> np.ndarray:
+    """Grey levels of a picture: uint8 (height, width). Colour is turned to luminance.
+
+    With `size` (width, height) any other size is refused before decoding.
+    Raises UsageError: missing, empty, not a picture of `formats`, truncated, too large, 16-bit.
+    """
+    try:
+        file_bytes = path.stat().st_size
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from None
+    if file_bytes == 0:
+        raise UsageError(f"{path}: the file is empty")
+    if file_bytes > MAX_FILE_BYTES:
+        raise UsageError(f"{path}: {file_bytes} bytes, more than the {MAX_FILE_BYTES} that a picture may have")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's own size warning: the limit below is stricter
+        try:
+            with Image.open(path, formats=formats) as picture:
+                _check_header(path, picture, size)
+                return np.asarray(picture if picture.mode == "L" else picture.convert("L"), dtype=np.uint8)
+        except UnidentifiedImageError:
+            raise UsageError(f"{path}: not a {' or '.join(formats)} picture") from None
+        except Image.DecompressionBombError:
+            raise UsageError(f"{path}: claims more than {MAX_PIXELS} pixels") from None
+        except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+            raise UsageError(f"{path}: damaged picture ({error})") from None
+
+
+def read_size(path: Path, formats: tuple[str, ...] = ("JPEG", "PNG")) -> tuple[int, int]:
+    """(width, height) as the header claims; no pixel is decoded. Raises UsageError if there is no such header."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(path, formats=formats) as picture:
+                return picture.size
+        except Image.DecompressionBombError:
+            raise UsageError(f"{path}: claims more than {MAX_PIXELS} pixels") from None
+        except (OSError, SyntaxError, ValueError):
+            raise UsageError(f"{path}: not a {' or '.join(formats)} picture") from None
+
+
+def _check_header(path: Path, picture: Image.Image, size: tuple[int, int] | None) -> None:
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise UsageError(f"{path}: claims {width}x{height} pixels, more than {MAX_PIXELS}")
+    if size is not None and picture.size != size:
+        raise UsageError(f"{path}: {width}x{height} pixels instead of {size[0]}x{size[1]}")
+    if picture.mode not in GREY_MODES:
+        raise UsageError(f"{path}: pixel type {picture.mode} is not 8-bit grey or RGB; export it as such")
+
+
+def hash_list(sha256s: Iterable[str]) -> str:
+    """One sha256 over the sorted sha256 (hex) of many pictures, one a line."""
+    return hashlib.sha256("\n".join(sorted(sha256s)).encode()).hexdigest()

@@ -1,0 +1,285 @@
+"""The replication, top to bottom: data -> trainings (cells) -> predictions -> tables, figures, report.
+
+`python -m replications.lung_hip_compare.run` reproduces Tables 1 and 2 and Figures 2, 3 and 6; see --help.
+"""
+
+import datetime
+import json
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pandas as pd
+
+from common import cells, cli, evaluation, results, samples
+from common.datasets import find_data
+from common.errors import UsageError
+from common.paper import load_paper
+from common.report import format_screen_table, write_report
+from replications.lung_hip_compare import data, experiments
+from replications.lung_hip_compare.config import DATASETS, PRESETS, Config
+
+PACKAGE = Path(__file__).parent
+NAME = PACKAGE.name
+SELECTION = {
+    "paper": "last epoch; no validation set, as in the paper",
+    "leakfree": "epoch with the lowest cross-entropy on validation patients; the test set is scored once",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code (see common.cli)."""
+    return cli.run_main(lambda: run(cli.parse_options(argv, f"replications.{NAME}.run", __doc__, list(PRESETS))))
+
+
+def run(options: cli.Options) -> int:
+    """One run: prepare, train what is not trained yet, evaluate, report."""
+    started, clock = datetime.datetime.now(datetime.UTC), time.monotonic()
+    paper = load_paper(PACKAGE / "paper.toml")
+    preset, sources = choose_sources(options)
+    config = cli.apply_overrides(PRESETS[preset], options.overrides)
+    seeds = options.seeds or config.seeds
+    folder = results.run_folder(
+        options.out,
+        NAME,
+        preset,
+        "both" if len(options.protocols) == 2 else options.protocols[0],
+        asdict(config) | {"seeds": [], "sources": {part: s and [s.kind, s.name] for part, s in sources.items()}},
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(s and s.synthetic for s in sources.values()):
+        print("synthetic data: these numbers say nothing about the paper", file=sys.stderr)
+    print(f"run folder: {folder}", file=sys.stderr)
+
+    datasets = prepare_datasets(sources, config, folder, options.skip_unreadable)
+    rows, not_run = choose_rows(options, config, sources, paper)
+    threads = options.threads or cells.share_threads(options.workers, cli.count_cores())
+    planned = plan(rows, config, options.protocols, seeds, datasets)
+    log_command(folder, started)
+    failed = cells.run_cells(
+        planned, folder, workers=options.workers, threads=threads, cluster=options.cluster, title=NAME
+    )
+
+    everything = plan(
+        experiments.list_rows(config, options.weights), config, options.protocols, union(config.seeds, seeds), datasets
+    )
+    finished = [cell for cell in everything if cells.is_done(cell, folder / "cells")]
+    if not finished:
+        print(f"no training finished; {len(failed)} failed", file=sys.stderr)
+        return 1
+    predictions, history = collect(finished, folder)
+    content = evaluate(paper, config, predictions, datasets, not_run | failures(failed, planned), options.protocols)
+    records = [cells.read_record(cell, folder / "cells") for cell in finished]
+    outcome = results.build_results(
+        paper=NAME,
+        preset=preset,
+        protocol="both" if len(options.protocols) == 2 else options.protocols[0],
+        overrides=options.overrides,
+        command=command_line(),
+        git=results.git_state(PACKAGE),
+        started=started.isoformat(timespec="seconds"),
+        seconds=round(sum(record["seconds"] for record in records), 1),
+        environment=results.environment(
+            **{k: records[0]["outcome"]["environment"][k] for k in ("backend", "device", "deterministic")}
+        ),
+        weights={"source": options.weights or "random", "sha256": None},
+        config=asdict(config),
+        selection={protocol: SELECTION[protocol] for protocol in options.protocols},
+        seeds=sorted({cell.settings["seed"] for cell in finished}),
+        **content,
+    )
+    outcome["extra"]["cells"] = [
+        {"key": c.key, "seconds": r["seconds"], "threads": r["threads"], "commit": r["outcome"]["commit"]}
+        for c, r in zip(finished, records, strict=True)
+    ]
+    outcome["extra"]["commands"] = json.loads((folder / "commands.json").read_text())
+    (folder / "figures").mkdir(exist_ok=True)
+    outcome["extra"]["figures"] = experiments.draw_figures(
+        folder / "figures", config, datasets, predictions, history, outcome
+    )
+    results.write_json_atomic(folder / "results.json", outcome)
+    results.write_text_atomic(folder / "environment.txt", results.list_packages())
+    write_report(folder, paper)
+    print(format_screen_table(outcome))
+    print(f"\ntable, figures, predictions: {folder}\nreport: {folder / 'report.html'}   ({time.monotonic() - clock:.0f} s)")
+    if options.publish:
+        results.publish(folder, Path("results") / NAME)
+        print(f"published in {Path('results') / NAME}")
+    for key, reason in failed.items():
+        print(f"failed: {key}: {reason}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def choose_sources(options: cli.Options) -> tuple[str, dict[str, data.Source | None]]:
+    """Preset and sources: the data folder if there is one, else phantoms; smoke always takes phantoms."""
+    found = find_data(NAME, options.data)
+    sources = data.find_sources(found) if found and options.preset != "smoke" else {}
+    if any(sources.values()):
+        return options.preset or "paper", sources
+    if options.preset == "paper" or options.data:
+        where = options.data or "$REPLICATIONS_DATA or data/"
+        raise UsageError(f"{where}: no data of this paper; `python -m replications.{NAME}.data` says what to get, and where")
+    preset = options.preset or "demo"
+    config = cli.apply_overrides(PRESETS[preset], options.overrides)
+    made = {name: value for name, value in asdict(config).items() if name.startswith(("luna_", "hip_"))}
+    phantoms = options.out / NAME / f"phantoms-{results.config_hash(made)}"
+    data.write_phantoms(phantoms, config, seed=config.split_seed)
+    return preset, data.find_sources(phantoms)
+
+
+def prepare_datasets(sources, config: Config, folder: Path, skip_unreadable: bool) -> dict[str, data.Dataset]:
+    """Every data set of Table 1 whose source is there, read once and kept as arrays in the run folder."""
+    datasets = {}
+    for name in DATASETS:
+        source = sources[data.part_of(name)]
+        if source is not None:
+            place = folder / "data" / experiments.slug(name)
+            data.prepare_dataset(name, source, config, place, skip_unreadable=skip_unreadable)
+            datasets[name] = data.load_dataset(place)
+    return datasets
+
+
+def choose_rows(options: cli.Options, config: Config, sources, paper) -> tuple[list[experiments.Row], dict[str, str]]:
+    """Rows to run, and for each other row why it is not."""
+    for table in options.tables or ():
+        if table not in experiments.TABLES:
+            raise UsageError(f"--tables {table}: no such table; known: {', '.join(experiments.TABLES)}")
+    wanted, not_run = [], {}
+    for row in experiments.list_rows(config, options.weights):
+        if options.tables and row.table not in options.tables:
+            not_run[row.name] = f"table {row.table} was not asked for (--tables)"
+        elif options.rows and not any(text in row.name for text in options.rows):
+            not_run[row.name] = "not asked for (--rows)"
+        elif sources[data.part_of(row.dataset)] is None:
+            not_run[row.name] = data.MISSING[data.part_of(row.dataset)]
+        elif row.table == "weights" and options.weights in (None, "random"):
+            not_run[row.name] = "no ImageNet weights asked for: --weights imagenet or a folder of weight files"
+        elif row.table == "weights" and (config.resnet_width, config.resnet_blocks) != (64, (3, 4, 6, 3)):
+            not_run[row.name] = "ImageNet weights fit only the full ResNet-50 (preset paper)"
+        else:
+            wanted.append(row)
+    if not wanted:
+        raise UsageError("no row is left: check --tables and --rows against the rows of paper.toml")
+    for claim in paper.claims:
+        if claim.table == "1" and sources[data.part_of(claim.row)] is None:
+            not_run[claim.row] = data.MISSING[data.part_of(claim.row)]
+    return wanted, not_run
+
+
+def plan(rows, config: Config, protocols, seeds, datasets: dict[str, data.Dataset]) -> list[cells.Cell]:
+    """All trainings behind the rows; neighbours share a network and an input size, so graphs are traced once."""
+    return [
+        cell
+        for row in rows
+        if row.dataset in datasets
+        for protocol in protocols
+        for cell in experiments.plan_cells(
+            row, config, protocol, seeds, f"data/{experiments.slug(row.dataset)}", datasets[row.dataset].info["images_sha256"]
+        )
+    ]
+
+
+def collect(finished: list[cells.Cell], folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Predictions and history of all finished trainings, also written into the run folder."""
+    homes = [folder / "cells" / cell.key for cell in finished]
+    predictions = pd.concat([evaluation.read_predictions(home / "predictions.csv.gz") for home in homes], ignore_index=True)
+    evaluation.write_predictions(predictions, folder / "predictions.csv.gz")
+    history = pd.concat([pd.read_csv(home / "history.csv") for home in homes], ignore_index=True)
+    history = history.sort_values(["protocol", "row", "seed", "fold"], kind="stable")
+    packed = {"method": "gzip", "mtime": 0}
+    history.to_csv(folder / "history.csv.gz", index=False, float_format="%.6g", compression=packed)
+    return predictions, history
+
+
+def evaluate(paper, config: Config, predictions, datasets, not_run: dict[str, str], protocols) -> dict:
+    """Everything of results.json that follows from predictions and data: rows, claims, data sets, comparisons."""
+    table_of = {row.name: row.table for row in experiments.list_rows(config, None)}
+    rows = [{"table": table_of[r["row"]], **r} for r in evaluation.evaluate(predictions)]
+    done = {r["row"] for r in rows}
+    described, counts = describe_datasets(datasets, config, protocols)
+    reasons = {row: reason for row, reason in not_run.items() if row not in done}
+    claims = evaluation.judge_claims(
+        paper.claims,
+        rows,
+        reasons | {row: "the paper's protocol was not asked for" for row in done if "paper" not in protocols},
+        extra=counts,
+        impossible=paper.impossible_rows(),
+    )
+    comparisons = []
+    for protocol in protocols:
+        for name in datasets:
+            compared = [
+                r["row"] for r in rows if r["protocol"] == protocol and r["table"] == "2" and r["row"].startswith(f"{name} / ")
+            ]
+            if len(compared) > 1:
+                comparisons += evaluation.compare_rows(predictions, protocol, compared)
+    collapsed = [
+        {"row": r["row"], "protocol": r["protocol"], "seeds": seeds}
+        for r in rows
+        if (seeds := evaluation.collapsed(predictions, r["row"], r["protocol"]))
+    ]
+    return {
+        "rows": rows,
+        "claims": claims,
+        "datasets": described,
+        "extra": {
+            "comparisons": comparisons,
+            "statements": experiments.check_statements(paper.statements, rows),
+            "not_run": [{"table": table_of.get(row, "1"), "row": row, "reason": why} for row, why in sorted(reasons.items())],
+            "collapsed": collapsed,
+        },
+    }
+
+
+def describe_datasets(datasets, config: Config, protocols) -> tuple[list[dict], dict[tuple[str, str, str], int]]:
+    """Each data set with its splits and what they leak; and the counts of Table 1."""
+    described, counts = [], {}
+    for name, dataset in datasets.items():
+        entry = {key: value for key, value in dataset.info.items() if key != "origin"} | {"dataset": name, "splits": {}}
+        for protocol in protocols:
+            pool = dataset
+            if protocol == "paper" and data.is_hip(name):
+                pool = data.enlarge_dataset(dataset, name, config)
+            folds = data.split_dataset(pool, name, protocol, config)
+            if protocol == "paper":
+                counts |= {("1", name, metric): n for metric, n in experiments.count_table_1(pool, folds).items()}
+            entry["splits"][protocol] = {
+                "rule": folds[0].rule,
+                "folds": len(folds),
+                "train": len(folds[0].train),
+                "validation": len(folds[0].validation),
+                "test": len(folds[0].test),
+                "left_out": folds[0].left_out,
+                "sha256": data.hash_folds(pool, folds),
+                "leak": experiments.measure_leak(pool, folds),
+            }
+        described.append(entry)
+    return described, counts
+
+
+def failures(failed: dict[str, str], planned: list[cells.Cell]) -> dict[str, str]:
+    """Row -> reason, for rows of which a training failed."""
+    return {cell.settings["row"]: f"failed: {failed[cell.key]}" for cell in planned if cell.key in failed}
+
+
+def union(first: Sequence[int], second: Sequence[int]) -> tuple[int, ...]:
+    return tuple(sorted({*first, *second}))
+
+
+def command_line() -> str:
+    return shlex.join(["python", "-m", f"replications.{NAME}.run", *sys.argv[1:]])
+
+
+def log_command(folder: Path, started: datetime.datetime) -> None:
+    """Append this command to the run's log: a run may take several."""
+    path = folder / "commands.json"
+    known = json.loads(path.read_text()) if path.exists() else []
+    entry = {"command": command_line(), "started": started.isoformat(timespec="seconds"), **results.git_state(PACKAGE)}
+    results.write_json_atomic(path, [*known, entry])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

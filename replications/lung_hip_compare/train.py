@@ -1,0 +1,237 @@
+"""One training of the paper: Adam, learning rate 1e-4, batches of 20, 100 epochs (sec. 3), for each of the four networks.
+
+`paper`: all epochs, the last one scored, no validation. `leakfree`: early stopping on validation patients; hip pictures are
+enlarged after the split, in the training part only.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from common import cells, evaluation, training
+from common.images import assert_uint8, shuffle_order
+from replications.lung_hip_compare import data, dbn, models, sgan
+from replications.lung_hip_compare.config import Config
+
+
+def read_config(values: dict) -> Config:
+    """Config from its JSON form (lists become tuples)."""
+    known = {f.name for f in fields(Config)}
+    return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known})
+
+
+def train_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
+    """Train one network on one split with one seed; write predictions.csv, history.csv and model.keras into `folder`.
+
+    settings: config, data (folder of the prepared data set, relative to the run), dataset, network, row, protocol, seed,
+    fold, label_share (None: all training labels). Returns what the record keeps: environment, numbers of cases.
+    """
+    environment = training.start_backend(threads)
+    config, seed = read_config(settings["config"]), settings["seed"]
+    dataset, folds = _load_folds(folder.parents[1] / settings["data"], settings["dataset"], settings["protocol"], config)
+    fold = next(f for f in folds if f.fold == settings["fold"])
+    labels = dataset.cases["label"].to_numpy()
+    images, targets = np.asarray(dataset.images[fold.train]), labels[fold.train]
+    if settings["protocol"] == "leakfree" and data.is_hip(settings["dataset"]):
+        images, targets = _enlarge_training_part(images, targets, labels, settings["dataset"], config, seed)
+    validation = None
+    if settings["protocol"] == "leakfree":
+        validation = np.asarray(dataset.images[fold.validation]), labels[fold.validation]
+    labelled = choose_labelled(targets, settings["label_share"], seed)
+
+    part = _Part(config, images, targets, labelled, validation, seed, folder, report)
+    model, history = TRAINERS[settings["network"]](part)
+    scores = training.predict(model, np.asarray(dataset.images[fold.test]))
+    _write_products(settings, dataset, fold, scores, history, model, folder)
+    return {"environment": environment, "train": len(images), "labelled": len(labelled), "test": len(fold.test)}
+
+
+@functools.lru_cache(maxsize=1)
+def _load_folds(folder: Path, name: str, protocol: str, config: Config) -> tuple[data.Dataset, list[data.Fold]]:
+    dataset = data.load_dataset(folder)
+    if protocol == "paper" and data.is_hip(name):
+        dataset = data.enlarge_dataset(dataset, name, config)  # before the split, as the paper
+    return dataset, data.split_dataset(dataset, name, protocol, config)
+
+
+def _enlarge_training_part(images, targets, labels, name: str, config: Config, seed: int):
+    """The paper's factor of enlargement, applied to the training part alone."""
+    wanted = config.hip_enlarged_cropped if data.is_cropped(name) else config.hip_enlarged_uncropped
+    counts = tuple(
+        max(int((targets == c).sum()), round(wanted[c] * (targets == c).sum() / (labels == c).sum())) for c in (0, 1)
+    )
+    enlarged, source = data.enlarge(images, targets, counts, config, seed)
+    return enlarged, targets[source]
+
+
+def choose_labelled(labels: np.ndarray, share: float | None, seed: int) -> np.ndarray:
+    """Sorted indices of the training cases whose label is used: all, or `share` of each class (at least one of each)."""
+    if share is None:
+        return np.arange(len(labels))
+    generator = np.random.default_rng([seed, 7919])
+    chosen = [
+        generator.permutation(np.flatnonzero(labels == c))[: max(1, math.ceil(share * (labels == c).sum()))]
+        for c in np.unique(labels)
+    ]
+    return np.sort(np.concatenate(chosen))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What every trainer gets: one training part, its seed, and where it reports to."""
+
+    config: Config
+    images: np.ndarray  # uint8 (n, side, side, channels)
+    targets: np.ndarray  # int (n,)
+    labelled: np.ndarray  # int: indices of the cases whose target may be used
+    validation: tuple[np.ndarray, np.ndarray] | None
+    seed: int
+    folder: Path
+    report: cells.Report
+
+    @property
+    def side(self) -> int:
+        return self.images.shape[1]
+
+    @property
+    def channels(self) -> int:
+        return self.images.shape[3]
+
+    def build(self, network: str, name: str, build: Callable[[], keras.Model]) -> keras.Model:
+        """Compiled model `name` of a network in its initial state for this seed."""
+        graph = f"{network} {self.side} {self.channels} {self.config}"
+        return training.build_compiled(graph, name, build, self.seed, self.config.batch_size)
+
+    def fit_classifier(
+        self, model: keras.Model, stage: str, arrays_of_epoch: Callable, epochs: int, batch_size: int
+    ) -> list[dict]:
+        """All epochs under `paper`; early stopping on the validation patients under `leakfree`."""
+        return training.fit(
+            model,
+            arrays_of_epoch,
+            stage=stage,
+            epochs=epochs,
+            batch_size=batch_size,
+            folder=self.folder,
+            report=self.report,
+            validation=self.validation,
+            patience=self.config.patience if self.validation is not None else None,
+        )
+
+    def fit_labelled(self, model: keras.Model, stage: str, epochs: int) -> list[dict]:
+        """Train on the labelled cases, in a new order every epoch."""
+
+        def arrays_of_epoch(epoch: int) -> tuple[np.ndarray, np.ndarray]:
+            order = self.labelled[shuffle_order(len(self.labelled), self.seed, epoch)]
+            return self.images[order], self.targets[order]
+
+        return self.fit_classifier(model, stage, arrays_of_epoch, epochs, self.config.batch_size)
+
+
+def compile_classifier(model: keras.Model, config: Config) -> keras.Model:
+    """Adam and cross-entropy on softmax outputs (sec. 3)."""
+    optimizer = keras.optimizers.Adam(config.learning_rate, beta_1=config.beta_1)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=training.use_xla())
+    return model
+
+
+def train_cnn(part: _Part) -> tuple[keras.Model, list[dict]]:
+    """Sec. 2.1."""
+    build = functools.partial(models.build_cnn, part.side, part.config, part.channels)
+    model = part.build("CNN", "classifier", lambda: compile_classifier(build(), part.config))
+    return model, part.fit_labelled(model, "CNN", part.config.cnn_epochs)
+
+
+def train_resnet50(part: _Part) -> tuple[keras.Model, list[dict]]:
+    """Sec. 2.2."""
+    build = functools.partial(models.build_resnet50, part.side, part.config, part.channels)
+    model = part.build("ResNet-50", "classifier", lambda: compile_classifier(build(), part.config))
+    weights = part.config.resnet_weights
+    if weights != "random":
+        models.load_imagenet(model, None if weights == "imagenet" else Path(weights))
+    return model, part.fit_labelled(model, "ResNet-50", part.config.resnet_epochs)
+
+
+def train_dbn(part: _Part) -> tuple[keras.Model, list[dict]]:
+    """Sec. 2.3: one RBM a layer on all training images, each on the probabilities of the one below; then fine-tuning."""
+    history, machines = [], []
+    values = part.images.reshape(len(part.images), -1).astype(np.float32) / 255
+    for layer, units in enumerate(part.config.dbn_hidden, start=1):
+        rbm, entries = _train_rbm(part, values, layer, units)
+        history += entries
+        machines.append(rbm)
+        values = training.predict_values(rbm, values)
+    build = functools.partial(dbn.build_dbn, part.side, part.config, part.channels)
+    model = part.build("DBN", "classifier", lambda: compile_classifier(build(), part.config))
+    for layer, rbm in enumerate(machines, start=1):
+        dbn.copy_rbm(rbm, model.get_layer(f"hidden{layer}"))
+    return model, history + part.fit_labelled(model, "DBN", part.config.dbn_epochs)
+
+
+def _train_rbm(part: _Part, values: np.ndarray, layer: int, units: int) -> tuple[dbn.RBM, list[dict]]:
+    """CD-1 with the smaller momentum for the first epochs, then the larger; the second phase takes over the whole state."""
+    config, history, rbm = part.config, [], None
+    rate = config.rbm_learning_rates[0 if layer == 1 else 1]
+    phases = ((0, min(config.rbm_momentum_switch, config.rbm_epochs)), (config.rbm_momentum_switch, config.rbm_epochs))
+    for (start, end), momentum in zip(phases, config.rbm_momentum, strict=True):
+        if start >= end:
+            continue
+
+        def build(momentum: float = momentum) -> dbn.RBM:
+            machine = dbn.RBM(values.shape[1], units, 100 * part.seed + layer, config.rbm_weight_decay)
+            machine.compile(keras.optimizers.SGD(rate, momentum=momentum), jit_compile=training.use_xla())
+            return machine
+
+        before, rbm = rbm, part.build("DBN", f"rbm{layer} from epoch {start}", build)
+        if before is not None:
+            training.write_state(rbm, training.read_state(before))
+        history += training.fit(
+            rbm,
+            lambda epoch, start=start: (values[shuffle_order(len(values), 100 * part.seed + layer, start + epoch)],),
+            stage=f"rbm{layer}-from-epoch-{start}",
+            epochs=end - start,
+            batch_size=config.batch_size,
+            folder=part.folder,
+            report=part.report,
+        )
+    return rbm, history
+
+
+def train_sgan(part: _Part) -> tuple[keras.Model, list[dict]]:
+    """Sec. 2.4: each step sees half a batch of labelled and half a batch of unlabelled training images."""
+    config, half = part.config, part.config.batch_size // 2
+    count = max(1, len(part.images) // config.batch_size) * half
+
+    def arrays_of_epoch(epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rounds = math.ceil(count / len(part.labelled))
+        orders = [shuffle_order(len(part.labelled), part.seed, epoch * rounds + i) for i in range(rounds)]
+        labelled = part.labelled[np.concatenate(orders)[:count]]
+        real = shuffle_order(len(part.images), part.seed + 1, epoch)[:count]
+        return part.images[labelled], part.targets[labelled], part.images[real]
+
+    model = part.build("SGAN", "gan", lambda: sgan.build_sgan(part.side, config, seed=part.seed))
+    history = part.fit_classifier(model, "SGAN", arrays_of_epoch, config.sgan_epochs, half)
+    return sgan.export_classifier(model), history
+
+
+TRAINERS = {"CNN": train_cnn, "ResNet-50": train_resnet50, "DBN": train_dbn, "SGAN": train_sgan}
+
+
+def _write_products(settings: dict, dataset: data.Dataset, fold: data.Fold, scores, history, model, folder: Path) -> None:
+    cases = dataset.cases.iloc[fold.test]
+    identity = {name: settings[name] for name in ("protocol", "row", "seed", "fold")}
+    predictions = pd.DataFrame({"case_id": cases["case_id"].to_numpy(), "patient_id": cases["patient_id"].to_numpy()})
+    predictions["y_true"] = cases["label"].to_numpy()
+    for index in range(scores.shape[1]):
+        predictions[f"y_score_{index}"] = scores[:, index]
+    for position, (name, value) in enumerate(identity.items()):
+        predictions.insert(position, name, value)
+    evaluation.write_predictions(predictions, folder / "predictions.csv.gz")
+    pd.DataFrame([identity | entry for entry in history]).to_csv(folder / "history.csv", index=False)
+    keras.Model(model.inputs, model.outputs, name=model.name).save(folder / "model.keras")  # without the optimiser

@@ -1,0 +1,34 @@
+"""Fixtures that several tests share. Each test process computes with one thread: two of them fill two cores."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The folder of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """$REPLICATIONS_DATA/lung_hip_compare, or skip."""
+    folder = os.environ.get("REPLICATIONS_DATA")
+    if not folder or not (Path(folder) / "lung_hip_compare").is_dir():
+        pytest.skip("needs the real images: set REPLICATIONS_DATA to the folder that holds lung_hip_compare/")
+    return Path(folder) / "lung_hip_compare"
+
+
+@pytest.fixture(scope="session")
+def backend() -> dict:
+    """TensorFlow, started once a process with one thread and deterministic operations."""
+    from common import training
+
+    return training.start_backend(1)
