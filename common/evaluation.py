@@ -25,7 +25,7 @@ RESAMPLED = ("accuracy", "sensitivity", "specificity", "precision", "f1", "mcc",
 METRICS = (*RESAMPLED, "ece")
 PROTOCOLS = ("paper", "leakfree")
 KEYS = ("protocol", "row", "seed", "fold", "case_id", "patient_id", "y_true")
-MAX_CHARACTERS = 2**30  # of an unpacked predictions file: a guard against damaged or hostile archives
+MAX_CHARACTERS = 2**28  # of an unpacked predictions file: a guard against damaged or hostile archives
 
 
 def read_predictions(path: Path) -> pd.DataFrame:

@@ -47,7 +47,7 @@ def saliency(model: keras.Model, images: np.ndarray, class_index: int | None = N
 
 
 def overlay(image: np.ndarray, cam: np.ndarray, strength: float = 0.6) -> np.ndarray:
-    """Colour picture uint8 (h, w, 3): the image (h, w), (h, w, 1) or (h, w, 3) in 0..255 under its cam (h, w) in [0, 1].
+    """Colour picture uint8 (h, w, 3): an image (h, w), (h, w, 1) or (h, w, 3) in 0..255 under its cam (h, w) in [0, 1].
 
     The colours are transparent where the cam is 0 and have the opacity `strength` where it is 1.
     """

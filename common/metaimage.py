@@ -212,6 +212,8 @@ def _read_floats(path: Path, name: str, text: str, count: int) -> np.ndarray:
 def _find_raw(path: Path, name: str, folder: Path) -> Path:
     if name.upper() in ("LOCAL", "LIST") or name.upper().startswith("LIST ") or "%" in name:
         raise UsageError(f"{path}: ElementDataFile = {name[:60]}; only one raw file beside the header is read")
+    if len(name) > 255:
+        raise UsageError(f"{path}: ElementDataFile is a name of {len(name)} characters")
     raw = path.parent / name
     if "\0" in name or not raw.resolve().is_relative_to(folder.resolve()):
         raise UsageError(f"{path}: ElementDataFile = {name[:80]!r} leaves the folder {folder}")

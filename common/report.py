@@ -108,7 +108,8 @@ def collect_lines(results: Mapping[str, Any], paper: Paper, table: str | None = 
 
     Keys: table, row, metric, unit, digits, claimed (bool), n, paper, tolerance, ours, low, high, sd, seeds (their
     number), verdict, leakfree, leakfree_low, leakfree_high, leakfree_seeds, difference (leak-free minus paper's
-    protocol), majority_rate, note, reason (why it was not run). Ratios are fractions; what does not exist is None.
+    protocol), paper_majority, majority, leakfree_majority (rates of always giving the most frequent class of the
+    test set), note, reason (why it was not run). Ratios are fractions; what does not exist is None.
     """
     found = {(row["table"], row["row"], row["protocol"]): row for row in results["rows"]}
     judged = {(claim["table"], claim["row"], claim["metric"]): claim for claim in results["claims"]}
@@ -126,6 +127,12 @@ def collect_lines(results: Mapping[str, Any], paper: Paper, table: str | None = 
         if name not in claimed:
             line = _build_line((*name, paper.headline.metric), None, {"note": ""}, found, paper)
             lines.append({**line, "reason": ""})
+    for constant in results["extra"].get("collapsed", []):
+        seeds = ", ".join(map(str, constant["seeds"]))
+        for line in lines:
+            if line["row"] == constant["row"]:
+                note = f"{PROTOCOLS[constant['protocol']]}: one class for all cases (seed {seeds})"
+                line["note"] = f"{line['note']}; {note}" if line["note"] else note
     return [line for line in lines if table is None or line["table"] == table]
 
 
@@ -135,20 +142,21 @@ def _build_line(
     table, row, metric = key
     rows = {protocol: found.get((table, row, protocol)) for protocol in PROTOCOLS}
     none = {"mean": None, "sd": None, "low": None, "high": None}
-    ours, leakfree = ((rows[name] or {"metrics": {}})["metrics"].get(metric, none) for name in PROTOCOLS)
-    majority = [(item["metrics"].get("majority_rate") or none)["mean"] for item in rows.values() if item]
-    majority = [value for value in majority if value is not None]
-    if not majority and claim:
-        majority = [max(claim.classes.values()) / claim.n]
+    measured = {"ours": rows["paper"] or {"metrics": {}}, "leak-free": rows["leakfree"] or {"metrics": {}}}
+    ours, leakfree = (item["metrics"].get(metric, none) for item in measured.values())
+    majority = {
+        "paper": max(claim.classes.values()) / claim.n if claim and claim.n else None,
+        **{who: (item["metrics"].get("majority_rate") or none)["mean"] for who, item in measured.items()},
+    }
     notes = [verdict["note"]]
     printed = claim.fraction if claim else None
     if claim and row in paper.impossible_rows() and "impossible" not in notes[0]:
         notes.append("impossible as printed")
-    if metric == "accuracy" and majority:
-        if printed is not None and printed <= majority[0] + 1e-12:
-            notes.append("paper at or below the majority rate")
-        if ours["mean"] is not None and ours["mean"] <= majority[0] + 1e-12:
-            notes.append("ours at or below the majority rate")
+    if metric == "accuracy":
+        for who, value in {"paper": printed, "ours": ours["mean"], "leak-free": leakfree["mean"]}.items():
+            # A mean of equal rates may differ from them in the last bit.
+            if None not in (value, majority[who]) and value <= majority[who] + 1e-12:
+                notes.append(f"{who} at or below the majority rate")
     tolerance = verdict.get("tolerance")
     if tolerance is not None and claim.unit == "percent":
         tolerance /= 100  # verdicts are in the unit of the claim
@@ -176,7 +184,9 @@ def _build_line(
         "leakfree_high": leakfree["high"],
         "leakfree_seeds": len(rows["leakfree"]["seeds"]) if rows["leakfree"] else None,
         "difference": leakfree["mean"] - ours["mean"] if both else None,
-        "majority_rate": majority[0] if majority else None,
+        "paper_majority": majority["paper"],
+        "majority": majority["ours"],
+        "leakfree_majority": majority["leak-free"],
         "note": "; ".join(note for note in notes if note),
     }
 
@@ -197,12 +207,13 @@ def _build_comparison_table(name: str, lines: Sequence[Mapping[str, Any]]) -> Ta
     claimed = any(line["claimed"] for line in lines)
     metrics = {(line["metric"], line["unit"]) for line in lines}
     ours, leakfree = "Ours, the paper's protocol", "Ours, leak-free"
+    majorities = ("paper_majority", "majority", "leakfree_majority")
     columns = [Column("row")]
     if len(metrics) > 1:
         columns.append(Column("metric"))
     if claimed:
-        columns += [Column("printed", "number", "Paper"), Column("tolerance", "number", "Paper")]
-    columns += [Column(text, "number", ours) for text in ("mean", "sd", "seeds", "95 % interval")]
+        columns += [Column("printed", "number", "Paper"), Column("tolerance", "number", "Paper"), Column("majority", "number", "Paper")]
+    columns += [Column(text, "number", ours) for text in ("mean", "sd", "seeds", "95 % interval", "majority")]
     if claimed:
         columns.append(Column("verdict", "verdict"))
     columns += [Column("mean", "number", leakfree), Column("95 % interval", "number", leakfree)]
@@ -212,7 +223,7 @@ def _build_comparison_table(name: str, lines: Sequence[Mapping[str, Any]]) -> Ta
         unit, digits = line["unit"], line["digits"]
         shown = {
             key: format_value(line[key], unit, digits, signed=key == "difference")
-            for key in ("paper", "tolerance", "ours", "sd", "leakfree", "difference", "majority_rate")
+            for key in ("paper", "tolerance", "ours", "sd", "leakfree", "difference", *majorities)
         }
         cells = [line["row"]]
         if len(metrics) > 1:
@@ -318,62 +329,53 @@ def build_pair_table(results: Mapping[str, Any]) -> Table:
             ]
         )
     note = (
-        "The same cases scored by both. Difference: mean over the seeds, with a patient-cluster bootstrap interval. The "
-        "tests take each case's score averaged over the seeds and treat cases as independent."
+        "The same cases scored by both. Difference: mean over the seeds, with a patient-cluster bootstrap interval. "
+        "The tests take each case's score averaged over the seeds and treat cases as independent."
     )
     return Table("Paired comparisons", tuple(columns), rows, note)
 
 
 def build_statement_table(results: Mapping[str, Any], paper: Paper) -> Table:
     """What the paper says in words, and whether our numbers agree."""
-    words = {True: "holds", False: "does not hold", None: "cannot be checked"}
     rows = []
     for statement in paper.statements:
         checks = [check for check in results["extra"].get("statements", []) if check["id"] == statement.id]
-        for check in checks or [{"holds": None, "detail": "not computed in this run"}]:
-            protocol = PROTOCOLS.get(check.get("protocol"), NONE)
-            rows.append([statement.text, statement.where, protocol, words[check["holds"]], check["detail"]])
+        for check in checks or [{"protocol": None, "verdict": "not run", "detail": "not computed in this run"}]:
+            protocol = PROTOCOLS.get(check["protocol"], NONE)
+            rows.append([statement.text, statement.where, protocol, check["verdict"], check["detail"]])
     columns = tuple(Column(name) for name in ("statement", "where", "checked under"))
     columns += (Column("ours", "verdict"), Column("detail"))
     return Table("Statements of the paper", columns, rows)
 
 
 def build_dataset_table(results: Mapping[str, Any]) -> Table:
-    columns = tuple(
-        Column(name, "number" if name in ("cases", "patients") else "text")
-        for name in (
-            "data set",
-            "source",
-            "kind",
-            "cases",
-            "patients",
-            "classes",
-            "split",
-            "files sha256",
-            "split sha256",
-        )
-    )
+    columns = [Column("data set"), Column("source"), Column("kind"), Column("cases", "number")]
+    columns += [Column("patients", "number"), Column("unreadable", "number"), Column("classes"), Column("files sha256")]
+    rows = []
+    for data in results["datasets"]:
+        source = f"{data['name']}: {data['note']}" if data.get("note") else data["name"]
+        classes = ", ".join(f"{name} {cases:,}" for name, cases in data["classes"].items())
+        cells = [data["dataset"], source, "synthetic" if data["synthetic"] else "real", f"{data['cases']:,}"]
+        cells += [NONE if data["patients"] is None else f"{data['patients']:,}", str(len(data.get("unreadable", [])))]
+        rows.append([*cells, classes, (data["files_sha256"] or NONE)[:12]])
+    return Table("Data", tuple(columns), rows)
 
-    def counts(value: Any) -> str:
-        if isinstance(value, Mapping):
-            return ", ".join(f"{name} {cases:,}" for name, cases in value.items())
-        return str(value or NONE)
 
-    rows = [
-        [
-            data["name"],
-            data["source"],
-            "synthetic" if data["synthetic"] else "real",
-            f"{data['cases']:,}",
-            NONE if data["patients"] is None else f"{data['patients']:,}",
-            counts(data["classes"]),
-            counts(data["split"]),
-            (data["files_sha256"] or NONE)[:12],
-            (data["split_sha256"] or NONE)[:12],
-        ]
-        for data in results["datasets"]
-    ]
-    return Table("Data", columns, rows)
+def build_split_table(results: Mapping[str, Any]) -> Table:
+    """How each data set was split under each protocol, and how many test cases have a relative in training."""
+    leaks = {"same_patient": "same patient", "same_pixels": "same pixels", "near_duplicate": "near-duplicate"}
+    group = "Test cases with a training case of"
+    columns = [Column("data set"), Column("protocol"), Column("rule")]
+    columns += [Column(name, "number") for name in ("folds", "train", "validation", "test", "left out")]
+    columns += [*(Column(name, "number", group) for name in leaks.values()), Column("split sha256")]
+    rows = []
+    for data in results["datasets"]:
+        for protocol, split in data["splits"].items():
+            counts = [f"{split[name]:,}" for name in ("folds", "train", "validation", "test", "left_out")]
+            found = [f"{split['leak'][name]:,}" for name in leaks]
+            rows.append([data["dataset"], PROTOCOLS[protocol], split["rule"], *counts, *found, split["sha256"][:12]])
+    note = "Counts of train, validation and test are those of the first fold; the leak is counted over all folds."
+    return Table("Splits and what they leak", tuple(columns), rows, note)
 
 
 def build_missing_table(results: Mapping[str, Any]) -> Table:
@@ -383,17 +385,19 @@ def build_missing_table(results: Mapping[str, Any]) -> Table:
         rows = groups.setdefault((missing["table"], missing["reason"]), [])
         if missing["row"] not in rows:
             rows.append(missing["row"])
-    rows = [[table, ", ".join(names), reason] for (table, reason), names in groups.items()]
+    rows = [[table, "; ".join(names), reason] for (table, reason), names in groups.items()]
     return Table("Not run", (Column("table"), Column("rows"), Column("reason")), rows)
 
 
 def build_audit_table(paper: Paper) -> Table:
-    rows = [
-        [audit.check, audit.found, ", ".join(audit.rows) or NONE, "impossible as printed" if audit.impossible else NONE]
-        for audit in paper.audits
-    ]
-    columns = (Column("check"), Column("found"), Column("rows"), Column("verdict", "verdict"))
-    return Table("Audit of the printed numbers", columns, rows)
+    """Findings of the audit; a last column marks what is impossible as printed, if anything is."""
+    columns = [Column("check"), Column("found"), Column("rows")]
+    rows = [[audit.check, audit.found, "; ".join(audit.rows) or NONE] for audit in paper.audits]
+    if paper.impossible_rows():
+        columns.append(Column("verdict", "verdict"))
+        for row, audit in zip(rows, paper.audits, strict=True):
+            row.append("impossible as printed" if audit.impossible else NONE)
+    return Table("Audit of the printed numbers", tuple(columns), rows)
 
 
 def build_deviation_table(paper: Paper) -> Table:
@@ -418,6 +422,12 @@ def build_provenance(results: Mapping[str, Any], folder: Path) -> list[tuple[str
         ("seeds", ", ".join(map(str, results["seeds"]))),
         ("preset and protocol", f"{results['preset']}, {results['protocol']}"),
     ]
+    for earlier in results["extra"].get("commands", [])[:-1]:
+        changes = ", uncommitted changes" if earlier["dirty"] else ""
+        pairs.append(("earlier command", f"{earlier['command']} ({earlier['started']}, {earlier['commit']}{changes})"))
+    trained = sorted({str(cell["commit"]) for cell in results["extra"].get("cells", [])})
+    if trained:
+        pairs.append(("trainings", f"{len(results['extra']['cells'])}, at commit {', '.join(trained)}"))
     pairs += [(f"scored, {PROTOCOLS.get(name, name)}", rule) for name, rule in results["selection"].items()]
     pairs += [(name, str(value)) for name, value in results["environment"].items() if value is not None]
     pairs += [(f"weights {name}", str(value)) for name, value in results["weights"].items() if value is not None]
@@ -456,9 +466,9 @@ def describe_finding(results: Mapping[str, Any], paper: Paper) -> list[str]:
         rows = [line["row"] for line in lines if f"{who} at or below the majority rate" in line["note"]]
         if rows:
             text = "In the paper" if who == "paper" else "Here, under the paper's protocol,"
-            sentences.append(f"{text} no better than always giving the most frequent class: {', '.join(rows)}.")
+            sentences.append(f"{text} no better than always giving the most frequent class: {'; '.join(rows)}.")
     if impossible := sorted(paper.impossible_rows()):
-        sentences.append(f"Impossible as printed: {', '.join(impossible)}.")
+        sentences.append(f"Impossible as printed: {'; '.join(impossible)}.")
     return sentences
 
 
@@ -542,6 +552,7 @@ def write_report(folder: Path, paper: Paper) -> None:
         metrics=build_metric_tables(results),
         figures=figures,
         datasets=build_dataset_table(results),
+        splits=build_split_table(results),
         missing=build_missing_table(results),
         audit=build_audit_table(paper),
         deviations=build_deviation_table(paper),
@@ -559,7 +570,7 @@ def render_markdown(results: Mapping[str, Any], paper: Paper) -> str:
     parts += [f"> **{escape_markdown(banner)}**" for banner in list_banners(results)]
     parts += [escape_markdown(sentence) for sentence in describe_finding(results, paper)]
     tables = [*_build_main_tables(results, paper), build_pair_table(results), *build_metric_tables(results)]
-    for table in [*tables, build_dataset_table(results)]:
+    for table in [*tables, build_dataset_table(results), build_split_table(results)]:
         if table.rows:
             parts += [f"## {escape_markdown(table.title)}", render_markdown_table(table)]
     return "\n\n".join(parts) + "\n"

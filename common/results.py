@@ -18,7 +18,7 @@ from common.errors import UsageError
 
 SCHEMA = 1
 PUBLISHED_FILES = ("results.json", "predictions.csv.gz", "history.csv.gz", "environment.txt", "table.md")
-EXTRA_LISTS = ("comparisons", "statements", "not_run", "figures")  # entries of results["extra"] that the report shows
+EXTRA_LISTS = ("comparisons", "statements", "not_run", "figures", "collapsed", "commands", "cells")  # shown in reports
 ENTRIES = (
     "schema", "paper", "preset", "protocol", "overrides", "on_protocol", "command", "git", "started", "seconds",
     "environment", "datasets", "weights", "config", "selection", "seeds", "rows", "claims", "extra",
@@ -130,16 +130,19 @@ def build_results(
 
     paper: package name; preset: smoke, demo or paper; protocol: paper, leakfree or both; overrides: settings given
     on the command line (empty: on protocol); started: ISO 8601 with zone; seconds: wall clock.
-    datasets: {name, source, synthetic, cases, patients, classes {name: cases}, files_sha256, split, split_sha256},
-    `patients` None where unknown, `split` a text or {side: cases}.
+    datasets: {dataset, name (of the source), note, synthetic, cases, patients (None: unknown), classes {name: cases},
+    files_sha256, unreadable [faults], splits}, with splits {protocol: {rule, folds, train, validation, test, left_out,
+    sha256, leak {same_patient, same_pixels, near_duplicate}}}.
     weights: {source, sha256}; selection: {protocol: rule by which the scored epoch or model was chosen}.
     rows: {table, row, protocol, n, patients, positives, seeds, metrics {name: {mean, sd, low, high, by_seed}}}.
     claims: {table, row, metric, where, paper, tolerance, ours, low, high, verdict, note}.
-    extra: free; the report shows its lists `comparisons`, `statements`, `not_run` and `figures`.
+    extra: free; the report shows these lists: comparisons (as `evaluation.compare_rows`), statements {id, protocol,
+    verdict, detail}, not_run {table, row, reason}, figures {file, title, caption}, collapsed {row, protocol, seeds},
+    commands {command, commit, dirty, started} (all that led here, in order), cells {key, commit}.
     """
     for dataset in datasets:
         if not isinstance(dataset.get("synthetic"), bool):
-            raise ValueError(f"dataset {dataset.get('name')!r} does not say whether it is synthetic")
+            raise ValueError(f"data set {dataset.get('dataset')!r} does not say whether it is synthetic")
     return {
         "schema": SCHEMA,
         "paper": paper,
@@ -200,11 +203,11 @@ def publish(run: Path, results_folder: Path) -> None:
     run, results_folder = Path(run), Path(results_folder)
     results = read_results(run / "results.json")
     if is_synthetic(results):
-        names = ", ".join(dataset["name"] for dataset in results["datasets"] if dataset["synthetic"])
+        names = ", ".join(dataset["dataset"] for dataset in results["datasets"] if dataset["synthetic"])
         raise UsageError(f"{run}: not published: synthetic data ({names}); run it on real data")
     if results["git"].get("commit") is None:
         raise UsageError(f"{run}: not published: the commit of the code is unknown; run it from a git checkout")
-    if results["git"].get("dirty"):
+    if results["git"].get("dirty") or any(command["dirty"] for command in results["extra"].get("commands", [])):
         raise UsageError(f"{run}: not published: uncommitted changes when it ran; commit, then run again")
     figures = find_figures(run, results)
     missing = [

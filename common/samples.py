@@ -11,6 +11,7 @@ A case table is a pandas.DataFrame with at least
 
 import hashlib
 from collections.abc import Iterable
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from common.duplicates import NEAR_DUPLICATE_LIMIT, describe_images, find_near_duplicates
+from common.datasets import hash_file, read_csv_table
+from common.duplicates import NEAR_DUPLICATE_LIMIT, Descriptions, describe_images, find_near_duplicates
 from common.errors import UsageError
 
 COLUMNS = ("case_id", "path", "sha256", "patient_id", "label")
@@ -28,12 +30,6 @@ DEALS = 10  # random orders of the patients that are tried; the most even one is
 
 class LeakError(AssertionError):
     """Two sides of a split share a patient, a file or a picture."""
-
-
-def hash_file(path: Path) -> str:
-    """Return the sha256 of a file in hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hash_pixels(pixels: np.ndarray) -> str:
@@ -53,10 +49,12 @@ def check_cases(cases: pd.DataFrame) -> None:
     for name in ("case_id", "patient_id"):
         blank = cases[name].isna() | (cases[name].astype(str).str.strip() == "")
         if blank.any():
-            raise UsageError(f"case table: {int(blank.sum())} cases without {name}, first in line {int(blank.argmax()) + 1}")
+            first = int(blank.to_numpy().argmax()) + 1
+            raise UsageError(f"case table: {int(blank.sum())} cases without {name}, first in row {first}")
     double = cases["case_id"].astype(str).duplicated()
     if double.any():
-        raise UsageError(f"case table: {int(double.sum())} case ids occur twice, first {cases['case_id'][double].iloc[0]!r}")
+        first = cases["case_id"][double].iloc[0]
+        raise UsageError(f"case table: {int(double.sum())} case ids occur twice, first {first!r}")
     wrong = ~cases["sha256"].astype(str).str.fullmatch("[0-9a-f]{64}")
     if wrong.any():
         first = cases["case_id"][wrong].iloc[0]
@@ -70,12 +68,14 @@ def split_cases(
 ) -> pd.Series:
     """Split cases into 'train', 'validation' and 'test', patients kept whole, classes in equal shares.
 
-    by: the column of the group ('case_id' gives an image-level split). Shares are of the cases, 0 <= share, sum < 1; a share
-    of 0 leaves that side out. Returns a Series of str with the index of `cases`. It depends on the seed and on the set of
-    cases, not on their order. Raises UsageError where a class has too few patients for the sides.
+    by: the column of the group ('case_id' gives an image-level split). Shares are of the cases, 0 <= share, sum < 1; a
+    share of 0 leaves that side out. Returns a Series of str with the index of `cases`. It depends on the seed and on
+    the set of cases, not on their order. Raises UsageError where a class has too few patients for the sides.
     """
     if not (0 <= test_share < 1 and 0 <= validation_share < 1 and 0 < test_share + validation_share < 1):
-        raise UsageError(f"split: test_share {test_share} and validation_share {validation_share} must leave a training part")
+        raise UsageError(
+            f"split: test_share {test_share} + validation_share {validation_share} must lie between 0 and 1"
+        )
     shares = {"train": 1 - test_share - validation_share, "validation": validation_share, "test": test_share}
     shares = {side: share for side, share in shares.items() if share > 0}
     dealt = _deal_groups(cases, list(shares.values()), seed, by, "sides")
@@ -92,9 +92,9 @@ def fold_cases(cases: pd.DataFrame, folds: int, seed: int, by: str = "patient_id
 def _deal_groups(cases: pd.DataFrame, shares: list[float], seed: int, by: str, noun: str) -> np.ndarray:
     """Part number (n,) int64 of every case.
 
-    Groups are dealt one by one, in random order, to the part where they least increase the squared deviation of the class
-    counts from the wanted ones, relative to the wanted ones (the idea of scikit-learn's StratifiedGroupKFold, for unequal
-    shares). Of several random orders the one with the smallest final deviation is kept.
+    Groups are dealt one by one, in random order, to the part where they least increase the squared deviation of the
+    class counts from the wanted ones, relative to the wanted ones (the idea of scikit-learn's StratifiedGroupKFold, for
+    unequal shares). Of several random orders the one with the smallest final deviation is kept.
     """
     if by not in cases:
         raise UsageError(f"split: the case table has no column {by!r} to group by")
@@ -125,8 +125,8 @@ def _deal_groups(cases: pd.DataFrame, shares: list[float], seed: int, by: str, n
             best, best_deviation = part_of, deviation
     if best is None:
         raise UsageError(
-            f"split: found no way to give each of the {len(shares)} {noun} cases of every class without tearing a {by} apart: "
-            f"ask for fewer {noun} or add data"
+            f"split: found no way to give each of the {len(shares)} {noun} cases of every class without tearing a {by} "
+            f"apart: ask for fewer {noun} or add data"
         )
     return best[group_of]
 
@@ -138,6 +138,117 @@ def join_patients(cases: pd.DataFrame, pairs: Iterable[tuple[int, int]] = ()) ->
     picture under several patients; those have to stay on one side. Returns a Series of str with the index of `cases`.
     """
     patients, patient_of = np.unique(cases["patient_id"].astype(str).to_numpy(object), return_inverse=True)
-    first_of_file = cases.groupby("sha256")["sha256"].transform(lambda same: same.index[0]) if False else None
-    del first_of_file
-    return pd.Series(patients[patient_of], index=cases.index)
+    _, first, file_of = np.unique(cases["sha256"].to_numpy(str), return_index=True, return_inverse=True)
+    edges = np.array([*pairs, *zip(first[file_of], range(len(cases)), strict=True)], np.int64).reshape(-1, 2)
+    left, right = patient_of[edges].T
+    graph = coo_array((np.ones(len(edges)), (left, right)), shape=(len(patients), len(patients)))
+    _, group_of = connected_components(graph, directed=False)
+    _, first_patient = np.unique(group_of, return_index=True)
+    return pd.Series(patients[first_patient[group_of[patient_of]]], index=cases.index, name="patient_id").astype(str)
+
+
+def assert_no_leak(
+    cases: pd.DataFrame,
+    sides: pd.Series,
+    images: Iterable[np.ndarray] | Descriptions | None = None,
+    *,
+    limit: float = NEAR_DUPLICATE_LIMIT,
+    candidates: int = 5,
+) -> dict:
+    """Prove that no two sides share a patient, a file or, given the images, a near-duplicate picture.
+
+    sides: the side ('train', ...) or fold number of every case, with the index of `cases`; missing = not used.
+    images: (h, w[, c]) uint8 in the order of `cases`, or their `describe_images`. Every image of the smaller of two
+    sides is compared with its `candidates` most similar ones of the other.
+    Returns what was checked: {cases, patients, files, sides: {side: cases}, near_duplicates: None without images, else
+    {limit, image_pairs (searched), compared (registered), closest: {similarity, case_ids} or None}}.
+    Raises LeakError, one line, with the counts of all three kinds and the first offenders; UsageError for a faulty case
+    table; ValueError where sides or images do not fit it.
+    """
+    check_cases(cases)
+    if not sides.index.equals(cases.index):
+        raise ValueError("sides must have the index of the case table")
+    used = sides.notna().to_numpy()
+    described = images if images is None or isinstance(images, Descriptions) else describe_images(images)
+    if described is not None:
+        if len(described.thumbnails) != len(cases):
+            raise ValueError(f"{len(described.thumbnails)} images for {len(cases)} cases")
+        described = described.take(used)
+    cases, sides = cases[used], sides[used]
+    faults = [_find_torn(cases, sides, "patient_id", "patients"), _find_torn(cases, sides, "sha256", "files")]
+    near = None
+    if described is not None:
+        near, pairs = _compare_sides(cases, sides, described, limit, candidates)
+        if pairs:
+            examples = ", ".join(f"{a} ~ {b} ({similarity:.3f})" for a, b, similarity in pairs[:3])
+            faults.append(f"{len(pairs)} near-duplicate pairs of similarity >= {limit}: {examples}")
+    if any(faults):
+        raise LeakError("the split leaks across sides: " + "; ".join(filter(None, faults)))
+    return {
+        "cases": len(cases),
+        "patients": int(cases["patient_id"].nunique()),
+        "files": int(cases["sha256"].nunique()),
+        "sides": {str(side): int(count) for side, count in sides.value_counts().sort_index().items()},
+        "near_duplicates": near,
+    }
+
+
+def _find_torn(cases: pd.DataFrame, sides: pd.Series, column: str, noun: str) -> str:
+    """Count and first examples of the values of a column that stand on more than one side; '' where there are none."""
+    sides_of = pd.DataFrame({"value": cases[column].astype(str), "side": sides.astype(str)}).drop_duplicates()
+    torn = sorted(set(sides_of["value"][sides_of["value"].duplicated()]))
+    examples = []
+    for value in torn[:3]:
+        where = "/".join(sorted(sides_of["side"][sides_of["value"] == value]))
+        same = " = ".join(cases["case_id"][cases[column] == value].astype(str).head(4))
+        examples.append(f"{same if column == 'sha256' else value} ({where})")
+    return f"{len(torn)} {noun}: {', '.join(examples)}" if torn else ""
+
+
+def _compare_sides(
+    cases: pd.DataFrame, sides: pd.Series, described: Descriptions, limit: float, candidates: int
+) -> tuple[dict, list[tuple[str, str, float]]]:
+    """Summary, and the pairs (case_id, case_id, similarity >= limit) between different sides, closest first."""
+    case_ids = cases["case_id"].astype(str).to_numpy()
+    parts = sorted((np.flatnonzero(sides == side) for side in sides.unique()), key=len, reverse=True)
+    image_pairs, found = 0, []
+    for larger, smaller in combinations(parts, 2):
+        image_pairs += len(larger) * len(smaller)
+        table = find_near_duplicates(described.take(larger), described.take(smaller), limit=-1, candidates=candidates)
+        ids_a, ids_b = case_ids[larger[table["index_a"]]], case_ids[smaller[table["index_b"]]]
+        found.extend(zip(ids_a, ids_b, table["similarity"].tolist(), strict=True))
+    found.sort(key=lambda row: (-row[2], row[0], row[1]))
+    closest = {"similarity": found[0][2], "case_ids": [str(found[0][0]), str(found[0][1])]} if found else None
+    summary = {"limit": limit, "image_pairs": image_pairs, "compared": len(found), "closest": closest}
+    return summary, [row for row in found if row[2] >= limit]
+
+
+def write_split(path: Path, cases: pd.DataFrame, sides: pd.Series) -> str:
+    """Write case_id, patient_id, side ('' = not used), sorted by case_id; return the sha256 of the file."""
+    table = cases[["case_id", "patient_id"]].astype(str)
+    table["side"] = sides.astype(object).where(sides.notna(), "").astype(str)
+    path.write_bytes(table.sort_values("case_id").to_csv(index=False, lineterminator="\n").encode())
+    return hash_file(path)
+
+
+def read_split(path: Path, cases: pd.DataFrame) -> pd.Series:
+    """Read what `write_split` wrote: a Series of str, missing = not used, with the index of `cases`.
+
+    Raises UsageError where the file is no split of exactly these cases and patients.
+    """
+    table = read_csv_table(path, {"case_id": str, "patient_id": str, "side": str})
+    double = table["case_id"].duplicated()
+    if double.any():
+        raise UsageError(f"{path}: case {table['case_id'][double].iloc[0]!r} stands there twice; split again")
+    wanted = cases["case_id"].astype(str)
+    foreign = sorted(set(table["case_id"]) ^ set(wanted))
+    if foreign:
+        raise UsageError(
+            f"{path}: a split of other data: {len(foreign)} case ids differ, first {foreign[0]!r}; split again"
+        )
+    table = table.set_index("case_id").loc[wanted]
+    moved = table["patient_id"].to_numpy() != cases["patient_id"].astype(str).to_numpy()
+    if moved.any():
+        raise UsageError(f"{path}: case {wanted.iloc[moved.argmax()]!r} has another patient_id there; split again")
+    side = pd.Series(table["side"].to_numpy(), index=cases.index, name="side").astype(str)
+    return side.mask(side == "")

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("backend")
 
 
 def build_quadrant_network(activation: str = "softmax", units: int = 2) -> keras.Model:
-    """Two maps of 2x2 block means: map 0 is the image, map 1 its negative plus one; class 1 counts map 0, class 0 map 1."""
+    """Map 0 holds the means of 2x2 blocks, map 1 is one less map 0; class 1 counts map 0, class 0 counts map 1."""
     images = keras.Input((8, 8, 1))
     x = layers.AveragePooling2D(4, name="blocks")(images)
     x = layers.Conv2D(2, 1, name="maps")(x)
@@ -49,6 +49,14 @@ def test_cam_equals_the_formula_before_enlargement():
     cams = gradcam.grad_cam(build_quadrant_network(), images, class_index=0)
     corners = cams[:, [0, 0, 7, 7], [0, 7, 0, 7]].reshape(2, 2, 2)
     np.testing.assert_allclose(corners / corners.max(axis=(1, 2), keepdims=True), expected, atol=1e-5)
+
+
+def test_evidence_against_the_class_is_cut_at_zero():
+    model = build_quadrant_network()
+    model.get_layer("head").set_weights([np.array([[-1.0, 1.0], [1.0, -1.0]]), np.zeros(2)])
+    cam = gradcam.grad_cam(model, draw_bright_corner(), class_index=1)[0]  # map 0 - map 1: 1 in the corner, else -1
+    assert cam[0, 0] == pytest.approx(1)
+    assert (cam[4:, 4:] == 0).all()
 
 
 def test_cam_is_not_lost_when_the_softmax_saturates():

@@ -1,14 +1,15 @@
 """What lies in the data folder, whether it is whole, and what to get where: the texts and checks behind data.py's command."""
 
 import argparse
-import shutil
+import http.client
 import tempfile
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from common.datasets import download, extract_zip
+from common.datasets import extract_zip
 from common.errors import UsageError
 from common.samples import hash_file
 from replications.lung_hip_compare import luna16
@@ -21,6 +22,12 @@ PATCH_LINES = {"train": 5187, "test": 1622, "val": 1297}  # lines of the lists
 PATCH_COUNTS = {"non-nodule": 5681, "nodule": 1127, "train": 5186, "test": 1622}  # Table 1
 # Over the sorted sha256 of the 9,796 pictures; GitHub fixes no checksum of its archives.
 PATCHES_SHA256 = "af2d06ac6c8a03a6df9d321685c131fa7a7e0667e61597549fcda819fc4899df"
+MAX_ARCHIVE_BYTES, MAX_UNPACKED_BYTES = 200 * 2**20, 500 * 2**20
+TIMEOUT = 30  # seconds without an answer
+BY_HAND = (
+    f"try again, or by hand: page https://github.com/swethasubramanian/LungCancerDetection, address {PATCHES_URL}, "
+    "put its src/data into the data folder as luna16_patches/, then run python -m replications.lung_hip_compare.data"
+)
 LUNA16_COUNTS = {"scans": 888, "candidates": 551_065}
 
 HOW_TO_GET = {
@@ -28,9 +35,12 @@ HOW_TO_GET = {
 Lung part, the ready patches (13 MB; code MIT, pixels LIDC-IDRI / LUNA16, CC BY):
   python -m replications.lung_hip_compare.data --download [--data DIR]
   or by hand: {PATCHES_URL} and put its folder src/data here as luna16_patches/
-    luna16_patches/train/image_<row>.jpg  ({PATCH_FILES["train"]})   luna16_patches/traindatalabels.txt  ({PATCH_LINES["train"]} lines)
-    luna16_patches/test/image_<row>.jpg   ({PATCH_FILES["test"]})   luna16_patches/testdatalabels.txt   ({PATCH_LINES["test"]} lines)
-    luna16_patches/val/image_<row>.jpg    ({PATCH_FILES["val"]})   luna16_patches/valdatalabels.txt    ({PATCH_LINES["val"]} lines)
+    luna16_patches/train/image_<row>.jpg  ({PATCH_FILES["train"]})
+    luna16_patches/test/image_<row>.jpg   ({PATCH_FILES["test"]})
+    luna16_patches/val/image_<row>.jpg    ({PATCH_FILES["val"]})
+    luna16_patches/traindatalabels.txt    ({PATCH_LINES["train"]} lines "train/image_<row>.jpg 0|1")
+    luna16_patches/testdatalabels.txt     ({PATCH_LINES["test"]} lines)
+    luna16_patches/valdatalabels.txt      ({PATCH_LINES["val"]} lines)
   expected: 1127 nodules, 5681 others; 5186 train, 1622 test (train/image_393762.jpg is clipped and left out)
   optional: candidates.csv of LUNA16 beside them; it tells the scan of each patch, so that scans can be kept apart
 Lung part, the scans (about 66 GB unpacked; CC BY 4.0): https://luna16.grand-challenge.org/Download/
@@ -114,19 +124,36 @@ def check_scans(notes: dict) -> list[str]:
 def download_patches(folder: Path, url: str = PATCHES_URL) -> None:
     """Get the ready patches into folder/luna16_patches; does nothing if that exists.
 
-    GitHub packs an archive when it is asked for, so the archive has no fixed checksum; what came is verified by counts and
-    by a checksum over its pictures (`check_patches`). Raises UsageError if the archive holds no src/data, or another one.
+    GitHub packs an archive when it is asked for: it states no size, resumes nothing and fixes no checksum. So this gets it
+    in one piece, and what came is verified by counts and by a checksum over its pictures (`check_patches`).
+    Raises UsageError: no connection, larger than MAX_ARCHIVE_BYTES, no src/data with the patches in it.
     """
     target = folder / "luna16_patches"
     if target.exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    archive = folder / "luna16_patches.zip"
-    download(url, archive, sha256=None, size=None)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".luna16_patches.") as temporary:
-        extract_zip(archive, Path(temporary))
-        found = [path.parent for path in sorted(Path(temporary).glob("*/src/data/traindatalabels.txt"))]
-        if len(found) != 1:
-            raise UsageError(f"{archive}: no folder src/data with the patches in it; got from {url}; delete it and try again")
-        shutil.move(found[0], target)
-    archive.unlink()
+        archive = Path(temporary) / "archive.zip"
+        fetch_archive(url, archive)
+        extract_zip(archive, Path(temporary) / "files", max_bytes=MAX_UNPACKED_BYTES)
+        lists = sorted((Path(temporary) / "files").glob("*/src/data/traindatalabels.txt"))
+        if len(lists) != 1:
+            raise UsageError(f"{url}: the archive has no folder src/data with the patches; {BY_HAND}")
+        lists[0].parent.rename(target)
+
+
+def fetch_archive(url: str, path: Path) -> None:
+    """Stream url into path, up to MAX_ARCHIVE_BYTES; UsageError that says how to get it by hand."""
+    if not url.startswith(("https://", "http://")):
+        raise UsageError(f"{url[:200]}: only http and https addresses are fetched")
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, path.open("wb") as file:
+            while block := answer.read(2**20):
+                file.write(block)
+                if file.tell() > MAX_ARCHIVE_BYTES:
+                    raise UsageError(f"{url}: more than {MAX_ARCHIVE_BYTES} bytes; {BY_HAND}")
+            missing = int(answer.headers.get("Content-Length") or file.tell()) - file.tell()
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise UsageError(f"{url}: {getattr(error, 'reason', None) or error}; {BY_HAND}") from None
+    if missing:
+        raise UsageError(f"{url}: the connection ended {missing} bytes early; {BY_HAND}")

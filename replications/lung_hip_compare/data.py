@@ -24,15 +24,14 @@ from common.samples import assert_no_leak, hash_file, hash_pixels
 from replications.lung_hip_compare import acquire, hips, luna16
 from replications.lung_hip_compare.config import DATASETS, PAPER, Config
 from replications.lung_hip_compare.hips import enlarge, is_cropped
-from replications.lung_hip_compare.phantoms import MARKER, write_phantoms
+from replications.lung_hip_compare.phantoms import MARKER, write_phantoms  # noqa: F401
 from replications.lung_hip_compare.pictures import hash_list
 
-__all__ = [
-    "Dataset", "Fold", "Source", "enlarge", "enlarge_dataset", "find_sources", "is_cropped", "is_hip", "load_dataset",
-    "main", "prepare_dataset", "split_dataset", "write_phantoms",
-]  # fmt: skip
-
 CLASSES = {"luna": ("non-nodule", "nodule"), "hip": ("no fracture", "fracture")}
+MISSING = {
+    "luna": "no lung data: python -m replications.lung_hip_compare.data says what to get, and where",
+    "hip": "no hip radiographs: the paper's are private; python -m replications.lung_hip_compare.data says what else to use",
+}
 TEXT_COLUMNS = dict.fromkeys(("case_id", "path", "sha256", "patient_id", "split", "side", "source_case"), str)
 PREPARED_FILES = {"images": "images.npy", "cases": "cases.csv"}
 SHOWN_FAULTS = 3
@@ -68,11 +67,15 @@ class Fold:
     left_out: int = 0
 
 
-def is_hip(dataset: str) -> bool:
-    """Whether a data set of Table 1 belongs to the hip part. Raises UsageError for a name that Table 1 does not have."""
+def part_of(dataset: str) -> str:
+    """'luna' or 'hip': the part of the paper that a data set of Table 1 belongs to; UsageError for any other name."""
     if dataset not in DATASETS:
         raise UsageError(f"no data set {dataset!r}; the paper has {', '.join(DATASETS)}")
-    return dataset != "LUNA16"
+    return "luna" if dataset == "LUNA16" else "hip"
+
+
+def is_hip(dataset: str) -> bool:
+    return part_of(dataset) == "hip"
 
 
 def find_sources(folder: Path | None, luna_kind: str | None = None) -> dict[str, Source | None]:
@@ -105,7 +108,7 @@ def find_sources(folder: Path | None, luna_kind: str | None = None) -> dict[str,
 def explain_unavailable(dataset: str, source: Source | None) -> str | None:
     """Why a data set cannot be prepared from a source, in words for the report; None if it can."""
     if source is None:
-        return f"no data for {dataset}; see python -m replications.lung_hip_compare.data"
+        return MISSING[part_of(dataset)]
     if source.kind == "fracatlas" and is_cropped(dataset):
         return "FracAtlas has no crop boxes of the hip"
     return None
@@ -128,7 +131,6 @@ def prepare_dataset(
         raise UsageError(f"{source.path}: {summarize_faults(notes['faults'])}; repair them or skip and count them")
     if cases["label"].nunique() < 2:
         raise UsageError(f"{source.path}: {len(cases)} readable pictures with fewer than two classes; nothing to learn")
-    classes = CLASSES["hip" if is_hip(dataset) else "luna"]
     info = {
         "origin": origin,
         "name": source.name,
@@ -136,7 +138,7 @@ def prepare_dataset(
         "synthetic": source.synthetic,
         "cases": len(cases),
         "patients": int(cases["patient_id"].nunique()),
-        "classes": {name: int((cases["label"] == label).sum()) for label, name in enumerate(classes)},
+        "classes": count_classes(cases, dataset),
         "files_sha256": hash_list(cases["sha256"]),
         "same_picture_twice": int(cases["sha256"].duplicated().sum()),
         "unreadable": notes.pop("faults"),
@@ -178,7 +180,7 @@ def describe_origin(dataset: str, source: Source, config: Config) -> dict:
     for path in files:
         stat = path.stat()
         listing.update(f"{path}\t{stat.st_size}\t{stat.st_mtime_ns}\n".encode())
-    prefix = "hip_" if is_hip(dataset) else "luna_"
+    prefix = f"{part_of(dataset)}_"
     # As JSON gives it back: tuples become lists.
     settings = json.loads(json.dumps({name: v for name, v in asdict(config).items() if name.startswith(prefix)}))
     return {"dataset": dataset, "kind": source.kind, "settings": settings, "listing_sha256": listing.hexdigest()}
@@ -265,12 +267,13 @@ def split_dataset(dataset: Dataset, name: str, protocol: str, config: Config) ->
         folds = [_gather(*luna16.split_leakfree(cases, config))]
     for fold in folds:
         sides = name_sides(fold, len(cases))
-        needed = ("train", "test") if protocol == "paper" else ("train", "validation", "test")
-        for side in needed:
+        for side in ("train", "test"):
             if cases.loc[sides == side, "label"].nunique() < 2:
-                raise UsageError(f"{name}, {protocol}: the {side} side of {len(cases)} cases has not both classes")
+                raise UsageError(f"{name}, {protocol}: too few cases ({len(cases)}): the {side} side lacks a class")
+        if protocol == "leakfree" and not len(fold.validation):
+            raise UsageError(f"{name}, {protocol}: too few cases ({len(cases)}): none is left for validation")
         if protocol == "leakfree":
-            assert_no_leak(cases[sides != ""], sides[sides != ""])
+            assert_no_leak(cases, pd.Series(sides, cases.index).replace("", pd.NA))
     return folds
 
 
@@ -280,6 +283,16 @@ def name_sides(fold: Fold, count: int) -> np.ndarray:
     for side in ("train", "validation", "test"):
         sides[getattr(fold, side)] = side
     return sides
+
+
+def hash_folds(dataset: Dataset, folds: Sequence[Fold]) -> str:
+    """sha256 of a split: every case id with its side in every fold."""
+    digest = hashlib.sha256()
+    for fold in folds:
+        sides = name_sides(fold, len(dataset.cases))
+        for case_id, side in sorted(zip(dataset.cases["case_id"], sides, strict=True)):
+            digest.update(f"{fold.fold}\t{case_id}\t{side}\n".encode())
+    return digest.hexdigest()
 
 
 def _gather(sides: np.ndarray, rule: str, fold: int = -1) -> Fold:
@@ -316,7 +329,7 @@ def check_source(source: Source) -> dict:
         except UsageError as error:
             problems.append(str(error))
             continue
-        counts[dataset] = count_cases(cases, hip)
+        counts[dataset] = count_cases(cases, dataset)
         problems += [fault for fault in found["faults"] if fault not in problems]
         notes += [f"left out: {entry['path']}: {entry['reason']}" for entry in found.get("excluded", ())]
         notes += [f"not used: {count} {what}" for what, count in found.get("unused", {}).items()]
@@ -330,11 +343,15 @@ def check_source(source: Source) -> dict:
     return finding | {"counts": counts, "notes": notes, "problems": problems}
 
 
-def count_cases(cases: pd.DataFrame, hip: bool) -> dict[str, int]:
-    counts = {name: int((cases["label"] == label).sum()) for label, name in enumerate(CLASSES["hip" if hip else "luna"])}
+def count_classes(cases: pd.DataFrame, dataset: str) -> dict[str, int]:
+    return {name: int((cases["label"] == label).sum()) for label, name in enumerate(CLASSES[part_of(dataset)])}
+
+
+def count_cases(cases: pd.DataFrame, dataset: str) -> dict[str, int]:
+    counts = count_classes(cases, dataset)
     if "split" in cases:
         counts |= {split: int((cases["split"] == split).sum()) for split in ("train", "test")}
-    return counts | {"patients" if hip else "scans": int(cases["patient_id"].nunique())}
+    return counts | {"patients" if is_hip(dataset) else "scans": int(cases["patient_id"].nunique())}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

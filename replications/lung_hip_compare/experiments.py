@@ -12,6 +12,7 @@ import numpy as np
 from common import evaluation, figures, report, roc
 from common.cells import Cell
 from common.duplicates import describe_images, find_near_duplicates
+from common.paper import Paper
 from replications.lung_hip_compare import data
 from replications.lung_hip_compare.config import DATASETS, NETWORKS, NOT_IN_PAPER, Config
 from replications.lung_hip_compare.data import Dataset, Fold
@@ -106,7 +107,7 @@ def measure_leak(dataset: Dataset, folds: list[Fold]) -> dict[str, int]:
         leak["test_cases"] += len(fold.test)
         leak["same_patient"] += int(np.isin(patients[fold.test], patients[fold.train]).sum())
         leak["same_pixels"] += int(np.isin(pixels[fold.test], pixels[fold.train]).sum())
-        pairs = find_near_duplicates(select(described, fold.train), select(described, fold.test))
+        pairs = find_near_duplicates(described.take(fold.train), described.take(fold.test))
         leak["near_duplicate"] += int(pairs["index_b"].nunique())
     return leak
 
@@ -115,7 +116,7 @@ def measure_leak(dataset: Dataset, folds: list[Fold]) -> dict[str, int]:
 
 
 def check_statements(statements, rows: list[dict]) -> list[dict]:
-    """Each finding that the paper words, held against our accuracies: holds, does not hold, or not run."""
+    """Each finding that the paper words, held against our accuracies; None where rows that would decide it were not run."""
     accuracy = {(r["protocol"], r["row"]): r["metrics"]["accuracy"]["mean"] for r in rows}
     checked = []
     for statement in statements:
@@ -126,17 +127,16 @@ def check_statements(statements, rows: list[dict]) -> list[dict]:
                 for a, b in pairs
                 if (protocol, a) in accuracy and (protocol, b) in accuracy
             ]
-            if not known:
-                verdict, detail = "not run", "none of its rows was run"
-            else:
-                held = sum(difference > 0 for *_, difference in known)
-                verdict = "holds" if held == len(pairs) else "does not hold" if held < len(known) else "partly run"
-                worst = min(known, key=lambda pair: pair[2])
+            holds, detail = None, "none of its rows was run"
+            if known:
+                agree = sum(difference > 0 for *_, difference in known)
+                holds = False if agree < len(known) else True if len(known) == len(pairs) else None
+                first, second, worst = min(known, key=lambda pair: pair[2])
                 detail = (
-                    f"{held} of {len(known)} comparisons run (of {len(pairs)}) agree; the weakest: {worst[0]} minus "
-                    f"{worst[1]} = {100 * worst[2]:+.1f} points"
+                    f"{agree} of {len(known)} comparisons agree ({len(pairs)} in all); the weakest: {first} minus {second}, "
+                    f"{100 * worst:+.1f} points"
                 )
-            checked.append(asdict(statement) | {"protocol": protocol, "verdict": verdict, "detail": detail})
+            checked.append({"id": statement.id, "protocol": protocol, "holds": holds, "detail": detail})
     return checked
 
 
@@ -166,7 +166,7 @@ STATEMENTS = {  # id in paper.toml -> pairs of rows of which the first should be
 
 
 def draw_figures(
-    folder: Path, config: Config, datasets: dict[str, Dataset], predictions, history, results: dict
+    folder: Path, paper: Paper, config: Config, datasets: dict[str, Dataset], predictions, history, results: dict
 ) -> list[dict]:
     """Draw every figure that the finished trainings allow into `folder`; return {file, title, caption} of each."""
     synthetic = any(d.info["synthetic"] for d in datasets.values())
@@ -216,7 +216,7 @@ def draw_figures(
         "Table 2 as a heat map",
         "Accuracy in percent: printed, ours under the paper's protocol, ours leak-free (means over the seeds).",
     )
-    lines = report.collect_lines(results, "accuracy", table="2")
+    lines = report.collect_lines(results, paper, "2")
     run = [line for line in lines if line["ours"] is not None or line["leakfree"] is not None]
     if run:
         keep(

@@ -13,11 +13,13 @@ import pandas as pd
 
 from common.datasets import read_csv_table, resolve_inside
 from common.errors import UsageError
-from common.samples import fold_cases, hash_file, hash_pixels, split_cases
+from common.samples import fold_cases, hash_file, hash_pixels, join_patients, split_cases
 from replications.lung_hip_compare.config import Config
 from replications.lung_hip_compare.pictures import read_picture
 
 BOX = ["x0", "y0", "x1", "y1"]
+LISTED = ["path", "label", "patient", "side", "box"]
+MAX_HEADER = 4096  # characters of a table's first line
 FRACATLAS_FOLDERS = {1: ("Fractured",), 0: ("Non_fractured", "Non-fractured")}
 
 
@@ -33,21 +35,20 @@ def choose_side(dataset: str, config: Config) -> int:
 
 def list_radiographs(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     """cases.csv of a user's folder: path, label, patient, side ('' if none), box ((x0, y0, x1, y1) or None), line."""
-    table = read_csv_table(folder / "cases.csv", {"path": str, "label": str, "patient": str})
+    path = folder / "cases.csv"
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        header = file.readline(MAX_HEADER).strip().split(",")
+    optional = [name for name in ("side", *BOX) if name in header]
+    table = read_csv_table(path, dict.fromkeys(["path", "label", "patient", *optional], str))
     lines, faults, seen = [], [], set()
     for number, line in enumerate(table.to_dict("records"), start=2):
         where = f"cases.csv line {number}"
-        side = line.get("side", "")
-        words = [line.get(name, "").strip() for name in BOX]
-        box = None
-        if any(words):
-            if not all(word.isascii() and word.isdigit() and len(word) < 7 for word in words):
-                faults.append(f"{where}: crop box {','.join(words)[:60]!r} is not four whole numbers x0,y0,x1,y1")
-                continue
-            box = tuple(map(int, words))
-            if not (box[0] < box[2] and box[1] < box[3]):
-                faults.append(f"{where}: crop box {box} is empty; x0 < x1 and y0 < y1 are needed")
-                continue
+        side = line.get("side", "").strip()
+        try:
+            box = parse_box([line.get(name, "").strip() for name in BOX])
+        except ValueError as error:
+            faults.append(f"{where}: {error}")
+            continue
         if line["label"] not in ("0", "1"):
             faults.append(f"{where}: label {line['label'][:20]!r} is not 0 (no fracture) or 1 (fracture)")
         elif not line["patient"].strip():
@@ -57,7 +58,19 @@ def list_radiographs(folder: Path) -> tuple[pd.DataFrame, list[str]]:
         else:
             seen.add((line["path"], side))
             lines.append((line["path"], int(line["label"]), line["patient"].strip(), side, box))
-    return pd.DataFrame(lines, columns=["path", "label", "patient", "side", "box"]), faults
+    return pd.DataFrame(lines, columns=LISTED), faults
+
+
+def parse_box(words: list[str]) -> tuple[int, int, int, int] | None:
+    """Crop box of the four texts x0, y0, x1, y1; None if all are empty; ValueError if they are no box."""
+    if not any(words):
+        return None
+    if not all(word.isascii() and word.isdigit() and len(word) < 7 for word in words):
+        raise ValueError(f"crop box {','.join(words)[:60]!r} is not four whole numbers x0,y0,x1,y1")
+    x0, y0, x1, y1 = map(int, words)
+    if not (x0 < x1 and y0 < y1):
+        raise ValueError(f"crop box {(x0, y0, x1, y1)} is empty; x0 < x1 and y0 < y1 are needed")
+    return x0, y0, x1, y1
 
 
 def list_fracatlas(folder: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -72,7 +85,7 @@ def list_fracatlas(folder: Path) -> tuple[pd.DataFrame, list[str]]:
             places = [f"images/{place}/{name}" for place in FRACATLAS_FOLDERS[label]]
             path = next((place for place in places if (folder / place).is_file()), places[0])
             lines.append((path, label, Path(name).stem, "", None))
-    return pd.DataFrame(lines, columns=["path", "label", "patient", "side", "box"]), faults
+    return pd.DataFrame(lines, columns=LISTED), faults
 
 
 def gather_radiographs(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -196,16 +209,19 @@ def split_images(labels: np.ndarray, config: Config) -> np.ndarray:
 
 def split_leakfree(cases: pd.DataFrame, config: Config) -> list[tuple[np.ndarray, str]]:
     """Grouped stratified cross-validation, hip_folds times hip_repetitions: for each fold the side of each case and the
-    rule in words. Validation patients are a share of the training patients.
+    rule in words. Patients that share a picture count as one. Validation patients are taken from the training patients:
+    validation_share of the cases, in small data at least one patient of the rarer class.
     """
-    folds, share = [], config.validation_share
-    rule = f"{config.hip_folds} folds of patients, stratified; {share:.0%} of the training patients for validation"
+    cases = cases.assign(patient_id=join_patients(cases))
+    folds = []
     for repetition in range(config.hip_repetitions):
         seed = config.split_seed + repetition
-        fold_of = np.asarray(fold_cases(cases, config.hip_folds, seed))
+        fold_of = fold_cases(cases, config.hip_folds, seed).to_numpy()
         for fold in range(config.hip_folds):
-            rest = np.flatnonzero(fold_of != fold)
+            rest = cases[fold_of != fold]
+            share = max(config.validation_share, 1 / rest.groupby("label")["patient_id"].nunique().min())
             sides = np.full(len(cases), "test", dtype="<U10")
-            sides[rest] = split_cases(cases.iloc[rest], test_share=0, validation_share=share, seed=seed)
+            sides[fold_of != fold] = split_cases(rest, test_share=0, validation_share=share, seed=seed)
+            rule = f"{config.hip_folds} folds of patients, stratified; validation: {share:.0%} of the training patients"
             folds.append((sides, rule))
     return folds

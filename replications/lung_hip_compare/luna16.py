@@ -221,7 +221,7 @@ def read_originals(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFra
             if scan not in volumes:
                 raise UsageError(f"scan {scan}: no {scan}.mhd in subset0/ to subset9/ ({len(group)} candidates)")
             path, subset = volumes[scan]
-            volume = read_header(path)
+            volume = read_header(path.resolve())  # the raw file lies beside the real header, were it linked here
         except UsageError as error:
             faults.append(str(error))
             continue

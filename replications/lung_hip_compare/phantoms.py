@@ -5,17 +5,21 @@ The two classes differ by one thing each, of tunable strength: a nodule, a fract
 
 import csv
 import json
+import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from common.errors import UsageError
 from common.metaimage import read_header, voxel_to_world, write_volume
 from common.synthetic import blend, smooth_noise, soft_capsule, soft_ellipsoid, to_uint8
 from replications.lung_hip_compare.config import Config
 
 MARKER = "phantoms.json"  # says that a data folder is synthetic
-CT_SIZE = (20, 144, 144)  # slices, rows, columns
+CT_SIZE = (20, 160, 176)  # slices, rows, columns: 25 pixels and more around the lungs
+BODY = 144  # pixels across
 CT_SPACING = (0.75, 0.75, 2.5)  # mm along x, y, z
 SUBSETS = 10
 AIR, LUNG, TISSUE, BONE = -1000.0, -850.0, 40.0, 700.0  # HU
@@ -28,13 +32,31 @@ def write_phantoms(folder: Path, config: Config, seed: int, strength: float = 1.
     """Write luna16/ (luna_phantom_scans scans in subset folders, candidates.csv) and hips/ (hip_radiographs pictures,
     cases.csv with a crop box for each of hip_crops hips), and a marker that the folder is synthetic.
 
-    The same seed gives the same files. With luna_phantom_scans = 0 no scans are written.
+    The same seed gives the same files; files that are there, whole, stay as they are. With luna_phantom_scans = 0 no scans
+    are written. Raises UsageError if the folder holds anything else than phantoms.
     """
+    marker = folder / MARKER
+    settings = {name: value for name, value in asdict(config).items() if name.startswith(("luna_", "hip_"))}
+    recipe = json.loads(json.dumps({"seed": seed, "settings": settings, "strength": strength, "synthetic": True}))
+    if marker.is_file():
+        if json.loads(marker.read_text()) == recipe | {"files": _describe_files(folder)}:
+            return
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise UsageError(f"{folder}: not empty, and without {MARKER}: phantoms are not written among other files")
+    for part in ("luna16", "hips"):
+        shutil.rmtree(folder / part, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARKER).write_text(json.dumps({"seed": seed, "strength": strength, "synthetic": True}) + "\n")
+    marker.write_text(json.dumps(recipe) + "\n")
     if config.luna_phantom_scans:
         write_scans(folder / "luna16", config, np.random.default_rng([seed, 1]), strength)
     write_radiographs(folder / "hips", config, np.random.default_rng([seed, 2]), strength)
+    marker.write_text(json.dumps(recipe | {"files": _describe_files(folder)}) + "\n")
+
+
+def _describe_files(folder: Path) -> list:
+    """Number and bytes of the phantom files: tells a half-written or thinned-out folder."""
+    sizes = [path.stat().st_size for part in ("luna16", "hips") for path in (folder / part).rglob("*") if path.is_file()]
+    return [len(sizes), sum(sizes)]
 
 
 def write_scans(folder: Path, config: Config, random: np.random.Generator, strength: float) -> None:
@@ -63,27 +85,26 @@ def draw_scan(nodules: int, others: int, random: np.random.Generator, strength: 
     """One CT: int16 HU (slices, rows, columns) and the candidates' voxels (n, 3), nodules first.
 
     Candidates of both classes lie on vessels, on the chest wall and free in the lung in the same shares; only nodules
-    have a ball of 3 to 5 pixels, TISSUE bright at strength 1.
+    have a ball of 4 to 7 pixels radius, TISSUE bright at strength 1.
     """
-    slices, rows, columns = CT_SIZE
     volume = np.full(CT_SIZE, AIR, dtype=np.float32)
-    middle = np.array([rows / 2, columns / 2]) + random.uniform(-3, 3, 2)
-    body = soft_ellipsoid(CT_SIZE[1:], middle, (rows * 0.46, columns * 0.48))
+    middle = np.array(CT_SIZE[1:]) / 2 + random.uniform(-3, 3, 2)
+    body = soft_ellipsoid(CT_SIZE[1:], middle, (BODY * 0.46, BODY * 0.48))
     blend(volume[(slice(None), *body[0])], ((slice(None),), body[1]), TISSUE)
     lungs = []
     for side in (-1, 1):
-        centre = middle + (0, side * columns * 0.22)
-        radii = np.array([rows * 0.34, columns * 0.185]) * random.uniform(0.95, 1.05)
+        centre = middle + (0, side * BODY * 0.22)
+        radii = np.array([BODY * 0.34, BODY * 0.185]) * random.uniform(0.95, 1.05)
         lung = soft_ellipsoid(CT_SIZE[1:], centre, radii)
         blend(volume[(slice(None), *lung[0])], ((slice(None),), lung[1]), LUNG)
         lungs.append((centre, radii))
-    spine = soft_ellipsoid(CT_SIZE[1:], middle + (rows * 0.3, 0), (rows * 0.09, columns * 0.07))
+    spine = soft_ellipsoid(CT_SIZE[1:], middle + (BODY * 0.3, 0), (BODY * 0.09, BODY * 0.07))
     blend(volume[(slice(None), *spine[0])], ((slice(None),), spine[1]), BONE)
-    vessels = [draw_vessel(volume, *lungs[index % 2], random) for index in range(24)]
+    vessels = [draw_vessel(volume, *lungs[index % 2], random) for index in range(16)]
     points = place_candidates(nodules + others, lungs, vessels, random)
     for point in points[:nodules]:
-        radius = random.uniform(3, 5)
-        blend(volume, soft_ellipsoid(CT_SIZE, point, (max(radius / 3, 1.2), radius, radius), 1.5), TISSUE, strength)
+        radius = random.uniform(4, 7)
+        blend(volume, soft_ellipsoid(CT_SIZE, point, (radius / 3, radius, radius), 1.5), TISSUE, strength)
     volume += 30 * smooth_noise(CT_SIZE, 2, random)
     return np.clip(np.rint(volume), -1024, 3071).astype("<i2"), points
 
@@ -163,7 +184,7 @@ def draw_radiograph(
     """A pelvis: uint8 (rows, columns) and the centres of its crops (row, column), left of the picture first.
 
     pose: 6 numbers in -1..1 (place, size, neck angle, brightness), a patient's own. A fracture is a dark line across the
-    femoral neck with a step of the shaft.
+    femoral neck, a step of the shaft and a swelling around both.
     """
     picture = np.full(HIP_SIZE, 35.0, dtype=np.float32)
     shift = 3 * pose[:2] + random.uniform(-1.5, 1.5, 2)
@@ -177,7 +198,9 @@ def draw_radiograph(
         out = -1 if side == 0 else 1  # away from the middle
         head = np.asarray(standard) + shift
         neck_end = head + scale * np.array([30 + 3 * pose[4], out * 32])
-        step = np.array([-7.0, out * 4.0]) * (strength if side in broken else 0)
+        step = np.array([-14.0, out * 8.0]) * (strength if side in broken else 0)
+        if side in broken:
+            blend(picture, soft_ellipsoid(HIP_SIZE, head + (20, out * 25), (75, 60), 30), bright, 0.7 * strength)
         shaft = neck_end + step + np.array([115, out * 6])
         blend(picture, soft_ellipsoid(HIP_SIZE, head, (27, 27), 3), bright * 0.95)  # socket
         blend(picture, soft_capsule(HIP_SIZE, neck_end + step, shaft, 15 * scale, 3), bright)

@@ -9,15 +9,15 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 
-from common import cells, cli, evaluation, results, samples
+from common import cells, cli, evaluation, results
 from common.datasets import find_data
 from common.errors import UsageError
-from common.paper import load_paper
+from common.paper import Paper, load_paper
 from common.report import format_screen_table, write_report
 from replications.lung_hip_compare import data, experiments
 from replications.lung_hip_compare.config import DATASETS, PRESETS, Config
@@ -98,12 +98,12 @@ def run(options: cli.Options) -> int:
     outcome["extra"]["commands"] = json.loads((folder / "commands.json").read_text())
     (folder / "figures").mkdir(exist_ok=True)
     outcome["extra"]["figures"] = experiments.draw_figures(
-        folder / "figures", config, datasets, predictions, history, outcome
+        folder / "figures", paper, config, datasets, predictions, history, outcome
     )
     results.write_json_atomic(folder / "results.json", outcome)
     results.write_text_atomic(folder / "environment.txt", results.list_packages())
     write_report(folder, paper)
-    print(format_screen_table(outcome))
+    print(format_screen_table(outcome, paper))
     print(f"\ntable, figures, predictions: {folder}\nreport: {folder / 'report.html'}   ({time.monotonic() - clock:.0f} s)")
     if options.publish:
         results.publish(folder, Path("results") / NAME)
@@ -135,7 +135,7 @@ def prepare_datasets(sources, config: Config, folder: Path, skip_unreadable: boo
     datasets = {}
     for name in DATASETS:
         source = sources[data.part_of(name)]
-        if source is not None:
+        if data.explain_unavailable(name, source) is None:
             place = folder / "data" / experiments.slug(name)
             data.prepare_dataset(name, source, config, place, skip_unreadable=skip_unreadable)
             datasets[name] = data.load_dataset(place)
@@ -153,8 +153,8 @@ def choose_rows(options: cli.Options, config: Config, sources, paper) -> tuple[l
             not_run[row.name] = f"table {row.table} was not asked for (--tables)"
         elif options.rows and not any(text in row.name for text in options.rows):
             not_run[row.name] = "not asked for (--rows)"
-        elif sources[data.part_of(row.dataset)] is None:
-            not_run[row.name] = data.MISSING[data.part_of(row.dataset)]
+        elif reason := data.explain_unavailable(row.dataset, sources[data.part_of(row.dataset)]):
+            not_run[row.name] = reason
         elif row.table == "weights" and options.weights in (None, "random"):
             not_run[row.name] = "no ImageNet weights asked for: --weights imagenet or a folder of weight files"
         elif row.table == "weights" and (config.resnet_width, config.resnet_blocks) != (64, (3, 4, 6, 3)):
@@ -164,8 +164,8 @@ def choose_rows(options: cli.Options, config: Config, sources, paper) -> tuple[l
     if not wanted:
         raise UsageError("no row is left: check --tables and --rows against the rows of paper.toml")
     for claim in paper.claims:
-        if claim.table == "1" and sources[data.part_of(claim.row)] is None:
-            not_run[claim.row] = data.MISSING[data.part_of(claim.row)]
+        if claim.table == "1" and (reason := data.explain_unavailable(claim.row, sources[data.part_of(claim.row)])):
+            not_run[claim.row] = reason
     return wanted, not_run
 
 
@@ -194,7 +194,7 @@ def collect(finished: list[cells.Cell], folder: Path) -> tuple[pd.DataFrame, pd.
     return predictions, history
 
 
-def evaluate(paper, config: Config, predictions, datasets, not_run: dict[str, str], protocols) -> dict:
+def evaluate(paper: Paper, config: Config, predictions, datasets, not_run: dict[str, str], protocols) -> dict:
     """Everything of results.json that follows from predictions and data: rows, claims, data sets, comparisons."""
     table_of = {row.name: row.table for row in experiments.list_rows(config, None)}
     rows = [{"table": table_of[r["row"]], **r} for r in evaluation.evaluate(predictions)]
@@ -235,10 +235,9 @@ def evaluate(paper, config: Config, predictions, datasets, not_run: dict[str, st
 
 
 def describe_datasets(datasets, config: Config, protocols) -> tuple[list[dict], dict[tuple[str, str, str], int]]:
-    """Each data set with its splits and what they leak; and the counts of Table 1."""
+    """Each data set under each protocol, with its split and what that leaks; and the counts of Table 1."""
     described, counts = [], {}
     for name, dataset in datasets.items():
-        entry = {key: value for key, value in dataset.info.items() if key != "origin"} | {"dataset": name, "splits": {}}
         for protocol in protocols:
             pool = dataset
             if protocol == "paper" and data.is_hip(name):
@@ -246,17 +245,20 @@ def describe_datasets(datasets, config: Config, protocols) -> tuple[list[dict], 
             folds = data.split_dataset(pool, name, protocol, config)
             if protocol == "paper":
                 counts |= {("1", name, metric): n for metric, n in experiments.count_table_1(pool, folds).items()}
-            entry["splits"][protocol] = {
-                "rule": folds[0].rule,
-                "folds": len(folds),
-                "train": len(folds[0].train),
-                "validation": len(folds[0].validation),
-                "test": len(folds[0].test),
-                "left_out": folds[0].left_out,
-                "sha256": data.hash_folds(pool, folds),
+            entry = {key: value for key, value in dataset.info.items() if key not in ("origin", "name")}
+            entry |= {
+                "name": name,
+                "protocol": protocol,
+                "source": dataset.info["name"],
+                "cases": len(pool.cases),
+                "classes": data.count_classes(pool.cases, name),
+                "split": {side: len(getattr(folds[0], side)) for side in ("train", "validation", "test")}
+                | {"left out": folds[0].left_out, "folds": len(folds)},
+                "split_rule": folds[0].rule,
+                "split_sha256": data.hash_folds(pool, folds),
                 "leak": experiments.measure_leak(pool, folds),
             }
-        described.append(entry)
+            described.append(entry)
     return described, counts
 
 

@@ -14,9 +14,9 @@ import keras
 import numpy as np
 import pandas as pd
 
-from common import cells, evaluation, training
-from common.images import assert_uint8, shuffle_order
-from replications.lung_hip_compare import data, dbn, models, sgan
+from common import cells, evaluation, results, training
+from common.images import shuffle_order
+from replications.lung_hip_compare import data, dbn, hips, models, sgan
 from replications.lung_hip_compare.config import Config
 
 
@@ -49,7 +49,14 @@ def train_cell(settings: dict, folder: Path, threads: int, report: cells.Report)
     model, history = TRAINERS[settings["network"]](part)
     scores = training.predict(model, np.asarray(dataset.images[fold.test]))
     _write_products(settings, dataset, fold, scores, history, model, folder)
-    return {"environment": environment, "train": len(images), "labelled": len(labelled), "test": len(fold.test)}
+    commit = results.git_state(Path(__file__).parent)["commit"]
+    return {
+        "commit": commit,
+        "environment": environment,
+        "train": len(images),
+        "labelled": len(labelled),
+        "test": len(fold.test),
+    }
 
 
 @functools.lru_cache(maxsize=1)
@@ -62,11 +69,11 @@ def _load_folds(folder: Path, name: str, protocol: str, config: Config) -> tuple
 
 def _enlarge_training_part(images, targets, labels, name: str, config: Config, seed: int):
     """The paper's factor of enlargement, applied to the training part alone."""
-    wanted = config.hip_enlarged_cropped if data.is_cropped(name) else config.hip_enlarged_uncropped
+    wanted = hips.choose_enlarged_counts(name, config)
     counts = tuple(
         max(int((targets == c).sum()), round(wanted[c] * (targets == c).sum() / (labels == c).sum())) for c in (0, 1)
     )
-    enlarged, source = data.enlarge(images, targets, counts, config, seed)
+    enlarged, source = hips.enlarge(images, targets, counts, config, seed)
     return enlarged, targets[source]
 
 
