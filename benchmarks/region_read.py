@@ -1,6 +1,6 @@
 """Reading 50x50 candidate patches from CT scans: only the rows needed, against reading whole volumes.
 
-    python benchmarks/region_read.py [--scans 3] [--candidates 10] [--slices 300]
+    python -m benchmarks.region_read [--scans 3] [--candidates 10] [--slices 300]
 
 Writes volumes of 512x512x300 int16 (157 MB each) to a temporary folder, cuts the same patches in three ways, asserts
 that they are equal, and prints the ratio to the plainest way. The files are in the disk cache in all cases. LUNA16 has

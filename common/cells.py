@@ -19,6 +19,7 @@ import queue
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -123,8 +124,10 @@ def run_cell(cell: Cell, home: Path, threads: int, report: Report) -> None:
             lines = [cell.digest]
         claim.write_text("\n".join([*lines, str(threads)]))
         module, name = cell.function.split(":")
+        with quiet_start():
+            function = getattr(importlib.import_module(module), name)
         started = time.time()
-        outcome = getattr(importlib.import_module(module), name)(cell.settings, partial, threads, report)
+        outcome = function(cell.settings, partial, threads, report)
         for path in partial.glob("checkpoint-*"):
             path.unlink()
         products = sorted(p for p in partial.rglob("*") if p.is_file() and not p.name.startswith("."))
@@ -165,6 +168,25 @@ def _hash(path: Path) -> str | None:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
+
+
+@contextlib.contextmanager
+def quiet_start() -> Iterator[None]:
+    """Keep a network library's own start-up messages off the screen; they come back if the import fails."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as messages:
+        os.dup2(messages.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            messages.seek(0)
+            os.write(screen, messages.read())
+            raise
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
 
 
 @contextlib.contextmanager

@@ -195,9 +195,9 @@ def plot_heatmap(
 def plot_intervals(lines: Sequence[Mapping[str, Any]], *, label: str, scale: float = 100.0) -> Figure:
     """Forest plot, one line a row: the paper's value with its tolerance, ours under both protocols with intervals.
 
-    lines: {row, paper, tolerance, ours, low, high, leakfree, leakfree_low, leakfree_high, majority_rate}, each a
-    fraction or None where there is none (as `report.collect_lines` gives them). label: the quantity on the axis with
-    its unit; scale: factor onto that unit.
+    lines: {row, paper, tolerance, ours, low, high, leakfree, leakfree_low, leakfree_high, majority, leakfree_majority},
+    each a fraction or None where there is none (as `report.collect_lines` gives them). label: the quantity on the axis
+    with its unit; scale: factor onto that unit.
     """
     if not lines:
         raise ValueError("no lines to plot")
@@ -232,14 +232,16 @@ def plot_intervals(lines: Sequence[Mapping[str, Any]], *, label: str, scale: flo
                 linestyle="none",
                 markerfacecolor="white" if name == "leakfree" else colour,
             )
-        if line.get("majority_rate") is not None:
-            axes.plot(
-                [scale * line["majority_rate"]] * 2,
-                [position - 0.42, position + 0.42],
-                color=GREY,
-                linewidth=1.2,
-                linestyle=":",
-            )
+        # The leak-free test set is another one: its majority rate stands beside its own marker.
+        for name, top, bottom in (("majority", 0.42, -0.12), ("leakfree_majority", -0.12, -0.42)):
+            if line.get(name) is not None:
+                axes.plot(
+                    [scale * line[name]] * 2,
+                    [position + top, position + bottom],
+                    color=GREY,
+                    linewidth=1.4,
+                    linestyle=(0, (1, 1)),
+                )
         if position:
             axes.axhline(position - 0.5, color="#e3e6ea", linewidth=0.6)
     style_axes(axes, x=label)
@@ -260,7 +262,8 @@ def plot_intervals(lines: Sequence[Mapping[str, Any]], *, label: str, scale: flo
         )
         for name, _, text, colour, marker, _ in kinds
     ]
-    handles.append(Line2D([], [], color=GREY, linestyle=":", linewidth=1.2, label="always the most frequent class"))
+    majority = "always the most frequent class of the test set"
+    handles.append(Line2D([], [], color=GREY, linestyle=(0, (1, 1)), linewidth=1.4, label=majority))
     figure.legend(handles=handles, loc="outside upper left", ncols=2, fontsize=SMALL, frameon=False)
     return figure
 

@@ -21,10 +21,11 @@ def grad_cam(
     Raises UsageError for a network without feature maps (`saliency` works there) or an unsuitable layer. Backends:
     TensorFlow and JAX.
     """
-    feature_map = model.get_layer(find_feature_map(model, layer)).output
-    lower = keras.Model(model.inputs, feature_map)
+    layer = find_feature_map(model, layer)
+    inputs, outputs, score = _trace(model)
+    lower = keras.Model(inputs, outputs[layer])
     try:
-        upper = keras.Model(feature_map, _find_score(model))
+        upper = keras.Model(outputs[layer], score)
     except ValueError as error:  # Keras finds an input that the feature map does not determine
         raise UsageError(f"{model.name}: a path of the network bypasses {layer!r}; choose a later layer") from error
     cams = []
@@ -41,7 +42,8 @@ def saliency(model: keras.Model, images: np.ndarray, class_index: int | None = N
 
     For networks without feature maps. Arguments, result and scaling as in `grad_cam`.
     """
-    scored = keras.Model(model.inputs, _find_score(model))
+    inputs, _, score = _trace(model)
+    scored = keras.Model(inputs, score)
     gradients = [_find_gradient(scored, block, class_index) for block in _split_blocks(images)]
     return _scale_each(np.abs(np.concatenate([ops.convert_to_numpy(g) for g in gradients])).max(axis=-1))
 
@@ -81,18 +83,33 @@ def find_feature_map(model: keras.Model, layer: str | None = None) -> str:
     return (placed or maps)[-1].name
 
 
-def _find_score(model: keras.Model):
-    """Class scores before the last softmax or sigmoid, (n, classes): probabilities saturate and lose the gradient."""
-    score = model.outputs[0]
-    last = next((la for la in model.layers if la.output is score), None)
+def _trace(model: keras.Model):
+    """The model's graph run once more over the same layers: its inputs, the output of every layer by name, the score.
+
+    Score: (n, classes) before the last softmax or sigmoid; probabilities saturate and lose the gradient. `layer.output`
+    would not do instead: that of a model inside the model belongs to the inner graph.
+    """
+    outputs, last = {}, None
+
+    def call(layer, *arguments, **keywords):
+        nonlocal last
+        outputs[layer.name] = layer(*arguments, **keywords)
+        last = layer, arguments
+        return outputs[layer.name]
+
+    traced = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+    score = traced.outputs[0]
+    layer, arguments = last
     squashing = (keras.activations.softmax, keras.activations.sigmoid)
-    if isinstance(last, layers.Softmax) or (isinstance(last, layers.Activation) and last.activation in squashing):
-        score = last.input
-    elif isinstance(last, layers.Dense) and last.activation in squashing:
-        linear = layers.Dense(last.units, use_bias=last.use_bias)
-        score = linear(last.input)
-        linear.set_weights(last.get_weights())
-    return ops.concatenate([-score, score], axis=-1) if score.shape[-1] == 1 else score
+    if isinstance(layer, layers.Softmax) or (isinstance(layer, layers.Activation) and layer.activation in squashing):
+        score = arguments[0]
+    elif isinstance(layer, layers.Dense) and layer.activation in squashing:
+        linear = layers.Dense(layer.units, use_bias=layer.use_bias)
+        score = linear(arguments[0])
+        linear.set_weights(layer.get_weights())
+    if score.shape[-1] == 1:
+        score = ops.concatenate([-score, score], axis=-1)
+    return traced.inputs, outputs, score
 
 
 def _find_gradient(scored: keras.Model, values, class_index: int | None):

@@ -206,43 +206,53 @@ def build_comparison_tables(results: Mapping[str, Any], paper: Paper) -> list[Ta
 def _build_comparison_table(name: str, lines: Sequence[Mapping[str, Any]]) -> Table:
     claimed = any(line["claimed"] for line in lines)
     metrics = {(line["metric"], line["unit"]) for line in lines}
-    ours, leakfree = "Ours, the paper's protocol", "Ours, leak-free"
+    keys = ("paper", "tolerance", "ours", "sd", "leakfree", "difference")
     majorities = ("paper_majority", "majority", "leakfree_majority")
-    columns = [Column("row")]
-    if len(metrics) > 1:
-        columns.append(Column("metric"))
-    if claimed:
-        columns += [Column("printed", "number", "Paper"), Column("tolerance", "number", "Paper"), Column("majority", "number", "Paper")]
-    columns += [Column(text, "number", ours) for text in ("mean", "sd", "seeds", "95 % interval", "majority")]
-    if claimed:
-        columns.append(Column("verdict", "verdict"))
-    columns += [Column("mean", "number", leakfree), Column("95 % interval", "number", leakfree)]
-    columns += [Column("minus paper's protocol", "number", leakfree), Column("majority rate", "number"), Column("note")]
     rows = []
     for line in lines:
         unit, digits = line["unit"], line["digits"]
-        shown = {
-            key: format_value(line[key], unit, digits, signed=key == "difference")
-            for key in ("paper", "tolerance", "ours", "sd", "leakfree", "difference", *majorities)
-        }
-        cells = [line["row"]]
-        if len(metrics) > 1:
-            cells.append(name_metric(line["metric"], unit))
-        if claimed:
-            cells.append("n/a" if line["paper"] is None else shown["paper"])
-            cells.append(NONE if line["tolerance"] is None else f"±{shown['tolerance']}")
-        cells += [shown["ours"], shown["sd"], NONE if line["seeds"] is None else str(line["seeds"])]
-        cells.append(format_interval(line["low"], line["high"], unit, digits))
-        if claimed:
-            cells.append(line["verdict"])
-        cells += [shown["leakfree"], format_interval(line["leakfree_low"], line["leakfree_high"], unit, digits)]
-        cells += [shown["difference"], shown["majority_rate"] if line["metric"] == "accuracy" else NONE, line["note"]]
-        rows.append(cells)
-    if not any(row[-1] for row in rows):
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
-    metric = "" if len(metrics) > 1 else f": {name_metric(*next(iter(metrics)))}"
+        show = {key: format_value(line[key], unit, digits, signed=key == "difference") for key in keys}
+        for key in majorities:
+            show[key] = format_value(line[key], unit, digits) if line["metric"] == "accuracy" else NONE
+        show["seeds"] = NONE if line["seeds"] is None else str(line["seeds"])
+        show["interval"] = format_interval(line["low"], line["high"], unit, digits)
+        show["leakfree_interval"] = format_interval(line["leakfree_low"], line["leakfree_high"], unit, digits)
+        show["metric"] = name_metric(line["metric"], unit)
+        if line["paper"] is None:
+            show["paper"] = "n/a"
+        if line["tolerance"] is not None:
+            show["tolerance"] = f"±{show['tolerance']}"
+        rows.append({**show, "row": line["row"], "verdict": line["verdict"], "note": line["note"]})
+
+    paper, ours, leakfree = "Paper", "Ours, the paper's protocol", "Ours, leak-free"
+    columns = {
+        "row": Column("row"),
+        "metric": Column("metric"),
+        "paper": Column("printed", "number", paper),
+        "tolerance": Column("tolerance", "number", paper),
+        "paper_majority": Column("majority", "number", paper),
+        "ours": Column("mean", "number", ours),
+        "sd": Column("sd", "number", ours),
+        "seeds": Column("seeds", "number", ours),
+        "interval": Column("95 % interval", "number", ours),
+        "majority": Column("majority", "number", ours),
+        "verdict": Column("verdict", "verdict"),
+        "leakfree": Column("mean", "number", leakfree),
+        "leakfree_interval": Column("95 % interval", "number", leakfree),
+        "difference": Column("minus paper's protocol", "number", leakfree),
+        "leakfree_majority": Column("majority", "number", leakfree),
+        "note": Column("note"),
+    }
+    hidden = set() if claimed else {"paper", "tolerance", "paper_majority", "verdict"}
+    hidden |= {"metric"} if len(metrics) == 1 else set()
+    hidden |= set() if any(line["metric"] == "accuracy" for line in lines) else set(majorities)
+    hidden |= set() if any(row["note"] for row in rows) else {"note"}
+    if claimed and all(row["majority"] in (NONE, row["paper_majority"]) for row in rows):
+        hidden.add("majority")  # the same test composition as the paper's, so the column would only repeat its
+    shown = [key for key in columns if key not in hidden]
+    metric = f": {name_metric(*next(iter(metrics)))}" if len(metrics) == 1 else ""
     title = f"Table {name}{metric}" if claimed else f"Beyond the paper, {name}{metric}"
-    return Table(title, tuple(columns), rows)
+    return Table(title, tuple(columns[key] for key in shown), [[row[key] for key in shown] for row in rows])
 
 
 def build_count_tables(results: Mapping[str, Any], paper: Paper) -> list[Table]:
@@ -462,11 +472,11 @@ def describe_finding(results: Mapping[str, Any], paper: Paper) -> list[str]:
             f"Rows run under both protocols: {len(both)}. There the leak-free {name_metric(metric, '')} minus that of "
             f"the paper's protocol is {mean}{points} on average, from {low} to {high}."
         )
-    for who in ("paper", "ours"):
+    where = {"paper": "In the paper", "ours": "Here, under the paper's protocol", "leak-free": "Here, leak-free"}
+    for who, text in where.items():
         rows = [line["row"] for line in lines if f"{who} at or below the majority rate" in line["note"]]
         if rows:
-            text = "In the paper" if who == "paper" else "Here, under the paper's protocol,"
-            sentences.append(f"{text} no better than always giving the most frequent class: {'; '.join(rows)}.")
+            sentences.append(f"{text}: no better than always giving the most frequent class: {'; '.join(rows)}.")
     if impossible := sorted(paper.impossible_rows()):
         sentences.append(f"Impossible as printed: {'; '.join(impossible)}.")
     return sentences

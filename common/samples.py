@@ -25,7 +25,7 @@ from common.errors import UsageError
 
 COLUMNS = ("case_id", "path", "sha256", "patient_id", "label")
 SIDES = ("train", "validation", "test")
-DEALS = 10  # random orders of the patients that are tried; the most even one is kept
+DEALS, TRIES = 1000, 20  # random deals of the patients that are drawn; most even ones of them that are evened out
 
 
 class LeakError(AssertionError):
@@ -92,9 +92,9 @@ def fold_cases(cases: pd.DataFrame, folds: int, seed: int, by: str = "patient_id
 def _deal_groups(cases: pd.DataFrame, shares: list[float], seed: int, by: str, noun: str) -> np.ndarray:
     """Part number (n,) int64 of every case.
 
-    Groups are dealt one by one, in random order, to the part where they least increase the squared deviation of the
-    class counts from the wanted ones, relative to the wanted ones (the idea of scikit-learn's StratifiedGroupKFold, for
-    unequal shares). Of several random orders the one with the smallest final deviation is kept.
+    Groups are dealt at random many times, and the deal with the class counts nearest to the wanted ones is kept, so
+    that every group has its chance to get anywhere. Then single groups move as long as that brings the counts nearer (the
+    aim of scikit-learn's StratifiedGroupKFold, for unequal shares). Nearness: sum of (count - wanted)^2 / wanted.
     """
     if by not in cases:
         raise UsageError(f"split: the case table has no column {by!r} to group by")
@@ -111,24 +111,34 @@ def _deal_groups(cases: pd.DataFrame, shares: list[float], seed: int, by: str, n
                 f"ask for fewer {noun} or add data"
             )
     wanted = np.outer(shares, counts.sum(axis=0))
-    rng = np.random.default_rng(seed)
-    best, best_deviation = None, np.inf
-    for _ in range(DEALS):
-        have, part_of = np.zeros_like(wanted), np.empty(len(groups), np.int64)
-        for group in rng.permutation(len(groups)):
-            increase = (counts[group] * (2 * (have - wanted) + counts[group]) / wanted).sum(axis=1)
-            part = increase.argmin()
-            part_of[group] = part
-            have[part] += counts[group]
-        deviation = (np.square(have - wanted) / wanted).sum()
-        if have.all() and deviation < best_deviation:
-            best, best_deviation = part_of, deviation
-    if best is None:
-        raise UsageError(
-            f"split: found no way to give each of the {len(shares)} {noun} cases of every class without tearing a {by} "
-            f"apart: ask for fewer {noun} or add data"
-        )
-    return best[group_of]
+    count = max(TRIES, min(DEALS, 5_000_000 // len(groups)))  # of very many groups every deal is even, and large
+    deals = np.random.default_rng(seed).choice(len(shares), size=(count, len(groups)), p=shares).astype(np.int8)
+    have = np.stack([(deals == part).astype(np.float64) @ counts for part in range(len(shares))], axis=1)
+    deviation = (np.square(have - wanted) / wanted).sum(axis=(1, 2))
+    for deal in np.argsort(deviation, kind="stable")[:TRIES]:
+        part_of = _even_out(deals[deal].astype(np.int64), counts, wanted)
+        if all((counts[part_of == part].sum(axis=0) > 0).all() for part in range(len(shares))):
+            return part_of[group_of]
+    raise UsageError(
+        f"split: found no way to give each of the {len(shares)} {noun} cases of every class without tearing a {by} "
+        f"apart: ask for fewer {noun} or add data"
+    )
+
+
+def _even_out(part_of: np.ndarray, counts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Move one group after the other to another part as long as that brings the counts nearer to the wanted ones."""
+    rows = np.arange(len(part_of))
+    while True:
+        have = np.stack([counts[part_of == part].sum(axis=0) for part in range(len(wanted))])
+        excess = have - wanted
+        enter = (counts[:, None] * (2 * excess + counts[:, None]) / wanted).sum(axis=2)
+        leave = (counts * (counts - 2 * excess[part_of]) / wanted[part_of]).sum(axis=1)
+        change = enter + leave[:, None]
+        change[rows, part_of] = 0
+        group, part = np.unravel_index(change.argmin(), change.shape)
+        if change[group, part] > -1e-9:
+            return part_of
+        part_of[group] = part
 
 
 def join_patients(cases: pd.DataFrame, pairs: Iterable[tuple[int, int]] = ()) -> pd.Series:

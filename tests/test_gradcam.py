@@ -56,7 +56,7 @@ def test_evidence_against_the_class_is_cut_at_zero():
     model.get_layer("head").set_weights([np.array([[-1.0, 1.0], [1.0, -1.0]]), np.zeros(2)])
     cam = gradcam.grad_cam(model, draw_bright_corner(), class_index=1)[0]  # map 0 - map 1: 1 in the corner, else -1
     assert cam[0, 0] == pytest.approx(1)
-    assert (cam[4:, 4:] == 0).all()
+    assert (cam[6:, 6:] == 0).all()
 
 
 def test_cam_is_not_lost_when_the_softmax_saturates():
@@ -110,6 +110,16 @@ def test_residual_branch_is_refused_and_its_sum_accepted():
     assert gradcam.grad_cam(model, pictures).shape == (3, 8, 8)
     with pytest.raises(UsageError, match="bypasses 'branch'"):
         gradcam.grad_cam(model, pictures, layer="branch")
+
+
+def test_map_of_a_model_inside_the_model():
+    whole, pictures = build_quadrant_network(), draw_bright_corner()
+    inner = keras.Model(whole.inputs, whole.get_layer("maps").output, name="inner")
+    images = keras.Input((8, 8, 1))
+    outer = keras.Model(images, whole.get_layer("head")(layers.GlobalAveragePooling2D()(inner(images))))
+    assert gradcam.find_feature_map(outer) == "inner"
+    np.testing.assert_allclose(gradcam.grad_cam(outer, pictures), gradcam.grad_cam(whole, pictures), atol=1e-6)
+    np.testing.assert_allclose(gradcam.saliency(outer, pictures), gradcam.saliency(whole, pictures), atol=1e-6)
 
 
 def test_network_without_maps_has_saliency_only():

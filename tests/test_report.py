@@ -135,7 +135,15 @@ def make_row(table: str, row: str, protocol: str, accuracy: float, **metrics) ->
 def make_results(**changes) -> dict:
     rows = [
         make_row("2", "set / net", "paper", 0.912, auc=make_metric(0.95, 0.02), ece=make_metric(0.04)),
-        make_row("2", "set / net", "leakfree", 0.85, auc=make_metric(0.9, 0.02), ece=make_metric(0.06)),
+        make_row(
+            "2",
+            "set / net",
+            "leakfree",
+            0.85,
+            majority_rate=make_metric(0.86, 0.05),
+            auc=make_metric(0.9, 0.02),
+            ece=make_metric(0.06),
+        ),
         make_row("2", "set / old net", "paper", 0.7, auc={"mean": None, "sd": None, "low": None, "high": None}),
         make_row("labels", "set / net, 10 % labels", "paper", 0.75),
     ]
@@ -267,8 +275,8 @@ def test_report_shows_every_part(tmp_path, paper):
     text = Page((run / "report.html").read_text(encoding="utf-8")).text
     for expected in [
         "set / net, accuracy (Table 2): the paper printed 90.0 %. Under its own protocol we get 91.2 %",
-        "±6.1 91.2 1.0 2 [88.2, 94.2] within 85.0 [82.0, 88.0] −6.2 80.0",
-        "n/a – – – – – not run",
+        "90.0 ±6.1 80.0 91.2 1.0 2 [88.2, 94.2] within 85.0 [82.0, 88.0] −6.2 86.0",
+        "n/a – 80.0 – – – – not run",
         "2 set / absent net too large; see README",
         "The net is best section 4 the paper's protocol holds 91.2 against 70.0",
         "All is well section 5 – not run not computed in this run",
@@ -330,7 +338,9 @@ def test_lines_join_claims_and_rows(paper):
     net, old, absent, labels = collect_lines(make_results(), paper)
     assert (net["paper"], net["tolerance"], net["ours"]) == (0.9, pytest.approx(0.061), 0.912)
     assert net["difference"] == pytest.approx(-0.062)
-    assert (net["n"], net["seeds"], net["leakfree_seeds"], net["majority_rate"]) == (100, 2, 2, 0.8)
+    assert (net["n"], net["seeds"], net["leakfree_seeds"]) == (100, 2, 2)
+    assert (net["paper_majority"], net["majority"], net["leakfree_majority"]) == (0.8, 0.8, 0.86)
+    assert net["note"] == "leak-free at or below the majority rate"
     assert old["leakfree"] is None
     assert old["note"].split("; ") == [
         "impossible as printed",
@@ -343,7 +353,7 @@ def test_lines_join_claims_and_rows(paper):
         "printed as a dash",
         "too large; see README",
     )
-    assert absent["majority_rate"] == 0.8  # of the paper's own test set
+    assert (absent["paper_majority"], absent["majority"], absent["leakfree_majority"]) == (0.8, None, None)
     assert (labels["claimed"], labels["paper"], labels["ours"], labels["metric"]) == (False, None, 0.75, "accuracy")
     assert collect_lines(make_results(), paper, "labels") == [labels]
 

@@ -148,7 +148,10 @@ def prepare_dataset(
 
 
 def read_source(dataset: str, source: Source, config: Config) -> tuple[np.ndarray, pd.DataFrame, dict]:
-    """Images uint8 (n, side, side), cases and notes of one data set, read from its raw files."""
+    """Images uint8 (n, side, side), cases and notes of one data set, read from its raw files.
+
+    notes["faults"] names every fault, paths relative to the source; a picture with both labels is one, and left out.
+    """
     reason = explain_unavailable(dataset, source)
     if reason:
         raise UsageError(f"{source.path}: {reason}")
@@ -163,6 +166,7 @@ def read_source(dataset: str, source: Source, config: Config) -> tuple[np.ndarra
             listed = ", ".join(group["path"])
             notes["faults"].append(f"the same picture has both labels: {listed}")
             cases, images = drop_cases(cases, images, cases["sha256"] == sha256)
+    notes["faults"] = [fault.replace(f"{source.path}/", "") for fault in notes["faults"]]
     return images, cases, notes
 
 
@@ -351,7 +355,9 @@ def count_cases(cases: pd.DataFrame, dataset: str) -> dict[str, int]:
     counts = count_classes(cases, dataset)
     if "split" in cases:
         counts |= {split: int((cases["split"] == split).sum()) for split in ("train", "test")}
-    return counts | {"patients" if is_hip(dataset) else "scans": int(cases["patient_id"].nunique())}
+    blocks = cases["patient_id"].str.startswith("rows-").all()
+    group = "patients" if is_hip(dataset) else "blocks of rows" if blocks else "scans"
+    return counts | {group: int(cases["patient_id"].nunique())}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -116,7 +116,7 @@ def measure_leak(dataset: Dataset, folds: list[Fold]) -> dict[str, int]:
 
 
 def check_statements(statements, rows: list[dict]) -> list[dict]:
-    """Each finding that the paper words, held against our accuracies; None where rows that would decide it were not run."""
+    """Each finding that the paper words, held against our mean accuracies."""
     accuracy = {(r["protocol"], r["row"]): r["metrics"]["accuracy"]["mean"] for r in rows}
     checked = []
     for statement in statements:
@@ -127,16 +127,16 @@ def check_statements(statements, rows: list[dict]) -> list[dict]:
                 for a, b in pairs
                 if (protocol, a) in accuracy and (protocol, b) in accuracy
             ]
-            holds, detail = None, "none of its rows was run"
+            verdict, detail = "not run", "none of its rows was run"
             if known:
                 agree = sum(difference > 0 for *_, difference in known)
-                holds = False if agree < len(known) else True if len(known) == len(pairs) else None
+                verdict = "does not hold" if agree < len(known) else "holds" if len(known) == len(pairs) else "partly run"
                 first, second, worst = min(known, key=lambda pair: pair[2])
                 detail = (
                     f"{agree} of {len(known)} comparisons agree ({len(pairs)} in all); the weakest: {first} minus {second}, "
                     f"{100 * worst:+.1f} points"
                 )
-            checked.append({"id": statement.id, "protocol": protocol, "holds": holds, "detail": detail})
+            checked.append({"id": statement.id, "protocol": protocol, "verdict": verdict, "detail": detail})
     return checked
 
 
@@ -258,7 +258,8 @@ def draw_confusion(predictions, dataset: str, names: list[str], protocol: str):
 
 def draw_roc(part, dataset: str, names: list[str], rows: list[dict], protocol: str):
     """ROC of the networks on one data set."""
-    intervals = {r["row"]: (r["metrics"]["auc"]["low"], r["metrics"]["auc"]["high"]) for r in rows if r["protocol"] == protocol}
+    metrics = {r["row"]: r["metrics"]["auc"] for r in rows if r["protocol"] == protocol}
+    intervals = {row: None if m["low"] is None else (m["low"], m["high"]) for row, m in metrics.items()}
     curves = []
     for name in names:
         row = part[part["row"] == f"{dataset} / {name}"]

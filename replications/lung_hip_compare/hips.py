@@ -4,7 +4,9 @@
 to a square, as the paper's 128x128 and 256x256 imply: the aspect ratio of 3056x2544 is not kept.
 """
 
+import csv
 import math
+import os
 from pathlib import Path
 
 import cv2
@@ -19,7 +21,6 @@ from replications.lung_hip_compare.pictures import read_picture
 
 BOX = ["x0", "y0", "x1", "y1"]
 LISTED = ["path", "label", "patient", "side", "box"]
-MAX_HEADER = 4096  # characters of a table's first line
 FRACATLAS_FOLDERS = {1: ("Fractured",), 0: ("Non_fractured", "Non-fractured")}
 
 
@@ -36,10 +37,11 @@ def choose_side(dataset: str, config: Config) -> int:
 def list_radiographs(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     """cases.csv of a user's folder: path, label, patient, side ('' if none), box ((x0, y0, x1, y1) or None), line."""
     path = folder / "cases.csv"
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        header = file.readline(MAX_HEADER).strip().split(",")
-    optional = [name for name in ("side", *BOX) if name in header]
-    table = read_csv_table(path, dict.fromkeys(["path", "label", "patient", *optional], str))
+    needed = ["path", "label", "patient"]
+    read_csv_table(path, dict.fromkeys(needed, str))  # whatever is wrong with the file is said here
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        optional = [name for name in next(csv.reader(file)) if name in ("side", *BOX)]
+    table = read_csv_table(path, dict.fromkeys(needed + optional, str))
     lines, faults, seen = [], [], set()
     for number, line in enumerate(table.to_dict("records"), start=2):
         where = f"cases.csv line {number}"
@@ -83,7 +85,7 @@ def list_fracatlas(folder: Path) -> tuple[pd.DataFrame, list[str]]:
         elif line["hip"] == "1":
             label, name = int(line["fractured"]), line["image_id"]
             places = [f"images/{place}/{name}" for place in FRACATLAS_FOLDERS[label]]
-            path = next((place for place in places if (folder / place).is_file()), places[0])
+            path = next((place for place in places if os.path.isfile(folder / place)), places[0])
             lines.append((path, label, Path(name).stem, "", None))
     return pd.DataFrame(lines, columns=LISTED), faults
 

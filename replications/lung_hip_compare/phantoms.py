@@ -37,9 +37,10 @@ def write_phantoms(folder: Path, config: Config, seed: int, strength: float = 1.
     """
     marker = folder / MARKER
     settings = {name: value for name, value in asdict(config).items() if name.startswith(("luna_", "hip_"))}
-    recipe = json.loads(json.dumps({"seed": seed, "settings": settings, "strength": strength, "synthetic": True}))
+    recipe = {"seed": seed, "settings": settings, "strength": strength, "synthetic": True}
+    whole = json.dumps(recipe | {"files": _describe_files(folder)}) + "\n"
     if marker.is_file():
-        if json.loads(marker.read_text()) == recipe | {"files": _describe_files(folder)}:
+        if marker.read_text() == whole:
             return
     elif folder.is_dir() and any(folder.iterdir()):
         raise UsageError(f"{folder}: not empty, and without {MARKER}: phantoms are not written among other files")

@@ -235,9 +235,10 @@ def evaluate(paper: Paper, config: Config, predictions, datasets, not_run: dict[
 
 
 def describe_datasets(datasets, config: Config, protocols) -> tuple[list[dict], dict[tuple[str, str, str], int]]:
-    """Each data set under each protocol, with its split and what that leaks; and the counts of Table 1."""
+    """Each data set with its split under each protocol and what that leaks; and the counts of Table 1."""
     described, counts = [], {}
     for name, dataset in datasets.items():
+        entry = {key: value for key, value in dataset.info.items() if key != "origin"} | {"dataset": name, "splits": {}}
         for protocol in protocols:
             pool = dataset
             if protocol == "paper" and data.is_hip(name):
@@ -245,20 +246,17 @@ def describe_datasets(datasets, config: Config, protocols) -> tuple[list[dict], 
             folds = data.split_dataset(pool, name, protocol, config)
             if protocol == "paper":
                 counts |= {("1", name, metric): n for metric, n in experiments.count_table_1(pool, folds).items()}
-            entry = {key: value for key, value in dataset.info.items() if key not in ("origin", "name")}
-            entry |= {
-                "name": name,
-                "protocol": protocol,
-                "source": dataset.info["name"],
-                "cases": len(pool.cases),
-                "classes": data.count_classes(pool.cases, name),
-                "split": {side: len(getattr(folds[0], side)) for side in ("train", "validation", "test")}
-                | {"left out": folds[0].left_out, "folds": len(folds)},
-                "split_rule": folds[0].rule,
-                "split_sha256": data.hash_folds(pool, folds),
+            entry["splits"][protocol] = {
+                "rule": folds[0].rule,
+                "folds": len(folds),
+                "train": len(folds[0].train),
+                "validation": len(folds[0].validation),
+                "test": len(folds[0].test),
+                "left_out": folds[0].left_out,
+                "sha256": data.hash_folds(pool, folds),
                 "leak": experiments.measure_leak(pool, folds),
             }
-            described.append(entry)
+        described.append(entry)
     return described, counts
 
 

@@ -1,0 +1,136 @@
+"""Probabilities and Grad-CAM for new images from the networks of a finished run.
+
+`python -m replications.lung_hip_compare.predict IMAGE... --run DIR --row "LUNA16 / CNN"`; for a CT scan (.mhd) give the
+world coordinates of each candidate with --at=X,Y,Z (mm), as candidates.csv has them. Every network of the row is asked
+(one a seed, and a fold where there are folds); shown are the mean and the spread.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from common import cells, cli
+from common.errors import UsageError
+from common.metaimage import read_header
+from replications.lung_hip_compare import data, hips, luna16
+from replications.lung_hip_compare.config import Config
+from replications.lung_hip_compare.experiments import slug
+from replications.lung_hip_compare.pictures import read_picture
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code (see common.cli)."""
+    parser = argparse.ArgumentParser(prog="python -m replications.lung_hip_compare.predict", description=__doc__)
+    add = parser.add_argument
+    add("images", nargs="+", type=Path, metavar="IMAGE", help="JPEG or PNG pictures, or a CT scan as .mhd")
+    add("--run", type=Path, required=True, metavar="DIR", help="folder of a finished run (runs/lung_hip_compare/...)")
+    add("--row", default="LUNA16 / CNN", help="row of the table whose networks are asked (default: %(default)s)")
+    add("--protocol", choices=cli.PROTOCOLS, default="leakfree", help="default: %(default)s")
+    add("--at", type=_read_point, action="append", default=[], metavar="X,Y,Z", help="candidate in a CT scan, mm (repeatable; write --at=-98.5,-67.3,-140.2)")
+    add("--out", type=Path, default=Path("predictions"), metavar="DIR", help="for predictions.csv and the overlays")
+    return cli.run_main(lambda: predict(parser.parse_args(argv)))
+
+
+def predict(given: argparse.Namespace) -> int:
+    """Ask every stored network of the row; print a line an image, write predictions.csv and one overlay an image."""
+    stored = find_models(given.run, given.row, given.protocol)
+    settings = stored[0][1]
+    config = Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings["config"].items()})
+    names, images = read_images(given.images, given.at, settings["dataset"], config)
+
+    with cells.quiet_start():
+        import keras
+
+        from common import gradcam, training
+    networks = [keras.saving.load_model(path, safe_mode=True) for path, _ in stored]
+    scores = np.stack([training.predict(network, images) for network in networks])  # (networks, images, classes)
+    mean = scores.mean(axis=0)
+    cams = np.mean([_explain(gradcam, network, images) for network in networks], axis=0)
+
+    given.out.mkdir(parents=True, exist_ok=True)
+    classes = data.CLASSES[data.part_of(settings["dataset"])]
+    spread = scores.std(axis=0, ddof=1)[:, 1] if len(networks) > 1 else np.full(len(images), np.nan)
+    table = pd.DataFrame({"image": names, "predicted": [classes[c] for c in mean.argmax(axis=1)]})
+    for index, name in enumerate(classes):
+        table[f"p({name})"] = mean[:, index].round(4)
+    table["sd over networks"] = spread.round(4)
+    table.to_csv(given.out / "predictions.csv", index=False)
+    for number, (name, image, cam) in enumerate(zip(names, images, cams, strict=True), start=1):
+        picture = np.hstack([np.repeat(image, 3, axis=2), gradcam.overlay(image, cam)])
+        side = max(256 // image.shape[0], 1) * image.shape[0]
+        resized = Image.fromarray(picture).resize((2 * side, side), Image.Resampling.NEAREST)
+        resized.save(given.out / f"{number:03d}-{slug(Path(name).stem)[:60]}.png")
+    print(table.to_string(index=False))
+    print(f"{len(networks)} network{'s' if len(networks) > 1 else ''} of {given.row!r} ({given.protocol}); overlays in {given.out}")
+    return 0
+
+
+def find_models(run: Path, row: str, protocol: str) -> list[tuple[Path, dict]]:
+    """(model.keras, settings) of every finished training of a row; UsageError names the rows there are."""
+    found, known = [], set()
+    for record in sorted((run / "cells").glob("*/cell.json")):
+        try:
+            settings = json.loads(record.read_text())["settings"]
+            known.add((settings["row"], settings["protocol"]))
+        except (ValueError, KeyError, TypeError):
+            continue  # a damaged cell: the run itself redoes it
+        if (settings["row"], settings["protocol"]) == (row, protocol) and (record.parent / "model.keras").is_file():
+            found.append((record.parent / "model.keras", settings))
+    if not known:
+        raise UsageError(f"{run}: no stored networks; give the folder of a finished run, as printed at its end")
+    if not found:
+        listed = "; ".join(f"{name} ({protocol})" for name, protocol in sorted(known))
+        raise UsageError(f"{run}: no network of row {row!r} under protocol {protocol!r}; there are: {listed}")
+    return found
+
+
+def read_images(paths: list[Path], points: list, dataset: str, config: Config) -> tuple[list[str], np.ndarray]:
+    """Names and images uint8 (n, side, side, 1) as the networks of a data set take them."""
+    names, images = [], []
+    scans = [path for path in paths if path.suffix.lower() == ".mhd"]
+    if bool(scans) != bool(points) or (scans and data.is_hip(dataset)):
+        raise UsageError("a CT scan (.mhd) needs candidates (--at X,Y,Z) and a LUNA16 row; pictures take no --at")
+    for path in paths:
+        if path in scans:
+            volume = read_header(path)
+            for point in points:
+                patch, _ = luna16.extract_patch(volume, point, config.luna_side, config.luna_window, config.luna_voxel_rule)
+                names.append(f"{path.stem} at {', '.join(f'{v:g}' for v in point)}")
+                images.append(luna16.compress_jpeg(patch))
+        else:
+            names.append(path.name)
+            images.append(_read_one(path, dataset, config))
+    return names, np.stack(images)[..., None]
+
+
+def _read_one(path: Path, dataset: str, config: Config) -> np.ndarray:
+    if data.is_hip(dataset):
+        return hips.scale_picture(read_picture(path), hips.choose_side(dataset, config))
+    # A patch shows a fixed field (50 voxels): scaling another picture to it would change what the network measures.
+    return read_picture(path, (config.luna_side, config.luna_side))
+
+
+def _explain(gradcam, network, images: np.ndarray) -> np.ndarray:
+    """Grad-CAM, or the input gradient where a network has no feature map (DBN)."""
+    has_map = any("conv" in layer.name for layer in network.layers)
+    return gradcam.grad_cam(network, images) if has_map else gradcam.saliency(network, images)
+
+
+def _read_point(text: str) -> tuple[float, ...]:
+    try:
+        point = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        point = ()
+    if len(point) != 3 or not np.isfinite(point).all():
+        raise argparse.ArgumentTypeError(f"{text!r} is not X,Y,Z in mm")
+    return point
+
+
+if __name__ == "__main__":
+    sys.exit(main())
