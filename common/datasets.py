@@ -18,7 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PureWindowsPath
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -89,7 +89,6 @@ def read_csv_table(path: Path, columns: Mapping[str, type], *, max_rows: int = 1
     """
     data = _read_table_bytes(path)
     lines = _iterate_fields(data)
-    rows = 0
     try:
         header = next(lines, [])
         missing = [name for name in columns if name not in header]
@@ -99,23 +98,31 @@ def read_csv_table(path: Path, columns: Mapping[str, type], *, max_rows: int = 1
         double = [name for name in columns if header.count(name) > 1]
         if double:
             raise UsageError(f"{path}:1: column {double[0]} occurs twice")
+        flat: list[str] = []  # all fields, row after row: a list of lists would keep the garbage collector busy
         for fields in lines:
-            if len(fields) != len(header) and fields:  # an empty line is no row
+            if len(fields) == len(header):
+                flat.extend(fields)
+            elif fields:  # an empty line is no row
                 raise UsageError(f"{path}:{lines.line_num}: {len(fields)} fields where the header has {len(header)}")
-            rows += bool(fields)
     except csv.Error as error:
         raise UsageError(f"{path}:{lines.line_num}: not a CSV line: {error}") from None
-    if rows > max_rows:
-        raise UsageError(f"{path}: {rows} rows, more than the {max_rows} expected")
-    types = {name: {str: str, int: np.int64, float: np.float64}[kind] for name, kind in columns.items()}
-    try:
-        table = pd.read_csv(io.BytesIO(data), usecols=list(columns), dtype=types, na_filter=False, encoding="utf-8-sig")
-    except (ValueError, OverflowError):
-        _raise_bad_value(path, data, header, columns)
-    floats = [name for name, kind in columns.items() if kind is float]
-    if not np.isfinite(table[floats].to_numpy()).all():
-        _raise_bad_value(path, data, header, columns)
-    return table[list(columns)]
+    if len(flat) > max_rows * len(header):
+        raise UsageError(f"{path}: {len(flat) // len(header)} rows, more than the {max_rows} expected")
+    table = {}
+    for name, kind in columns.items():
+        texts = flat[header.index(name) :: len(header)]
+        try:
+            table[name] = texts if kind is str else _convert_numbers(texts, kind)
+        except (ValueError, OverflowError):
+            _raise_bad_number(path, data, name, kind)
+    return pd.DataFrame(table).astype({name: str for name, kind in columns.items() if kind is str})
+
+
+def _convert_numbers(texts: list[str], kind: type) -> np.ndarray:
+    values = np.fromiter(map(kind, texts), np.int64 if kind is int else np.float64, len(texts))
+    if not np.isfinite(values).all() or any("_" in text for text in texts):  # Python takes 1_0 for a number
+        raise ValueError
+    return values
 
 
 def _read_table_bytes(path: Path) -> bytes:
@@ -147,21 +154,18 @@ def _iterate_fields(data: bytes) -> Iterator[list[str]]:
     return csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=""), strict=True)
 
 
-def _raise_bad_value(path: Path, data: bytes, header: list[str], columns: Mapping[str, type]) -> None:
-    """Raise UsageError for the first value not of its column's type; the fast reader does not say where it stands."""
+def _raise_bad_number(path: Path, data: bytes, name: str, kind: type) -> NoReturn:
+    """Raise UsageError for the first text of a column that is no number, with its line."""
     lines = _iterate_fields(data)
-    next(lines)
-    for fields in lines:
-        for name, kind in columns.items():
-            text = fields[header.index(name)] if fields else "0"
-            try:
-                good = kind is str or (abs(int(text)) < 2**63 if kind is int else np.isfinite(float(text)))
-            except ValueError:
-                good = False
-            if not good or (kind is not str and "_" in text):
-                noun = "a whole number" if kind is int else "a finite number"
-                raise UsageError(f"{path}:{lines.line_num}: column {name}: {text[:60]!r} is not {noun}")
-    raise UsageError(f"{path}: a column of {', '.join(columns)} holds values of another type")
+    place = next(lines).index(name)
+    for fields in filter(None, lines):
+        try:
+            _convert_numbers([fields[place]], kind)
+        except (ValueError, OverflowError):
+            noun = "a whole number" if kind is int else "a finite number"
+            message = f"{path}:{lines.line_num}: column {name}: {fields[place][:60]!r} is not {noun}"
+            raise UsageError(message) from None
+    raise AssertionError(f"{path}: column {name} failed as a whole but not in any line")
 
 
 def download(url: str, path: Path, sha256: str, size: int, *, page: str = "") -> Path:

@@ -196,7 +196,7 @@ def plot_intervals(lines: Sequence[Mapping[str, Any]], *, label: str, scale: flo
     """Forest plot, one line a row: the paper's value with its tolerance, ours under both protocols with intervals.
 
     lines: {row, paper, tolerance, ours, low, high, leakfree, leakfree_low, leakfree_high, majority, leakfree_majority},
-    each a fraction or None where there is none (as `report.collect_lines` gives them). label: the quantity on the axis
+    each a fraction or None where there is none (as `findings.collect_lines` gives them). label: the quantity on the axis
     with its unit; scale: factor onto that unit.
     """
     if not lines:

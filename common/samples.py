@@ -93,8 +93,8 @@ def _deal_groups(cases: pd.DataFrame, shares: list[float], seed: int, by: str, n
     """Part number (n,) int64 of every case.
 
     Groups are dealt at random many times, and the deal with the class counts nearest to the wanted ones is kept, so
-    that every group has its chance to get anywhere. Then single groups move as long as that brings the counts nearer (the
-    aim of scikit-learn's StratifiedGroupKFold, for unequal shares). Nearness: sum of (count - wanted)^2 / wanted.
+    that every group has its chance to get anywhere. Then single groups move as long as that brings the counts nearer
+    (the aim of scikit-learn's StratifiedGroupKFold, for unequal shares). Nearness: sum of (count - wanted)^2 / wanted.
     """
     if by not in cases:
         raise UsageError(f"split: the case table has no column {by!r} to group by")
@@ -171,7 +171,8 @@ def assert_no_leak(
     images: (h, w[, c]) uint8 in the order of `cases`, or their `describe_images`. Every image of the smaller of two
     sides is compared with its `candidates` most similar ones of the other.
     Returns what was checked: {cases, patients, files, sides: {side: cases}, near_duplicates: None without images, else
-    {limit, image_pairs (searched), compared (registered), closest: {similarity, case_ids} or None}}.
+    {limit, image_pairs (searched), compared (registered, because they looked alike), closest: {similarity, case_ids},
+    None where nothing looked alike}}.
     Raises LeakError, one line, with the counts of all three kinds and the first offenders; UsageError for a faulty case
     table; ValueError where sides or images do not fit it.
     """

@@ -1,5 +1,6 @@
 """Fixtures that several tests share. Each test process computes with one thread: two of them fill two cores."""
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -32,3 +33,19 @@ def backend() -> dict:
     from common import training
 
     return training.start_backend(1)
+
+
+@pytest.fixture(scope="session")
+def smoke_run(tmp_path_factory) -> Path:
+    """Folder of a finished smoke run of the first package, through its own command line; one for all test processes."""
+    from replications.lung_hip_compare import run
+
+    parallel = os.environ.get("PYTEST_XDIST_WORKER")
+    base = tmp_path_factory.getbasetemp().parent if parallel else tmp_path_factory.getbasetemp()
+    out = base / "smoke"
+    with open(base / "smoke.lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not list(out.glob("lung_hip_compare/smoke-both-*/report.html")):
+            assert run.main(["--preset", "smoke", "--out", str(out), "--workers", "1", "--threads", "1"]) == 0
+    (folder,) = (out / "lung_hip_compare").glob("smoke-both-*")
+    return folder

@@ -31,7 +31,7 @@ def test_defaults_say_nothing_but_the_protocols():
 
 
 def test_lists_and_overrides():
-    options = parse("--protocol", "leakfree", "--tables", "2, labels", "--seeds", "0,4", "--set", "rate=1e-3", "--set", "sides=64")
+    options = parse(*"--protocol leakfree --tables 2,labels --seeds 0,4 --set rate=1e-3 --set sides=64".split())
     assert options.protocols == ("leakfree",)
     assert options.tables == ("2", "labels")
     assert options.seeds == (0, 4)
@@ -39,12 +39,21 @@ def test_lists_and_overrides():
 
 
 @pytest.mark.parametrize(
-    "argv", [["--preset", "none"], ["--seeds", "0,x"], ["--seeds", "1,1"], ["--seeds", "-1"], ["--workers", "0"], ["--tables", "2,,3"],
-             ["--workers", "2", "--cluster", "tcp://127.0.0.1:1"], ["--nonsense"]]
-)  # fmt: skip
+    "argv",
+    [
+        "--preset none",
+        "--seeds 0,x",
+        "--seeds 1,1",
+        "--seeds -1",
+        "--workers 0",
+        "--tables 2,,3",
+        "--workers 2 --cluster tcp://127.0.0.1:1",
+        "--nonsense",
+    ],
+)
 def test_usage_errors_exit_with_2(argv, capsys):
     with pytest.raises(SystemExit) as stopped:
-        parse(*argv)
+        parse(*argv.split())
     assert stopped.value.code == 2
     assert "error" in capsys.readouterr().err
 

@@ -1,37 +1,14 @@
-"""The predictions table, metrics of rows, comparisons and verdicts, against hand-made tables with known answers."""
+"""The predictions table, metrics of rows and their comparisons, against hand-made tables with known answers."""
 
 import gzip
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from common import evaluation, statistics
+from common import evaluation, predictions, statistics
 from common.errors import UsageError
-
-
-@dataclass(frozen=True)
-class PrintedNumber:
-    """What judge_claims reads of a claim."""
-
-    value: float | None
-    table: str = "2"
-    row: str = "A"
-    metric: str = "accuracy"
-    digits: int = 1
-    unit: str = "percent"
-    where: str = "Table 2"
-    classes: tuple = (("healthy", 80), ("ill", 20))
-    note: str = ""
-
-    @property
-    def n(self):
-        return sum(self.classes.values())
-
-    def __post_init__(self):
-        object.__setattr__(self, "classes", dict(self.classes))
 
 
 def tabulate(y_true, score, *, row="A", seed=0, fold=-1, protocol="paper", patients=None) -> pd.DataFrame:
@@ -59,21 +36,15 @@ def draw_row(seed: int, n: int = 120, strength: float = 1.0, **keywords) -> pd.D
     return tabulate(y_true, score, seed=seed, patients=[f"patient{i // 3}" for i in range(n)], **keywords)
 
 
-def rate(accuracy: float, low: float | None, high: float | None, row: str = "A", protocol: str = "paper") -> dict:
-    """The part of an evaluated row that judge_claims reads."""
-    metric = {"mean": accuracy, "sd": None, "low": low, "high": high, "by_seed": [accuracy]}
-    return {"row": row, "protocol": protocol, "metrics": dict.fromkeys(evaluation.METRICS, metric)}
-
-
 # Reading and writing
 
 
 def test_written_table_reads_back_with_the_same_bytes(tmp_path):
     frame = pd.concat([draw_row(1, row="B, wide"), draw_row(0), draw_row(0, protocol="leakfree", fold=2)])
     first, second = tmp_path / "a.csv.gz", tmp_path / "b.csv.gz"
-    evaluation.write_predictions(frame, first)
-    read = evaluation.read_predictions(first)
-    evaluation.write_predictions(read.sample(frac=1, random_state=0), second)
+    predictions.write_predictions(frame, first)
+    read = predictions.read_predictions(first)
+    predictions.write_predictions(read.sample(frac=1, random_state=0), second)
     assert first.read_bytes() == second.read_bytes()
     assert first.read_bytes()[4:8] == b"\0\0\0\0"  # no time stamp
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".part"] == []
@@ -88,8 +59,8 @@ def test_written_table_reads_back_with_the_same_bytes(tmp_path):
 def test_float32_scores_survive_exactly(tmp_path):
     score = np.random.default_rng(0).random(200).astype(np.float32)
     frame = tabulate(np.arange(200) % 2, np.stack([np.float32(1) - score, score], axis=1))
-    evaluation.write_predictions(frame, tmp_path / "p.csv.gz")
-    read = evaluation.read_predictions(tmp_path / "p.csv.gz")
+    predictions.write_predictions(frame, tmp_path / "p.csv.gz")
+    read = predictions.read_predictions(tmp_path / "p.csv.gz")
     assert np.array_equal(read["y_score_1"].to_numpy(np.float32), score)
 
 
@@ -125,14 +96,14 @@ def test_faulty_tables_are_named_with_file_and_line(tmp_path, text, message):
     path = tmp_path / "predictions.csv.gz"
     path.write_bytes(gzip.compress(text.encode()))
     with pytest.raises(UsageError, match=message) as caught:
-        evaluation.read_predictions(path)
+        predictions.read_predictions(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_damaged_archives_are_refused(tmp_path):
     path = tmp_path / "predictions.csv.gz"
-    evaluation.write_predictions(draw_row(0), path)
+    predictions.write_predictions(draw_row(0), path)
     whole = path.read_bytes()
     rng = np.random.default_rng(0)
     damaged = [b"", b"no archive", whole[: len(whole) // 2], whole[:-3], gzip.compress(b"\xff\xfe\x00")]
@@ -143,23 +114,23 @@ def test_damaged_archives_are_refused(tmp_path):
     for content in damaged:
         path.write_bytes(content)
         with pytest.raises(UsageError, match="predictions.csv.gz"):
-            evaluation.read_predictions(path)
+            predictions.read_predictions(path)
     with pytest.raises(UsageError, match="missing"):
-        evaluation.read_predictions(tmp_path / "missing.csv.gz")
+        predictions.read_predictions(tmp_path / "missing.csv.gz")
 
 
 def test_an_endless_archive_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, "MAX_CHARACTERS", 1000)
+    monkeypatch.setattr(predictions, "MAX_CHARACTERS", 1000)
     (tmp_path / "p.csv.gz").write_bytes(gzip.compress(b"a" * 1001))
     with pytest.raises(UsageError, match="more than 1000 characters"):
-        evaluation.read_predictions(tmp_path / "p.csv.gz")
+        predictions.read_predictions(tmp_path / "p.csv.gz")
 
 
 def test_a_table_with_a_fault_is_not_written(tmp_path):
     frame = draw_row(0)
     frame.loc[3, "y_score_1"] = np.nan
     with pytest.raises(UsageError, match="line 5: a score"):
-        evaluation.write_predictions(frame, tmp_path / "p.csv.gz")
+        predictions.write_predictions(frame, tmp_path / "p.csv.gz")
     with pytest.raises(UsageError, match="y_true must hold integers"):
         evaluation.evaluate(draw_row(0).astype({"y_true": float}))
     assert list(tmp_path.iterdir()) == []
@@ -353,93 +324,6 @@ def test_compare_rows_refuses_what_cannot_be_paired():
     ):
         with pytest.raises(UsageError, match=message):
             evaluation.compare_rows(frame, "paper", ["A", "B"])
-
-
-# Verdicts
-
-
-@pytest.mark.parametrize(
-    ("ours", "low", "high", "verdict"),
-    [
-        (0.90, 0.84, 0.94, "within"),
-        (0.85, 0.80, 0.88, "within"),
-        (0.70, 0.60, 0.78, "outside, lower"),
-        (0.99, 0.98, 1.00, "outside, higher"),
-        (0.80, 0.70, 0.88, "unclear"),
-        (0.70, None, None, "unclear"),
-    ],
-)
-def test_verdict_words(ours, low, high, verdict):
-    # 90 % of 100 cases: Wilson [82.56, 94.48], half-width 5.96 points.
-    (judged,) = evaluation.judge_claims([PrintedNumber(90.0)], [rate(ours, low, high)], {})
-    assert judged["verdict"] == verdict
-    assert judged["paper"] == 90.0
-    assert judged["tolerance"] == pytest.approx((94.477 - 82.563) / 2, abs=0.002)
-    assert judged["ours"] == pytest.approx(100 * ours)
-    assert judged["low"] == (None if low is None else pytest.approx(100 * low))
-    keys = "table, row, metric, where, paper, tolerance, ours, low, high, verdict, note"
-    assert ", ".join(judged) == keys
-
-
-def test_tolerance_comes_from_the_class_that_the_metric_is_over():
-    claims = [
-        PrintedNumber(75.0, metric="sensitivity"),
-        PrintedNumber(75.0, metric="specificity"),
-        PrintedNumber(0.75, metric="auc", unit="fraction"),
-    ]
-    judged = evaluation.judge_claims(claims, [rate(0.75, 0.7, 0.8)], {}, positive_class="ill")
-    half = [(high - low) / 2 for low, high in (statistics.wilson_interval(15, 20), statistics.wilson_interval(60, 80))]
-    assert [entry["tolerance"] for entry in judged[:2]] == pytest.approx([100 * half[0], 100 * half[1]])
-    assert judged[2]["tolerance"] == pytest.approx(statistics.hanley_mcneil_halfwidth(0.75, 20, 80))
-    assert judged[2]["ours"] == 0.75
-    swapped = evaluation.judge_claims(claims, [rate(0.75, 0.7, 0.8)], {}, positive_class="healthy")
-    assert [entry["tolerance"] for entry in swapped[:2]] == pytest.approx([100 * half[1], 100 * half[0]])
-    with pytest.raises(UsageError, match="positive class None"):
-        evaluation.judge_claims(claims, [], {})
-
-
-def test_without_case_numbers_or_a_formula_the_verdict_stays_unclear():
-    claims = [PrintedNumber(90.0, classes={}), PrintedNumber(90.0, metric="f1")]
-    for judged in evaluation.judge_claims(claims, [rate(0.5, 0.4, 0.6)], {}, positive_class="ill"):
-        assert (judged["verdict"], judged["tolerance"]) == ("unclear", None)
-        assert "no tolerance" in judged["note"]
-
-
-def test_claims_without_value_or_result():
-    claims = [PrintedNumber(None), PrintedNumber(90.0, row="B", note="as printed"), PrintedNumber(90.0, row="C")]
-    rows = [rate(0.9, 0.8, 0.95), rate(0.9, 0.8, 0.95, row="C"), rate(0.1, 0.0, 0.2, protocol="leakfree")]
-    judged = evaluation.judge_claims(claims, rows, {("2", "C"): "weights are missing"}, impossible={"B"})
-    assert [entry["verdict"] for entry in judged] == ["n/a", "not run", "not run"]
-    assert (judged[0]["paper"], judged[0]["tolerance"], judged[0]["ours"]) == (None, None, 90.0)
-    assert judged[1]["note"] == "as printed; impossible as printed; we have no result for it"
-    assert (judged[2]["note"], judged[2]["ours"]) == ("weights are missing", None)
-    (by_row,) = evaluation.judge_claims(claims[2:], rows, {"C": "not asked for"})
-    assert by_row["note"] == "not asked for"
-    (leakfree,) = evaluation.judge_claims([PrintedNumber(90.0)], rows, {}, "leakfree")
-    assert leakfree["verdict"] == "outside, lower"
-
-
-def test_counts_must_be_equal():
-    def count(value):
-        return PrintedNumber(value, table="1", row="dataset", metric="train", unit="count", digits=0)
-
-    extra = {("1", "dataset", "train"): 5000}
-    for value, verdict in ((5000, "within"), (5001, "outside, lower"), (4999, "outside, higher"), (None, "n/a")):
-        (judged,) = evaluation.judge_claims([count(value)], [], {}, extra=extra)
-        assert (judged["verdict"], judged["ours"], judged["tolerance"]) == (verdict, 5000, 0)
-    (missing,) = evaluation.judge_claims([count(5000)], [], {"dataset": "the data is not here"})
-    assert (missing["verdict"], missing["note"]) == ("not run", "the data is not here")
-
-
-def test_an_undefined_metric_of_ours_is_said():
-    (judged,) = evaluation.judge_claims([PrintedNumber(90.0)], [rate(None, None, None)], {})
-    assert (judged["verdict"], judged["ours"]) == ("unclear", None)
-    assert "undefined" in judged["note"]
-
-
-def test_unknown_metrics_are_refused():
-    with pytest.raises(UsageError, match="metric 'kappa'"):
-        evaluation.judge_claims([PrintedNumber(0.5, metric="kappa")], [], {})
 
 
 def test_same_seed_same_numbers_other_seed_other_intervals():

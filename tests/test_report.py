@@ -11,19 +11,9 @@ import pytest
 from PIL import Image
 
 from common.errors import UsageError
+from common.findings import collect_lines, describe_finding, format_duration, format_interval, format_value
 from common.paper import Paper, load_paper
-from common.report import (
-    collect_lines,
-    describe_finding,
-    escape_markdown,
-    format_duration,
-    format_interval,
-    format_screen_table,
-    format_value,
-    main,
-    render_markdown,
-    write_report,
-)
+from common.report import escape_markdown, format_screen_table, main, render_markdown, write_report
 from common.results import build_results, write_json_atomic
 
 GOLDEN = Path(__file__).parent / "golden" / "table.md"

@@ -1,4 +1,4 @@
-"""Leaks, splits, near-duplicates. Rosters are shaped like real ones: few patients, several cases each, mixed classes."""
+"""Leaks, splits, near-duplicates. The rosters are shaped like real ones: several cases a patient, mixed labels."""
 
 import time
 
@@ -99,7 +99,7 @@ def test_patient_split_does_not_leak_and_image_split_does(by):
         assert checked["files"] == checked["cases"] == len(cases) == sum(checked["sides"].values())
         assert checked["near_duplicates"] is None
     else:
-        with pytest.raises(LeakError, match=r"\d+ patients: p0\d\d \(test/train") as caught:
+        with pytest.raises(LeakError, match=r"\d+ patients: p0\d\d \(test/") as caught:
             assert_no_leak(cases, sides)
         assert "\n" not in str(caught.value)
 
@@ -125,7 +125,7 @@ def test_a_copied_picture_across_the_split_is_a_leak(copy):
     images = list(make_images(len(cases)))
     sides = split_cases(cases, test_share=0.25, validation_share=0.25, seed=3)
     clean = assert_no_leak(cases, sides, images)["near_duplicates"]
-    assert clean["closest"]["similarity"] < NEAR_DUPLICATE_LIMIT
+    assert clean["closest"] is None or clean["closest"]["similarity"] < NEAR_DUPLICATE_LIMIT
     assert clean["compared"] <= clean["image_pairs"]
     source, target = np.flatnonzero(sides == "train")[5], np.flatnonzero(sides == "test")[7]
     images[target] = np.ascontiguousarray(COPIES[copy](images[source]))
@@ -133,7 +133,9 @@ def test_a_copied_picture_across_the_split_is_a_leak(copy):
     with pytest.raises(LeakError, match="1 near-duplicate pairs") as caught:
         assert_no_leak(cases, sides, images)
     assert all(name in str(caught.value) for name in names)
-    assert_no_leak(cases, sides, images, limit=1.01)
+    tolerated = assert_no_leak(cases, sides, images, limit=1.01)["near_duplicates"]
+    assert tolerated["closest"]["similarity"] >= NEAR_DUPLICATE_LIMIT
+    assert set(tolerated["closest"]["case_ids"]) == names
     unused = sides.mask(cases["case_id"] == cases["case_id"].iloc[target])
     assert assert_no_leak(cases, unused, images)["cases"] == len(cases) - 1
 
@@ -249,8 +251,12 @@ def test_every_patient_gets_into_the_test_set_about_equally_often():
     for seed in range(200):
         sides = split_cases(cases, test_share=0.2, validation_share=0, seed=seed)
         tested[np.unique(cases["patient_id"][sides == "test"].str[1:].astype(int))] += 1
-    assert tested.min() > 10
-    assert tested.max() < 90
+    # A patient with more cases of a class than a fifth of them cannot be tested if the shares are to come out.
+    counts = pd.crosstab(cases["patient_id"], cases["label"])
+    fitting = (counts <= 0.2 * counts.sum()).all(axis=1).to_numpy()
+    assert fitting.sum() >= 25
+    assert tested[fitting].min() > 15
+    assert tested[fitting].max() < 85
 
 
 def test_one_case_a_patient_gives_exact_counts():

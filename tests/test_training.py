@@ -105,7 +105,8 @@ def test_interrupted_between_checkpoints(tmp_path):
     (tmp_path / "whole").mkdir()
     expected = training.read_state(train(tmp_path / "whole")[0])
     model = training.build_compiled("toy", "part", build, 3, 8)
-    settings = {"stage": "toy", "epochs": 4, "batch_size": 8, "folder": tmp_path, "report": lambda *_: None, "checkpoint_seconds": 0}
+    settings = {"stage": "toy", "epochs": 4, "batch_size": 8, "folder": tmp_path, "report": lambda *_: None}
+    settings["checkpoint_seconds"] = 0
     with pytest.raises(RuntimeError, match="killed"):
         training.fit(model, dying, **settings)
     model = training.build_compiled("toy", "part", build, 3, 8)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from common import evaluation, figures, report, roc
+from common import evaluation, figures, findings, roc
 from common.cells import Cell
 from common.duplicates import describe_images, find_near_duplicates
 from common.paper import Paper
-from replications.lung_hip_compare import data
+from replications.lung_hip_compare import data, hips
 from replications.lung_hip_compare.config import DATASETS, NETWORKS, NOT_IN_PAPER, Config
 from replications.lung_hip_compare.data import Dataset, Fold
 
@@ -40,7 +40,6 @@ def list_rows(config: Config, weights: str | None) -> list[Row]:
         Row("2", f"{dataset} / {network}", dataset, network)
         for network in NETWORKS
         for dataset in DATASETS
-        if (dataset, network) not in NOT_IN_PAPER
     ]
     rows += [
         Row("labels", f"LUNA16 / {network}, {share * 100:g} % labels", "LUNA16", network, label_share=share)
@@ -202,13 +201,13 @@ def draw_figures(
             "A nodule and another candidate, rotated and shifted as the paper describes; its counts contain no such copies. "
             f"Source: {datasets['LUNA16'].info['name']}.",
         )
-    hips = {name: datasets[name] for name in DATASETS if name in datasets and data.is_hip(name)}
-    if hips:
+    radiographs = {name: datasets[name] for name in DATASETS if name in datasets and data.is_hip(name)}
+    if radiographs:
         keep(
-            draw_figure_3(hips, config),
+            draw_figure_3(radiographs, config),
             "figure3-hips.png",
             "Figure 3: hip radiographs, whole, cropped, flipped and shifted",
-            f"Source: {next(iter(hips.values())).info['name']}.",
+            f"Source: {next(iter(radiographs.values())).info['name']}.",
         )
     keep(
         draw_heat_map(results["claims"], results["rows"]),
@@ -216,7 +215,7 @@ def draw_figures(
         "Table 2 as a heat map",
         "Accuracy in percent: printed, ours under the paper's protocol, ours leak-free (means over the seeds).",
     )
-    lines = report.collect_lines(results, paper, "2")
+    lines = findings.collect_lines(results, paper, "2")
     run = [line for line in lines if line["ours"] is not None or line["leakfree"] is not None]
     if run:
         keep(
@@ -277,16 +276,17 @@ def draw_figure_2(dataset: Dataset):
         for index in np.flatnonzero(labels == label)[:2]:
             image = np.asarray(dataset.images[index, ..., 0])
             shift = image.shape[0] // 10
-            pictures += [image, np.rot90(image), np.rot90(image, 2), np.roll(image, shift, axis=1)]
+            moved = hips.move_image(image, np.array([0, shift]), flip=False)
+            pictures += [image, np.rot90(image), np.rot90(image, 2), moved]
             titles += [name, "rotated 90°", "rotated 180°", f"shifted {shift} px"]
     return figures.plot_image_grid(pictures, titles, columns=4)
 
 
-def draw_figure_3(hips: dict[str, Dataset], config: Config):
+def draw_figure_3(radiographs: dict[str, Dataset], config: Config):
     """Fig. 3: whole radiographs (a), cropped (b), cropped and then flipped or shifted (c)."""
     pictures, titles = [], []
-    for name in [n for n in hips if n.startswith("128x128")] or list(hips)[:2]:
-        dataset = hips[name]
+    for name in [n for n in radiographs if n.startswith("128x128")]:
+        dataset = radiographs[name]
         labels = dataset.cases["label"].to_numpy()
         chosen = np.concatenate([np.flatnonzero(labels == c)[:2] for c in (0, 1)])
         kind = "cropped" if data.is_cropped(name) else "whole"

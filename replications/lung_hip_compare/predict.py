@@ -1,14 +1,16 @@
 """Probabilities and Grad-CAM for new images from the networks of a finished run.
 
 `python -m replications.lung_hip_compare.predict IMAGE... --run DIR --row "LUNA16 / CNN"`; for a CT scan (.mhd) give the
-world coordinates of each candidate with --at=X,Y,Z (mm), as candidates.csv has them. Every network of the row is asked
-(one a seed, and a fold where there are folds); shown are the mean and the spread.
+world coordinates of each candidate with --at=X,Y,Z (mm), as candidates.csv has them. Rows of "resized" hips take pictures
+already cropped to the hip. Every network of the row is asked (one a seed, and a fold where there are folds); shown are the
+mean and the spread.
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,13 @@ from PIL import Image
 from common import cells, cli
 from common.errors import UsageError
 from common.metaimage import read_header
+from common.samples import hash_file
 from replications.lung_hip_compare import data, hips, luna16
 from replications.lung_hip_compare.config import Config
 from replications.lung_hip_compare.experiments import slug
 from replications.lung_hip_compare.pictures import read_picture
+
+MODEL = "model.keras"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--run", type=Path, required=True, metavar="DIR", help="folder of a finished run (runs/lung_hip_compare/...)")
     add("--row", default="LUNA16 / CNN", help="row of the table whose networks are asked (default: %(default)s)")
     add("--protocol", choices=cli.PROTOCOLS, default="leakfree", help="default: %(default)s")
-    add("--at", type=_read_point, action="append", default=[], metavar="X,Y,Z", help="candidate in a CT scan, mm (repeatable; write --at=-98.5,-67.3,-140.2)")
+    place = "candidate in a CT scan, mm (repeatable; write --at=-98.5,-67.3,-140.2)"
+    add("--at", type=_read_point, action="append", default=[], metavar="X,Y,Z", help=place)
     add("--out", type=Path, default=Path("predictions"), metavar="DIR", help="for predictions.csv and the overlays")
     return cli.run_main(lambda: predict(parser.parse_args(argv)))
 
@@ -41,8 +47,13 @@ def predict(given: argparse.Namespace) -> int:
     """Ask every stored network of the row; print a line an image, write predictions.csv and one overlay an image."""
     stored = find_models(given.run, given.row, given.protocol)
     settings = stored[0][1]
-    config = Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings["config"].items()})
+    known = {f.name for f in fields(Config)}
+    config = Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings["config"].items() if k in known})
     names, images = read_images(given.images, given.at, settings["dataset"], config)
+    try:
+        given.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{given.out}: no folder can be made here ({error.strerror}); choose another --out") from None
 
     with cells.quiet_start():
         import keras
@@ -51,12 +62,12 @@ def predict(given: argparse.Namespace) -> int:
     networks = [keras.saving.load_model(path, safe_mode=True) for path, _ in stored]
     scores = np.stack([training.predict(network, images) for network in networks])  # (networks, images, classes)
     mean = scores.mean(axis=0)
-    cams = np.mean([_explain(gradcam, network, images) for network in networks], axis=0)
+    predicted = mean.argmax(axis=1)
+    cams = np.mean([_explain(gradcam, network, images, predicted) for network in networks], axis=0)
 
-    given.out.mkdir(parents=True, exist_ok=True)
     classes = data.CLASSES[data.part_of(settings["dataset"])]
     spread = scores.std(axis=0, ddof=1)[:, 1] if len(networks) > 1 else np.full(len(images), np.nan)
-    table = pd.DataFrame({"image": names, "predicted": [classes[c] for c in mean.argmax(axis=1)]})
+    table = pd.DataFrame({"image": names, "predicted": [classes[c] for c in predicted]})
     for index, name in enumerate(classes):
         table[f"p({name})"] = mean[:, index].round(4)
     table["sd over networks"] = spread.round(4)
@@ -67,21 +78,28 @@ def predict(given: argparse.Namespace) -> int:
         resized = Image.fromarray(picture).resize((2 * side, side), Image.Resampling.NEAREST)
         resized.save(given.out / f"{number:03d}-{slug(Path(name).stem)[:60]}.png")
     print(table.to_string(index=False))
-    print(f"{len(networks)} network{'s' if len(networks) > 1 else ''} of {given.row!r} ({given.protocol}); overlays in {given.out}")
+    print(f"networks asked: {len(networks)} of {given.row!r}, {given.protocol}; overlays in {given.out}")
     return 0
 
 
 def find_models(run: Path, row: str, protocol: str) -> list[tuple[Path, dict]]:
-    """(model.keras, settings) of every finished training of a row; UsageError names the rows there are."""
+    """(model.keras, settings) of every finished training of a row.
+
+    Raises UsageError: a network that is missing or damaged; no such row or protocol (names those there are); no run.
+    """
     found, known = [], set()
     for record in sorted((run / "cells").glob("*/cell.json")):
         try:
-            settings = json.loads(record.read_text())["settings"]
+            content = json.loads(record.read_text())
+            settings, expected = content["settings"], content["files"][MODEL]
             known.add((settings["row"], settings["protocol"]))
         except (ValueError, KeyError, TypeError):
             continue  # a damaged cell: the run itself redoes it
-        if (settings["row"], settings["protocol"]) == (row, protocol) and (record.parent / "model.keras").is_file():
-            found.append((record.parent / "model.keras", settings))
+        if (settings["row"], settings["protocol"]) == (row, protocol):
+            path = record.parent / MODEL
+            if not path.is_file() or hash_file(path) != expected:
+                raise UsageError(f"{path}: missing or damaged; the command that made this run trains the network anew")
+            found.append((path, settings))
     if not known:
         raise UsageError(f"{run}: no stored networks; give the folder of a finished run, as printed at its end")
     if not found:
@@ -100,8 +118,9 @@ def read_images(paths: list[Path], points: list, dataset: str, config: Config) -
         if path in scans:
             volume = read_header(path)
             for point in points:
-                patch, _ = luna16.extract_patch(volume, point, config.luna_side, config.luna_window, config.luna_voxel_rule)
-                names.append(f"{path.stem} at {', '.join(f'{v:g}' for v in point)}")
+                patch, padded = luna16.extract_patch(volume, point, config.luna_side, config.luna_window, config.luna_voxel_rule)
+                place = f"{path.stem} at {', '.join(f'{v:g}' for v in point)}"
+                names.append(f"{place} (partly outside the slice)" if padded else place)
                 images.append(luna16.compress_jpeg(patch))
         else:
             names.append(path.name)
@@ -116,10 +135,14 @@ def _read_one(path: Path, dataset: str, config: Config) -> np.ndarray:
     return read_picture(path, (config.luna_side, config.luna_side))
 
 
-def _explain(gradcam, network, images: np.ndarray) -> np.ndarray:
-    """Grad-CAM, or the input gradient where a network has no feature map (DBN)."""
+def _explain(gradcam, network, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Grad-CAM for the given class of each image, or the input gradient where a network has no feature map (DBN)."""
     has_map = any("conv" in layer.name for layer in network.layers)
-    return gradcam.grad_cam(network, images) if has_map else gradcam.saliency(network, images)
+    explain = gradcam.grad_cam if has_map else gradcam.saliency
+    cams = np.empty(images.shape[:3], np.float32)
+    for index in np.unique(classes):  # the class that is shown, not the one that this network alone prefers
+        cams[classes == index] = explain(network, images[classes == index], class_index=int(index))
+    return cams
 
 
 def _read_point(text: str) -> tuple[float, ...]:

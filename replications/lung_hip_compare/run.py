@@ -18,9 +18,11 @@ from common import cells, cli, evaluation, results
 from common.datasets import find_data
 from common.errors import UsageError
 from common.paper import Paper, load_paper
+from common.predictions import read_predictions, write_predictions
 from common.report import format_screen_table, write_report
+from common.verdicts import judge_claims
 from replications.lung_hip_compare import data, experiments
-from replications.lung_hip_compare.config import DATASETS, PRESETS, Config
+from replications.lung_hip_compare.config import DATASETS, NOT_IN_PAPER, PRESETS, Config
 
 PACKAGE = Path(__file__).parent
 NAME = PACKAGE.name
@@ -149,12 +151,14 @@ def choose_rows(options: cli.Options, config: Config, sources, paper) -> tuple[l
             raise UsageError(f"--tables {table}: no such table; known: {', '.join(experiments.TABLES)}")
     wanted, not_run = [], {}
     for row in experiments.list_rows(config, options.weights):
-        if options.tables and row.table not in options.tables:
+        if reason := data.explain_unavailable(row.dataset, sources[data.part_of(row.dataset)]):
+            not_run[row.name] = reason
+        elif options.tables and row.table not in options.tables:
             not_run[row.name] = f"table {row.table} was not asked for (--tables)"
         elif options.rows and not any(text in row.name for text in options.rows):
             not_run[row.name] = "not asked for (--rows)"
-        elif reason := data.explain_unavailable(row.dataset, sources[data.part_of(row.dataset)]):
-            not_run[row.name] = reason
+        elif (row.dataset, row.network) in NOT_IN_PAPER and row.name not in (options.rows or ()):
+            not_run[row.name] = f'the paper prints "-"; --rows "{row.name}" runs it (98 million weights at 256x256)'
         elif row.table == "weights" and options.weights in (None, "random"):
             not_run[row.name] = "no ImageNet weights asked for: --weights imagenet or a folder of weight files"
         elif row.table == "weights" and (config.resnet_width, config.resnet_blocks) != (64, (3, 4, 6, 3)):
@@ -185,8 +189,8 @@ def plan(rows, config: Config, protocols, seeds, datasets: dict[str, data.Datase
 def collect(finished: list[cells.Cell], folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Predictions and history of all finished trainings, also written into the run folder."""
     homes = [folder / "cells" / cell.key for cell in finished]
-    predictions = pd.concat([evaluation.read_predictions(home / "predictions.csv.gz") for home in homes], ignore_index=True)
-    evaluation.write_predictions(predictions, folder / "predictions.csv.gz")
+    predictions = pd.concat([read_predictions(home / "predictions.csv.gz") for home in homes], ignore_index=True)
+    write_predictions(predictions, folder / "predictions.csv.gz")
     history = pd.concat([pd.read_csv(home / "history.csv") for home in homes], ignore_index=True)
     history = history.sort_values(["protocol", "row", "seed", "fold"], kind="stable")
     packed = {"method": "gzip", "mtime": 0}
@@ -201,7 +205,7 @@ def evaluate(paper: Paper, config: Config, predictions, datasets, not_run: dict[
     done = {r["row"] for r in rows}
     described, counts = describe_datasets(datasets, config, protocols)
     reasons = {row: reason for row, reason in not_run.items() if row not in done}
-    claims = evaluation.judge_claims(
+    claims = judge_claims(
         paper.claims,
         rows,
         reasons | {row: "the paper's protocol was not asked for" for row in done if "paper" not in protocols},

@@ -14,8 +14,9 @@ import keras
 import numpy as np
 import pandas as pd
 
-from common import cells, evaluation, results, training
+from common import cells, results, training
 from common.images import shuffle_order
+from common.predictions import write_predictions
 from replications.lung_hip_compare import data, dbn, hips, models, sgan
 from replications.lung_hip_compare.config import Config
 
@@ -239,6 +240,6 @@ def _write_products(settings: dict, dataset: data.Dataset, fold: data.Fold, scor
         predictions[f"y_score_{index}"] = scores[:, index]
     for position, (name, value) in enumerate(identity.items()):
         predictions.insert(position, name, value)
-    evaluation.write_predictions(predictions, folder / "predictions.csv.gz")
+    write_predictions(predictions, folder / "predictions.csv.gz")
     pd.DataFrame([identity | entry for entry in history]).to_csv(folder / "history.csv", index=False)
     keras.Model(model.inputs, model.outputs, name=model.name).save(folder / "model.keras")  # without the optimiser

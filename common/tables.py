@@ -1,0 +1,307 @@
+"""The tables that the report, table.md, the READMEs and the terminal show, built once from results.json and paper.toml."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.findings import (
+    NONE,
+    PERCENT_METRICS,
+    PROTOCOLS,
+    choose_unit,
+    collect_lines,
+    format_duration,
+    format_interval,
+    format_value,
+    name_metric,
+)
+from common.paper import Paper
+
+METRIC_ORDER = (*PERCENT_METRICS, "auc", "f1", "mcc", "ece", "brier")
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    kind: str = "text"  # text, number, verdict
+    group: str = ""  # heading over neighbouring columns
+
+
+@dataclass(frozen=True)
+class Table:
+    title: str
+    columns: tuple[Column, ...]
+    rows: list[list[str]]
+    note: str = ""
+
+    def groups(self) -> list[tuple[str, int]]:
+        """(group heading, number of columns) from left to right; "" for a column without a group, one by one."""
+        spans: list[tuple[str, int]] = []
+        for column in self.columns:
+            if spans and column.group and spans[-1][0] == column.group:
+                spans[-1] = (column.group, spans[-1][1] + 1)
+            else:
+                spans.append((column.group, 1))
+        return spans
+
+
+def build_comparison_tables(results: Mapping[str, Any], paper: Paper) -> list[Table]:
+    """Paper, ours and leak-free side by side: one table per printed table of ratios, then our own tables."""
+    lines = collect_lines(results, paper)
+    return [
+        _build_comparison_table(name, [line for line in lines if line["table"] == name])
+        for name in dict.fromkeys(line["table"] for line in lines)
+    ]
+
+
+def _build_comparison_table(name: str, lines: Sequence[Mapping[str, Any]]) -> Table:
+    claimed = any(line["claimed"] for line in lines)
+    metrics = {(line["metric"], line["unit"]) for line in lines}
+    keys = ("paper", "tolerance", "ours", "sd", "leakfree", "difference")
+    majorities = ("paper_majority", "majority", "leakfree_majority")
+    rows = []
+    for line in lines:
+        unit, digits = line["unit"], line["digits"]
+        show = {key: format_value(line[key], unit, digits, signed=key == "difference") for key in keys}
+        for key in majorities:
+            show[key] = format_value(line[key], unit, digits) if line["metric"] == "accuracy" else NONE
+        show["seeds"] = NONE if line["seeds"] is None else str(line["seeds"])
+        show["interval"] = format_interval(line["low"], line["high"], unit, digits)
+        show["leakfree_interval"] = format_interval(line["leakfree_low"], line["leakfree_high"], unit, digits)
+        show["metric"] = name_metric(line["metric"], unit)
+        if line["paper"] is None:
+            show["paper"] = "n/a"
+        if line["tolerance"] is not None:
+            show["tolerance"] = f"±{show['tolerance']}"
+        rows.append({**show, "row": line["row"], "verdict": line["verdict"], "note": line["note"]})
+
+    paper, ours, leakfree = "Paper", "Ours, the paper's protocol", "Ours, leak-free"
+    columns = {
+        "row": Column("row"),
+        "metric": Column("metric"),
+        "paper": Column("printed", "number", paper),
+        "tolerance": Column("tolerance", "number", paper),
+        "paper_majority": Column("majority", "number", paper),
+        "ours": Column("mean", "number", ours),
+        "sd": Column("sd", "number", ours),
+        "seeds": Column("seeds", "number", ours),
+        "interval": Column("95 % interval", "number", ours),
+        "majority": Column("majority", "number", ours),
+        "verdict": Column("verdict", "verdict"),
+        "leakfree": Column("mean", "number", leakfree),
+        "leakfree_interval": Column("95 % interval", "number", leakfree),
+        "difference": Column("minus paper's protocol", "number", leakfree),
+        "leakfree_majority": Column("majority", "number", leakfree),
+        "note": Column("note"),
+    }
+    hidden = set() if claimed else {"paper", "tolerance", "paper_majority", "verdict"}
+    hidden |= {"metric"} if len(metrics) == 1 else set()
+    hidden |= set() if any(line["metric"] == "accuracy" for line in lines) else set(majorities)
+    hidden |= set() if any(row["note"] for row in rows) else {"note"}
+    if claimed and all(row["majority"] in (NONE, row["paper_majority"]) for row in rows):
+        hidden.add("majority")  # the same test composition as the paper's, so the column would only repeat its
+    shown = [key for key in columns if key not in hidden]
+    metric = f": {name_metric(*next(iter(metrics)))}" if len(metrics) == 1 else ""
+    title = f"Table {name}{metric}" if claimed else f"Beyond the paper, {name}{metric}"
+    return Table(title, tuple(columns[key] for key in shown), [[row[key] for key in shown] for row in rows])
+
+
+def build_count_tables(results: Mapping[str, Any], paper: Paper) -> list[Table]:
+    """Printed counts against ours: one table per printed table, one line a row, paper and ours for each count."""
+    judged = {(claim["table"], claim["row"], claim["metric"]): claim for claim in results["claims"]}
+    counts = [claim for claim in paper.claims if claim.unit == "count"]
+    tables = []
+    for name in dict.fromkeys(claim.table for claim in counts):
+        claims = {(claim.row, claim.metric): claim for claim in counts if claim.table == name}
+        metrics = list(dict.fromkeys(metric for _, metric in claims))
+        columns = [Column("row")]
+        for metric in metrics:
+            columns += [Column("paper", "number", metric), Column("ours", "number", metric)]
+        rows = []
+        for row in dict.fromkeys(row for row, _ in claims):
+            cells, verdicts = [row], []
+            for metric in metrics:
+                claim = claims.get((row, metric))
+                verdict = judged.get((name, row, metric), {})
+                value = claim.value if claim else None
+                cells += [format_value(value, "count"), format_value(verdict.get("ours"), "count")]
+                if value is not None:
+                    verdicts.append(verdict.get("verdict", "not run"))
+            within = f"{verdicts.count('within')} of {len(verdicts)} within"
+            rows.append([*cells, verdicts[0] if len(set(verdicts)) == 1 else within])
+        tables.append(Table(f"Table {name}: counts", (*columns, Column("verdict", "verdict")), rows))
+    return tables
+
+
+def build_metric_tables(results: Mapping[str, Any]) -> list[Table]:
+    """All metrics with intervals, one table a protocol."""
+    tables = []
+    for protocol, title in PROTOCOLS.items():
+        rows = [row for row in results["rows"] if row["protocol"] == protocol]
+        present = {metric for row in rows for metric in row["metrics"]}
+        metrics = [name for name in METRIC_ORDER if name in present] + sorted(present - set(METRIC_ORDER))
+        lines = []
+        for row in rows:
+            line = [row["row"], f"{row['n']:,}", NONE if row.get("patients") is None else f"{row['patients']:,}"]
+            line.append(str(len(row["seeds"])))
+            for metric in metrics:
+                unit, digits = choose_unit(metric)
+                value = row["metrics"].get(metric) or {"mean": None, "low": None, "high": None}
+                text = format_value(value["mean"], unit, digits)
+                limits = format_interval(value["low"], value["high"], unit, digits)
+                constant = metric == "majority_rate"
+                line.append(text if limits == NONE or constant else f"{text} {limits}")
+            lines.append(line)
+        columns = [Column("row"), *(Column(name, "number") for name in ("n", "patients", "seeds"))]
+        columns += [Column(name_metric(metric), "number") for metric in metrics]
+        if lines:
+            tables.append(
+                Table(
+                    f"All metrics, {title}",
+                    tuple(columns),
+                    lines,
+                    "Mean over the seeds, with 95 % intervals. A dash: not defined, or not computed.",
+                )
+            )
+    return tables
+
+
+def _format_p(value: float | None) -> str:
+    if value is None:
+        return NONE
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def build_pair_table(results: Mapping[str, Any]) -> Table:
+    """Paired comparisons of rows on the same cases, with Holm's correction."""
+    accuracy, auc = "Accuracy, first minus second (points)", "AUC, first minus second"
+    columns = [Column("protocol"), Column("first"), Column("second"), Column("n", "number")]
+    columns += [Column(name, "number", accuracy) for name in ("difference", "95 % interval", "p, McNemar", "p, Holm")]
+    columns += [Column(name, "number", auc) for name in ("difference", "p, DeLong", "p, Holm")]
+    rows = []
+    for pair in results["extra"].get("comparisons", []):
+        rows.append(
+            [
+                PROTOCOLS[pair["protocol"]],
+                pair["row_a"],
+                pair["row_b"],
+                f"{pair['n']:,}",
+                format_value(pair["accuracy_difference"], "percent", signed=True),
+                format_interval(pair["low"], pair["high"], "percent"),
+                _format_p(pair["mcnemar_p"]),
+                _format_p(pair["mcnemar_p_holm"]),
+                format_value(pair["auc_difference"], "fraction", 3, signed=True),
+                _format_p(pair["delong_p"]),
+                _format_p(pair.get("delong_p_holm")),
+            ]
+        )
+    note = (
+        "The same cases scored by both. Difference: mean over the seeds, with a patient-cluster bootstrap interval. "
+        "The tests take each case's score averaged over the seeds and treat cases as independent."
+    )
+    return Table("Paired comparisons", tuple(columns), rows, note)
+
+
+def build_statement_table(results: Mapping[str, Any], paper: Paper) -> Table:
+    """What the paper says in words, and whether our numbers agree."""
+    rows = []
+    for statement in paper.statements:
+        checks = [check for check in results["extra"].get("statements", []) if check["id"] == statement.id]
+        for check in checks or [{"protocol": None, "verdict": "not run", "detail": "not computed in this run"}]:
+            protocol = PROTOCOLS.get(check["protocol"], NONE)
+            rows.append([statement.text, statement.where, protocol, check["verdict"], check["detail"]])
+    columns = tuple(Column(name) for name in ("statement", "where", "checked under"))
+    columns += (Column("ours", "verdict"), Column("detail"))
+    return Table("Statements of the paper", columns, rows)
+
+
+def build_dataset_table(results: Mapping[str, Any]) -> Table:
+    columns = [Column("data set"), Column("source"), Column("kind"), Column("cases", "number")]
+    columns += [Column("patients", "number"), Column("unreadable", "number"), Column("classes"), Column("files sha256")]
+    rows = []
+    for data in results["datasets"]:
+        source = f"{data['name']}: {data['note']}" if data.get("note") else data["name"]
+        classes = ", ".join(f"{name} {cases:,}" for name, cases in data["classes"].items())
+        cells = [data["dataset"], source, "synthetic" if data["synthetic"] else "real", f"{data['cases']:,}"]
+        cells += [NONE if data["patients"] is None else f"{data['patients']:,}", str(len(data.get("unreadable", [])))]
+        rows.append([*cells, classes, (data["files_sha256"] or NONE)[:12]])
+    return Table("Data", tuple(columns), rows)
+
+
+def build_split_table(results: Mapping[str, Any]) -> Table:
+    """How each data set was split under each protocol, and how many test cases have a relative in training."""
+    leaks = {"same_patient": "same patient", "same_pixels": "same pixels", "near_duplicate": "near-duplicate"}
+    group = "Test cases with a training case of"
+    columns = [Column("data set"), Column("protocol"), Column("rule")]
+    columns += [Column(name, "number") for name in ("folds", "train", "validation", "test", "left out")]
+    columns += [*(Column(name, "number", group) for name in leaks.values()), Column("split sha256")]
+    rows = []
+    for data in results["datasets"]:
+        for protocol, split in data["splits"].items():
+            counts = [f"{split[name]:,}" for name in ("folds", "train", "validation", "test", "left_out")]
+            found = [f"{split['leak'][name]:,}" for name in leaks]
+            rows.append([data["dataset"], PROTOCOLS[protocol], split["rule"], *counts, *found, split["sha256"][:12]])
+    note = "Counts of train, validation and test are those of the first fold; the leak is counted over all folds."
+    return Table("Splits and what they leak", tuple(columns), rows, note)
+
+
+def build_missing_table(results: Mapping[str, Any]) -> Table:
+    """Rows not run, with the reason; rows that share table and reason stand together."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for missing in results["extra"].get("not_run", []):
+        rows = groups.setdefault((missing["table"], missing["reason"]), [])
+        if missing["row"] not in rows:
+            rows.append(missing["row"])
+    rows = [[table, "; ".join(names), reason] for (table, reason), names in groups.items()]
+    return Table("Not run", (Column("table"), Column("rows"), Column("reason")), rows)
+
+
+def build_audit_table(paper: Paper) -> Table:
+    """Findings of the audit; a last column marks what is impossible as printed, if anything is."""
+    columns = [Column("check"), Column("found"), Column("rows")]
+    rows = [[audit.check, audit.found, "; ".join(audit.rows) or NONE] for audit in paper.audits]
+    if paper.impossible_rows():
+        columns.append(Column("verdict", "verdict"))
+        for row, audit in zip(rows, paper.audits, strict=True):
+            row.append("impossible as printed" if audit.impossible else NONE)
+    return Table("Audit of the printed numbers", tuple(columns), rows)
+
+
+def build_deviation_table(paper: Paper) -> Table:
+    rows = [[item.paper, item.ours, item.effect] for item in paper.deviations]
+    return Table("Deviations", (Column("paper"), Column("ours"), Column("effect")), rows)
+
+
+def build_unstated_table(paper: Paper) -> Table:
+    rows = [[item.item, item.chose, item.because] for item in paper.unstated]
+    return Table("What the paper leaves open", (Column("item"), Column("chosen"), Column("because")), rows)
+
+
+def build_provenance(results: Mapping[str, Any], folder: Path) -> list[tuple[str, str]]:
+    """(name, value) pairs that say how the numbers came about."""
+    git = results["git"]
+    dirty = {True: " with uncommitted changes", False: "", None: ""}[git.get("dirty")]
+    pairs = [
+        ("command", results["command"]),
+        ("commit", (git.get("commit") or "unknown") + dirty),
+        ("started", results["started"]),
+        ("duration", format_duration(results["seconds"])),
+        ("seeds", ", ".join(map(str, results["seeds"]))),
+        ("preset and protocol", f"{results['preset']}, {results['protocol']}"),
+    ]
+    for earlier in results["extra"].get("commands", [])[:-1]:
+        changes = ", uncommitted changes" if earlier["dirty"] else ""
+        pairs.append(("earlier command", f"{earlier['command']} ({earlier['started']}, {earlier['commit']}{changes})"))
+    trained = sorted({str(cell["commit"]) for cell in results["extra"].get("cells", [])})
+    if trained:
+        pairs.append(("trainings", f"{len(results['extra']['cells'])}, at commit {', '.join(trained)}"))
+    pairs += [(f"scored, {PROTOCOLS.get(name, name)}", rule) for name, rule in results["selection"].items()]
+    pairs += [(name, str(value)) for name, value in results["environment"].items() if value is not None]
+    pairs += [(f"weights {name}", str(value)) for name, value in results["weights"].items() if value is not None]
+    predictions = folder / "predictions.csv.gz"
+    if predictions.is_file():
+        with predictions.open("rb") as stream:
+            pairs.append(("predictions.csv.gz sha256", hashlib.file_digest(stream, "sha256").hexdigest()))
+    return pairs

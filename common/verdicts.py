@@ -1,0 +1,117 @@
+"""The numbers that a paper printed, judged by ours: within the sampling tolerance, outside it, or unclear."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from common import statistics
+from common.errors import UsageError
+from common.evaluation import METRICS
+from common.paper import Claim
+
+
+def judge_claims(
+    claims: Sequence[Claim],
+    rows: Sequence[dict],
+    not_run: Mapping[tuple[str, str] | str, str],
+    protocol: str = "paper",
+    *,
+    positive_class: str | None = None,
+    extra: Mapping[tuple[str, str, str], float] | None = None,
+    impossible: Collection[str] = (),
+) -> list[dict]:
+    """Set each claim beside our result: {table, row, metric, where, paper, tolerance, ours, low, high, verdict, note}.
+
+    rows: from `evaluate`; not_run: (table, row) or row -> reason; extra: (table, row, metric) -> number, for claims of
+    unit "count"; impossible: rows that the audit found impossible as printed. All numbers are in the claim's own unit.
+    tolerance: the printed value's 95 % sampling half-width, from the claim's case numbers (Wilson for accuracy,
+    sensitivity and specificity, Hanley-McNeil for AUC; positive_class says which class is meant); 0 for counts.
+    Verdict: "within" the tolerance; "outside, lower" or "outside, higher" if our interval misses the tolerance band;
+    else "unclear", also without a tolerance; "not run"; "n/a" for a claim without a value.
+    """
+    measured = {entry["row"]: entry["metrics"] for entry in rows if entry["protocol"] == protocol}
+    judged = []
+    for claim in claims:
+        reason = not_run.get((claim.table, claim.row), not_run.get(claim.row))
+        if claim.unit == "count":
+            count = (extra or {}).get((claim.table, claim.row, claim.metric))
+            result, tolerance, gap = {"mean": count, "low": count, "high": count}, 0.0, ""
+            missing = count is None
+        else:
+            _check_metric(claim)
+            result = measured.get(claim.row, {}).get(claim.metric, {})
+            tolerance, gap = _sampling_halfwidth(claim, positive_class)
+            missing = reason is not None or not result
+        unit = 100 if claim.unit == "percent" else 1
+        ours, low, high = (
+            None if missing or result[part] is None else result[part] * unit for part in ("mean", "low", "high")
+        )
+        tolerance = None if tolerance is None else tolerance * unit
+        notes = [
+            claim.note,
+            "impossible as printed" if claim.row in impossible else "",
+            gap,
+            (reason or "we have no result for it") if missing else "",
+            f"our {claim.metric} is undefined in at least one seed" if not missing and ours is None else "",
+        ]
+        judged.append(
+            {
+                "table": claim.table,
+                "row": claim.row,
+                "metric": claim.metric,
+                "where": claim.where,
+                "paper": claim.value,
+                "tolerance": tolerance,
+                "ours": ours,
+                "low": low,
+                "high": high,
+                "verdict": "not run" if missing else _give_verdict(claim.value, tolerance, ours, low, high),
+                "note": "; ".join(note for note in notes if note),
+            }
+        )
+    return judged
+
+
+def _check_metric(claim: Claim) -> None:
+    if claim.metric not in METRICS:
+        known = ", ".join(METRICS)
+        raise UsageError(f"claim {claim.table}, {claim.row!r}: metric {claim.metric!r} is not one of {known}")
+
+
+def _give_verdict(
+    paper: float | None, tolerance: float | None, ours: float | None, low: float | None, high: float | None
+) -> str:
+    if paper is None:
+        return "n/a"
+    if tolerance is None or ours is None:
+        return "unclear"
+    if abs(ours - paper) <= tolerance + 1e-9:
+        return "within"
+    if high is not None and high < paper - tolerance:
+        return "outside, lower"
+    if low is not None and low > paper + tolerance:
+        return "outside, higher"
+    return "unclear"
+
+
+def _sampling_halfwidth(claim: Claim, positive_class: str | None) -> tuple[float | None, str]:
+    """(95 % half-width as a fraction, or None and the reason) of a printed proportion or AUC, from its case numbers."""
+    if claim.value is None:
+        return None, ""
+    share = claim.value / 100 if claim.unit == "percent" else claim.value
+    if not claim.classes:
+        return None, "no tolerance: the paper's case numbers are not known"
+    if claim.metric == "accuracy":
+        return _wilson_halfwidth(share, claim.n), ""
+    if claim.metric not in ("sensitivity", "specificity", "auc") or len(claim.classes) != 2:
+        return None, f"no tolerance: the case numbers do not give the sampling error of this {claim.metric}"
+    if positive_class not in claim.classes:
+        known = ", ".join(claim.classes)
+        raise UsageError(f"claim {claim.table}, {claim.row!r}: positive class {positive_class!r} is not one of {known}")
+    positives = claim.classes[positive_class]
+    if claim.metric == "auc":
+        return statistics.hanley_mcneil_halfwidth(share, positives, claim.n - positives), ""
+    return _wilson_halfwidth(share, positives if claim.metric == "sensitivity" else claim.n - positives), ""
+
+
+def _wilson_halfwidth(share: float, n: int) -> float:
+    low, high = statistics.wilson_interval(share * n, n)
+    return (high - low) / 2
