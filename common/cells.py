@@ -369,7 +369,7 @@ class _Display(contextlib.AbstractContextManager):
         if key in self.rows:
             self.progress.remove_task(self.rows.pop(key))
         if failure:
-            self.console.print(f"{key}: {failure}", highlight=False, markup=False)
+            self.console.print(f"{key}: {failure}", highlight=False, markup=False, soft_wrap=True)
         elif self.progress.disable:
             spent = time.monotonic() - self.started
-            self.console.print(f"[{self.done}/{self.count}] {key} ({spent:.0f} s)", highlight=False, markup=False)
+            self.console.print(f"[{self.done}/{self.count}] {key} ({spent:.0f} s)", highlight=False, markup=False, soft_wrap=True)

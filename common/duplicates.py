@@ -121,6 +121,8 @@ def _fill_border(image: np.ndarray) -> np.ndarray:
 
     A border counts where the picture begins with a step along most of it: a dark background is part of the picture.
     """
+    if all(edge.max() > BLACK for edge in (image[0], image[-1], image[:, 0], image[:, -1])):
+        return image
     filled = image
     for turns in range(4):
         side = np.rot90(filled, turns)
@@ -197,44 +199,50 @@ def _rank_partners(
 ) -> Iterator[tuple[int, list[int], list[int]]]:
     """Yield (query row, rows of its best partners in the index, their orientations), in blocks of bounded memory."""
     size = int(np.prod(index.shape[2:]))
-    columns = [np.ascontiguousarray(index[:, window].reshape(-1, size)) for window in range(len(WINDOWS))]
-    for first in range(0, len(queries), QUERY_BLOCK):
-        block = queries[first : first + QUERY_BLOCK]
-        turned = [_turn_spectra(block, turn).reshape(-1, len(WINDOWS), size) for turn in range(ORIENTATIONS)]
+    columns = np.ascontiguousarray(np.swapaxes(index.reshape(-1, len(WINDOWS), size), 0, 1))
+    structured = queries.any(axis=(1, 2, 3, 4)), index.any(axis=(1, 2, 3, 4))
+    # Within one set every pair comes twice, with exchanged roles: the mirror of a pair of windows is not needed.
+    pairs = [pair for pair in WINDOW_PAIRS if not within or pair[0] <= pair[1]]
+    for first in range(0, len(queries) if len(index) else 0, QUERY_BLOCK):
+        turns = [_turn_spectra(queries[first : first + QUERY_BLOCK], turn) for turn in range(ORIENTATIONS)]
+        turned = np.ascontiguousarray(np.swapaxes([part.reshape(-1, len(WINDOWS), size) for part in turns], 1, 2))
         best_rows, best_scores = [], []
         for start in range(0, len(index), INDEX_BLOCK):
-            scores = np.full((len(block), min(INDEX_BLOCK, len(index) - start)), -np.inf, np.float32)
-            for window_a, window_b in WINDOW_PAIRS:
-                part = columns[window_a][start : start + INDEX_BLOCK].T
-                for spectra in turned:
-                    np.maximum(scores, spectra[:, window_b] @ part, out=scores)
+            scores = _score_block(columns[:, start : start + INDEX_BLOCK], turned, pairs)
             if within:  # an image is not its own partner
-                own = np.arange(len(block)) + first - start
+                own = np.arange(len(scores)) + first - start
                 inside = (own >= 0) & (own < scores.shape[1])
                 scores[inside, own[inside]] = -np.inf
-            top = np.argpartition(scores, -min(count, scores.shape[1]), axis=1)[:, -min(count, scores.shape[1]) :]
+            kept = min(count, scores.shape[1])
+            top = np.argpartition(scores, -kept, axis=1)[:, -kept:]
             best_rows.append(top + start)
             best_scores.append(np.take_along_axis(scores, top, axis=1))
-        if not best_rows:
-            return
         rows, scores = np.concatenate(best_rows, axis=1), np.concatenate(best_scores, axis=1)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
         rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
-        by_turn = np.stack(
-            [
-                np.max([np.einsum("qd,qkd->qk", x[:, wb], columns[wa][rows]) for wa, wb in WINDOW_PAIRS], axis=0)
-                for x in turned
-            ]
-        )
-        orientations = by_turn.argmax(axis=0)
-        structured = block.any(axis=(1, 2, 3, 4))
-        for row in np.flatnonzero(structured):
-            valid = (scores[row] > least) & columns[0][rows[row]].any(axis=1)
+        products = [[np.einsum("qd,qkd->qk", part[b], columns[a][rows]) for a, b in pairs] for part in turned]
+        orientations = np.max(products, axis=1).argmax(axis=0)
+        for row in np.flatnonzero(structured[0][first : first + QUERY_BLOCK]):
+            valid = (scores[row] > least) & structured[1][rows[row]]
             yield first + int(row), rows[row, valid].tolist(), orientations[row, valid].tolist()
 
 
+def _score_block(columns: np.ndarray, turned: np.ndarray, pairs: list[tuple[int, int]]) -> np.ndarray:
+    """Largest product over orientations and window pairs, (queries, columns) float32.
+
+    columns: (windows, columns, d); turned: (orientations, windows, queries, d).
+    """
+    scores = np.full((turned.shape[2], columns.shape[1]), -np.inf, np.float32)
+    products = np.empty_like(scores)
+    for window_a, window_b in pairs:
+        for part in turned:
+            np.matmul(part[window_b], columns[window_a].T, out=products)
+            np.maximum(scores, products, out=scores)
+    return scores
+
+
 def compare_thumbnails(a: np.ndarray, b: np.ndarray, orientation: int) -> float:
-    """Similarity (-1..1) of two thumbnails (48, 48) uint8, b turned by `orientation` (0..3), and by that and a half turn.
+    """Similarity (-1..1) of thumbnails (48, 48) uint8, b turned by `orientation` (0..3), and by that and a half turn.
 
     Black borders are tried as they are and filled: their step outweighs the picture, but they may be part of it.
     """

@@ -112,7 +112,7 @@ def _deal_groups(cases: pd.DataFrame, shares: list[float], seed: int, by: str, n
             )
     wanted = np.outer(shares, counts.sum(axis=0))
     count = max(TRIES, min(DEALS, 5_000_000 // len(groups)))  # of very many groups every deal is even, and large
-    deals = np.random.default_rng(seed).choice(len(shares), size=(count, len(groups)), p=shares).astype(np.int8)
+    deals = np.random.default_rng(seed).choice(len(shares), size=(count, len(groups)), p=shares).astype(np.int16)
     have = np.stack([(deals == part).astype(np.float64) @ counts for part in range(len(shares))], axis=1)
     deviation = (np.square(have - wanted) / wanted).sum(axis=(1, 2))
     for deal in np.argsort(deviation, kind="stable")[:TRIES]:
@@ -163,7 +163,7 @@ def assert_no_leak(
     images: Iterable[np.ndarray] | Descriptions | None = None,
     *,
     limit: float = NEAR_DUPLICATE_LIMIT,
-    candidates: int = 5,
+    candidates: int = 3,
 ) -> dict:
     """Prove that no two sides share a patient, a file or, given the images, a near-duplicate picture.
 

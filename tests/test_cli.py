@@ -31,7 +31,8 @@ def test_defaults_say_nothing_but_the_protocols():
 
 
 def test_lists_and_overrides():
-    options = parse(*"--protocol leakfree --tables 2,labels --seeds 0,4 --set rate=1e-3 --set sides=64".split())
+    argv = ["--protocol", "leakfree", "--tables", "2, labels", "--seeds", "0,4"]
+    options = parse(*argv, "--set", "rate=1e-3", "--set", "sides=64")
     assert options.protocols == ("leakfree",)
     assert options.tables == ("2", "labels")
     assert options.seeds == (0, 4)

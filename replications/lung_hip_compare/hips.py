@@ -187,7 +187,7 @@ def enlarge(
 
 def move_image(image: np.ndarray, shift: np.ndarray, flip: bool) -> np.ndarray:
     """Shift (rows, columns) by linear interpolation with the border repeated, then mirror left and right."""
-    matrix = np.array([[1, 0, shift[1]], [0, 1, shift[0]]])
+    matrix = np.array([[1, 0, shift[1]], [0, 1, shift[0]]], np.float64)
     size = image.shape[::-1]
     moved = cv2.warpAffine(np.asarray(image), matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return moved[:, ::-1] if flip else moved
