@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442",
@@ -52,32 +53,31 @@ def style_axes(axes: Axes, *, title: str = "", x: str = "", y: str = "") -> None
 def save_figure(figure: Figure, path: Path, synthetic: bool) -> None:
     """Write a PNG at 200 dpi, whole or not at all; equal figures give equal bytes.
 
-    `synthetic` adds a strip across the top that says so.
+    `synthetic` puts a strip above the picture that says so.
     """
+    pixels = _render(figure)
     if synthetic:
-        figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.28 / figure.get_figheight()))
-        strip = 0.24 / figure.get_figheight()
-        figure.add_artist(Rectangle((0, 1 - strip), 1, strip, transform=figure.transFigure, color=VERMILION, zorder=9))
-        figure.text(
-            0.5,
-            1 - strip / 2,
-            SYNTHETIC,
-            color="white",
-            fontsize=SMALL,
-            weight="bold",
-            ha="center",
-            va="center_baseline",
-            zorder=10,
-            gid="synthetic",
-        )
+        width = pixels.shape[1] / DPI
+        strip = new_figure(width + 1 / DPI, 0.24)  # a pixel more: sizes in inches are rounded down
+        strip.set_facecolor(VERMILION)
+        text = SYNTHETIC if width > 4 else "synthetic data"
+        strip.text(0.5, 0.5, text, color="white", fontsize=SMALL, weight="bold", ha="center", va="center_baseline")
+        pixels = np.vstack([_render(strip)[:, : pixels.shape[1]], pixels])
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+        Image.fromarray(pixels).save(temporary, format="png", dpi=(DPI, DPI))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _render(figure: Figure) -> np.ndarray:
+    """The drawn figure, uint8 (h, w, 3)."""
+    figure.set_dpi(DPI)
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
 
 
 def plot_confusion_matrices(

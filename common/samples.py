@@ -28,8 +28,8 @@ SIDES = ("train", "validation", "test")
 DEALS, TRIES = 1000, 20  # random deals of the patients that are drawn; most even ones of them that are evened out
 
 
-class LeakError(AssertionError):
-    """Two sides of a split share a patient, a file or a picture."""
+class LeakError(UsageError):
+    """Two sides of a split share a patient, a file or a picture: the data or the split must change before anything is trained."""
 
 
 def hash_pixels(pixels: np.ndarray) -> str:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 COMMON = sorted((ROOT / "common").glob("*.py"))
 PACKAGES = sorted(p.parent for p in (ROOT / "replications").glob("*/config.py"))
 MODULES = [*COMMON, *(m for p in PACKAGES for m in sorted(p.glob("*.py")))]
-ORDER = {"config": 0, "data": 1, "models": 2, "train": 3, "experiments": 4, "run": 5, "predict": 6}
+ORDER = {"config": 0, "data": 1, "models": 2, "train": 3, "experiments": 4, "drawings": 4.5, "run": 5, "predict": 6}
 NO_NETWORK_LIBRARY = {
     "errors", "paper", "samples", "duplicates", "datasets", "statistics", "bootstrap", "predictions", "evaluation", "verdicts",
     "roc", "figures", "results", "findings", "tables", "report", "cli", "cells", "synthetic", "metaimage",

@@ -180,12 +180,11 @@ def extract_patch(
     Raises UsageError if the point lies outside the volume.
     """
     voxel = locate_candidate(volume, world, rule)
-    centre = np.floor(voxel).astype(int)
-    if not all(0 <= centre[axis] < volume.size[axis] for axis in range(3)):
+    if not all(0 <= voxel[axis] < volume.size[axis] for axis in range(3)):
         raise UsageError(f"{volume.path}: candidate at {np.round(world, 2).tolist()} mm lies outside the scan")
     first = np.floor(voxel[:2] - side / 2).astype(int)
     low, high = np.maximum(first, 0), np.minimum(first + side, volume.size[:2])
-    region = read_region(volume, (int(low[0]), int(low[1]), int(centre[2])), (*map(int, high - low), 1))[0]
+    region = read_region(volume, (int(low[0]), int(low[1]), int(voxel[2])), (*map(int, high - low), 1))[0]
     patch = np.zeros((side, side), dtype=np.uint8)
     x, y = low - first
     patch[y : y + region.shape[0], x : x + region.shape[1]] = window_grey(region, window)

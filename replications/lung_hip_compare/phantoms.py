@@ -9,6 +9,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -23,6 +24,7 @@ BODY = 144  # pixels across
 CT_SPACING = (0.75, 0.75, 2.5)  # mm along x, y, z
 SUBSETS = 10
 AIR, LUNG, TISSUE, BONE = -1000.0, -850.0, 40.0, 700.0  # HU
+CT_BEND, HIP_BEND = (4.0, 16.0), (5.0, 40.0)  # pixels: deviation of outlines, and over which distance it changes
 HIP_SIZE = (318, 382)  # rows, columns: 2544 x 3056 scaled by 1/8
 HIP_CENTRES = ((150.0, 105.0), (150.0, 277.0))  # femoral heads of the standard pose, row and column
 CROP_REACH = 52  # half the side of a hip's crop box
@@ -101,6 +103,7 @@ def draw_scan(nodules: int, others: int, random: np.random.Generator, strength: 
         lungs.append((centre, radii))
     spine = soft_ellipsoid(CT_SIZE[1:], middle + (BODY * 0.3, 0), (BODY * 0.09, BODY * 0.07))
     blend(volume[(slice(None), *spine[0])], ((slice(None),), spine[1]), BONE)
+    volume[:] = bend(volume[0], *CT_BEND, random)  # so far all slices are alike
     vessels = [draw_vessel(volume, *lungs[index % 2], random) for index in range(16)]
     points = place_candidates(nodules + others, lungs, vessels, random)
     for point in points[:nodules]:
@@ -108,6 +111,13 @@ def draw_scan(nodules: int, others: int, random: np.random.Generator, strength: 
         blend(volume, soft_ellipsoid(CT_SIZE, point, (radius / 3, radius, radius), 1.5), TISSUE, strength)
     volume += 30 * smooth_noise(CT_SIZE, 2, random)
     return np.clip(np.rint(volume), -1024, 3071).astype("<i2"), points
+
+
+def bend(picture: np.ndarray, by: float, grain: float, random: np.random.Generator) -> np.ndarray:
+    """Move every point a little, smoothly: no two bodies have the same outline, as no two patients have."""
+    rows, columns = np.indices(picture.shape, dtype=np.float32)
+    shifts = [np.float32(by) * smooth_noise(picture.shape, grain, random) for _ in range(2)]
+    return cv2.remap(picture, columns + shifts[0], rows + shifts[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def draw_vessel(volume: np.ndarray, centre, radii, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -161,12 +171,12 @@ def write_radiographs(folder: Path, config: Config, random: np.random.Generator,
             again = index % 3 == 2 and not again
             patient += not again
             if not again:
-                pose = random.uniform(-1, 1, 6)
+                pose, body = random.uniform(-1, 1, 6), int(random.integers(2**32))
             hips = 2 if index < crops - pictures else 1 if index < crops else 0
             sides = [0, 1] if hips == 2 else [int(random.integers(2))]
             broken = sides if label else []
             name = f"images/{'fracture' if label else 'normal'}_{index:03d}.jpg"
-            picture, centres = draw_radiograph(pose, broken, random, strength)
+            picture, centres = draw_radiograph(pose, body, broken, random, strength)
             Image.fromarray(picture).save(folder / name, quality=92)
             for side in sides:
                 row, column = np.rint(centres[side]).astype(int)
@@ -180,11 +190,12 @@ def write_radiographs(folder: Path, config: Config, random: np.random.Generator,
 
 
 def draw_radiograph(
-    pose: np.ndarray, broken: list[int], random: np.random.Generator, strength: float
+    pose: np.ndarray, body: int, broken: list[int], random: np.random.Generator, strength: float
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """A pelvis: uint8 (rows, columns) and the centres of its crops (row, column), left of the picture first.
 
-    pose: 6 numbers in -1..1 (place, size, neck angle, brightness), a patient's own. A fracture is a dark line across the
+    pose: 6 numbers in -1..1 (place, size, neck angle, brightness) and body, the seed of outlines and soft tissue, are a
+    patient's own, the same in all his pictures. A fracture is a dark line across the
     femoral neck, a step of the shaft and a swelling around both.
     """
     picture = np.full(HIP_SIZE, 35.0, dtype=np.float32)
@@ -213,5 +224,8 @@ def draw_radiograph(
             line = soft_capsule(HIP_SIZE, middle - across, middle + across, 5, 2)
             blend(picture, line, 55, strength)
         centres.append(head + np.array([14, out * 14]))
+    own = np.random.default_rng(body)
+    picture += 9 * smooth_noise(HIP_SIZE, 12, own) + 11 * smooth_noise(HIP_SIZE, 30, own)
+    picture = bend(picture, *HIP_BEND, own)
     picture += 6 * smooth_noise(HIP_SIZE, 8, random) + 3 * random.standard_normal(HIP_SIZE, dtype=np.float32)
     return to_uint8(picture), centres

@@ -6,6 +6,7 @@
 import datetime
 import json
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from common.paper import Paper, load_paper
 from common.predictions import read_predictions, write_predictions
 from common.report import format_screen_table, write_report
 from common.verdicts import judge_claims
-from replications.lung_hip_compare import data, experiments
+from replications.lung_hip_compare import data, drawings, experiments
 from replications.lung_hip_compare.config import DATASETS, NOT_IN_PAPER, PRESETS, Config
 
 PACKAGE = Path(__file__).parent
@@ -38,47 +39,42 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(options: cli.Options) -> int:
-    """One run: prepare, train what is not trained yet, evaluate, report."""
+    """One run: prepare the data, train what is not trained yet, evaluate, report."""
     started, clock = datetime.datetime.now(datetime.UTC), time.monotonic()
     paper = load_paper(PACKAGE / "paper.toml")
     preset, sources = choose_sources(options)
     config = cli.apply_overrides(PRESETS[preset], options.overrides)
-    seeds = options.seeds or config.seeds
-    folder = results.run_folder(
-        options.out,
-        NAME,
-        preset,
-        "both" if len(options.protocols) == 2 else options.protocols[0],
-        asdict(config) | {"seeds": [], "sources": {part: s and [s.kind, s.name] for part, s in sources.items()}},
-    )
+    protocol = "both" if len(options.protocols) == 2 else options.protocols[0]
+    identity = asdict(config) | {"seeds": [], "sources": {part: s and [s.kind, s.name] for part, s in sources.items()}}
+    folder = results.run_folder(options.out, NAME, preset, protocol, identity)
     folder.mkdir(parents=True, exist_ok=True)
     if any(s and s.synthetic for s in sources.values()):
         print("synthetic data: these numbers say nothing about the paper", file=sys.stderr)
     print(f"run folder: {folder}", file=sys.stderr)
 
-    datasets = prepare_datasets(sources, config, folder, options.skip_unreadable)
     rows, not_run = choose_rows(options, config, sources, paper)
-    threads = options.threads or cells.share_threads(options.workers, cli.count_cores())
-    planned = plan(rows, config, options.protocols, seeds, datasets)
+    datasets = prepare_datasets(sources, config, folder, options.skip_unreadable)
+    described, counts = describe_datasets(datasets, config, options.protocols)  # fails here if a leakfree split leaks
     log_command(folder, started)
-    failed = cells.run_cells(
-        planned, folder, workers=options.workers, threads=threads, cluster=options.cluster, title=NAME
-    )
+    planned = plan(rows, config, options.protocols, options.seeds or config.seeds, datasets)
+    threads = options.threads or cells.share_threads(options.workers, cli.count_cores())
+    workers = options.workers
+    failed = cells.run_cells(planned, folder, workers=workers, threads=threads, cluster=options.cluster, title=NAME)
 
-    everything = plan(
-        experiments.list_rows(config, options.weights), config, options.protocols, union(config.seeds, seeds), datasets
-    )
+    seeds = tuple(sorted({*config.seeds, *(options.seeds or ())}))
+    everything = plan(experiments.list_rows(config, options.weights), config, options.protocols, seeds, datasets)
     finished = [cell for cell in everything if cells.is_done(cell, folder / "cells")]
+    for key, reason in failed.items():
+        print(f"failed: {key}: {reason}", file=sys.stderr)
     if not finished:
-        print(f"no training finished; {len(failed)} failed", file=sys.stderr)
         return 1
     predictions, history = collect(finished, folder)
-    content = evaluate(paper, config, predictions, datasets, not_run | failures(failed, planned), options.protocols)
+    content = evaluate(paper, config, predictions, counts, not_run | explain_failures(failed, planned), options.protocols)
     records = [cells.read_record(cell, folder / "cells") for cell in finished]
     outcome = results.build_results(
         paper=NAME,
         preset=preset,
-        protocol="both" if len(options.protocols) == 2 else options.protocols[0],
+        protocol=protocol,
         overrides=options.overrides,
         command=command_line(),
         git=results.git_state(PACKAGE),
@@ -87,6 +83,7 @@ def run(options: cli.Options) -> int:
         environment=results.environment(
             **{k: records[0]["outcome"]["environment"][k] for k in ("backend", "device", "deterministic")}
         ),
+        datasets=described,
         weights={"source": options.weights or "random", "sha256": None},
         config=asdict(config),
         selection={protocol: SELECTION[protocol] for protocol in options.protocols},
@@ -98,21 +95,25 @@ def run(options: cli.Options) -> int:
         for c, r in zip(finished, records, strict=True)
     ]
     outcome["extra"]["commands"] = json.loads((folder / "commands.json").read_text())
-    (folder / "figures").mkdir(exist_ok=True)
-    outcome["extra"]["figures"] = experiments.draw_figures(
-        folder / "figures", paper, config, datasets, predictions, history, outcome
-    )
-    results.write_json_atomic(folder / "results.json", outcome)
-    results.write_text_atomic(folder / "environment.txt", results.list_packages())
-    write_report(folder, paper)
+    write_run(folder, paper, config, datasets, predictions, history, outcome)
     print(format_screen_table(outcome, paper))
     print(f"\ntable, figures, predictions: {folder}\nreport: {folder / 'report.html'}   ({time.monotonic() - clock:.0f} s)")
     if options.publish:
         results.publish(folder, Path("results") / NAME)
         print(f"published in {Path('results') / NAME}")
-    for key, reason in failed.items():
-        print(f"failed: {key}: {reason}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def write_run(folder: Path, paper: Paper, config: Config, datasets, predictions, history, outcome: dict) -> None:
+    """Figures, results.json, environment.txt, table.md and report.html."""
+    shutil.rmtree(folder / "figures", ignore_errors=True)
+    (folder / "figures").mkdir()
+    outcome["extra"]["figures"] = drawings.draw_figures(
+        folder / "figures", paper, config, datasets, predictions, history, outcome
+    )
+    results.write_json_atomic(folder / "results.json", outcome)
+    results.write_text_atomic(folder / "environment.txt", results.list_packages())
+    write_report(folder, paper)
 
 
 def choose_sources(options: cli.Options) -> tuple[str, dict[str, data.Source | None]]:
@@ -198,12 +199,11 @@ def collect(finished: list[cells.Cell], folder: Path) -> tuple[pd.DataFrame, pd.
     return predictions, history
 
 
-def evaluate(paper: Paper, config: Config, predictions, datasets, not_run: dict[str, str], protocols) -> dict:
-    """Everything of results.json that follows from predictions and data: rows, claims, data sets, comparisons."""
+def evaluate(paper: Paper, config: Config, predictions, counts, not_run: dict[str, str], protocols) -> dict:
+    """Everything of results.json that follows from the predictions: rows, claims, comparisons, statements."""
     table_of = {row.name: row.table for row in experiments.list_rows(config, None)}
     rows = [{"table": table_of[r["row"]], **r} for r in evaluation.evaluate(predictions)]
     done = {r["row"] for r in rows}
-    described, counts = describe_datasets(datasets, config, protocols)
     reasons = {row: reason for row, reason in not_run.items() if row not in done}
     claims = judge_claims(
         paper.claims,
@@ -214,7 +214,7 @@ def evaluate(paper: Paper, config: Config, predictions, datasets, not_run: dict[
     )
     comparisons = []
     for protocol in protocols:
-        for name in datasets:
+        for name in DATASETS:
             compared = [
                 r["row"] for r in rows if r["protocol"] == protocol and r["table"] == "2" and r["row"].startswith(f"{name} / ")
             ]
@@ -228,7 +228,6 @@ def evaluate(paper: Paper, config: Config, predictions, datasets, not_run: dict[
     return {
         "rows": rows,
         "claims": claims,
-        "datasets": described,
         "extra": {
             "comparisons": comparisons,
             "statements": experiments.check_statements(paper.statements, rows),
@@ -258,23 +257,21 @@ def describe_datasets(datasets, config: Config, protocols) -> tuple[list[dict], 
                 "test": len(folds[0].test),
                 "left_out": folds[0].left_out,
                 "sha256": data.hash_folds(pool, folds),
-                "leak": experiments.measure_leak(pool, folds),
+                "leak": experiments.measure_leak(pool, folds, protocol),
             }
         described.append(entry)
     return described, counts
 
 
-def failures(failed: dict[str, str], planned: list[cells.Cell]) -> dict[str, str]:
+def explain_failures(failed: dict[str, str], planned: list[cells.Cell]) -> dict[str, str]:
     """Row -> reason, for rows of which a training failed."""
     return {cell.settings["row"]: f"failed: {failed[cell.key]}" for cell in planned if cell.key in failed}
 
 
-def union(first: Sequence[int], second: Sequence[int]) -> tuple[int, ...]:
-    return tuple(sorted({*first, *second}))
-
-
 def command_line() -> str:
-    return shlex.join(["python", "-m", f"replications.{NAME}.run", *sys.argv[1:]])
+    """The command as typed, absolute paths cut to their last part: results are published."""
+    words = [f"/path/to/{Path(word).name}" if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    return shlex.join(["python", "-m", f"replications.{NAME}.run", *words])
 
 
 def log_command(folder: Path, started: datetime.datetime) -> None:
