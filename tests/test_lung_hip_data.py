@@ -556,7 +556,7 @@ def test_unknown_names_are_refused(name, protocol):
 # Hips
 
 
-@pytest.mark.parametrize(("dataset", "side"), [("128x128 resized", 16), ("256x256 resized", 32), ("256x256 unresized", 32)])
+@pytest.mark.parametrize(("dataset", "side"), [("128x128 resized", 32), ("256x256 resized", 48), ("256x256 unresized", 48)])
 def test_hip_pictures_are_cropped_and_scaled(user_hips, tmp_path, dataset, side):
     prepared = prepare(dataset, user_hips, SMOKE, tmp_path / "data")
     assert prepared.images.shape == (12, side, side, 1)
