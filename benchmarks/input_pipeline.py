@@ -1,6 +1,6 @@
 """Speed of `common.images.feed_batches` against plain `fit(images, labels)` on arrays, with equal losses and weights.
 
-`python benchmarks/input_pipeline.py [--images 2000] [--epochs 3] [--threads N] [--out FILE.json]`
+`python -m benchmarks.input_pipeline [--images 2000] [--epochs 3] [--threads N] [--out FILE.json]`
 
 Both ways train the same small network on the same batches in the same order, by turns in one process; the first turn of
 each traces its graph and is not counted. On few cores the autotuner of `fit` on arrays costs a multiple of the training.

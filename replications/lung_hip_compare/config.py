@@ -83,7 +83,8 @@ PAPER = Config()
 
 DEMO = replace(  # phantoms of the paper's class ratios, small inputs, every table and figure
     PAPER,
-    luna_phantom_scans=24,
+    luna_phantom_scans=40,
+    luna_phantom_nodules=2,
     hip_radiographs=(30, 16),
     hip_crops=(20, 20),
     hip_enlarged_uncropped=(120, 64),
