@@ -7,13 +7,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from common import evaluation, figures, findings, roc
+from common.findings import PROTOCOLS
 from common.paper import Paper
 from replications.lung_hip_compare import data, hips
 from replications.lung_hip_compare.config import DATASETS, NETWORKS, Config
 from replications.lung_hip_compare.data import Dataset
 from replications.lung_hip_compare.experiments import slug
-
-PROTOCOL_NAMES = {"paper": "the paper's protocol", "leakfree": "leak-free"}
 
 
 def draw_figures(
@@ -32,7 +31,7 @@ def draw_figures(
         for dataset in DATASETS:
             names = [n for n in NETWORKS if (part["row"] == f"{dataset} / {n}").any()]
             if names:
-                about = f"{dataset}, {PROTOCOL_NAMES[protocol]}"
+                about = f"{dataset}, {PROTOCOLS[protocol]}"
                 keep(
                     draw_confusion(predictions, dataset, names, protocol),
                     f"figure6-{slug(dataset)}-{protocol}.png",
@@ -86,9 +85,9 @@ def draw_figures(
     for network, dataset, protocol in _list_trainings(history):
         part = history[(history["row"] == f"{dataset} / {network}") & (history["protocol"] == protocol)]
         keep(
-            draw_history(part[part["stage"] == network], f"{network}, {dataset}, {PROTOCOL_NAMES[protocol]}"),
+            draw_history(part[part["stage"] == network], f"{network}, {dataset}, {PROTOCOLS[protocol]}"),
             f"history-{slug(dataset)}-{slug(network)}-{protocol}.png",
-            f"Training of {network}, {dataset}, {PROTOCOL_NAMES[protocol]}",
+            f"Training of {network}, {dataset}, {PROTOCOLS[protocol]}",
             "Thin: seeds; thick: their mean.",
         )
     return drawn
@@ -116,7 +115,7 @@ def draw_roc(part: pd.DataFrame, dataset: str, names: list[str], rows: list[dict
         row = part[part["row"] == f"{dataset} / {name}"]
         runs = [(s["y_true"].to_numpy(), s["y_score_1"].to_numpy()) for _, s in row.groupby("seed")]
         curves.append(roc.RocCurve(name, runs, intervals[f"{dataset} / {name}"]))
-    title = f"{dataset}, {PROTOCOL_NAMES[protocol]}"
+    title = f"{dataset}, {PROTOCOLS[protocol]}"
     return roc.plot_roc(curves, title=title, positive_class=data.CLASSES[data.part_of(dataset)][1])
 
 
@@ -160,7 +159,7 @@ def draw_heat_map(claims: list[dict], rows: list[dict]) -> Figure:
     panels = [("printed in the paper", printed)]
     for protocol in ("paper", "leakfree"):
         ours = {r["row"]: 100 * r["metrics"]["accuracy"]["mean"] for r in rows if r["protocol"] == protocol}
-        panels.append((f"ours, {PROTOCOL_NAMES[protocol]}", ours))
+        panels.append((f"ours, {PROTOCOLS[protocol]}", ours))
     values = [
         (title, np.array([[known.get(f"{d} / {n}", np.nan) for n in NETWORKS] for d in DATASETS], float))
         for title, known in panels
@@ -178,7 +177,7 @@ def draw_label_shares(rows: list[dict], config: Config) -> Figure:
             named = [(1.0, f"LUNA16 / {network}")]
             named += [(s, f"LUNA16 / {network}, {s * 100:g} % labels") for s in config.label_shares]
             points = [(s, known[row]) for s, row in named if row in known]
-            series[f"{network}, {PROTOCOL_NAMES[protocol]}"] = [
+            series[f"{network}, {PROTOCOLS[protocol]}"] = [
                 (s, *(None if m[k] is None else 100 * m[k] for k in ("mean", "low", "high"))) for s, m in points
             ]
     return figures.plot_shares({name: points for name, points in series.items() if points}, label="accuracy (%)")
