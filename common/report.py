@@ -39,6 +39,7 @@ from common.tables import (
     build_count_tables,
     build_dataset_table,
     build_deviation_table,
+    build_leak_table,
     build_metric_tables,
     build_missing_table,
     build_pair_table,
@@ -86,6 +87,7 @@ def write_report(folder: Path, paper: Paper) -> None:
         figures=figures,
         datasets=build_dataset_table(results),
         splits=build_split_table(results),
+        leaks=build_leak_table(results),
         missing=build_missing_table(results),
         audit=build_audit_table(paper),
         deviations=build_deviation_table(paper),
@@ -103,7 +105,7 @@ def render_markdown(results: Mapping[str, Any], paper: Paper) -> str:
     parts += [f"> **{escape_markdown(banner)}**" for banner in list_banners(results)]
     parts += [escape_markdown(sentence) for sentence in describe_finding(results, paper)]
     tables = [*_build_main_tables(results, paper), build_pair_table(results), *build_metric_tables(results)]
-    for table in [*tables, build_dataset_table(results), build_split_table(results)]:
+    for table in [*tables, build_dataset_table(results), build_split_table(results), build_leak_table(results)]:
         if table.rows:
             parts += [f"## {escape_markdown(table.title)}", render_markdown_table(table)]
     return "\n\n".join(parts) + "\n"

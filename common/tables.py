@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ METRIC_ORDER = (*PERCENT_METRICS, "auc", "f1", "mcc", "ece", "brier")
 @dataclass(frozen=True)
 class Column:
     name: str
-    kind: str = "text"  # text, number, verdict
+    kind: str = "text"  # text, number, verdict, note (on a page no column: a line of its own below the row)
     group: str = ""  # heading over neighbouring columns
 
 
@@ -37,14 +38,31 @@ class Table:
     note: str = ""
 
     def groups(self) -> list[tuple[str, int]]:
-        """(group heading, number of columns) from left to right; "" for a column without a group, one by one."""
+        """(group heading, number of columns) on a page, left to right; "" for a column without a group, one by one."""
         spans: list[tuple[str, int]] = []
-        for column in self.columns:
+        for column in self.page_columns():
             if spans and column.group and spans[-1][0] == column.group:
                 spans[-1] = (column.group, spans[-1][1] + 1)
             else:
                 spans.append((column.group, 1))
         return spans
+
+    def page_columns(self) -> list[Column]:
+        return [column for column in self.columns if column.kind != "note"]
+
+    def page_rows(self) -> list[tuple[list[str], int, str]]:
+        """Each row as a page shows it: its cells, the number of columns that one "not run" fills at its end, its note.
+
+        The cells are those of `page_columns`, less the columns filled by "not run": there the row holds only dashes.
+        """
+        rows = []
+        for row in self.rows:
+            cells = [cell for cell, column in zip(row, self.columns, strict=True) if column.kind != "note"]
+            note = "; ".join(cell for cell, column in zip(row, self.columns, strict=True) if column.kind == "note")
+            empty = list(takewhile(lambda cell: cell in (NONE, "not run"), reversed(cells)))
+            filled = len(empty) if "not run" in empty[1:] else 0  # a verdict in the last column stays there
+            rows.append((cells[: len(cells) - filled], filled, note))
+        return rows
 
 
 def build_comparison_tables(results: Mapping[str, Any], paper: Paper) -> list[Table]:
@@ -94,7 +112,7 @@ def _build_comparison_table(name: str, lines: Sequence[Mapping[str, Any]]) -> Ta
         "leakfree_interval": Column("95 % interval", "number", leakfree),
         "difference": Column("minus paper's protocol", "number", leakfree),
         "leakfree_majority": Column("majority", "number", leakfree),
-        "note": Column("note"),
+        "note": Column("note", "note"),
     }
     hidden = set() if claimed else {"paper", "tolerance", "paper_majority", "verdict"}
     hidden |= {"metric"} if len(metrics) == 1 else set()
@@ -231,20 +249,49 @@ def build_dataset_table(results: Mapping[str, Any]) -> Table:
 
 
 def build_split_table(results: Mapping[str, Any]) -> Table:
-    """How each data set was split under each protocol, and how many test cases have a relative in training."""
-    leaks = {"same_patient": "same patient", "same_pixels": "same pixels", "near_duplicate": "near-duplicate"}
-    group = "Test cases with a training case of"
+    """How each data set was split under each protocol."""
     columns = [Column("data set"), Column("protocol"), Column("rule")]
     columns += [Column(name, "number") for name in ("folds", "train", "validation", "test", "left out")]
-    columns += [*(Column(name, "number", group) for name in leaks.values()), Column("split sha256")]
+    columns.append(Column("split sha256"))
     rows = []
     for data in results["datasets"]:
-        for protocol, split in data["splits"].items():
+        for protocol in _list_protocols([data]):
+            split = data["splits"][protocol]
             counts = [f"{split[name]:,}" for name in ("folds", "train", "validation", "test", "left_out")]
-            found = [f"{split['leak'][name]:,}" for name in leaks]
-            rows.append([data["dataset"], PROTOCOLS[protocol], split["rule"], *counts, *found, split["sha256"][:12]])
-    note = "Counts of train, validation and test are those of the first fold; the leak is counted over all folds."
-    return Table("Splits and what they leak", tuple(columns), rows, note)
+            rows.append([data["dataset"], PROTOCOLS[protocol], split["rule"], *counts, split["sha256"][:12]])
+    note = "Cases of the first fold. Left out: cases that stand on no side of the split."
+    return Table("Splits", tuple(columns), rows, note)
+
+
+def build_leak_table(results: Mapping[str, Any]) -> Table:
+    """How many test cases have a relative in training, the protocols side by side."""
+    leaks = {"same_patient": "same patient", "same_pixels": "same pixels", "near_duplicate": "near-duplicate"}
+    protocols = _list_protocols(results["datasets"])
+    columns = [Column("data set")]
+    for protocol in protocols:
+        group = f"Test cases with a relative in training, {PROTOCOLS[protocol]}"
+        columns += [Column(name, "number", group) for name in ("test cases", *leaks.values())]
+    rows = []
+    for data in results["datasets"]:
+        cells = [data["dataset"]]
+        for protocol in protocols:
+            leak = data["splits"][protocol]["leak"] if protocol in data["splits"] else {}
+            cells.append(f"{leak['test_cases']:,}" if leak else NONE)
+            cells += [_format_share(leak[name], leak["test_cases"]) if leak else NONE for name in leaks]
+        rows.append(cells)
+    note = (
+        "Measured, over all folds: test cases that have, among the training cases, one of the same patient, one with the "
+        "same pixels, or one that looks nearly the same (shifted, mirrored, cropped, brighter or darker)."
+    )
+    return Table("What the splits leak", tuple(columns), rows, note)
+
+
+def _list_protocols(datasets: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [protocol for protocol in PROTOCOLS if any(protocol in data["splits"] for data in datasets)]
+
+
+def _format_share(cases: int, total: int) -> str:
+    return f"{cases:,} ({100 * cases / total:.0f} %)" if cases and total else f"{cases:,}"
 
 
 def build_missing_table(results: Mapping[str, Any]) -> Table:

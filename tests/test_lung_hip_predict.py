@@ -47,7 +47,7 @@ def patch(scan) -> Path:
 def hip(tmp_path_factory) -> Path:
     """A phantom radiograph as JPEG."""
     path = tmp_path_factory.mktemp("hip") / "hip.jpg"
-    picture, _ = phantoms.draw_radiograph(np.zeros(6), [1], np.random.default_rng(0), 1.0)
+    picture, _ = phantoms.draw_radiograph(np.zeros(6), 0, [1], np.random.default_rng(0), 1.0)
     Image.fromarray(picture).save(path)
     return path
 
