@@ -269,8 +269,7 @@ def build_leak_table(results: Mapping[str, Any]) -> Table:
     protocols = _list_protocols(results["datasets"])
     columns = [Column("data set")]
     for protocol in protocols:
-        group = f"Test cases with a relative in training, {PROTOCOLS[protocol]}"
-        columns += [Column(name, "number", group) for name in ("test cases", *leaks.values())]
+        columns += [Column(name, "number", PROTOCOLS[protocol]) for name in ("test cases", *leaks.values())]
     rows = []
     for data in results["datasets"]:
         cells = [data["dataset"]]
@@ -283,7 +282,7 @@ def build_leak_table(results: Mapping[str, Any]) -> Table:
         "Measured, over all folds: test cases that have, among the training cases, one of the same patient, one with the "
         "same pixels, or one that looks nearly the same (shifted, mirrored, cropped, brighter or darker)."
     )
-    return Table("What the splits leak", tuple(columns), rows, note)
+    return Table("Leak: test cases with a relative in training", tuple(columns), rows, note)
 
 
 def _list_protocols(datasets: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -291,7 +290,7 @@ def _list_protocols(datasets: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _format_share(cases: int, total: int) -> str:
-    return f"{cases:,} ({100 * cases / total:.0f} %)" if cases and total else f"{cases:,}"
+    return f"{cases:,} ({100 * cases / total:.1f} %)" if cases and total else f"{cases:,}"
 
 
 def build_missing_table(results: Mapping[str, Any]) -> Table:

@@ -15,6 +15,7 @@ from common.findings import collect_lines, describe_finding, format_duration, fo
 from common.paper import Paper, load_paper
 from common.report import escape_markdown, format_screen_table, main, render_markdown, write_report
 from common.results import build_results, write_json_atomic
+from common.tables import build_leak_table, build_split_table
 
 GOLDEN = Path(__file__).parent / "golden" / "table.md"
 HOSTILE = "<img src=x onerror=alert(1)>|`a`](http://x)"
@@ -266,12 +267,13 @@ def test_report_shows_every_part(tmp_path, paper):
     for expected in [
         "set / net, accuracy (Table 2): the paper printed 90.0 %. Under its own protocol we get 91.2 %",
         "90.0 ±6.1 80.0 91.2 1.0 2 [88.2, 94.2] within 85.0 [82.0, 88.0] −6.2 86.0",
-        "n/a – 80.0 – – – – not run",
+        "set / absent net n/a – 80.0 not run printed as a dash",
         "2 set / absent net too large; see README",
         "The net is best section 4 the paper's protocol holds 91.2 against 70.0",
         "All is well section 5 – not run not computed in this run",
         "set hospital: as published real 500 250 1 healthy 400, ill 100 0123456789ab",
-        "set the paper's protocol at random 1 400 0 100 3 77 0 5 fedcba987654",
+        "set the paper's protocol at random 1 400 0 100 3 fedcba987654",
+        "set 100 77 (77.0 %) 0 5 (5.0 %)",
         "earlier command first (2025, b)",
         "trainings 2, at commit b",
         "0.950 [0.930, 0.970]",
@@ -285,6 +287,51 @@ def test_report_shows_every_part(tmp_path, paper):
         "scored, leak-free lowest validation loss",
     ]:
         assert expected in text
+
+
+def test_a_note_is_a_line_below_its_row_across_all_columns(tmp_path, paper):
+    run = write_run(tmp_path / "run", make_results())
+    write_report(run, paper)
+    table = re.search(r"<h3>Table 2.*?</table>", (run / "report.html").read_text(encoding="utf-8"), re.DOTALL)[0]
+    head, *rows = (part.split("</tr>")[0] for part in re.split(r"<tr\b", table)[2:])  # after the headings of the groups
+    columns = head.count("<th")
+    assert ">note<" not in head
+    shown = [Page(f"<tr{row}").text.split(" ")[:3] for row in rows]
+    assert [row.count("<td") for row in rows] == [columns, 1, columns, 1, 5]
+    assert shown[1] == ["leak-free", "at", "or"]
+    assert shown[3] == ["impossible", "as", "printed;"]
+    spans = [[int(span) for span in re.findall(r'colspan="(\d+)"', row)] for row in rows]
+    assert spans == [[], [columns], [], [columns], [columns - 4]]
+    beyond = re.search(r"<h3>Beyond.*?</table>", (run / "report.html").read_text(encoding="utf-8"), re.DOTALL)[0]
+    assert '<tr class="remark"><td colspan="10"><div>ours at or below the majority rate</div></td></tr>' in beyond
+    assert "| note |" in (run / "table.md").read_text(encoding="utf-8")
+
+
+def test_a_row_run_leak_free_only_keeps_its_numbers(tmp_path, paper):
+    results = make_results()
+    results["rows"] = [row for row in results["rows"] if row["protocol"] == "leakfree"]
+    results["claims"] = []
+    run = write_run(tmp_path / "run", results)
+    write_report(run, paper)
+    text = Page((run / "report.html").read_text(encoding="utf-8")).text
+    assert "set / net 90.0 – 80.0 – – – – not run 85.0 [82.0, 88.0] – 86.0" in text
+
+
+def test_leaks_of_both_protocols_stand_side_by_side(paper):
+    results = make_results()
+    splits = results["datasets"][0]["splits"]
+    clean = {"test_cases": 1200, "same_patient": 0, "same_pixels": 0, "near_duplicate": 0}
+    results["datasets"][0]["splits"] = {"leakfree": {**splits["paper"], "rule": "by patient", "leak": clean}, **splits}
+    results["datasets"].append({**results["datasets"][0], "dataset": "other", "splits": {"leakfree": splits["paper"]}})
+    assert build_leak_table(results).rows == [
+        ["set", "100", "77 (77.0 %)", "0", "5 (5.0 %)", "1,200", "0", "0", "0"],
+        ["other", "–", "–", "–", "–", "100", "77 (77.0 %)", "0", "5 (5.0 %)"],
+    ]
+    assert [row[:3] for row in build_split_table(results).rows] == [
+        ["set", "the paper's protocol", "at random"],
+        ["set", "leak-free", "by patient"],
+        ["other", "leak-free", "at random"],
+    ]
 
 
 def test_hostile_names_are_shown_not_run(tmp_path, paper):

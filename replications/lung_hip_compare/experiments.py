@@ -30,10 +30,14 @@ class Row:
     network: str
     label_share: float | None = None  # None: all training labels
     weights: str = "random"  # initial weights
+    weights_sha256: str | None = None  # of a weight file
 
 
-def list_rows(config: Config, weights: str | None) -> list[Row]:
-    """All rows: Table 2 of the paper; ours beyond it: fewer labels, ImageNet weights."""
+def list_rows(config: Config, weights: dict[str, str | None] | None = None) -> list[Row]:
+    """All rows: Table 2 of the paper; ours beyond it: fewer labels, ImageNet weights.
+
+    weights: {source, sha256} of the last row's initial weights: "imagenet", or a file in the run folder.
+    """
     rows = [
         Row("2", f"{dataset} / {network}", dataset, network)
         for network in NETWORKS
@@ -44,7 +48,10 @@ def list_rows(config: Config, weights: str | None) -> list[Row]:
         for network in ("SGAN", "CNN")
         for share in config.label_shares
     ]
-    rows.append(Row("weights", "LUNA16 / ResNet-50, ImageNet", "LUNA16", "ResNet-50", weights=weights or "imagenet"))
+    source, sha256 = (weights["source"], weights["sha256"]) if weights else ("imagenet", None)
+    rows.append(
+        Row("weights", "LUNA16 / ResNet-50, ImageNet", "LUNA16", "ResNet-50", weights=source, weights_sha256=sha256)
+    )
     return rows
 
 
@@ -67,6 +74,8 @@ def plan_cells(row: Row, config: Config, protocol: str, seeds: tuple[int, ...], 
         "protocol": protocol,
         "row": row.name,
     }
+    if row.weights_sha256:
+        settings["weights_sha256"] = row.weights_sha256
     cells = []
     for seed in seeds:
         for fold in folds:

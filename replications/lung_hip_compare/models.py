@@ -13,12 +13,9 @@ import numpy as np
 from keras import layers
 
 from common.errors import UsageError
-from replications.lung_hip_compare.config import Config
+from replications.lung_hip_compare.config import IMAGENET_ADDRESS, IMAGENET_FILE, IMAGENET_MD5, Config
 
 IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)  # what keras.applications' ResNet-50 was trained with ("caffe" mode)
-IMAGENET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
-IMAGENET_ADDRESS = f"https://storage.googleapis.com/tensorflow/keras-applications/resnet/{IMAGENET_FILE}"
-IMAGENET_MD5 = "4d473c1dd8becc155b73f8504c6f6626"
 
 
 def build_cnn(side: int, config: Config, channels: int = 1, classes: int = 2) -> keras.Model:

@@ -21,9 +21,18 @@ from common.errors import UsageError
 from common.paper import Paper, load_paper
 from common.predictions import read_predictions, write_predictions
 from common.report import format_screen_table, write_report
+from common.samples import hash_file
 from common.verdicts import judge_claims
 from replications.lung_hip_compare import data, drawings, experiments
-from replications.lung_hip_compare.config import DATASETS, NOT_IN_PAPER, PRESETS, Config
+from replications.lung_hip_compare.config import (
+    DATASETS,
+    IMAGENET_ADDRESS,
+    IMAGENET_FILE,
+    IMAGENET_MD5,
+    NOT_IN_PAPER,
+    PRESETS,
+    Config,
+)
 
 PACKAGE = Path(__file__).parent
 NAME = PACKAGE.name
@@ -52,17 +61,19 @@ def run(options: cli.Options) -> int:
         print("synthetic data: these numbers say nothing about the paper", file=sys.stderr)
     print(f"run folder: {folder}", file=sys.stderr)
 
-    rows, not_run = choose_rows(options, config, sources, paper)
+    weights = link_weights(options.weights, folder)
+    rows, not_run = choose_rows(options, config, sources, weights, paper)
     datasets = prepare_datasets(sources, config, folder, options.skip_unreadable)
-    described, counts = describe_datasets(datasets, config, options.protocols)  # fails here if a leakfree split leaks
+    print("splits: measuring what they leak", file=sys.stderr)
+    described, counts = describe_datasets(datasets, config, options.protocols)  # ends here if a leakfree split leaks
     log_command(folder, started)
     planned = plan(rows, config, options.protocols, options.seeds or config.seeds, datasets)
-    threads = options.threads or cells.share_threads(options.workers, cli.count_cores())
     workers = options.workers
+    threads = options.threads or (1 if options.cluster else cells.share_threads(workers, cli.count_cores()))
     failed = cells.run_cells(planned, folder, workers=workers, threads=threads, cluster=options.cluster, title=NAME)
 
     seeds = tuple(sorted({*config.seeds, *(options.seeds or ())}))
-    everything = plan(experiments.list_rows(config, options.weights), config, options.protocols, seeds, datasets)
+    everything = plan(experiments.list_rows(config, weights), config, options.protocols, seeds, datasets)
     finished = [cell for cell in everything if cells.is_done(cell, folder / "cells")]
     for key, reason in failed.items():
         print(f"failed: {key}: {reason}", file=sys.stderr)
@@ -84,7 +95,7 @@ def run(options: cli.Options) -> int:
             **{k: records[0]["outcome"]["environment"][k] for k in ("backend", "device", "deterministic")}
         ),
         datasets=described,
-        weights={"source": options.weights or "random", "sha256": None},
+        weights=weights,
         config=asdict(config),
         selection={protocol: SELECTION[protocol] for protocol in options.protocols},
         seeds=sorted({cell.settings["seed"] for cell in finished}),
@@ -145,13 +156,29 @@ def prepare_datasets(sources, config: Config, folder: Path, skip_unreadable: boo
     return datasets
 
 
-def choose_rows(options: cli.Options, config: Config, sources, paper) -> tuple[list[experiments.Row], dict[str, str]]:
+def link_weights(given: str | None, folder: Path) -> dict[str, str | None]:
+    """Initial weights of the ImageNet row: {source, sha256}. The file of a user's folder is linked into the run folder."""
+    if given in (None, "random", "imagenet"):
+        return {"source": given or "random", "sha256": None}
+    path = Path(given) / IMAGENET_FILE
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file; get it from {IMAGENET_ADDRESS} (MD5 {IMAGENET_MD5}) or leave --weights out")
+    (folder / "weights").mkdir(exist_ok=True)
+    link = folder / "weights" / IMAGENET_FILE
+    link.unlink(missing_ok=True)
+    link.symlink_to(path.resolve())
+    return {"source": f"weights/{IMAGENET_FILE}", "sha256": hash_file(path)}
+
+
+def choose_rows(
+    options: cli.Options, config: Config, sources, weights: dict, paper: Paper
+) -> tuple[list[experiments.Row], dict[str, str]]:
     """Rows to run, and for each other row why it is not."""
     for table in options.tables or ():
         if table not in experiments.TABLES:
             raise UsageError(f"--tables {table}: no such table; known: {', '.join(experiments.TABLES)}")
     wanted, not_run = [], {}
-    for row in experiments.list_rows(config, options.weights):
+    for row in experiments.list_rows(config, weights):
         if reason := data.explain_unavailable(row.dataset, sources[data.part_of(row.dataset)]):
             not_run[row.name] = reason
         elif options.tables and row.table not in options.tables:
@@ -160,7 +187,7 @@ def choose_rows(options: cli.Options, config: Config, sources, paper) -> tuple[l
             not_run[row.name] = "not asked for (--rows)"
         elif (row.dataset, row.network) in NOT_IN_PAPER and row.name not in (options.rows or ()):
             not_run[row.name] = f'the paper prints "-"; --rows "{row.name}" runs it (98 million weights at 256x256)'
-        elif row.table == "weights" and options.weights in (None, "random"):
+        elif row.weights == "random" and row.table == "weights":
             not_run[row.name] = "no ImageNet weights asked for: --weights imagenet or a folder of weight files"
         elif row.table == "weights" and (config.resnet_width, config.resnet_blocks) != (64, (3, 4, 6, 3)):
             not_run[row.name] = "ImageNet weights fit only the full ResNet-50 (preset paper)"
@@ -201,7 +228,7 @@ def collect(finished: list[cells.Cell], folder: Path) -> tuple[pd.DataFrame, pd.
 
 def evaluate(paper: Paper, config: Config, predictions, counts, not_run: dict[str, str], protocols) -> dict:
     """Everything of results.json that follows from the predictions: rows, claims, comparisons, statements."""
-    table_of = {row.name: row.table for row in experiments.list_rows(config, None)}
+    table_of = {row.name: row.table for row in experiments.list_rows(config)}
     rows = [{"table": table_of[r["row"]], **r} for r in evaluation.evaluate(predictions)]
     done = {r["row"] for r in rows}
     reasons = {row: reason for row, reason in not_run.items() if row not in done}

@@ -162,7 +162,8 @@ def train_resnet50(part: _Part) -> tuple[keras.Model, list[dict]]:
     model = part.build("ResNet-50", "classifier", lambda: compile_classifier(build(), part.config))
     weights = part.config.resnet_weights
     if weights != "random":
-        models.load_imagenet(model, None if weights == "imagenet" else Path(weights))
+        # A weight file of the user's folder is linked into the run folder, two levels above the training's own.
+        models.load_imagenet(model, None if weights == "imagenet" else part.folder.parents[1] / weights)
     return model, part.fit_labelled(model, "ResNet-50", part.config.resnet_epochs)
 
 
