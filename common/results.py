@@ -132,7 +132,7 @@ def build_results(
     on the command line (empty: on protocol); started: ISO 8601 with zone; seconds: wall clock.
     datasets: {dataset, name (of the source), note, synthetic, cases, patients (None: unknown), classes {name: cases},
     files_sha256, unreadable [faults], splits}, with splits {protocol: {rule, folds, train, validation, test, left_out,
-    sha256, leak {same_patient, same_pixels, near_duplicate}}}.
+    sha256, leak {test_cases, same_patient, same_pixels, near_duplicate}}}.
     weights: {source, sha256}; selection: {protocol: rule by which the scored epoch or model was chosen}.
     rows: {table, row, protocol, n, patients, positives, seeds, metrics {name: {mean, sd, low, high, by_seed}}}.
     claims: {table, row, metric, where, paper, tolerance, ours, low, high, verdict, note}.

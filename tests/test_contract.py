@@ -181,3 +181,17 @@ def test_results_hold_no_path_of_this_machine(smoke_run):
     text = json.dumps({k: v for k, v in read_results(smoke_run / "results.json").items() if k not in ("command", "extra")})
     assert str(ROOT) not in text
     assert os.path.expanduser("~") + "/" not in text
+
+
+def test_rows_not_trained_as_published_get_no_verdict():
+    short = replace(lung_hip_config.PAPER, resnet_epochs=6)
+    claims = [
+        {"row": "LUNA16 / ResNet-50", "verdict": "outside, lower", "note": "", "ours": 80.0},
+        {"row": "LUNA16 / CNN", "verdict": "within", "note": "", "ours": 92.0},
+        {"row": "128x128 resized / ResNet-50", "verdict": "not run", "note": "no data", "ours": None},
+        {"row": "LUNA16", "verdict": "within", "note": "", "ours": 1127},
+    ]
+    marked = experiments.mark_departures(claims, short, lung_hip_config.PAPER)
+    assert [claim["verdict"] for claim in marked] == ["off protocol", "within", "not run", "within"]
+    assert marked[0]["note"] == "resnet_epochs = 6 instead of 100"
+    assert experiments.mark_departures(claims, short, short) == claims

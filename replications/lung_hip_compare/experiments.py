@@ -3,7 +3,7 @@ in words. The figures stand in drawings.py. Nothing here imports TensorFlow.
 """
 
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from replications.lung_hip_compare.config import DATASETS, NETWORKS, NOT_IN_PAPE
 from replications.lung_hip_compare.data import Dataset, Fold
 
 TRAIN = "replications.lung_hip_compare.train:train_cell"
+PREFIXES = {"CNN": ("cnn_",), "ResNet-50": ("resnet_",), "DBN": ("dbn_", "rbm_"), "SGAN": ("sgan_",)}  # of settings
 TABLES = ("1", "2", "labels", "weights")
 
 
@@ -120,6 +121,34 @@ def measure_leak(dataset: Dataset, folds: list[Fold], protocol: str) -> dict[str
             sides = pd.Series(data.name_sides(fold, len(cases)), index=cases.index)
             samples.assert_no_leak(cases, sides.where(sides != ""), described)
     return leak
+
+
+# What was not done as published
+
+
+def list_departures(row: str, config: Config, published: Config) -> list[str]:
+    """Settings that a row's network was trained with instead of the published ones: "resnet_epochs = 6 instead of 100"."""
+    network = row.rpartition(" / ")[2].partition(",")[0]  # rows of ours end in "SGAN, 10 % labels"
+    if network not in NETWORKS:
+        return []
+    prefixes = (*PREFIXES[network], "learning_", "batch_", "beta_", "luna_", "hip_")
+    return [
+        f"{f.name} = {getattr(config, f.name)} instead of {getattr(published, f.name)}"
+        for f in fields(config)
+        if f.name.startswith(prefixes) and getattr(config, f.name) != getattr(published, f.name)
+    ]
+
+
+def mark_departures(claims: list[dict], config: Config, published: Config) -> list[dict]:
+    """Claims of rows that were not trained as published get the verdict "off protocol" and the reason in the note."""
+    marked = []
+    for claim in claims:
+        departures = list_departures(claim["row"], config, published)
+        if departures and claim["ours"] is not None:
+            notes = [claim["note"], *departures]
+            claim = claim | {"verdict": "off protocol", "note": "; ".join(note for note in notes if note)}
+        marked.append(claim)
+    return marked
 
 
 # Findings in words

@@ -80,7 +80,9 @@ def run(options: cli.Options) -> int:
     if not finished:
         return 1
     predictions, history = collect(finished, folder)
-    content = evaluate(paper, config, predictions, counts, not_run | explain_failures(failed, planned), options.protocols)
+    published = PRESETS["paper"] if preset == "paper" else config  # other presets are off protocol as a whole, and say so
+    reasons = not_run | explain_failures(failed, planned)
+    content = evaluate(paper, config, published, predictions, counts, reasons, options.protocols)
     records = [cells.read_record(cell, folder / "cells") for cell in finished]
     outcome = results.build_results(
         paper=NAME,
@@ -226,8 +228,13 @@ def collect(finished: list[cells.Cell], folder: Path) -> tuple[pd.DataFrame, pd.
     return predictions, history
 
 
-def evaluate(paper: Paper, config: Config, predictions, counts, not_run: dict[str, str], protocols) -> dict:
-    """Everything of results.json that follows from the predictions: rows, claims, comparisons, statements."""
+def evaluate(
+    paper: Paper, config: Config, published: Config, predictions, counts, not_run: dict[str, str], protocols
+) -> dict:
+    """Everything of results.json that follows from the predictions: rows, claims, comparisons, statements.
+
+    Rows trained with other settings than `published` are shown, but neither judged nor compared.
+    """
     table_of = {row.name: row.table for row in experiments.list_rows(config)}
     rows = [{"table": table_of[r["row"]], **r} for r in evaluation.evaluate(predictions)]
     done = {r["row"] for r in rows}
@@ -239,12 +246,12 @@ def evaluate(paper: Paper, config: Config, predictions, counts, not_run: dict[st
         extra=counts,
         impossible=paper.impossible_rows(),
     )
+    comparable = [r for r in rows if not experiments.list_departures(r["row"], config, published)]
     comparisons = []
     for protocol in protocols:
         for name in DATASETS:
-            compared = [
-                r["row"] for r in rows if r["protocol"] == protocol and r["table"] == "2" and r["row"].startswith(f"{name} / ")
-            ]
+            table_2 = [r["row"] for r in comparable if r["protocol"] == protocol and r["table"] == "2"]
+            compared = [row for row in table_2 if row.startswith(f"{name} / ")]
             if len(compared) > 1:
                 comparisons += evaluation.compare_rows(predictions, protocol, compared)
     collapsed = [
@@ -254,10 +261,10 @@ def evaluate(paper: Paper, config: Config, predictions, counts, not_run: dict[st
     ]
     return {
         "rows": rows,
-        "claims": claims,
+        "claims": experiments.mark_departures(claims, config, published),
         "extra": {
             "comparisons": comparisons,
-            "statements": experiments.check_statements(paper.statements, rows),
+            "statements": experiments.check_statements(paper.statements, comparable),
             "not_run": [{"table": table_of.get(row, "1"), "row": row, "reason": why} for row, why in sorted(reasons.items())],
             "collapsed": collapsed,
         },
