@@ -12,6 +12,7 @@ import os
 import shutil
 import stat
 import time
+import unicodedata
 import urllib.error
 import urllib.request
 import zipfile
@@ -68,14 +69,18 @@ def find_data(package: str, given: Path | None = None) -> Path | None:
 def resolve_inside(folder: Path, relative: str, *, follow_links: bool = False) -> Path:
     """Return folder/relative as a path that does not leave the folder; it need not exist.
 
-    Raises UsageError for absolute names, drive letters, '..', and symbolic links that lead out. With follow_links,
-    links are accepted, for folders that the user laid out with links to large data.
+    Raises UsageError for absolute names, drive letters, '..', control characters (which would spoil messages and tables),
+    and symbolic links that lead out. With follow_links, links are accepted, for folders that the user laid out with links
+    to large data.
     """
+    if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in relative):
+        raise UsageError(f"{folder}: the name {relative[:200]!r} holds control characters; correct the table or archive")
     windows = PureWindowsPath(relative)  # knows both separators and drive letters
-    if not relative or "\0" in relative or windows.anchor or ".." in windows.parts:
+    if not relative or windows.anchor or ".." in windows.parts:
         raise UsageError(f"{folder}: the name {relative[:200]!r} leaves the data folder; correct the table or archive")
     path = folder / relative
-    if not follow_links and not path.resolve().is_relative_to(folder.resolve()):
+    # Path.resolve() would raise RuntimeError on a link to itself.
+    if not follow_links and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         raise UsageError(f"{folder}: {relative[:200]!r} is a link out of the data folder; put the file there itself")
     return path
 
@@ -93,7 +98,7 @@ def read_csv_table(path: Path, columns: Mapping[str, type], *, max_rows: int = 1
         header = next(lines, [])
         missing = [name for name in columns if name not in header]
         if missing:
-            found = ", ".join(header)[:300] or "nothing"
+            found = ", ".join(name if name.isprintable() else repr(name) for name in header)[:300] or "nothing"
             raise UsageError(f"{path}:1: no column {', '.join(missing)} in the header line; found: {found}")
         double = [name for name in columns if header.count(name) > 1]
         if double:

@@ -8,6 +8,7 @@ from common.results import is_synthetic
 
 NONE = "–"  # no such number
 PROTOCOLS = {"paper": "the paper's protocol", "leakfree": "leak-free"}
+OFF_PROTOCOL = "off protocol"  # verdict of a row that was trained with other settings than the paper's
 PERCENT_METRICS = ("accuracy", "sensitivity", "specificity", "precision", "majority_rate")
 METRIC_NAMES = {"f1": "F1", "mcc": "MCC", "auc": "AUC", "ece": "ECE", "brier": "Brier score"}
 SYNTHETIC = "Synthetic data: these numbers say nothing about the paper."
@@ -154,7 +155,11 @@ def describe_finding(results: Mapping[str, Any], paper: Paper) -> list[str]:
     tally = "; ".join(f"{verdicts.count(word)} {word}" for word in dict.fromkeys(verdicts))
     sentences.append(f"Of {len(verdicts)} printed ratios: {tally}.")
     metric = paper.headline.metric
-    both = [line["difference"] for line in lines if line["metric"] == metric and line["difference"] is not None]
+    both = [
+        line["difference"]
+        for line in lines
+        if line["metric"] == metric and line["difference"] is not None and line["verdict"] != OFF_PROTOCOL
+    ]
     if both:
         unit, digits = choose_unit(metric)
         mean, low, high = (
@@ -162,7 +167,7 @@ def describe_finding(results: Mapping[str, Any], paper: Paper) -> list[str]:
         )
         points = " points" if unit == "percent" else ""
         sentences.append(
-            f"Rows run under both protocols: {len(both)}. There the leak-free {name_metric(metric, '')} minus that of "
+            f"Rows run as published under both protocols: {len(both)}. There the leak-free {name_metric(metric, '')} minus that of "
             f"the paper's protocol is {mean}{points} on average, from {low} to {high}."
         )
     where = {"paper": "In the paper", "ours": "Here, under the paper's protocol", "leak-free": "Here, leak-free"}
@@ -195,6 +200,8 @@ def _describe_line(line: Mapping[str, Any]) -> str:
     parts = [f"{line['row']}, {name_metric(line['metric'], '')} (Table {line['table']}): the paper {printed}."]
     if line["ours"] is None:
         parts.append(f"Not run under its own protocol{': ' + line['reason'] if line['reason'] else ''}.")
+    elif line["verdict"] == OFF_PROTOCOL:
+        parts.append(f"Not run as published; off protocol we get {show('ours')}{sign}: {line['note']}.")
     else:
         tolerance = "" if line["tolerance"] is None else f" (sampling tolerance ±{show('tolerance')})"
         measured = f"{show('ours')}{sign} {spread('low', 'high', 'seeds')}"

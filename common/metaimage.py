@@ -4,6 +4,7 @@ Format: https://itk.org/Wiki/MetaIO/Documentation. Axis order is x, y, z in head
 World coordinates are the header's own (LPS millimetres in CT scans), as SimpleITK gives them.
 """
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from common.errors import UsageError
 
 MAX_HEADER_BYTES = 64 * 1024
 MAX_DIMENSION = 65_535
+MAX_SPACING = 1e9  # mm, and 1 / MAX_SPACING the least; origins lie within MAX_SPACING too
 ELEMENT_TYPES = {
     "MET_CHAR": "i1",
     "MET_UCHAR": "u1",
@@ -24,6 +26,7 @@ ELEMENT_TYPES = {
     "MET_FLOAT": "f4",
     "MET_DOUBLE": "f8",
 }
+PLAIN_TEXT = re.compile(rb"[\t\n\r -~]*")
 HEADER_LINE = re.compile(r"\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.*?)\s*")
 # Other names that MetaIO accepts for the same entry.
 SYNONYMS = {
@@ -77,17 +80,19 @@ def read_header(path: Path, folder: Path | None = None) -> Volume:
     if not all(1 <= extent <= MAX_DIMENSION for extent in size):
         raise UsageError(f"{path}: DimSize = {entries['DimSize'][:60]}; each must be 1 to {MAX_DIMENSION}")
     spacing = _read_floats(path, "ElementSpacing", need("ElementSpacing"), 3)
-    if not (spacing > 0).all():
-        raise UsageError(f"{path}: ElementSpacing = {entries['ElementSpacing'][:60]}; each must be positive")
+    if not ((spacing >= 1 / MAX_SPACING) & (spacing <= MAX_SPACING)).all():
+        raise UsageError(f"{path}: ElementSpacing = {entries['ElementSpacing'][:60]}; each must be positive, up to {MAX_SPACING:g}")
     direction = _read_floats(path, "TransformMatrix", entries.get("TransformMatrix", "1 0 0 0 1 0 0 0 1"), 9)
     direction = direction.reshape(3, 3).T  # the file lists the direction of one voxel axis after the other
-    if abs(abs(np.linalg.det(direction)) - 1) > 1e-3:
+    if np.abs(direction).max() > 1.001 or np.abs(direction.T @ direction - np.eye(3)).max() > 1e-3:
         raise UsageError(f"{path}: TransformMatrix = {entries['TransformMatrix'][:90]} is no rotation or reflection")
     order = ">" if _read_flag(path, entries, "BinaryDataByteOrderMSB") else "<"
     dtype = np.dtype(order + ELEMENT_TYPES[entries["ElementType"]])
     raw = _find_raw(path, need("ElementDataFile"), folder or path.parent)
     offset = _check_raw_size(path, raw, size, dtype, entries.get("HeaderSize", "0"))
     origin = _read_floats(path, "Offset", entries.get("Offset", "0 0 0"), 3)
+    if not (np.abs(origin) <= MAX_SPACING).all():
+        raise UsageError(f"{path}: Offset = {entries['Offset'][:60]}; each must lie within {MAX_SPACING:g} of 0")
     return Volume(path, raw, offset, size, dtype, spacing, origin, direction)
 
 
@@ -115,13 +120,16 @@ def read_region(volume: Volume, start: tuple[int, int, int], size: tuple[int, in
     width, height, _ = volume.size
     item = volume.dtype.itemsize
     region = np.empty((slices, rows, columns), dtype=volume.dtype.newbyteorder("="))
-    with volume.raw.open("rb", buffering=0) as file:
-        for index in range(slices):
-            file.seek(volume.offset + ((z + index) * height + y) * width * item)
-            data = file.read(rows * width * item)
-            if len(data) != rows * width * item:
-                raise UsageError(f"{volume.raw}: ends early; it was cut after its header had been checked")
-            region[index] = np.frombuffer(data, dtype=volume.dtype).reshape(rows, width)[:, x : x + columns]
+    try:
+        with volume.raw.open("rb", buffering=0) as file:
+            for index in range(slices):
+                file.seek(volume.offset + ((z + index) * height + y) * width * item)
+                data = file.read(rows * width * item)
+                if len(data) != rows * width * item:
+                    raise UsageError(f"{volume.raw}: ends early; it was cut after its header had been checked")
+                region[index] = np.frombuffer(data, dtype=volume.dtype).reshape(rows, width)[:, x : x + columns]
+    except OSError as error:
+        raise UsageError(f"{volume.raw}: {error.strerror or error}") from None
     return region
 
 
@@ -157,6 +165,8 @@ def _is_big_endian(dtype: np.dtype) -> bool:
 
 
 def _parse_entries(path: Path) -> dict[str, str]:
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise UsageError(f"{path}: not a file")
     try:
         with path.open("rb") as file:
             data = file.read(MAX_HEADER_BYTES + 1)
@@ -167,10 +177,9 @@ def _parse_entries(path: Path) -> dict[str, str]:
     if end is None:
         size_note = f" in its first {MAX_HEADER_BYTES} bytes" if len(data) > MAX_HEADER_BYTES else ""
         raise UsageError(f"{path}: not a MetaImage header: no ElementDataFile{size_note}")
-    try:
-        text = data[: end.end()].decode("ascii")
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: not a MetaImage header: it is not plain text") from None
+    if not PLAIN_TEXT.fullmatch(data[: end.end()]):
+        raise UsageError(f"{path}: not a MetaImage header: it is not plain text")
+    text = data[: end.end()].decode("ascii")
     entries: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
@@ -215,7 +224,7 @@ def _find_raw(path: Path, name: str, folder: Path) -> Path:
     if len(name) > 255:
         raise UsageError(f"{path}: ElementDataFile is a name of {len(name)} characters")
     raw = path.parent / name
-    if "\0" in name or not raw.resolve().is_relative_to(folder.resolve()):
+    if not Path(os.path.realpath(raw)).is_relative_to(os.path.realpath(folder)):
         raise UsageError(f"{path}: ElementDataFile = {name[:80]!r} leaves the folder {folder}")
     if not raw.is_file():
         raise UsageError(f"{path}: its voxels {name[:120]!r} are missing; put the raw file beside the header")

@@ -400,7 +400,7 @@ def test_finding_is_computed_from_the_numbers(paper):
     assert sentences[0].endswith("Leak-free: 85.0\u00a0% (95 % interval 82.0 to 88.0, 2 seeds).")
     assert "within (sampling tolerance ±6.1)" in sentences[0]
     assert sentences[1] == "Of 2 printed ratios: 1 within; 1 unclear."
-    assert "Rows run under both protocols: 1." in sentences[2]
+    assert "Rows run as published under both protocols: 1." in sentences[2]
     assert "−6.2 points" in sentences[2]
     assert sentences[-1] == "Impossible as printed: set / old net."
 

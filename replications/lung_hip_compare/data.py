@@ -183,7 +183,7 @@ def describe_origin(dataset: str, source: Source, config: Config) -> dict:
         files += [path for path in [luna16.find_candidates(source.path)] if path is not None]
     for path in files:
         stat = path.stat()
-        listing.update(f"{path}\t{stat.st_size}\t{stat.st_mtime_ns}\n".encode())
+        listing.update(os.fsencode(path) + f"\t{stat.st_size}\t{stat.st_mtime_ns}\n".encode())
     prefix = f"{part_of(dataset)}_"
     # As JSON gives it back: tuples become lists.
     settings = json.loads(json.dumps({name: v for name, v in asdict(config).items() if name.startswith(prefix)}))

@@ -11,6 +11,7 @@ import pandas as pd
 from common import samples
 from common.cells import Cell
 from common.duplicates import describe_images, find_near_duplicates
+from common.findings import OFF_PROTOCOL
 from common.paper import Statement
 from replications.lung_hip_compare import data
 from replications.lung_hip_compare.config import DATASETS, NETWORKS, NOT_IN_PAPER, Config
@@ -146,7 +147,7 @@ def mark_departures(claims: list[dict], config: Config, published: Config) -> li
         departures = list_departures(claim["row"], config, published)
         if departures and claim["ours"] is not None:
             notes = [claim["note"], *departures]
-            claim = claim | {"verdict": "off protocol", "note": "; ".join(note for note in notes if note)}
+            claim = claim | {"verdict": OFF_PROTOCOL, "note": "; ".join(note for note in notes if note)}
         marked.append(claim)
     return marked
 

@@ -22,7 +22,7 @@ from replications.lung_hip_compare.config import Config
 from replications.lung_hip_compare.pictures import read_picture, read_size
 
 PATCH_SPLITS = ("train", "test", "val")
-PATCH_LINE = re.compile(r"(train|test|val)/image_(\d{1,9})\.jpg (\S+)")
+PATCH_LINE = re.compile(r"(train|test|val)/image_(0|[1-9][0-9]{0,8})\.jpg (\S+)")
 MAX_LIST_BYTES = 16 * 2**20
 STRETCHES = 10  # of the rows of candidates.csv, standing in for the ten subsets of LUNA16
 TEST_SUBSETS, VALIDATION_SUBSETS = (9,), (8,)  # of the official ten; 0 to 7 are for training
@@ -31,26 +31,35 @@ RECIPE_TEST_SHARE = 0.2  # of all, then again of the rest for validation; public
 
 
 def list_patches(folder: Path, split: str) -> tuple[pd.DataFrame, list[str]]:
-    """The published list of one split: path, label (0/1), candidate_row, split; and every bad line as one text."""
+    """The published list of one split: path, label (0/1), candidate_row, split; and every bad line as one text.
+
+    A row that is listed twice counts once, and not at all if its labels differ.
+    """
     path = folder / f"{split}datalabels.txt"
     if not path.is_file():
         raise UsageError(f"{path}: missing; it lists the patches of '{split}', one 'path label' a line")
     if path.stat().st_size > MAX_LIST_BYTES:
         raise UsageError(f"{path}: {path.stat().st_size} bytes is too long for a list of patches")
-    lines, faults, seen = [], [], set()
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from None
+    labels, faults, torn = {}, [], set()
+    for number, line in enumerate(text.splitlines(), start=1):
         match = PATCH_LINE.fullmatch(line.strip())
         where = f"{path.name} line {number}"
         if match is None or match[1] != split:
             faults.append(f"{where}: expected '{split}/image_<row>.jpg 0|1', found {line[:60]!r}")
         elif match[3] not in ("0", "1"):
             faults.append(f"{where}: label {match[3][:20]!r} is not 0 or 1")
-        elif match[2] in seen:
-            faults.append(f"{where}: row {match[2]} is listed twice")
-        else:
-            seen.add(match[2])
-            lines.append((f"{split}/image_{match[2]}.jpg", int(match[3]), int(match[2]), split))
-    return pd.DataFrame(lines, columns=["path", "label", "candidate_row", "split"]), faults
+        elif labels.setdefault(row := int(match[2]), int(match[3])) != int(match[3]):
+            faults.append(f"{where}: row {row} is listed twice, with both labels")
+            torn.add(row)
+        elif row in rows:
+            faults.append(f"{where}: row {row} is listed twice")
+    lines = [(f"{split}/image_{row}.jpg", label, row, split) for row, label in labels.items() if row not in torn]
+    table = pd.DataFrame(lines, columns=["path", "label", "candidate_row", "split"])
+    return table.astype({"label": int, "candidate_row": int}), faults
 
 
 def read_patches(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame, dict]:

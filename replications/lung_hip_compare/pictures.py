@@ -1,6 +1,7 @@
 """Reading one 8-bit picture from disk, with its header checked before a pixel is decoded."""
 
 import hashlib
+import stat
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,9 +23,12 @@ def read_picture(path: Path, size: tuple[int, int] | None = None, formats: tuple
     Raises UsageError: missing, empty, not a picture of `formats`, truncated, too large, 16-bit.
     """
     try:
-        file_bytes = path.stat().st_size
+        facts = path.stat()
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from None
+    if not stat.S_ISREG(facts.st_mode):
+        raise UsageError(f"{path}: a folder or device, not a file")
+    file_bytes = facts.st_size
     if file_bytes == 0:
         raise UsageError(f"{path}: the file is empty")
     if file_bytes > MAX_FILE_BYTES:
