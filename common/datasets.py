@@ -66,15 +66,19 @@ def find_data(package: str, given: Path | None = None) -> Path | None:
     return next((place for place in places if place.is_dir() and any(place.iterdir())), None)
 
 
+def has_control_characters(text: str) -> bool:
+    """True for line breaks, NUL, escape sequences and the like, which spoil messages and tables."""
+    return any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in text)
+
+
 def resolve_inside(folder: Path, relative: str, *, follow_links: bool = False) -> Path:
     """Return folder/relative as a path that does not leave the folder; it need not exist.
 
-    Raises UsageError for absolute names, drive letters, '..', control characters (which would spoil messages and tables),
-    and symbolic links that lead out. With follow_links, links are accepted, for folders that the user laid out with links
-    to large data.
+    Raises UsageError for absolute names, drive letters, '..', control characters, and symbolic links that lead out. With
+    follow_links, links are accepted, for folders that the user laid out with links to large data.
     """
-    if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in relative):
-        raise UsageError(f"{folder}: the name {relative[:200]!r} holds control characters; correct the table or archive")
+    if has_control_characters(relative):
+        raise UsageError(f"{folder}: {relative[:200]!r}, a name in the data folder, holds control characters; correct it")
     windows = PureWindowsPath(relative)  # knows both separators and drive letters
     if not relative or windows.anchor or ".." in windows.parts:
         raise UsageError(f"{folder}: the name {relative[:200]!r} leaves the data folder; correct the table or archive")

@@ -167,8 +167,8 @@ def describe_finding(results: Mapping[str, Any], paper: Paper) -> list[str]:
         )
         points = " points" if unit == "percent" else ""
         sentences.append(
-            f"Rows run as published under both protocols: {len(both)}. There the leak-free {name_metric(metric, '')} minus that of "
-            f"the paper's protocol is {mean}{points} on average, from {low} to {high}."
+            f"Rows run as published under both protocols: {len(both)}. There the leak-free {name_metric(metric, '')} minus "
+            f"that of the paper's protocol is {mean}{points} on average, from {low} to {high}."
         )
     where = {"paper": "In the paper", "ours": "Here, under the paper's protocol", "leak-free": "Here, leak-free"}
     for who, text in where.items():

@@ -15,7 +15,7 @@ from common.errors import UsageError
 
 MAX_HEADER_BYTES = 64 * 1024
 MAX_DIMENSION = 65_535
-MAX_SPACING = 1e9  # mm, and 1 / MAX_SPACING the least; origins lie within MAX_SPACING too
+MAX_LENGTH = 1e9  # mm, of origins and spacings; these are at least 1 / MAX_LENGTH
 ELEMENT_TYPES = {
     "MET_CHAR": "i1",
     "MET_UCHAR": "u1",
@@ -80,8 +80,8 @@ def read_header(path: Path, folder: Path | None = None) -> Volume:
     if not all(1 <= extent <= MAX_DIMENSION for extent in size):
         raise UsageError(f"{path}: DimSize = {entries['DimSize'][:60]}; each must be 1 to {MAX_DIMENSION}")
     spacing = _read_floats(path, "ElementSpacing", need("ElementSpacing"), 3)
-    if not ((spacing >= 1 / MAX_SPACING) & (spacing <= MAX_SPACING)).all():
-        raise UsageError(f"{path}: ElementSpacing = {entries['ElementSpacing'][:60]}; each must be positive, up to {MAX_SPACING:g}")
+    if not ((spacing >= 1 / MAX_LENGTH) & (spacing <= MAX_LENGTH)).all():
+        raise UsageError(f"{path}: ElementSpacing = {entries['ElementSpacing'][:60]}; each must be positive, to {MAX_LENGTH:g}")
     direction = _read_floats(path, "TransformMatrix", entries.get("TransformMatrix", "1 0 0 0 1 0 0 0 1"), 9)
     direction = direction.reshape(3, 3).T  # the file lists the direction of one voxel axis after the other
     if np.abs(direction).max() > 1.001 or np.abs(direction.T @ direction - np.eye(3)).max() > 1e-3:
@@ -91,8 +91,8 @@ def read_header(path: Path, folder: Path | None = None) -> Volume:
     raw = _find_raw(path, need("ElementDataFile"), folder or path.parent)
     offset = _check_raw_size(path, raw, size, dtype, entries.get("HeaderSize", "0"))
     origin = _read_floats(path, "Offset", entries.get("Offset", "0 0 0"), 3)
-    if not (np.abs(origin) <= MAX_SPACING).all():
-        raise UsageError(f"{path}: Offset = {entries['Offset'][:60]}; each must lie within {MAX_SPACING:g} of 0")
+    if not (np.abs(origin) <= MAX_LENGTH).all():
+        raise UsageError(f"{path}: Offset = {entries['Offset'][:60]}; each must lie within {MAX_LENGTH:g} of 0")
     return Volume(path, raw, offset, size, dtype, spacing, origin, direction)
 
 

@@ -92,7 +92,7 @@ def check_patches(folder: Path, counts: dict[str, int]) -> list[str]:
     """Differences from the published folder: numbers of files and lines, counts of Table 1, checksum of all pictures."""
     problems, hashes = [], []
     for split, expected in PATCH_FILES.items():
-        files = sorted((folder / split).glob("*.jpg"))
+        files = sorted(path for path in (folder / split).glob("*.jpg") if path.is_file())
         hashes += [hash_file(path) for path in files]
         if len(files) != expected:
             problems.append(f"{split}/ holds {len(files)} pictures instead of {expected}")

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from common.datasets import read_csv_table, resolve_inside
+from common.datasets import has_control_characters, read_csv_table, resolve_inside
 from common.errors import UsageError
 from common.samples import fold_cases, hash_file, hash_pixels, join_patients, split_cases
 from replications.lung_hip_compare.config import Config
@@ -35,14 +35,17 @@ def choose_side(dataset: str, config: Config) -> int:
 
 
 def list_radiographs(folder: Path) -> tuple[pd.DataFrame, list[str]]:
-    """cases.csv of a user's folder: path, label, patient, side ('' if none), box ((x0, y0, x1, y1) or None), line."""
+    """cases.csv of a user's folder: path, label, patient, side ('R', 'L' or ''), box ((x0, y0, x1, y1) or None); and every
+    fault as one text. A hip that is listed twice counts once, and not at all if its labels differ.
+    """
     path = folder / "cases.csv"
     needed = ["path", "label", "patient"]
     read_csv_table(path, dict.fromkeys(needed, str))  # whatever is wrong with the file is said here
     with path.open(encoding="utf-8-sig", newline="") as file:
         optional = [name for name in next(csv.reader(file)) if name in ("side", *BOX)]
     table = read_csv_table(path, dict.fromkeys(needed + optional, str))
-    lines, faults, seen = [], [], set()
+    lines: dict[tuple[str, str], tuple] = {}  # by path and side
+    faults, torn = [], set()
     for number, line in enumerate(table.to_dict("records"), start=2):
         where = f"cases.csv line {number}"
         side = line.get("side", "").strip()
@@ -55,12 +58,19 @@ def list_radiographs(folder: Path) -> tuple[pd.DataFrame, list[str]]:
             faults.append(f"{where}: label {line['label'][:20]!r} is not 0 (no fracture) or 1 (fracture)")
         elif not line["patient"].strip():
             faults.append(f"{where}: no patient; give each patient a name of its own")
-        elif (line["path"], side) in seen:
-            faults.append(f"{where}: {line['path'][:80]!r} is listed twice{f' for side {side}' if side else ''}")
+        elif has_control_characters(line["patient"]):
+            faults.append(f"{where}: patient {line['patient'][:60]!r} holds control characters")
+        elif side not in ("", "R", "L"):
+            faults.append(f"{where}: side {side[:20]!r} is not R, L or empty")
         else:
-            seen.add((line["path"], side))
-            lines.append((line["path"], int(line["label"]), line["patient"].strip(), side, box))
-    return pd.DataFrame(lines, columns=LISTED), faults
+            hip, label = (line["path"], side), int(line["label"])
+            if hip not in lines:
+                lines[hip] = (line["path"], label, line["patient"].strip(), side, box)
+                continue
+            torn |= {hip} if lines[hip][1] != label else set()
+            fault = f"{where}: {line['path'][:80]!r} is listed twice{f' for side {side}' if side else ''}"
+            faults.append(f"{fault}, with both labels" if hip in torn else fault)
+    return pd.DataFrame([line for hip, line in lines.items() if hip not in torn], columns=LISTED), faults
 
 
 def parse_box(words: list[str]) -> tuple[int, int, int, int] | None:
@@ -91,11 +101,13 @@ def list_fracatlas(folder: Path) -> tuple[pd.DataFrame, list[str]]:
 
 
 def gather_radiographs(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """One line a picture, from one line a hip: a picture is 'fracture' if one of its hips is."""
-    faults = []
-    for path, group in table.groupby("path", sort=False):
-        if group["patient"].nunique() > 1:
-            faults.append(f"{path}: listed under {group['patient'].nunique()} patients")
+    """One line a picture, from one line a hip: a picture is 'fracture' if one of its hips is. A picture under several
+    patients is a fault, and left out.
+    """
+    patients = table.groupby("path", sort=False)["patient"].nunique()
+    torn = patients[patients > 1]
+    faults = [f"{path[:80]!r} is listed under {count} patients" for path, count in torn.items()]
+    table = table[~table["path"].isin(torn.index)]
     return table.groupby("path", sort=False, as_index=False).agg(
         label=("label", "max"), patient=("patient", "first"), side=("side", "".join)
     ), faults
@@ -111,7 +123,7 @@ def read_hips(folder: Path, kind: str, dataset: str, config: Config) -> tuple[np
     whole, torn = gather_radiographs(table)
     faults += torn
     if cropped:
-        table = table[table["box"].notna()].reset_index(drop=True)
+        table = table[table["box"].notna() & table["path"].isin(whole["path"])].reset_index(drop=True)
         if table.empty and not faults:
             raise UsageError(f"{folder}: no crop boxes (x0,y0,x1,y1), so no picture for the cropped data set {dataset!r}")
     else:

@@ -6,6 +6,7 @@ copies of positive training patches are not in the counts. A patch's file name h
 """
 
 import io
+import os
 import re
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pandas as pd
 from PIL import Image
 from sklearn.model_selection import train_test_split
 
-from common.datasets import read_csv_table, resolve_inside
+from common.datasets import has_control_characters, read_csv_table, resolve_inside
 from common.errors import UsageError
 from common.metaimage import Volume, read_header, read_region, world_to_voxel
 from common.samples import hash_file, hash_pixels, split_cases
@@ -44,7 +45,8 @@ def list_patches(folder: Path, split: str) -> tuple[pd.DataFrame, list[str]]:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from None
-    labels, faults, torn = {}, [], set()
+    labels: dict[int, int] = {}
+    faults, torn = [], set()
     for number, line in enumerate(text.splitlines(), start=1):
         match = PATCH_LINE.fullmatch(line.strip())
         where = f"{path.name} line {number}"
@@ -52,11 +54,15 @@ def list_patches(folder: Path, split: str) -> tuple[pd.DataFrame, list[str]]:
             faults.append(f"{where}: expected '{split}/image_<row>.jpg 0|1', found {line[:60]!r}")
         elif match[3] not in ("0", "1"):
             faults.append(f"{where}: label {match[3][:20]!r} is not 0 or 1")
-        elif labels.setdefault(row := int(match[2]), int(match[3])) != int(match[3]):
-            faults.append(f"{where}: row {row} is listed twice, with both labels")
-            torn.add(row)
-        elif row in rows:
-            faults.append(f"{where}: row {row} is listed twice")
+        else:
+            row, label = int(match[2]), int(match[3])
+            if row not in labels:
+                labels[row] = label
+            elif labels[row] == label:
+                faults.append(f"{where}: row {row} is listed twice")
+            else:
+                faults.append(f"{where}: row {row} is listed twice, with both labels")
+                torn.add(row)
     lines = [(f"{split}/image_{row}.jpg", label, row, split) for row, label in labels.items() if row not in torn]
     table = pd.DataFrame(lines, columns=["path", "label", "candidate_row", "split"])
     return table.astype({"label": int, "candidate_row": int}), faults
@@ -75,8 +81,10 @@ def read_patches(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame
         tables.append(table)
         faults += bad_lines
     listed = pd.concat(tables, ignore_index=True)
-    twice = listed["candidate_row"].duplicated()
-    faults += [f"{path}: its row is also in another list" for path in listed.loc[twice, "path"]]
+    unused = _count_unused(folder, listed)
+    rows = listed["candidate_row"]
+    faults += [f"{path}: its row is also in another list" for path in listed.loc[rows.duplicated(), "path"]]
+    listed = listed[~rows.duplicated(keep=False)].reset_index(drop=True)  # which side it is on, nobody knows
     side = config.luna_side
     images, hashes, keep, excluded = [], [], [], []
     for index, relative in enumerate(listed["path"]):
@@ -93,16 +101,16 @@ def read_patches(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame
         except UsageError as error:
             faults.append(str(error))
     cases = listed.iloc[keep].reset_index(drop=True)
-    cases.insert(0, "case_id", [f"row-{row:06d}" for row in cases["candidate_row"]])
-    cases.insert(2, "sha256", hashes)
-    block = config.luna_block_rows
-    cases.insert(3, "patient_id", [f"rows-{row // block * block}" for row in cases["candidate_row"]])
+    rows, block = cases["candidate_row"], config.luna_block_rows
+    cases.insert(0, "case_id", pd.Series([f"row-{row:06d}" for row in rows], dtype=str))
+    cases.insert(2, "sha256", pd.Series(hashes, dtype=str))
+    cases.insert(3, "patient_id", pd.Series([f"rows-{row // block * block}" for row in rows], dtype=str))
     stacked = np.stack(images) if images else np.empty((0, side, side), np.uint8)
     candidates = find_candidates(folder)
     if candidates is not None:
         cases, mismatches = attach_scans(cases, candidates)
         faults += mismatches
-    return stacked, cases, {"faults": faults, "excluded": excluded, "unused": _count_unused(folder, listed)}
+    return stacked, cases, {"faults": faults, "excluded": excluded, "unused": unused}
 
 
 def _is_clipped(size: tuple[int, int], side: int) -> bool:
@@ -132,6 +140,10 @@ def read_candidates(path: Path) -> pd.DataFrame:
     wrong = np.flatnonzero(~table["class"].isin((0, 1)))
     if len(wrong):
         raise UsageError(f"{path} line {wrong[0] + 2}: class {table['class'].iloc[wrong[0]]} is not 0 or 1")
+    for scan in table["seriesuid"].unique():
+        if not scan or has_control_characters(scan):
+            line = int((table["seriesuid"] == scan).to_numpy().argmax()) + 2
+            raise UsageError(f"{path} line {line}: the seriesuid {scan[:60]!r} is empty or holds control characters")
     return table
 
 
@@ -142,7 +154,7 @@ def find_volumes(folder: Path) -> tuple[dict[str, tuple[Path, int]], list[str]]:
     for subset in range(STRETCHES):
         for path in sorted((folder / f"subset{subset}").glob("*.mhd")):
             if path.stem in volumes:
-                faults.append(f"scan {path.stem} is in subset{volumes[path.stem][1]} and subset{subset}")
+                faults.append(f"scan {path.stem!r} is in subset{volumes[path.stem][1]} and subset{subset}")
             volumes.setdefault(path.stem, (path, subset))
     return volumes, faults
 
@@ -186,18 +198,25 @@ def extract_patch(
 
     No resampling: the window starts floor(voxel - side / 2), as the public recipe's. HU window -> 0..255, truncated.
     What lies outside the slice gets the window's lowest value. Only the rows needed are read.
-    Raises UsageError if the point lies outside the volume.
+    Raises UsageError if the point lies outside the volume, or if voxels are not a number.
     """
-    voxel = locate_candidate(volume, world, rule)
+    with np.errstate(over="ignore", invalid="ignore"):  # coordinates of any size: then it is outside
+        voxel = locate_candidate(volume, world, rule)
     if not all(0 <= voxel[axis] < volume.size[axis] for axis in range(3)):
-        raise UsageError(f"{volume.path}: candidate at {np.round(world, 2).tolist()} mm lies outside the scan")
+        raise UsageError(f"{volume.path}: candidate at {show_point(world)} mm lies outside the scan")
     first = np.floor(voxel[:2] - side / 2).astype(int)
     low, high = np.maximum(first, 0), np.minimum(first + side, volume.size[:2])
     region = read_region(volume, (int(low[0]), int(low[1]), int(voxel[2])), (*map(int, high - low), 1))[0]
+    if np.isnan(region).any():
+        raise UsageError(f"{volume.raw}: voxels that are not a number near {show_point(world)} mm")
     patch = np.zeros((side, side), dtype=np.uint8)
     x, y = low - first
     patch[y : y + region.shape[0], x : x + region.shape[1]] = window_grey(region, window)
     return patch, region.shape != patch.shape
+
+
+def show_point(world: np.ndarray) -> str:
+    return f"({', '.join(f'{value:.7g}' for value in world)})"
 
 
 def window_grey(values: np.ndarray, window: tuple[float, float]) -> np.ndarray:
@@ -219,17 +238,22 @@ def read_originals(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFra
 
     A scan that is missing or unreadable is one fault; its candidates are left out.
     """
-    candidates = read_candidates(folder / "candidates.csv")
-    chosen = choose_candidates(candidates["class"].to_numpy(), config)
+    table = folder / "candidates.csv"
+    candidates = read_candidates(table)
+    try:
+        chosen = choose_candidates(candidates["class"].to_numpy(), config)
+    except UsageError as error:
+        raise UsageError(f"{table}: {error}") from None
     split_of = {int(row): split for split in ("train", "test") for row in chosen[split]}
     volumes, faults = find_volumes(folder)
     images, lines = [], []
     for scan, group in candidates.loc[list(split_of)].groupby("seriesuid", sort=True):
         try:
             if scan not in volumes:
-                raise UsageError(f"scan {scan}: no {scan}.mhd in subset0/ to subset9/ ({len(group)} candidates)")
+                where = f"candidates.csv line {group.index[0] + 2}"
+                raise UsageError(f"{where}: scan {scan[:100]!r} is not in subset0/ to subset9/ ({len(group)} candidates)")
             path, subset = volumes[scan]
-            volume = read_header(path.resolve())  # the raw file lies beside the real header, were it linked here
+            volume = read_header(Path(os.path.realpath(path)))  # the raw file lies beside the real header
         except UsageError as error:
             faults.append(str(error))
             continue

@@ -75,8 +75,6 @@ def run(options: cli.Options) -> int:
     seeds = tuple(sorted({*config.seeds, *(options.seeds or ())}))
     everything = plan(experiments.list_rows(config, weights), config, options.protocols, seeds, datasets)
     finished = [cell for cell in everything if cells.is_done(cell, folder / "cells")]
-    for key, reason in failed.items():
-        print(f"failed: {key}: {reason}", file=sys.stderr)
     if not finished:
         return 1
     predictions, history = collect(finished, folder)
