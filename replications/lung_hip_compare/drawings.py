@@ -1,5 +1,6 @@
 """The figures of the paper (2, 3, 6) and ours: one function a figure, drawn from predictions, history and results.json."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +8,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from common import evaluation, figures, findings, roc
-from common.findings import PROTOCOLS
+from common.findings import OFF_PROTOCOL, PROTOCOLS
 from common.paper import Paper
 from replications.lung_hip_compare import data, hips
 from replications.lung_hip_compare.config import DATASETS, NETWORKS, Config
 from replications.lung_hip_compare.data import Dataset
 from replications.lung_hip_compare.experiments import slug
+
+STAR = "A star marks networks trained off protocol (see the note in the table). "
 
 
 def draw_figures(
@@ -20,6 +23,8 @@ def draw_figures(
 ) -> list[dict]:
     """Draw every figure that the finished trainings allow into `folder`; return {file, title, caption} of each."""
     synthetic = any(d.info["synthetic"] for d in datasets.values())
+    off = {claim["row"] for claim in results["claims"] if claim["verdict"] == OFF_PROTOCOL}
+    star = STAR if off else ""
     drawn = []
 
     def keep(figure, file: str, title: str, caption: str) -> None:
@@ -33,16 +38,16 @@ def draw_figures(
             if names:
                 about = f"{dataset}, {PROTOCOLS[protocol]}"
                 keep(
-                    draw_confusion(predictions, dataset, names, protocol),
+                    draw_confusion(predictions, dataset, names, protocol, off),
                     f"figure6-{slug(dataset)}-{protocol}.png",
                     f"Figure 6: confusion matrices, {about}",
-                    "Counts summed over seeds (and folds), percentages of each true class. The paper prints no numbers here.",
+                    star + "Counts summed over seeds (and folds), percentages of each true class. The paper prints no numbers.",
                 )
                 keep(
-                    draw_roc(part, dataset, names, results["rows"], protocol),
+                    draw_roc(part, dataset, names, results["rows"], protocol, off),
                     f"roc-{slug(dataset)}-{protocol}.png",
                     f"ROC curves, {about}",
-                    "Thick: mean of the seeds at equal false-positive rate; thin: seeds. Intervals resample patients.",
+                    star + "Thick: mean of the seeds at equal false-positive rate; thin: seeds. Intervals resample patients.",
                 )
     if "LUNA16" in datasets:
         keep(
@@ -68,12 +73,13 @@ def draw_figures(
     )
     lines = findings.collect_lines(results, paper, "2")
     run = [line for line in lines if line["ours"] is not None or line["leakfree"] is not None]
+    run = [line | {"row": _name_row(line["row"], line["row"], off)} for line in run]
     if run:
         keep(
             figures.plot_intervals(run, label="accuracy (%)"),
             "intervals.png",
             "Accuracy beside the paper's",
-            "The paper's bar is the 95 % sampling tolerance of its own test set; ours are patient-cluster bootstrap intervals.",
+            star + "The paper's bar is the 95 % sampling tolerance of its own test set; ours resample patients.",
         )
     if any(row["table"] == "labels" for row in results["rows"]):
         keep(
@@ -100,21 +106,30 @@ def _list_trainings(history: pd.DataFrame) -> list[tuple[str, str, str]]:
     ]
 
 
-def draw_confusion(predictions: pd.DataFrame, dataset: str, names: list[str], protocol: str) -> Figure:
-    """Fig. 6: one confusion matrix a network."""
-    matrices = [(n, evaluation.confusion(predictions, f"{dataset} / {n}", protocol)) for n in names]
+def _name_row(row: str, name: str, off: Collection[str]) -> str:
+    return f"{name} *" if row in off else name
+
+
+def draw_confusion(
+    predictions: pd.DataFrame, dataset: str, names: list[str], protocol: str, off: Collection[str] = ()
+) -> Figure:
+    """Fig. 6: one confusion matrix a network; rows in `off`, trained off protocol, bear a star."""
+    rows = {name: f"{dataset} / {name}" for name in names}
+    matrices = [(_name_row(row, n, off), evaluation.confusion(predictions, row, protocol)) for n, row in rows.items()]
     return figures.plot_confusion_matrices(matrices, data.CLASSES[data.part_of(dataset)])
 
 
-def draw_roc(part: pd.DataFrame, dataset: str, names: list[str], rows: list[dict], protocol: str) -> Figure:
-    """ROC of the networks on one data set."""
+def draw_roc(
+    part: pd.DataFrame, dataset: str, names: list[str], rows: list[dict], protocol: str, off: Collection[str] = ()
+) -> Figure:
+    """ROC of the networks on one data set; rows in `off`, trained off protocol, bear a star."""
     metrics = {r["row"]: r["metrics"]["auc"] for r in rows if r["protocol"] == protocol}
     intervals = {row: None if m["low"] is None else (m["low"], m["high"]) for row, m in metrics.items()}
     curves = []
     for name in names:
         row = part[part["row"] == f"{dataset} / {name}"]
         runs = [(s["y_true"].to_numpy(), s["y_score_1"].to_numpy()) for _, s in row.groupby("seed")]
-        curves.append(roc.RocCurve(name, runs, intervals[f"{dataset} / {name}"]))
+        curves.append(roc.RocCurve(_name_row(f"{dataset} / {name}", name, off), runs, intervals[f"{dataset} / {name}"]))
     title = f"{dataset}, {PROTOCOLS[protocol]}"
     return roc.plot_roc(curves, title=title, positive_class=data.CLASSES[data.part_of(dataset)][1])
 
