@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import importlib
 import json
+import logging
 import multiprocessing
 import multiprocessing.queues
 import os
@@ -172,7 +173,10 @@ def _hash(path: Path) -> str | None:
 
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:
-    """Keep a network library's own start-up messages off the screen; they come back if the import fails."""
+    """Keep a network library's own start-up messages off the screen; they come back if the import fails.
+
+    Its later advice on retracing is silenced as well: every training has a network of its own.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     screen = os.dup(2)
@@ -180,6 +184,7 @@ def quiet_start() -> Iterator[None]:
         os.dup2(messages.fileno(), 2)
         try:
             yield
+            logging.getLogger("tensorflow").setLevel(logging.ERROR)
         except BaseException:
             messages.seek(0)
             os.write(screen, messages.read())

@@ -38,7 +38,6 @@ def start_backend(threads: int) -> dict:
     if tf.config.threading.get_intra_op_parallelism_threads() != threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(max(1, threads))
-    tf.get_logger().setLevel("ERROR")  # its advice on retracing: every cell has a network of its own
     tf.config.experimental.enable_op_determinism()
     for gpu in tf.config.list_physical_devices("GPU"):
         if not tf.config.experimental.get_memory_growth(gpu):

@@ -7,7 +7,9 @@ mean and the spread.
 """
 
 import argparse
+import functools
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -27,6 +29,8 @@ from replications.lung_hip_compare.experiments import slug
 from replications.lung_hip_compare.pictures import read_picture
 
 MODEL = "model.keras"
+
+FINE_MAPS = {"cnn": "conv2", "resnet50": r"conv3_block\d+_out"}  # layers that Grad-CAM explains
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -137,8 +141,11 @@ def _read_one(path: Path, dataset: str, config: Config) -> np.ndarray:
 
 def _explain(gradcam, network, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Grad-CAM for the given class of each image, or the input gradient where a network has no feature map (DBN)."""
-    has_map = any("conv" in layer.name for layer in network.layers)
-    explain = gradcam.grad_cam if has_map else gradcam.saliency
+    explain = gradcam.saliency
+    if any("conv" in layer.name for layer in network.layers):
+        # The last maps of these two have 2x2 pixels at 50x50, too few to show a place; these have 7x7.
+        fine = [layer.name for layer in network.layers if re.fullmatch(FINE_MAPS.get(network.name, "-"), layer.name)]
+        explain = functools.partial(gradcam.grad_cam, layer=fine[-1] if fine else None)
     cams = np.empty(images.shape[:3], np.float32)
     for index in np.unique(classes):  # the class that is shown, not the one that this network alone prefers
         cams[classes == index] = explain(network, images[classes == index], class_index=int(index))
