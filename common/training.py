@@ -5,6 +5,7 @@ same number of threads. Everything that an epoch depends on is either saved (wei
 of the random generators, best weights, history) or a pure function of (seed, epoch) (order of the cases).
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -81,11 +82,8 @@ def build_compiled(
     generators) of a freshly built model, so it equals one in a process of its own.
     """
     keras.utils.set_random_seed(seed)
-    if keras.backend.backend() == "tensorflow":
-        with choose_strategy(batch_size).scope():
-            fresh = build()
-            build_optimizers(fresh)
-    else:
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    with choose_strategy(batch_size).scope() if on_tensorflow else contextlib.nullcontext():
         fresh = build()
         build_optimizers(fresh)
     if any(known != graph for known, _ in _compiled):

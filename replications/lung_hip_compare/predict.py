@@ -12,7 +12,6 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from common.errors import UsageError
 from common.metaimage import read_header
 from common.samples import hash_file
 from replications.lung_hip_compare import data, hips, luna16
-from replications.lung_hip_compare.config import Config
+from replications.lung_hip_compare.config import Config, read_config
 from replications.lung_hip_compare.experiments import slug
 from replications.lung_hip_compare.pictures import read_picture
 
@@ -51,8 +50,7 @@ def predict(given: argparse.Namespace) -> int:
     """Ask every stored network of the row; print a line an image, write predictions.csv and one overlay an image."""
     stored = find_models(given.run, given.row, given.protocol)
     settings = stored[0][1]
-    known = {f.name for f in fields(Config)}
-    config = Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings["config"].items() if k in known})
+    config = read_config(settings["config"])
     names, images = read_images(given.images, given.at, settings["dataset"], config)
     try:
         given.out.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ enlarged after the split, in the training part only.
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -18,13 +18,7 @@ from common import cells, results, training
 from common.images import shuffle_order
 from common.predictions import write_predictions
 from replications.lung_hip_compare import data, dbn, hips, models, sgan
-from replications.lung_hip_compare.config import Config
-
-
-def read_config(values: dict) -> Config:
-    """Config from its JSON form (lists become tuples)."""
-    known = {f.name for f in fields(Config)}
-    return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known})
+from replications.lung_hip_compare.config import Config, read_config
 
 
 def train_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
