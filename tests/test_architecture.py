@@ -17,7 +17,7 @@ MODULES = [*COMMON, *(m for p in PACKAGES for m in sorted(p.glob("*.py")))]
 ORDER = {"config": 0, "data": 1, "models": 2, "train": 3, "experiments": 4, "drawings": 4.5, "run": 5, "predict": 6}
 NO_NETWORK_LIBRARY = {
     "errors", "paper", "samples", "duplicates", "datasets", "statistics", "bootstrap", "predictions", "evaluation", "verdicts",
-    "roc", "figures", "results", "findings", "tables", "report", "cli", "cells", "synthetic", "metaimage",
+    "prepared", "roc", "figures", "results", "findings", "tables", "report", "cli", "cells", "synthetic", "metaimage",
 }  # fmt: skip
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "misc", "base", "manager", "tools"}
 PACKAGE_FILES = {"README.md", "paper.toml", "__init__.py", "config.py", "data.py", "models.py", "train.py", "experiments.py",

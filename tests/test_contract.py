@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from common import paper, results
+from common import paper, prepared, results
 from common.results import read_results
 from replications.lung_hip_compare import config as lung_hip_config
 from replications.lung_hip_compare import data as lung_hip_data
@@ -149,7 +149,7 @@ def learn_phantoms(folder: Path, shuffled: bool) -> float:
     lung_hip_data.write_phantoms(folder / "raw", settings, seed=0)
     source = lung_hip_data.find_sources(folder / "raw")["luna"]
     lung_hip_data.prepare_dataset("LUNA16", source, settings, folder / "data")
-    dataset = lung_hip_data.load_dataset(folder / "data")
+    dataset = prepared.load_dataset(folder / "data")
     (fold,) = lung_hip_data.split_dataset(dataset, "LUNA16", "leakfree", settings)
     labels = dataset.cases["label"].to_numpy()
     targets = labels[fold.train]

@@ -19,6 +19,7 @@ from PIL import Image
 
 from common.errors import UsageError
 from common.metaimage import read_header, voxel_to_world, write_volume
+from common.prepared import Dataset, load_dataset
 from replications.lung_hip_compare import data, luna16, run
 from replications.lung_hip_compare.config import PAPER, SMOKE
 from replications.lung_hip_compare.pictures import read_picture
@@ -111,10 +112,10 @@ def assert_listed(folder: Path, capsys, *words: str):
     assert snapshot(folder) == before
 
 
-def prepare_skipping(folder: Path, out: Path, dataset: str) -> data.Dataset:
+def prepare_skipping(folder: Path, out: Path, dataset: str) -> Dataset:
     source = data.find_sources(folder)[data.part_of(dataset)]
     data.prepare_dataset(dataset, source, SMOKE, out / "prepared", skip_unreadable=True)
-    return data.load_dataset(out / "prepared")
+    return load_dataset(out / "prepared")
 
 
 def read_results(out: Path) -> dict:

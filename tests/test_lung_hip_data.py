@@ -18,6 +18,7 @@ from sklearn.metrics import roc_auc_score
 
 from common.errors import UsageError
 from common.metaimage import read_header, voxel_to_world, write_volume
+from common.prepared import Dataset, hash_folds, load_dataset
 from common.samples import LeakError
 from replications.lung_hip_compare import acquire, data, hips, luna16, phantoms
 from replications.lung_hip_compare.config import DATASETS, DEMO, PAPER, SMOKE
@@ -41,7 +42,7 @@ def demo_folder(tmp_path_factory):
 
 def prepare(dataset, source, config, folder, **options):
     data.prepare_dataset(dataset, source, config, folder, **options)
-    return data.load_dataset(folder)
+    return load_dataset(folder)
 
 
 def save_jpeg(path: Path, size=(50, 50), seed=0):
@@ -299,7 +300,7 @@ def test_damaged_prepared_folder_is_refused_and_redone(patches, tmp_path, file):
     whole = (tmp_path / "data" / file).read_bytes()
     (tmp_path / "data" / file).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UsageError, match="prepare it again"):
-        data.load_dataset(tmp_path / "data")
+        load_dataset(tmp_path / "data")
     prepare("LUNA16", patches, PAPER, tmp_path / "data")
     assert (tmp_path / "data" / file).read_bytes() == whole
     assert [path.name for path in tmp_path.glob(".data*")] == []  # no temporary folder stays
@@ -448,7 +449,7 @@ def list_torn_patients(cases, fold) -> set[str]:
 
 
 def as_dataset(cases):
-    return data.Dataset(np.zeros((len(cases), 2, 2, 1), np.uint8), cases, {})
+    return Dataset(np.zeros((len(cases), 2, 2, 1), np.uint8), cases, {})
 
 
 def test_paper_split_is_the_published_lists():
@@ -514,9 +515,9 @@ def test_hash_folds_is_independent_of_order_and_sees_a_move():
     dataset = as_dataset(cases)
     folds = data.split_dataset(dataset, "LUNA16", "paper", PAPER)
     turned = as_dataset(cases.iloc[::-1].reset_index(drop=True))
-    assert data.hash_folds(turned, data.split_dataset(turned, "LUNA16", "paper", PAPER)) == data.hash_folds(dataset, folds)
+    assert hash_folds(turned, data.split_dataset(turned, "LUNA16", "paper", PAPER)) == hash_folds(dataset, folds)
     cases.loc[0, "split"] = "train"
-    assert data.hash_folds(dataset, data.split_dataset(dataset, "LUNA16", "paper", PAPER)) != data.hash_folds(dataset, folds)
+    assert hash_folds(dataset, data.split_dataset(dataset, "LUNA16", "paper", PAPER)) != hash_folds(dataset, folds)
 
 
 @pytest.mark.parametrize("dataset", HIPS)

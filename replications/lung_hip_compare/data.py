@@ -4,10 +4,7 @@
 """
 
 import argparse
-import hashlib
 import json
-import os
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +17,8 @@ from rich.console import Console
 from common.cli import run_main
 from common.datasets import find_data
 from common.errors import UsageError
-from common.samples import assert_no_leak, hash_file, hash_pixels
+from common.prepared import Dataset, Fold, check_folds, gather_fold, hash_listing, is_prepared, write_prepared
+from common.samples import hash_pixels
 from replications.lung_hip_compare import acquire, hips, luna16
 from replications.lung_hip_compare.config import DATASETS, PAPER, Config
 from replications.lung_hip_compare.hips import enlarge, is_cropped
@@ -32,8 +30,6 @@ MISSING = {
     "luna": "no lung data: python -m replications.lung_hip_compare.data says what to get, and where",
     "hip": "no hip radiographs: the paper's are private; python -m replications.lung_hip_compare.data says what else to use",
 }
-TEXT_COLUMNS = dict.fromkeys(("case_id", "path", "sha256", "patient_id", "split", "side", "source_case"), str)
-PREPARED_FILES = {"images": "images.npy", "cases": "cases.csv"}
 SHOWN_FAULTS = 3
 
 
@@ -46,25 +42,6 @@ class Source:
     name: str  # shown in tables
     synthetic: bool
     note: str = ""
-
-
-@dataclass(frozen=True)
-class Dataset:
-    images: np.ndarray  # uint8 (n, side, side, 1), memory-mapped when it comes from disk
-    cases: pd.DataFrame  # one line an image: case_id, path, sha256, patient_id, label, ...
-    info: dict  # data.json
-
-
-@dataclass(frozen=True)
-class Fold:
-    """Indices of cases, int64. `rule` says how they were drawn, `left_out` how many cases no side has."""
-
-    fold: int  # -1 where there is one fixed split
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
-    rule: str = ""
-    left_out: int = 0
 
 
 def part_of(dataset: str) -> str:
@@ -177,17 +154,13 @@ def drop_cases(cases: pd.DataFrame, images: np.ndarray, drop: pd.Series) -> tupl
 
 def describe_origin(dataset: str, source: Source, config: Config) -> dict:
     """What a prepared folder depends on: source, settings, and names, sizes and times of the raw files."""
-    listing = hashlib.sha256()
     files = [path for path in sorted(source.path.rglob("*")) if path.is_file()]
     if source.kind == "patches":
         files += [path for path in [luna16.find_candidates(source.path)] if path is not None]
-    for path in files:
-        stat = path.stat()
-        listing.update(os.fsencode(path) + f"\t{stat.st_size}\t{stat.st_mtime_ns}\n".encode())
     prefix = f"{part_of(dataset)}_"
     # As JSON gives it back: tuples become lists.
     settings = json.loads(json.dumps({name: v for name, v in asdict(config).items() if name.startswith(prefix)}))
-    return {"dataset": dataset, "kind": source.kind, "settings": settings, "listing_sha256": listing.hexdigest()}
+    return {"dataset": dataset, "kind": source.kind, "settings": settings, "listing_sha256": hash_listing(files)}
 
 
 def summarize_faults(faults: list[str]) -> str:
@@ -195,42 +168,6 @@ def summarize_faults(faults: list[str]) -> str:
     more = len(faults) - SHOWN_FAULTS
     tail = f"; and {more} more (python -m replications.lung_hip_compare.data lists all)" if more > 0 else ""
     return f"{len(faults)} fault{'s' if len(faults) > 1 else ''}: {shown}{tail}"
-
-
-def write_prepared(folder: Path, images: np.ndarray, cases: pd.DataFrame, info: dict) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    np.save(temporary / "images.npy", images[..., None], allow_pickle=False)
-    cases.to_csv(temporary / "cases.csv", index=False, lineterminator="\n")
-    info = {**info, **{f"{name}_sha256": hash_file(temporary / file) for name, file in PREPARED_FILES.items()}}
-    text = json.dumps(info, indent=1, sort_keys=True)
-    (temporary / "data.json").write_text(text + "\n", encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
-
-
-def is_prepared(folder: Path, origin: dict, skip_unreadable: bool) -> bool:
-    try:
-        info = load_dataset(folder).info
-    except UsageError:
-        return False
-    return info["origin"] == origin and (skip_unreadable or not info["unreadable"])
-
-
-def load_dataset(folder: Path) -> Dataset:
-    """A prepared data set; images are memory-mapped, read-only. Raises UsageError if it is missing or damaged."""
-    try:
-        info = json.loads((folder / "data.json").read_text(encoding="utf-8"))
-        for name, file in PREPARED_FILES.items():
-            if hash_file(folder / file) != info[f"{name}_sha256"]:
-                raise UsageError(f"{folder / file}: damaged; delete the folder and prepare it again")
-        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-        cases = pd.read_csv(folder / "cases.csv", dtype=TEXT_COLUMNS, keep_default_na=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{folder}: no whole prepared data set ({error}); prepare it again") from None
-    return Dataset(images, cases, info)
 
 
 def enlarge_dataset(dataset: Dataset, name: str, config: Config) -> Dataset:
@@ -266,56 +203,25 @@ def split_dataset(dataset: Dataset, name: str, protocol: str, config: Config) ->
     if protocol == "paper":
         folds = [split_hips_paper(cases, config) if hip else split_luna_paper(cases)]
     elif hip:
-        folds = [_gather(*split, fold) for fold, split in enumerate(hips.split_leakfree(cases, config))]
+        folds = [gather_fold(*split, fold) for fold, split in enumerate(hips.split_leakfree(cases, config))]
     else:
-        folds = [_gather(*luna16.split_leakfree(cases, config))]
-    for fold in folds:
-        sides = name_sides(fold, len(cases))
-        for side in ("train", "test"):
-            if cases.loc[sides == side, "label"].nunique() < 2:
-                raise UsageError(f"{name}, {protocol}: too few cases ({len(cases)}): the {side} side lacks a class")
-        if protocol == "leakfree" and not len(fold.validation):
-            raise UsageError(f"{name}, {protocol}: too few cases ({len(cases)}): none is left for validation")
-        if protocol == "leakfree":
-            assert_no_leak(cases, pd.Series(sides, cases.index).replace("", pd.NA))
+        folds = [gather_fold(*luna16.split_leakfree(cases, config))]
+    check_folds(cases, folds, protocol, name)
     return folds
-
-
-def name_sides(fold: Fold, count: int) -> np.ndarray:
-    """'train', 'validation', 'test' or '' (left out) of each case, shape (count,)."""
-    sides = np.full(count, "", dtype="<U10")
-    for side in ("train", "validation", "test"):
-        sides[getattr(fold, side)] = side
-    return sides
-
-
-def hash_folds(dataset: Dataset, folds: Sequence[Fold]) -> str:
-    """sha256 of a split: every case id with its side in every fold."""
-    digest = hashlib.sha256()
-    for fold in folds:
-        sides = name_sides(fold, len(dataset.cases))
-        for case_id, side in sorted(zip(dataset.cases["case_id"], sides, strict=True)):
-            digest.update(f"{fold.fold}\t{case_id}\t{side}\n".encode())
-    return digest.hexdigest()
-
-
-def _gather(sides: np.ndarray, rule: str, fold: int = -1) -> Fold:
-    index = {side: np.flatnonzero(sides == side) for side in ("train", "validation", "test")}
-    return Fold(fold, **index, rule=rule, left_out=int((sides == "").sum()))
 
 
 def split_luna_paper(cases: pd.DataFrame) -> Fold:
     sides = cases["split"].to_numpy(dtype="<U10")
     if "padded" in cases:
         sides[cases["padded"].to_numpy(dtype=bool)] = ""
-    return _gather(sides, "the published train and test lists: candidates at random")
+    return gather_fold(sides, "the published train and test lists: candidates at random")
 
 
 def split_hips_paper(cases: pd.DataFrame, config: Config) -> Fold:
     if "source_case" not in cases:
         raise UsageError("the paper splits the enlarged pictures: pass the result of enlarge_dataset")
     sides = hips.split_images(cases["label"].to_numpy(), config)
-    return _gather(sides, "enlarged pictures at random: variants of one radiograph on both sides")
+    return gather_fold(sides, "enlarged pictures at random: variants of one radiograph on both sides")
 
 
 def check_source(source: Source) -> dict:

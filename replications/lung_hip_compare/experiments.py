@@ -5,17 +5,11 @@ in words. The figures stand in drawings.py. Nothing here imports TensorFlow.
 import re
 from dataclasses import asdict, dataclass, fields, replace
 
-import numpy as np
-import pandas as pd
-
-from common import samples
 from common.cells import Cell
-from common.duplicates import describe_images, find_near_duplicates
 from common.findings import OFF_PROTOCOL
 from common.paper import Statement
-from replications.lung_hip_compare import data
+from common.prepared import Dataset, Fold
 from replications.lung_hip_compare.config import DATASETS, NETWORKS, NOT_IN_PAPER, Config
-from replications.lung_hip_compare.data import Dataset, Fold
 
 TRAIN = "replications.lung_hip_compare.train:train_cell"
 PREFIXES = {"CNN": ("cnn_",), "ResNet-50": ("resnet_",), "DBN": ("dbn_", "rbm_"), "SGAN": ("sgan_",)}  # of settings
@@ -91,7 +85,7 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-# Table 1 and what the splits leak
+# Table 1
 
 
 def count_table_1(dataset: Dataset, folds: list[Fold]) -> dict[str, int]:
@@ -103,25 +97,6 @@ def count_table_1(dataset: Dataset, folds: list[Fold]) -> dict[str, int]:
         "train": len(folds[0].train),
         "test": len(folds[0].test),
     }
-
-
-def measure_leak(dataset: Dataset, folds: list[Fold], protocol: str) -> dict[str, int]:
-    """Test cases (summed over folds) that have, on the training side, a case of the same patient, the same pixels, or a
-    near-duplicate picture. Leakage is measured, not assumed; under `leakfree` any raises LeakError, on any two sides."""
-    cases = dataset.cases
-    patients, pixels = cases["patient_id"].to_numpy(), cases["sha256"].to_numpy()
-    described = describe_images(dataset.images)
-    leak = {"test_cases": 0, "same_patient": 0, "same_pixels": 0, "near_duplicate": 0}
-    for fold in folds:
-        leak["test_cases"] += len(fold.test)
-        leak["same_patient"] += int(np.isin(patients[fold.test], patients[fold.train]).sum())
-        leak["same_pixels"] += int(np.isin(pixels[fold.test], pixels[fold.train]).sum())
-        pairs = find_near_duplicates(described.take(fold.train), described.take(fold.test))
-        leak["near_duplicate"] += int(pairs["index_b"].nunique())
-        if protocol == "leakfree":
-            sides = pd.Series(data.name_sides(fold, len(cases)), index=cases.index)
-            samples.assert_no_leak(cases, sides.where(sides != ""), described)
-    return leak
 
 
 # What was not done as published

@@ -20,6 +20,7 @@ from common.datasets import find_data
 from common.errors import UsageError
 from common.paper import Paper, load_paper
 from common.predictions import read_predictions, write_predictions
+from common.prepared import Dataset, describe_splits, load_dataset
 from common.report import format_screen_table, write_report
 from common.samples import hash_file
 from common.verdicts import judge_claims
@@ -144,7 +145,7 @@ def choose_sources(options: cli.Options) -> tuple[str, dict[str, data.Source | N
     return preset, data.find_sources(phantoms)
 
 
-def prepare_datasets(sources, config: Config, folder: Path, skip_unreadable: bool) -> dict[str, data.Dataset]:
+def prepare_datasets(sources, config: Config, folder: Path, skip_unreadable: bool) -> dict[str, Dataset]:
     """Every data set of Table 1 whose source is there, read once and kept as arrays in the run folder."""
     datasets = {}
     for name in DATASETS:
@@ -152,7 +153,7 @@ def prepare_datasets(sources, config: Config, folder: Path, skip_unreadable: boo
         if data.explain_unavailable(name, source) is None:
             place = folder / "data" / experiments.slug(name)
             data.prepare_dataset(name, source, config, place, skip_unreadable=skip_unreadable)
-            datasets[name] = data.load_dataset(place)
+            datasets[name] = load_dataset(place)
     return datasets
 
 
@@ -201,7 +202,7 @@ def choose_rows(
     return wanted, not_run
 
 
-def plan(rows, config: Config, protocols, seeds, datasets: dict[str, data.Dataset]) -> list[cells.Cell]:
+def plan(rows, config: Config, protocols, seeds, datasets: dict[str, Dataset]) -> list[cells.Cell]:
     """All trainings behind the rows; neighbours share a network and an input size, so graphs are traced once."""
     return [
         cell
@@ -273,25 +274,15 @@ def describe_datasets(datasets, config: Config, protocols) -> tuple[list[dict], 
     """Each data set with its split under each protocol and what that leaks; and the counts of Table 1."""
     described, counts = [], {}
     for name, dataset in datasets.items():
-        entry = {key: value for key, value in dataset.info.items() if key != "origin"} | {"dataset": name, "splits": {}}
+        folds_of = {}
         for protocol in protocols:
             pool = dataset
             if protocol == "paper" and data.is_hip(name):
                 pool = data.enlarge_dataset(dataset, name, config)
-            folds = data.split_dataset(pool, name, protocol, config)
-            if protocol == "paper":
-                counts |= {("1", name, metric): n for metric, n in experiments.count_table_1(pool, folds).items()}
-            entry["splits"][protocol] = {
-                "rule": folds[0].rule,
-                "folds": len(folds),
-                "train": len(folds[0].train),
-                "validation": len(folds[0].validation),
-                "test": len(folds[0].test),
-                "left_out": folds[0].left_out,
-                "sha256": data.hash_folds(pool, folds),
-                "leak": experiments.measure_leak(pool, folds, protocol),
-            }
-        described.append(entry)
+            folds_of[protocol] = pool, data.split_dataset(pool, name, protocol, config)
+        if "paper" in folds_of:
+            counts |= {("1", name, metric): n for metric, n in experiments.count_table_1(*folds_of["paper"]).items()}
+        described.append(describe_splits(dataset, folds_of) | {"dataset": name})
     return described, counts
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 from common import cells, results, training
 from common.images import shuffle_order
 from common.predictions import write_predictions
+from common.prepared import Dataset, Fold, load_dataset
 from replications.lung_hip_compare import data, dbn, hips, models, sgan
 from replications.lung_hip_compare.config import Config, read_config
 
@@ -55,8 +56,8 @@ def train_cell(settings: dict, folder: Path, threads: int, report: cells.Report)
 
 
 @functools.lru_cache(maxsize=1)
-def _load_folds(folder: Path, name: str, protocol: str, config: Config) -> tuple[data.Dataset, list[data.Fold]]:
-    dataset = data.load_dataset(folder)
+def _load_folds(folder: Path, name: str, protocol: str, config: Config) -> tuple[Dataset, list[Fold]]:
+    dataset = load_dataset(folder)
     if protocol == "paper" and data.is_hip(name):
         dataset = data.enlarge_dataset(dataset, name, config)  # before the split, as the paper
     return dataset, data.split_dataset(dataset, name, protocol, config)
@@ -226,7 +227,7 @@ def train_sgan(part: _Part) -> tuple[keras.Model, list[dict]]:
 TRAINERS = {"CNN": train_cnn, "ResNet-50": train_resnet50, "DBN": train_dbn, "SGAN": train_sgan}
 
 
-def _write_products(settings: dict, dataset: data.Dataset, fold: data.Fold, scores, history, model, folder: Path) -> None:
+def _write_products(settings: dict, dataset: Dataset, fold: Fold, scores, history, model, folder: Path) -> None:
     cases = dataset.cases.iloc[fold.test]
     identity = {name: settings[name] for name in ("protocol", "row", "seed", "fold")}
     predictions = pd.DataFrame({"case_id": cases["case_id"].to_numpy(), "patient_id": cases["patient_id"].to_numpy()})
