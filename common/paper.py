@@ -3,7 +3,7 @@
 import math
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ class Claim:
     digits: int  # decimals as printed
     unit: str  # one of UNITS
     where: str  # place in the paper
-    classes: dict[str, int]  # cases per class that the number was computed on
+    classes: dict[str, int]  # cases per class that the number was computed on; {} if the paper does not say
     note: str = ""
 
     @property
@@ -81,6 +81,16 @@ class Audit:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """One way to read printed metrics whose meaning the paper leaves open, such as which class was positive."""
+
+    id: str
+    text: str
+    metrics: dict[str, str]  # printed name -> our metric
+    classes: dict[str, int]  # cases per class under this reading
+
+
+@dataclass(frozen=True)
 class Headline:
     """The claim that stands for the paper in one line."""
 
@@ -100,7 +110,9 @@ class Paper:
     task: str
     positive_class: str
     headline: Headline
-    claims: tuple[Claim, ...]
+    claims: tuple[Claim, ...]  # as they are compared with ours: ambiguous ones once for every reading
+    printed: tuple[Claim, ...]  # as they are printed
+    readings: tuple[Reading, ...]
     statements: tuple[Statement, ...]
     unstated: tuple[Unstated, ...]
     deviations: tuple[Deviation, ...]
@@ -115,7 +127,8 @@ def load_paper(path: Path) -> Paper:
     """Read a paper.toml.
 
     Top-level entries: [paper], optional [classes] (named compositions of test sets, to which a claim's `classes` may
-    refer), and arrays `claim`, `statement`, `unstated`, `deviation`, `audit`.
+    refer), and arrays `claim`, `reading`, `statement`, `unstated`, `deviation`, `audit`. A claim whose metric a reading
+    names is compared under every reading: the first keeps the table's name, the others get ", reading <id>" behind it.
 
     Raises UsageError, naming the file, the entry and the field, for anything missing, unknown, of a wrong type,
     out of range or contradictory.
@@ -128,7 +141,7 @@ def load_paper(path: Path) -> Paper:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not a valid TOML file: {error}") from None
 
-    known = {"paper", "classes", "claim", "statement", "unstated", "deviation", "audit"}
+    known = {"paper", "classes", "claim", "reading", "statement", "unstated", "deviation", "audit"}
     if unknown := sorted(set(document) - known):
         raise UsageError(f"{path}: unknown entry {unknown[0]!r}; known: {', '.join(sorted(known))}")
 
@@ -151,6 +164,8 @@ def load_paper(path: Path) -> Paper:
     if not claims:
         raise UsageError(f"{path}: no [[claim]]; add the numbers that the paper printed")
     _refuse_repetition((claim.key for claim in claims), path, "claim")
+    readings = tuple(_read_reading(entry, where, compositions) for entry, where in _entries(document, "reading", path))
+    _refuse_repetition((reading.id for reading in readings), path, "reading")
     ratios = {claim.key for claim in claims if claim.unit != "count"}
     if (headline.table, headline.row, headline.metric) not in ratios:
         raise UsageError(
@@ -180,7 +195,9 @@ def load_paper(path: Path) -> Paper:
     return Paper(
         name=path.resolve().parent.name,
         headline=headline,
-        claims=claims,
+        claims=_read_claims_under(readings, claims),
+        printed=claims,
+        readings=readings,
         statements=statements,
         unstated=read_all(Unstated, "unstated", {"item": str, "chose": str, "because": str}),
         deviations=read_all(Deviation, "deviation", {"paper": str, "ours": str, "effect": str}),
@@ -245,11 +262,12 @@ def _read_claim(entry: Any, where: str, compositions: dict[str, dict[str, int]])
     fields = _read_fields(
         entry,
         where,
-        required={"table": str, "row": str, "metric": str, "digits": int, "unit": str, "where": str, "classes": dict},
-        optional={"value": float, "note": str},
+        required={"table": str, "row": str, "metric": str, "digits": int, "unit": str, "where": str},
+        optional={"classes": dict, "value": float, "note": str},
     )
-    fields["classes"] = _read_classes(fields["classes"], f"{where}: field 'classes'")
-    claim = Claim(**{"value": None, **fields})
+    if "classes" in fields:
+        fields["classes"] = _read_classes(fields["classes"], f"{where}: field 'classes'")
+    claim = Claim(**{"value": None, "classes": {}, **fields})
     if claim.unit not in UNITS:
         raise UsageError(f"{where}: field 'unit' must be one of {', '.join(UNITS)}, not {claim.unit!r}")
     if not 0 <= claim.digits <= 20:
@@ -261,6 +279,42 @@ def _read_claim(entry: Any, where: str, compositions: dict[str, dict[str, int]])
         if claim.unit == "count" and not claim.value.is_integer():
             raise UsageError(f"{where}: field 'value' {claim.value} of unit 'count' is not a whole number")
     return claim
+
+
+def _read_reading(entry: Any, where: str, compositions: dict[str, dict[str, int]]) -> Reading:
+    fields = _read_fields(entry, where, required={"id": str, "text": str, "metrics": dict, "classes": str})
+    if fields["classes"] not in compositions:
+        raise UsageError(f"{where}: 'classes' names {fields['classes']!r}, which [classes] does not have")
+    if not fields["metrics"] or not all(isinstance(ours, str) and ours for ours in fields["metrics"].values()):
+        raise UsageError(f"{where}: field 'metrics' must give one of our metrics for each printed name")
+    return Reading(**{**fields, "classes": compositions[fields["classes"]]})
+
+
+def _read_claims_under(readings: tuple[Reading, ...], claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
+    """Claims as they are compared: the ambiguous ones once for every reading."""
+    clear = tuple(claim for claim in claims if not any(claim.metric in reading.metrics for reading in readings))
+    if len(clear) == len(claims):
+        return claims
+    compared = []
+    for position, reading in enumerate(readings):
+        for claim in claims:
+            if claim in clear:
+                if position == 0:
+                    compared.append(claim)
+            elif claim.metric in reading.metrics:
+                compared.append(_read_claim_under(reading, claim, first=position == 0))
+    return tuple(compared)
+
+
+def _read_claim_under(reading: Reading, claim: Claim, first: bool) -> Claim:
+    metric = reading.metrics[claim.metric]
+    return replace(
+        claim,
+        table=claim.table if first else f"{claim.table}, reading {reading.id}",
+        metric=metric,
+        classes=reading.classes if claim.classes else {},
+        note="; ".join(filter(None, [claim.note, "" if metric == claim.metric else f"printed as {claim.metric}"])),
+    )
 
 
 def _refuse_repetition(keys: Iterable, path: Path, name: str) -> None:

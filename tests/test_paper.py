@@ -1,6 +1,7 @@
 """paper.toml: the loader refuses what is wrong; the lung and hip file is complete and consistent with itself."""
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,58 @@ def test_lung_hip_accuracies_are_attainable():
             assert printed in {math.floor(value) for value in exact}, claim
             truncated.append(claim.row)
     assert truncated == ["256x256 resized / ResNet-50", "256x256 resized / SGAN"]
+
+
+READINGS = """
+[[claim]]
+table = "1"
+row = "net"
+metric = "sensitivity"
+value = 90
+digits = 1
+unit = "percent"
+where = "Table 1"
+classes = "test"
+
+[[reading]]
+id = "a"
+text = "healthy was coded positive"
+metrics = { sensitivity = "specificity" }
+classes = "test"
+
+[[reading]]
+id = "b"
+text = "the counts are exchanged"
+metrics = { sensitivity = "sensitivity" }
+classes = "exchanged"
+"""
+
+
+def test_an_ambiguous_claim_is_compared_under_every_reading(tmp_path):
+    text = VALID.replace("[classes]", "[classes]\nexchanged = { healthy = 40, ill = 60 }") + READINGS
+    paper = load_paper(write(tmp_path, text))
+    assert [claim.metric for claim in paper.printed] == ["accuracy", "auc", "sensitivity"]
+    compared = {claim.key: claim for claim in paper.claims}
+    assert len(compared) == len(paper.claims) == 4
+    assert compared["1", "net", "specificity"].classes == {"healthy": 60, "ill": 40}
+    assert compared["1", "net", "specificity"].note == "printed as sensitivity"
+    assert compared["1, reading b", "net", "sensitivity"].classes == {"healthy": 40, "ill": 60}
+
+
+def test_a_claim_may_leave_its_case_numbers_open(tmp_path):
+    paper = load_paper(write(tmp_path, VALID.replace("classes = { a = 3 }", "")))
+    assert paper.claims[1].classes == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('classes = "exchanged"', 'classes = "other"', "'other', which [classes] does not have"),
+        ('metrics = { sensitivity = "sensitivity" }', "metrics = {}", "reading 2: field 'metrics'"),
+        ('id = "b"', 'id = "a"', "reading a stands twice"),
+    ],
+)
+def test_wrong_readings_are_refused(tmp_path, old, new, message):
+    text = VALID.replace("[classes]", "[classes]\nexchanged = { healthy = 40, ill = 60 }") + READINGS
+    with pytest.raises(UsageError, match=re.escape(message)):
+        load_paper(write(tmp_path, text.replace(old, new)))
