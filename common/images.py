@@ -2,7 +2,7 @@
 sees exactly the batches of an uninterrupted one.
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -19,27 +19,49 @@ def assert_uint8(images: np.ndarray) -> None:
         raise TypeError(f"images must be uint8 in 0..255, got {images.dtype}: do not rescale before the network")
 
 
-def feed_batches(arrays: Sequence[np.ndarray] | np.ndarray, batch_size: int):
-    """Batches of `arrays` (one array, or several that become the tuple (x, y, ...)) in the given order, the last one short.
+@dataclass(frozen=True)
+class Rows:
+    """Rows of an array in an order, read batch by batch: for arrays on disk that are larger than the memory."""
 
-    On TensorFlow a tf.data pipeline with autotuning off: on few cores the autotuner of `fit(x, y)` waits longer than a
-    small network computes. On other backends a generator over the same batches.
+    array: np.ndarray
+    order: np.ndarray  # int (n,)
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        return self.array[self.order[part]]
+
+
+def feed_batches(arrays, batch_size: int):
+    """Batches of `arrays` in the given order, the last one short.
+
+    arrays: one array, or a tuple (x, y, ...) whose members are arrays, `Rows`, or tuples of them for a network of several
+    inputs. On TensorFlow a tf.data pipeline with autotuning off: on few cores the autotuner of `fit(x, y)` waits longer than
+    a small network computes. On other backends a generator over the same batches.
     """
+    members = keras.tree.flatten(arrays)
     if keras.backend.backend() != "tensorflow":
-        return _generate_batches(arrays, batch_size)
+        return _generate_batches(arrays, members, batch_size)
     import tensorflow as tf
 
     options = tf.data.Options()
     options.autotune.enabled = False
     options.deterministic = True
     options.threading.private_threadpool_size = 1
-    slices = tuple(arrays) if isinstance(arrays, (tuple, list)) else arrays
-    return tf.data.Dataset.from_tensor_slices(slices).batch(batch_size).prefetch(1).with_options(options)
+    if any(isinstance(member, Rows | np.memmap) for member in members):
+        kinds = [member.array if isinstance(member, Rows) else member for member in members]
+        flat = [tf.TensorSpec((None, *kind.shape[1:]), kind.dtype) for kind in kinds]
+        batches = tf.data.Dataset.from_generator(
+            lambda: _generate_batches(arrays, members, batch_size),
+            output_signature=keras.tree.pack_sequence_as(arrays, flat) if isinstance(arrays, tuple) else (flat[0],),
+        )
+        count = -(-len(members[0]) // batch_size)
+        return batches.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1).with_options(options)
+    return tf.data.Dataset.from_tensor_slices(arrays).batch(batch_size).prefetch(1).with_options(options)
 
 
-def _generate_batches(arrays, batch_size: int):
-    several = isinstance(arrays, (tuple, list))
-    count = len(arrays[0] if several else arrays)
-    for start in range(0, count, batch_size):
-        part = slice(start, start + batch_size)
-        yield tuple(a[part] for a in arrays) if several else (arrays[part],)
+def _generate_batches(arrays, members: list, batch_size: int):
+    for start in range(0, len(members[0]), batch_size):
+        parts = [np.asarray(member[start : start + batch_size]) for member in members]
+        yield keras.tree.pack_sequence_as(arrays, parts) if isinstance(arrays, tuple) else (parts[0],)

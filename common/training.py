@@ -143,9 +143,9 @@ def fit(
 ) -> list[dict]:
     """Train `model` for `epochs`, or go on where the checkpoint in `folder` stands.
 
-    arrays_of_epoch(epoch) gives the arrays of one epoch in their order (a pure function of the epoch), e.g. (images, labels).
-    validation: (images, labels int) scored after each epoch; with `patience`, training stops after that many epochs without
-    a lower validation cross-entropy and the weights of the best epoch are restored.
+    arrays_of_epoch(epoch) gives the arrays of one epoch in their order (a pure function of the epoch), e.g. (images, labels),
+    or `Rows` of them. validation: (inputs, labels int) scored after each epoch; with `patience`, training stops after that
+    many epochs without a lower validation cross-entropy and the weights of the best epoch are restored.
     Returns the history: one dict {stage, epoch (from 1), loss, ..., val_loss, val_accuracy} an epoch.
     """
     path = folder / f"checkpoint-{stage}.npz"
@@ -188,9 +188,10 @@ def predict(model: keras.Model, images: np.ndarray, batch_size: int = 256) -> np
     return predict_values(model, images, batch_size)
 
 
-def predict_values(model: keras.Model, inputs: np.ndarray, batch_size: int = 256) -> np.ndarray:
-    """Output of a model for inputs of any kind, float32 (n, ...)."""
-    return np.asarray(model.predict(feed_batches(inputs, batch_size), verbose=0), np.float32)
+def predict_values(model: keras.Model, inputs, batch_size: int = 256) -> np.ndarray:
+    """Output of a model for inputs of any kind, float32 (n, ...); a tuple of arrays for a model of several inputs."""
+    batches = feed_batches((inputs,) if isinstance(inputs, tuple) else inputs, batch_size)
+    return np.asarray(model.predict(batches, verbose=0), np.float32)
 
 
 def use_xla() -> bool:
@@ -202,9 +203,9 @@ def use_xla() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def score_validation(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+def score_validation(model: keras.Model, inputs, labels: np.ndarray) -> dict[str, float]:
     """Mean cross-entropy (nats) and accuracy of a model that gives probabilities."""
-    scores = predict(model, images)
+    scores = predict_values(model, inputs)
     likelihood = np.clip(scores[np.arange(len(labels)), labels].astype(np.float64), 1e-7, 1.0)
     return {
         "val_loss": float(-np.log(likelihood).mean()),
