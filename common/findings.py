@@ -5,10 +5,10 @@ from typing import Any
 
 from common.paper import Claim, Paper
 from common.results import is_synthetic
+from common.verdicts import OFF_PROTOCOL
 
 NONE = "–"  # no such number
 PROTOCOLS = {"paper": "the paper's protocol", "leakfree": "leak-free"}
-OFF_PROTOCOL = "off protocol"  # verdict of a row that was trained with other settings than the paper's
 PERCENT_METRICS = ("accuracy", "sensitivity", "specificity", "precision", "majority_rate")
 METRIC_NAMES = {"f1": "F1", "mcc": "MCC", "auc": "AUC", "ece": "ECE", "brier": "Brier score"}
 SYNTHETIC = "Synthetic data: these numbers say nothing about the paper."
@@ -197,7 +197,7 @@ def _describe_line(line: Mapping[str, Any]) -> str:
         return f"({limits}{'one seed' if line[seeds] == 1 else f'{line[seeds]} seeds'})"
 
     printed = "prints no number" if line["paper"] is None else f"printed {show('paper')}{sign}"
-    parts = [f"{line['row']}, {name_metric(line['metric'], '')} (Table {line['table']}): the paper {printed}."]
+    parts = [f"{line['row']}, {name_metric(line['metric'], '')} ({'Table ' * line['table'][0].isdigit()}{line['table']}): the paper {printed}."]
     if line["ours"] is None:
         parts.append(f"Not run under its own protocol{': ' + line['reason'] if line['reason'] else ''}.")
     elif line["verdict"] == OFF_PROTOCOL:
@@ -216,6 +216,8 @@ def _describe_line(line: Mapping[str, Any]) -> str:
 def list_banners(results: Mapping[str, Any]) -> list[str]:
     """Warnings that stand above everything else."""
     banners = [SYNTHETIC] if is_synthetic(results) else []
+    if substitutes := [dataset["name"] for dataset in results["datasets"] if dataset.get("substitute")]:
+        banners.append(f"Substitute data: {', '.join(substitutes)}, not the paper's own.")
     if results["overrides"]:
         changed = ", ".join(f"{name} = {value}" for name, value in sorted(results["overrides"].items()))
         banners.append(f"Off protocol: settings changed on the command line: {changed}.")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+SMALL_BYTES = 64 * 2**20  # rows of an array that are taken at once rather than batch by batch
+
 
 def shuffle_order(count: int, seed: int, epoch: int) -> np.ndarray:
     """Order of `count` cases in one epoch: int64 (count,), the same for the same (seed, epoch) on every machine."""
@@ -40,7 +42,7 @@ def feed_batches(arrays, batch_size: int):
     inputs. On TensorFlow a tf.data pipeline with autotuning off: on few cores the autotuner of `fit(x, y)` waits longer than
     a small network computes. On other backends a generator over the same batches.
     """
-    members = keras.tree.flatten(arrays)
+    members = [_take_small(member) for member in keras.tree.flatten(arrays)]
     if keras.backend.backend() != "tensorflow":
         return _generate_batches(arrays, members, batch_size)
     import tensorflow as tf
@@ -49,7 +51,7 @@ def feed_batches(arrays, batch_size: int):
     options.autotune.enabled = False
     options.deterministic = True
     options.threading.private_threadpool_size = 1
-    if any(isinstance(member, Rows | np.memmap) for member in members):
+    if any(isinstance(member, Rows) for member in members):
         kinds = [member.array if isinstance(member, Rows) else member for member in members]
         flat = [tf.TensorSpec((None, *kind.shape[1:]), kind.dtype) for kind in kinds]
         batches = tf.data.Dataset.from_generator(
@@ -58,7 +60,17 @@ def feed_batches(arrays, batch_size: int):
         )
         count = -(-len(members[0]) // batch_size)
         return batches.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1).with_options(options)
-    return tf.data.Dataset.from_tensor_slices(arrays).batch(batch_size).prefetch(1).with_options(options)
+    slices = keras.tree.pack_sequence_as(arrays, members) if isinstance(arrays, tuple) else members[0]
+    return tf.data.Dataset.from_tensor_slices(slices).batch(batch_size).prefetch(1).with_options(options)
+
+
+def _take_small(member: np.ndarray | Rows) -> np.ndarray | Rows:
+    """Rows that are few enough, taken at once: a pipeline over a Python generator costs 0.1 s to set up."""
+    if isinstance(member, np.memmap):
+        member = Rows(member, np.arange(len(member)))
+    if isinstance(member, Rows) and len(member) * member.array[:1].nbytes <= SMALL_BYTES:
+        return member[slice(None)]
+    return member
 
 
 def _generate_batches(arrays, members: list, batch_size: int):

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UsageError
+from common.toml_lines import find_entry_lines, find_table_line
 
 UNITS = ("percent", "fraction", "count")
+MOST_CASES = 10**9  # of a class
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class Paper:
     unstated: tuple[Unstated, ...]
     deviations: tuple[Deviation, ...]
     audits: tuple[Audit, ...]
+    checks: tuple[tuple[dict, str], ...]  # [[check]] as it stands and its place in the file, for common.audit_checks
 
     def impossible_rows(self) -> frozenset[str]:
         """Rows that the audit found impossible as printed."""
@@ -127,64 +130,64 @@ def load_paper(path: Path) -> Paper:
     """Read a paper.toml.
 
     Top-level entries: [paper], optional [classes] (named compositions of test sets, to which a claim's `classes` may
-    refer), and arrays `claim`, `reading`, `statement`, `unstated`, `deviation`, `audit`. A claim whose metric a reading
-    names is compared under every reading: the first keeps the table's name, the others get ", reading <id>" behind it.
+    refer), and arrays `claim`, `reading`, `statement`, `unstated`, `deviation`, `audit`, `check`. A claim whose metric a
+    reading names is compared under every reading: the first keeps the table's name, the others get ", reading <id>" behind it.
 
-    Raises UsageError, naming the file, the entry and the field, for anything missing, unknown, of a wrong type,
+    Raises UsageError, naming the file, the line, the entry and the field, for anything missing, unknown, of a wrong type,
     out of range or contradictory.
     """
     path = Path(path)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        document = tomllib.loads(text)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); give the path of a paper.toml") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not a valid TOML file: {error}") from None
 
-    known = {"paper", "classes", "claim", "reading", "statement", "unstated", "deviation", "audit"}
+    known = {"paper", "classes", "claim", "reading", "statement", "unstated", "deviation", "audit", "check"}
     if unknown := sorted(set(document) - known):
         raise UsageError(f"{path}: unknown entry {unknown[0]!r}; known: {', '.join(sorted(known))}")
 
     texts = ("title", "authors", "venue", "year", "doi", "task", "positive_class")
-    about = _read_fields(
+    about = read_fields(
         document.get("paper"),
-        f"{path}: [paper]",
+        _name_table("paper", path, text),
         required={**dict.fromkeys(texts, str), "headline": dict},
         may_be_empty=("doi",),
     )
-    headline_fields = _read_fields(
-        about.pop("headline"), f"{path}: [paper] headline", required={"table": str, "row": str, "metric": str}
+    headline_fields = read_fields(
+        about.pop("headline"), f"{_name_table('paper', path, text)} headline", required={"table": str, "row": str, "metric": str}
     )
     headline = Headline(**headline_fields)
 
-    compositions = {
-        name: _read_classes(value, f"{path}: [classes] {name}") for name, value in document.get("classes", {}).items()
-    }
-    claims = tuple(_read_claim(entry, where, compositions) for entry, where in _entries(document, "claim", path))
+    place = _name_table("classes", path, text)
+    compositions = {name: _read_classes(value, f"{place} {name}") for name, value in document.get("classes", {}).items()}
+    claims = tuple(_read_claim(entry, where, compositions) for entry, where in _entries(document, "claim", path, text))
     if not claims:
         raise UsageError(f"{path}: no [[claim]]; add the numbers that the paper printed")
     _refuse_repetition((claim.key for claim in claims), path, "claim")
-    readings = tuple(_read_reading(entry, where, compositions) for entry, where in _entries(document, "reading", path))
+    readings = tuple(_read_reading(entry, where, compositions) for entry, where in _entries(document, "reading", path, text))
     _refuse_repetition((reading.id for reading in readings), path, "reading")
     ratios = {claim.key for claim in claims if claim.unit != "count"}
     if (headline.table, headline.row, headline.metric) not in ratios:
         raise UsageError(
-            f"{path}: [paper] headline names no claim of unit percent or fraction (table {headline.table}, "
+            f"{_name_table('paper', path, text)} headline names no claim of unit percent or fraction (table {headline.table}, "
             f"row {headline.row!r}, metric {headline.metric!r})"
         )
 
     def read_all(kind: type, name: str, required: dict[str, type], optional: dict[str, type] | None = None) -> tuple:
         return tuple(
-            kind(**_read_fields(entry, where, required=required, optional=optional or {}))
-            for entry, where in _entries(document, name, path)
+            kind(**read_fields(entry, where, required=required, optional=optional or {}))
+            for entry, where in _entries(document, name, path, text)
         )
 
     statements = read_all(Statement, "statement", {"id": str, "text": str, "where": str})
     _refuse_repetition((statement.id for statement in statements), path, "statement")
     audits = []
     rows = {claim.row for claim in claims}
-    for entry, where in _entries(document, "audit", path):
-        fields = _read_fields(
+    for entry, where in _entries(document, "audit", path, text):
+        fields = read_fields(
             entry, where, required={"check": str, "found": str}, optional={"rows": list, "impossible": bool}
         )
         fields["rows"] = tuple(fields.get("rows", ()))
@@ -202,21 +205,31 @@ def load_paper(path: Path) -> Paper:
         unstated=read_all(Unstated, "unstated", {"item": str, "chose": str, "because": str}),
         deviations=read_all(Deviation, "deviation", {"paper": str, "ours": str, "effect": str}),
         audits=tuple(audits),
+        checks=tuple(_entries(document, "check", path, text)),
         **about,
     )
 
 
-def _entries(document: dict, name: str, path: Path) -> Iterable[tuple[Any, str]]:
+def _name_table(name: str, path: Path, text: str) -> str:
+    """Place of the table [name] for error messages."""
+    line = find_table_line(text, name)
+    return f"{path}{f', line {line}' if line else ''}: [{name}]"
+
+
+def _entries(document: dict, name: str, path: Path, text: str) -> Iterable[tuple[Any, str]]:
     """(entry, place for error messages) of one array of tables."""
     entries = document.get(name, [])
     if not isinstance(entries, list):
         raise UsageError(f"{path}: {name!r} must be an array of tables ([[{name}]])")
+    lines = find_entry_lines(text, name)
     for position, entry in enumerate(entries, start=1):
-        label = f" ({entry['row']}, {entry.get('metric')})" if isinstance(entry, dict) and "row" in entry else ""
-        yield entry, f"{path}: {name} {position}{label}"
+        names = [str(entry[key]) for key in ("row", "metric") if key in entry] if isinstance(entry, dict) else []
+        label = f" ({', '.join(names)})" if names else ""
+        line = f", line {lines[position - 1]}" if len(lines) == len(entries) else ""
+        yield entry, f"{path}{line}: {name} {position}{label}"
 
 
-def _read_fields(
+def read_fields(
     table: Any,
     where: str,
     *,
@@ -247,8 +260,8 @@ def _read_classes(value: Any, where: str) -> dict[str, int]:
     if not isinstance(value, dict) or not value:
         raise UsageError(f"{where}: must be a table of cases per class")
     for name, cases in value.items():
-        if isinstance(cases, bool) or not isinstance(cases, int) or cases < 0:
-            raise UsageError(f"{where}: cases of class {name!r} must be a whole number >= 0, not {cases!r}")
+        if type(cases) is not int or not 0 <= cases <= MOST_CASES:
+            raise UsageError(f"{where}: cases of class {name!r} must be a whole number from 0 to {MOST_CASES}, not {cases!r}")
     return dict(value)
 
 
@@ -259,7 +272,7 @@ def _read_claim(entry: Any, where: str, compositions: dict[str, dict[str, int]])
         entry = {**entry, "classes": compositions[entry["classes"]]}
     if isinstance(entry, dict) and isinstance(entry.get("value"), int) and not isinstance(entry["value"], bool):
         entry = {**entry, "value": float(entry["value"])}
-    fields = _read_fields(
+    fields = read_fields(
         entry,
         where,
         required={"table": str, "row": str, "metric": str, "digits": int, "unit": str, "where": str},
@@ -278,11 +291,13 @@ def _read_claim(entry: Any, where: str, compositions: dict[str, dict[str, int]])
             raise UsageError(f"{where}: field 'value' {claim.value} is outside the range of unit {claim.unit!r}")
         if claim.unit == "count" and not claim.value.is_integer():
             raise UsageError(f"{where}: field 'value' {claim.value} of unit 'count' is not a whole number")
+        if float(f"{claim.value:.{claim.digits}f}") != claim.value:
+            raise UsageError(f"{where}: field 'value' {claim.value} has more decimals than 'digits' = {claim.digits}")
     return claim
 
 
 def _read_reading(entry: Any, where: str, compositions: dict[str, dict[str, int]]) -> Reading:
-    fields = _read_fields(entry, where, required={"id": str, "text": str, "metrics": dict, "classes": str})
+    fields = read_fields(entry, where, required={"id": str, "text": str, "metrics": dict, "classes": str})
     if fields["classes"] not in compositions:
         raise UsageError(f"{where}: 'classes' names {fields['classes']!r}, which [classes] does not have")
     if not fields["metrics"] or not all(isinstance(ours, str) and ours for ours in fields["metrics"].values()):
@@ -291,8 +306,8 @@ def _read_reading(entry: Any, where: str, compositions: dict[str, dict[str, int]
 
 
 def _read_claims_under(readings: tuple[Reading, ...], claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
-    """Claims as they are compared: the ambiguous ones once for every reading."""
-    clear = tuple(claim for claim in claims if not any(claim.metric in reading.metrics for reading in readings))
+    """Claims as they are compared: the ambiguous ones once for every reading; those on unknown cases are left as printed."""
+    clear = tuple(c for c in claims if not c.classes or not any(c.metric in reading.metrics for reading in readings))
     if len(clear) == len(claims):
         return claims
     compared = []
@@ -312,7 +327,7 @@ def _read_claim_under(reading: Reading, claim: Claim, first: bool) -> Claim:
         claim,
         table=claim.table if first else f"{claim.table}, reading {reading.id}",
         metric=metric,
-        classes=reading.classes if claim.classes else {},
+        classes=reading.classes,
         note="; ".join(filter(None, [claim.note, "" if metric == claim.metric else f"printed as {claim.metric}"])),
     )
 

@@ -67,6 +67,17 @@ def write_predictions(frame: pd.DataFrame, path: Path) -> None:
     partial.replace(path)
 
 
+def tabulate_scores(
+    cases: pd.DataFrame, scores: np.ndarray, *, protocol: str, row: str, seed: int, fold: int
+) -> pd.DataFrame:
+    """Predictions table of one training: scores (n, C) of the n cases of a case table."""
+    identity = {"protocol": protocol, "row": row, "seed": seed, "fold": fold}
+    known = {"case_id": cases["case_id"], "patient_id": cases["patient_id"], "y_true": cases["label"]}
+    columns = {name: column.to_numpy() for name, column in known.items()}
+    columns |= {f"y_score_{index}": scores[:, index] for index in range(scores.shape[1])}
+    return pd.DataFrame({**dict.fromkeys(identity), **columns}).assign(**identity)
+
+
 def check_predictions(frame: pd.DataFrame, source: str) -> None:
     """UsageError at the first line (the header is line 1) that breaks the table's rules."""
     _check_columns(frame, source)

@@ -42,6 +42,7 @@ from common.tables import (
     build_leak_table,
     build_metric_tables,
     build_missing_table,
+    build_own_tables,
     build_pair_table,
     build_provenance,
     build_split_table,
@@ -82,6 +83,8 @@ def write_report(folder: Path, paper: Paper) -> None:
         comparisons=build_comparison_tables(results, paper),
         counts=build_count_tables(results, paper),
         pairs=build_pair_table(results),
+        readings=paper.readings,
+        own=build_own_tables(results),
         statements=build_statement_table(results, paper),
         metrics=build_metric_tables(results),
         figures=figures,
@@ -104,6 +107,7 @@ def render_markdown(results: Mapping[str, Any], paper: Paper) -> str:
     parts = [f"# {escape_markdown(paper.title)}", escape_markdown(f"{paper.authors}. {paper.venue}, {paper.year}.")]
     parts += [f"> **{escape_markdown(banner)}**" for banner in list_banners(results)]
     parts += [escape_markdown(sentence) for sentence in describe_finding(results, paper)]
+    parts += [escape_markdown(f"Reading {reading.id}: {reading.text}.") for reading in paper.readings]
     tables = [*_build_main_tables(results, paper), build_pair_table(results), *build_metric_tables(results)]
     for table in [*tables, build_dataset_table(results), build_split_table(results), build_leak_table(results)]:
         if table.rows:
@@ -113,7 +117,7 @@ def render_markdown(results: Mapping[str, Any], paper: Paper) -> str:
 
 def _build_main_tables(results: Mapping[str, Any], paper: Paper) -> list[Table]:
     tables = [*build_comparison_tables(results, paper), *build_count_tables(results, paper)]
-    tables += [build_missing_table(results), build_statement_table(results, paper)]
+    tables += [*build_own_tables(results), build_missing_table(results), build_statement_table(results, paper)]
     return [table for table in tables if table.rows]
 
 

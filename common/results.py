@@ -23,10 +23,6 @@ ENTRIES = (
     "schema", "paper", "preset", "protocol", "overrides", "on_protocol", "command", "git", "started", "seconds",
     "environment", "datasets", "weights", "config", "selection", "seeds", "rows", "claims", "extra",
 )  # fmt: skip
-ENTRIES = (
-    "schema", "paper", "preset", "protocol", "overrides", "on_protocol", "command", "git", "started", "seconds",
-    "environment", "datasets", "weights", "config", "selection", "seeds", "rows", "claims", "extra",
-)  # fmt: skip
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

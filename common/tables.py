@@ -122,7 +122,13 @@ def _build_comparison_table(name: str, lines: Sequence[Mapping[str, Any]]) -> Ta
         hidden.add("majority")  # the same test composition as the paper's, so the column would only repeat its
     shown = [key for key in columns if key not in hidden]
     metric = f": {name_metric(*next(iter(metrics)))}" if len(metrics) == 1 else ""
-    title = f"Table {name}{metric}" if claimed else f"Beyond the paper, {name}{metric}"
+    if name.startswith("Fig."):
+        title = f"{name}{metric}" if claimed else f"{name}{metric} (the paper prints no numbers)"
+    elif claimed:
+        title = f"{'Table ' * name[0].isdigit()}{name}{metric}"
+    else:
+        title = f"Beyond the paper, {name}{metric}"
+    title = title[0].upper() + title[1:]
     return Table(title, tuple(columns[key] for key in shown), [[row[key] for key in shown] for row in rows])
 
 
@@ -157,7 +163,8 @@ def build_metric_tables(results: Mapping[str, Any]) -> list[Table]:
     """All metrics with intervals, one table a protocol."""
     tables = []
     for protocol, title in PROTOCOLS.items():
-        rows = [row for row in results["rows"] if row["protocol"] == protocol]
+        # A row that stands in several tables is the same everywhere.
+        rows = list({row["row"]: row for row in results["rows"] if row["protocol"] == protocol}.values())
         present = {metric for row in rows for metric in row["metrics"]}
         metrics = [name for name in METRIC_ORDER if name in present] + sorted(present - set(METRIC_ORDER))
         lines = []
@@ -233,6 +240,14 @@ def build_statement_table(results: Mapping[str, Any], paper: Paper) -> Table:
     columns = tuple(Column(name) for name in ("statement", "where", "checked under"))
     columns += (Column("ours", "verdict"), Column("detail"))
     return Table("Statements of the paper", columns, rows)
+
+
+def build_own_tables(results: Mapping[str, Any]) -> list[Table]:
+    """Tables that a package hands over ready: extra.tables, {title, columns, rows, note}; columns {name, kind, group}."""
+    return [
+        Table(own["title"], tuple(Column(**column) for column in own["columns"]), own["rows"], own["note"])
+        for own in results["extra"].get("tables", [])
+    ]
 
 
 def build_dataset_table(results: Mapping[str, Any]) -> Table:

@@ -1,11 +1,13 @@
 """The numbers that a paper printed, judged by ours: within the sampling tolerance, outside it, or unclear."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from common import statistics
 from common.errors import UsageError
 from common.evaluation import METRICS
 from common.paper import Claim
+
+OFF_PROTOCOL = "off protocol"  # verdict of a row that was trained with other settings than the paper's
 
 
 def judge_claims(
@@ -68,6 +70,40 @@ def judge_claims(
             }
         )
     return judged
+
+
+def mark_departures(claims: Sequence[dict], list_departures: Callable[[str], Sequence[str]]) -> list[dict]:
+    """Judged claims whose row was trained otherwise than published get the verdict "off protocol", the reasons in the note.
+
+    list_departures: row -> what differs, such as "epochs = 6 instead of 100"; the first three are named.
+    """
+    marked = []
+    for claim in claims:
+        departures = list_departures(claim["row"])
+        if departures and claim["ours"] is not None:
+            more = [f"{len(departures) - 3} more settings"] if len(departures) > 3 else []
+            notes = [claim["note"], *departures[:3], *more]
+            claim = claim | {"verdict": OFF_PROTOCOL, "note": "; ".join(note for note in notes if note)}
+        marked.append(claim)
+    return marked
+
+
+def check_pairs(pairs: Sequence[tuple[str, str]], measured: Mapping[str, float]) -> tuple[str, str]:
+    """A finding in words as pairs of rows of which the first should be the higher: (verdict, detail).
+
+    measured: row -> mean accuracy (fraction). "holds" if all pairs agree, "partly run" if all that were run do, "does not
+    hold", "not run".
+    """
+    known = [(a, b, measured[a] - measured[b]) for a, b in pairs if a in measured and b in measured]
+    if not known:
+        return "not run", "none of its rows was run"
+    agree = sum(difference > 0 for *_, difference in known)
+    verdict = "does not hold" if agree < len(known) else "holds" if len(known) == len(pairs) else "partly run"
+    first, second, worst = min(known, key=lambda pair: pair[2])
+    return verdict, (
+        f"{agree} of {len(known)} comparisons agree ({len(pairs)} in all); the weakest: {first} minus {second}, "
+        f"{100 * worst:+.1f} points"
+    )
 
 
 def _check_metric(claim: Claim) -> None:

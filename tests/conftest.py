@@ -37,15 +37,28 @@ def backend() -> dict:
 
 @pytest.fixture(scope="session")
 def smoke_run(tmp_path_factory) -> Path:
-    """Folder of a finished smoke run of the first package, through its own command line; one for all test processes."""
+    """Folder of a finished smoke run of lung_hip_compare, through its own command line; one for all test processes."""
     from replications.lung_hip_compare import run
 
+    return run_smoke(run, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def thyroid_smoke_run(tmp_path_factory) -> Path:
+    """The same of thyroid_ensemble."""
+    from replications.thyroid_ensemble import run
+
+    return run_smoke(run, tmp_path_factory)
+
+
+def run_smoke(run, tmp_path_factory) -> Path:
+    """The finished run's folder; the first test process that asks for it runs it."""
     parallel = os.environ.get("PYTEST_XDIST_WORKER")
     base = tmp_path_factory.getbasetemp().parent if parallel else tmp_path_factory.getbasetemp()
     out = base / "smoke"
-    with open(base / "smoke.lock", "a") as lock:
+    with open(base / f"smoke-{run.NAME}.lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not list(out.glob("lung_hip_compare/smoke-both-*/report.html")):
+        if not list(out.glob(f"{run.NAME}/smoke-both-*/report.html")):
             assert run.main(["--preset", "smoke", "--out", str(out), "--workers", "1", "--threads", "1"]) == 0
-    (folder,) = (out / "lung_hip_compare").glob("smoke-both-*")
+    (folder,) = (out / run.NAME).glob("smoke-both-*")
     return folder

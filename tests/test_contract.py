@@ -16,6 +16,7 @@ from sklearn.metrics import roc_auc_score
 
 from common import paper, prepared, results
 from common.results import read_results
+from common.verdicts import mark_departures
 from replications.lung_hip_compare import config as lung_hip_config
 from replications.lung_hip_compare import data as lung_hip_data
 from replications.lung_hip_compare import experiments, run
@@ -191,7 +192,7 @@ def test_rows_not_trained_as_published_get_no_verdict():
         {"row": "128x128 resized / ResNet-50", "verdict": "not run", "note": "no data", "ours": None},
         {"row": "LUNA16", "verdict": "within", "note": "", "ours": 1127},
     ]
-    marked = experiments.mark_departures(claims, short, lung_hip_config.PAPER)
+    marked = mark_departures(claims, lambda row: experiments.list_departures(row, short, lung_hip_config.PAPER))
     assert [claim["verdict"] for claim in marked] == ["off protocol", "within", "not run", "within"]
     assert marked[0]["note"] == "resnet_epochs = 6 instead of 100"
-    assert experiments.mark_departures(claims, short, short) == claims
+    assert mark_departures(claims, lambda row: experiments.list_departures(row, short, short)) == claims

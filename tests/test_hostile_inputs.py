@@ -19,10 +19,10 @@ from PIL import Image
 
 from common.errors import UsageError
 from common.metaimage import read_header, voxel_to_world, write_volume
+from common.pictures import read_picture
 from common.prepared import Dataset, load_dataset
 from replications.lung_hip_compare import data, luna16, run
 from replications.lung_hip_compare.config import PAPER, SMOKE
-from replications.lung_hip_compare.pictures import read_picture
 
 SMALL = [
     "--preset", "demo", "--protocol", "paper", "--tables", "2", "--workers", "1", "--threads", "1", "--seeds", "0",

@@ -1,13 +1,16 @@
-"""Notebooks run from top to bottom on any finished run, draw its figures, train nothing, and are stored without outputs."""
+"""Notebooks are stored without outputs; those of a package run on any finished run, draw its figures, train nothing."""
 
 import json
 import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 import pandas as pd
 import pytest
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 from common.predictions import read_predictions, write_predictions
 from common.report import escape_markdown
@@ -16,17 +19,76 @@ from common.results import read_results, write_json_atomic
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NO_NETWORK_LIBRARY = "import sys; assert not {'tensorflow', 'keras', 'torch', 'jax'} & set(sys.modules)"
-named = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+RECOMPUTING = ("find-run", "read-run", "recompute-all")  # cells that every notebook of a run has
 
 
-def execute(path: Path, run: Path | str | None, tmp_path: Path, monkeypatch) -> tuple[str, int]:
-    """All text that a notebook shows, and the number of its pictures; an error in a cell is an error here."""
+@dataclass(frozen=True)
+class Expected:
+    """What is particular to the notebook of one package."""
+
+    smoke_run: str  # fixture: folder of a smoke run
+    count_pictures: Callable[[dict], int]  # results of the smoke run -> pictures drawn
+    thin: tuple[tuple[str, str, int, str], ...]  # with one row under one protocol: pictures, and a text that is shown
+
+
+def count_lung_pictures(results: dict) -> int:
+    """Confusion matrices, ROC, training curves, pictures (2), intervals, heat maps (2), few labels."""
+    files = [figure["file"] for figure in results["extra"]["figures"]]
+    return 2 * sum(file.startswith("figure6") for file in files) + sum(file.startswith("history") for file in files) + 6
+
+
+EXPECTED = {
+    "lung_hip_compare": Expected(
+        "smoke_run",
+        count_lung_pictures,
+        # One matrix, ROC, training curve; intervals and two heat maps.
+        thin=(
+            ("LUNA16 / CNN", "leakfree", 6, "*Not run.*"),
+            ("256x256 unresized / SGAN", "paper", 6, "*Not run.*"),
+        ),
+    ),
+    "thyroid_ensemble": Expected(
+        "thyroid_smoke_run",
+        lambda results: len(results["extra"]["figures"]),  # all of the run's own
+        thin=(
+            ("Scale 1 / AlexNet", "leakfree", 3, "it has no ensemble"),  # heat map, one matrix, intervals
+            ("ensemble", "paper", 4, "*Nothing in this run.*"),  # ROC, one matrix, reliability, intervals
+        ),
+    ),
+}
+of_runs = pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem in EXPECTED], ids=lambda path: path.stem)
+THIN = [
+    pytest.param(ROOT / "notebooks" / f"{name}.ipynb", *thin, id=f"{name}-{thin[0]}-{thin[1]}")
+    for name, expected in EXPECTED.items()
+    for thin in expected.thin
+]
+
+
+def find_smoke_run(path: Path, request) -> Path:
+    return request.getfixturevalue(EXPECTED[path.stem].smoke_run)
+
+
+def count_accuracies(results: dict) -> int:
+    """Rows, protocols and seeds; a row that stands in several tables counts once."""
+    return len({(row["row"], row["protocol"], seed) for row in results["rows"] for seed in row["seeds"]})
+
+
+def execute(
+    path: Path, run: Path | str | None, tmp_path: Path, monkeypatch, *, only: Sequence[str] | None = None
+) -> tuple[str, int]:
+    """All text that a notebook shows, and the number of its pictures; an error in a cell is an error here.
+
+    only: ids of the cells to execute, else all.
+    """
     if run is None:
         monkeypatch.delenv("REPLICATION_RUN", raising=False)
     else:
         monkeypatch.setenv("REPLICATION_RUN", str(run))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))  # nothing of the user's own profile
     notebook = nbformat.read(path, as_version=4)
+    if only is not None:
+        notebook.cells = [cell for cell in notebook.cells if cell.id in only]
+        assert [cell.id for cell in notebook.cells] == list(only)
     notebook.cells.append(nbformat.v4.new_code_cell(NO_NETWORK_LIBRARY))
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
@@ -43,17 +105,20 @@ def thin_out(source: Path, folder: Path, keep: str, protocol: str) -> Path:
     kept = (predictions["row"] == keep) & (predictions["protocol"] == protocol)
     write_predictions(predictions[kept].reset_index(drop=True), folder / "predictions.csv.gz")
     history = pd.read_csv(source / "history.csv.gz")
-    history = history[(history["row"] == keep) & (history["protocol"] == protocol)].dropna(axis=1, how="all")
+    # Steps of a training stand as "row, step".
+    history = history[history["row"].str.match(rf"{re.escape(keep)}(, |$)") & (history["protocol"] == protocol)]
+    history = history.dropna(axis=1, how="all") if len(history) else history
     history.to_csv(folder / "history.csv.gz", index=False)
     results = read_results(source / "results.json")
     results["rows"] = [row for row in results["rows"] if (row["row"], row["protocol"]) == (keep, protocol)]
-    results["datasets"] = [data for data in results["datasets"] if keep.startswith(f"{data['dataset']} / ")]
+    if len(results["datasets"]) > 1:
+        results["datasets"] = [data for data in results["datasets"] if keep.startswith(f"{data['dataset']} / ")]
     for data in results["datasets"]:
         data["splits"] = {protocol: data["splits"][protocol]}
     for claim in results["claims"]:
         if (claim["row"], protocol) != (keep, "paper"):
             claim |= {"ours": None, "low": None, "high": None, "verdict": "not run", "note": "not asked for"}
-    for name in ("comparisons", "statements", "collapsed"):
+    for name in ("comparisons", "statements", "collapsed", "tables"):
         results["extra"][name] = []
     results["extra"]["not_run"] = [{"table": "2", "row": "everything else", "reason": "not asked for"}]
     write_json_atomic(folder / "results.json", results)
@@ -61,11 +126,11 @@ def thin_out(source: Path, folder: Path, keep: str, protocol: str) -> Path:
 
 
 def test_there_are_notebooks():
-    assert {path.stem for path in NOTEBOOKS} <= {path.parent.name for path in ROOT.glob("replications/*/paper.toml")}
-    assert NOTEBOOKS
+    packages = {path.parent.name for path in ROOT.glob("replications/*/paper.toml")}
+    assert {path.stem for path in NOTEBOOKS} & packages == EXPECTED.keys()
 
 
-@named
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_stored_clean(path):
     """No outputs, no absolute paths, valid, and no measured number in the prose: it must be right for any run."""
     notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
@@ -85,49 +150,46 @@ def test_stored_clean(path):
 
 
 @pytest.mark.slow
-@named
-def test_runs_on_a_smoke_run(path, smoke_run, tmp_path, monkeypatch):
-    text, pictures = execute(path, smoke_run, tmp_path, monkeypatch)
-    results = read_results(smoke_run / "results.json")
+@of_runs
+def test_runs_on_a_smoke_run(path, request, tmp_path, monkeypatch):
+    run = find_smoke_run(path, request)
+    text, pictures = execute(path, run, tmp_path, monkeypatch)
+    results = read_results(run / "results.json")
     assert "Synthetic data: these numbers say nothing about the paper." in text
     for claim in results["claims"]:
-        assert claim["row"] in text
+        assert escape_markdown(claim["row"]) in text
     for item in results["extra"]["not_run"]:
         assert escape_markdown(item["reason"]) in text
-    accuracies = sum(len(row["seeds"]) for row in results["rows"])
-    assert f"accuracies recomputed: {accuracies}; all agree" in text
-    matrices = sum(figure["file"].startswith("figure6") for figure in results["extra"]["figures"])
-    curves = sum(figure["file"].startswith("history") for figure in results["extra"]["figures"])
-    # Confusion matrices, ROC, training curves, pictures (2), intervals, heat maps (2), few labels.
-    assert pictures == 2 * matrices + curves + 6
+    assert f"accuracies recomputed: {count_accuracies(results)}; all agree" in text
+    assert pictures == EXPECTED[path.stem].count_pictures(results)
 
 
 @pytest.mark.slow
-@named
-@pytest.mark.parametrize(("row", "protocol"), [("LUNA16 / CNN", "leakfree"), ("256x256 unresized / SGAN", "paper")])
-def test_runs_where_rows_are_missing(path, smoke_run, tmp_path, monkeypatch, row, protocol):
-    thin = thin_out(smoke_run, tmp_path / "thin", row, protocol)
+@pytest.mark.parametrize(("path", "row", "protocol", "drawn", "told"), THIN)
+def test_runs_where_rows_are_missing(path, row, protocol, drawn, told, request, tmp_path, monkeypatch):
+    thin = thin_out(find_smoke_run(path, request), tmp_path / "thin", row, protocol)
     text, pictures = execute(path, thin, tmp_path, monkeypatch)
     assert "accuracies recomputed: 1; all agree" in text
     assert "everything else" in text
-    assert "*Not run.*" in text  # few labels
-    assert pictures == 6  # one matrix, ROC, training curve; intervals and two heat maps
+    assert told in text
+    assert pictures == drawn
 
 
 @pytest.mark.slow
-@named
-def test_a_wrong_number_is_found(path, smoke_run, tmp_path, monkeypatch):
+@of_runs
+def test_a_wrong_number_is_found(path, request, tmp_path, monkeypatch):
     """The cell that recomputes every accuracy fails on a results.json that says something else."""
-    thin = thin_out(smoke_run, tmp_path / "thin", "LUNA16 / CNN", "paper")
+    row, protocol, *_ = EXPECTED[path.stem].thin[0]
+    thin = thin_out(find_smoke_run(path, request), tmp_path / "thin", row, protocol)
     results = json.loads((thin / "results.json").read_text())
-    results["rows"][0]["metrics"]["accuracy"]["by_seed"][0] -= 0.001
+    results["rows"][-1]["metrics"]["accuracy"]["by_seed"][0] -= 0.001
     write_json_atomic(thin / "results.json", results)
-    with pytest.raises(Exception, match="AssertionError"):
-        execute(path, thin, tmp_path, monkeypatch)
+    with pytest.raises(CellExecutionError, match="AssertionError"):
+        execute(path, thin, tmp_path, monkeypatch, only=RECOMPUTING)
 
 
 @pytest.mark.slow
-@named
+@of_runs
 def test_runs_on_the_accepted_run(path, tmp_path, monkeypatch):
     accepted = ROOT / "results" / path.stem
     if not (accepted / "results.json").is_file():
@@ -136,5 +198,5 @@ def test_runs_on_the_accepted_run(path, tmp_path, monkeypatch):
     results = read_results(accepted / "results.json")
     assert escape_markdown(results["command"]) in text
     assert "ynthetic data" not in text
-    assert f"accuracies recomputed: {sum(len(row['seeds']) for row in results['rows'])}; all agree" in text
+    assert f"accuracies recomputed: {count_accuracies(results)}; all agree" in text
     assert pictures >= 6

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from common.datasets import extract_zip
 from common.errors import UsageError
+from common.pictures import hash_list
 from common.samples import hash_file
 from replications.lung_hip_compare import luna16
-from replications.lung_hip_compare.pictures import hash_list
 
 PACKAGE = "lung_hip_compare"
 PATCHES_URL = "https://github.com/swethasubramanian/LungCancerDetection/archive/36e7980.zip"

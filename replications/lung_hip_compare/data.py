@@ -17,13 +17,13 @@ from rich.console import Console
 from common.cli import run_main
 from common.datasets import find_data
 from common.errors import UsageError
+from common.pictures import hash_list
 from common.prepared import Dataset, Fold, check_folds, gather_fold, hash_listing, is_prepared, write_prepared
 from common.samples import hash_pixels
 from replications.lung_hip_compare import acquire, hips, luna16
 from replications.lung_hip_compare.config import DATASETS, PAPER, Config
 from replications.lung_hip_compare.hips import enlarge, is_cropped
 from replications.lung_hip_compare.phantoms import MARKER, write_phantoms  # noqa: F401
-from replications.lung_hip_compare.pictures import hash_list
 
 CLASSES = {"luna": ("non-nodule", "nodule"), "hip": ("no fracture", "fracture")}
 MISSING = {

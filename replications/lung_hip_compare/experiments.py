@@ -6,9 +6,9 @@ import re
 from dataclasses import asdict, dataclass, fields, replace
 
 from common.cells import Cell
-from common.findings import OFF_PROTOCOL
 from common.paper import Statement
 from common.prepared import Dataset, Fold
+from common.verdicts import check_pairs
 from replications.lung_hip_compare.config import DATASETS, NETWORKS, NOT_IN_PAPER, Config
 
 TRAIN = "replications.lung_hip_compare.train:train_cell"
@@ -115,18 +115,6 @@ def list_departures(row: str, config: Config, published: Config) -> list[str]:
     ]
 
 
-def mark_departures(claims: list[dict], config: Config, published: Config) -> list[dict]:
-    """Claims of rows that were not trained as published get the verdict "off protocol" and the reason in the note."""
-    marked = []
-    for claim in claims:
-        departures = list_departures(claim["row"], config, published)
-        if departures and claim["ours"] is not None:
-            notes = [claim["note"], *departures]
-            claim = claim | {"verdict": OFF_PROTOCOL, "note": "; ".join(note for note in notes if note)}
-        marked.append(claim)
-    return marked
-
-
 # Findings in words
 
 
@@ -136,21 +124,8 @@ def check_statements(statements: tuple[Statement, ...], rows: list[dict]) -> lis
     checked = []
     for statement in statements:
         for protocol in ("paper", "leakfree"):
-            pairs = STATEMENTS[statement.id]
-            known = [
-                (a, b, accuracy[protocol, a] - accuracy[protocol, b])
-                for a, b in pairs
-                if (protocol, a) in accuracy and (protocol, b) in accuracy
-            ]
-            verdict, detail = "not run", "none of its rows was run"
-            if known:
-                agree = sum(difference > 0 for *_, difference in known)
-                verdict = "does not hold" if agree < len(known) else "holds" if len(known) == len(pairs) else "partly run"
-                first, second, worst = min(known, key=lambda pair: pair[2])
-                detail = (
-                    f"{agree} of {len(known)} comparisons agree ({len(pairs)} in all); the weakest: {first} minus {second}, "
-                    f"{100 * worst:+.1f} points"
-                )
+            of_protocol = {row: value for (run, row), value in accuracy.items() if run == protocol}
+            verdict, detail = check_pairs(STATEMENTS[statement.id], of_protocol)
             checked.append({"id": statement.id, "protocol": protocol, "verdict": verdict, "detail": detail})
     return checked
 

@@ -18,9 +18,9 @@ from sklearn.model_selection import train_test_split
 from common.datasets import has_control_characters, read_csv_table, resolve_inside
 from common.errors import UsageError
 from common.metaimage import Volume, read_header, read_region, world_to_voxel
+from common.pictures import read_picture, read_size
 from common.samples import hash_file, hash_pixels, split_cases
 from replications.lung_hip_compare.config import Config
-from replications.lung_hip_compare.pictures import read_picture, read_size
 
 PATCH_SPLITS = ("train", "test", "val")
 PATCH_LINE = re.compile(r"(train|test|val)/image_(0|[1-9][0-9]{0,8})\.jpg (\S+)")

@@ -21,11 +21,11 @@ from PIL import Image
 from common import cells, cli
 from common.errors import UsageError
 from common.metaimage import read_header
+from common.pictures import read_picture
 from common.samples import hash_file
 from replications.lung_hip_compare import data, hips, luna16
 from replications.lung_hip_compare.config import Config, read_config
 from replications.lung_hip_compare.experiments import slug
-from replications.lung_hip_compare.pictures import read_picture
 
 MODEL = "model.keras"
 

@@ -4,26 +4,21 @@
 """
 
 import datetime
-import json
-import shlex
-import shutil
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import pandas as pd
-
-from common import cells, cli, evaluation, results
+from common import cells, cli, evaluation, results, runs
 from common.datasets import find_data
 from common.errors import UsageError
 from common.paper import Paper, load_paper
-from common.predictions import read_predictions, write_predictions
+from common.predictions import write_predictions
 from common.prepared import Dataset, describe_splits, load_dataset
-from common.report import format_screen_table, write_report
+from common.report import format_screen_table
 from common.samples import hash_file
-from common.verdicts import judge_claims
+from common.verdicts import judge_claims, mark_departures
 from replications.lung_hip_compare import data, drawings, experiments
 from replications.lung_hip_compare.config import (
     DATASETS,
@@ -37,6 +32,7 @@ from replications.lung_hip_compare.config import (
 
 PACKAGE = Path(__file__).parent
 NAME = PACKAGE.name
+MODULE = f"replications.{NAME}.run"
 SELECTION = {
     "paper": "last epoch; no validation set, as in the paper",
     "leakfree": "epoch with the lowest cross-entropy on validation patients; the test set is scored once",
@@ -45,7 +41,7 @@ SELECTION = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code (see common.cli)."""
-    return cli.run_main(lambda: run(cli.parse_options(argv, f"replications.{NAME}.run", __doc__, list(PRESETS))))
+    return cli.run_main(lambda: run(cli.parse_options(argv, MODULE, __doc__, list(PRESETS))))
 
 
 def run(options: cli.Options) -> int:
@@ -67,7 +63,7 @@ def run(options: cli.Options) -> int:
     datasets = prepare_datasets(sources, config, folder, options.skip_unreadable)
     print("splits: measuring what they leak", file=sys.stderr)
     described, counts = describe_datasets(datasets, config, options.protocols)  # ends here if a leakfree split leaks
-    log_command(folder, started)
+    runs.log_command(folder, MODULE, PACKAGE, started)
     planned = plan(rows, config, options.protocols, options.seeds or config.seeds, datasets)
     workers = options.workers
     threads = options.threads or (1 if options.cluster else cells.share_threads(workers, cli.count_cores()))
@@ -78,54 +74,38 @@ def run(options: cli.Options) -> int:
     finished = [cell for cell in everything if cells.is_done(cell, folder / "cells")]
     if not finished:
         return 1
-    predictions, history = collect(finished, folder)
+    predictions, history = runs.collect_predictions(finished, folder), runs.collect_history(finished, folder)
+    write_predictions(predictions, folder / "predictions.csv.gz")
     published = PRESETS["paper"] if preset == "paper" else config  # other presets are off protocol as a whole, and say so
     reasons = not_run | explain_failures(failed, planned)
     content = evaluate(paper, config, published, predictions, counts, reasons, options.protocols)
-    records = [cells.read_record(cell, folder / "cells") for cell in finished]
+    trained = runs.describe_trainings(finished, folder)
+    content["extra"]["cells"] = trained.pop("cells")
     outcome = results.build_results(
         paper=NAME,
         preset=preset,
         protocol=protocol,
         overrides=options.overrides,
-        command=command_line(),
+        command=runs.describe_command(MODULE),
         git=results.git_state(PACKAGE),
         started=started.isoformat(timespec="seconds"),
-        seconds=round(sum(record["seconds"] for record in records), 1),
-        environment=results.environment(
-            **{k: records[0]["outcome"]["environment"][k] for k in ("backend", "device", "deterministic")}
-        ),
         datasets=described,
         weights=weights,
         config=asdict(config),
         selection={protocol: SELECTION[protocol] for protocol in options.protocols},
         seeds=sorted({cell.settings["seed"] for cell in finished}),
+        **trained,
         **content,
     )
-    outcome["extra"]["cells"] = [
-        {"key": c.key, "seconds": r["seconds"], "threads": r["threads"], "commit": r["outcome"]["commit"]}
-        for c, r in zip(finished, records, strict=True)
-    ]
-    outcome["extra"]["commands"] = json.loads((folder / "commands.json").read_text())
-    write_run(folder, paper, config, datasets, predictions, history, outcome)
+    runs.write_run(
+        folder, paper, outcome, lambda to: drawings.draw_figures(to, paper, config, datasets, predictions, history, outcome)
+    )
     print(format_screen_table(outcome, paper))
     print(f"\ntable, figures, predictions: {folder}\nreport: {folder / 'report.html'}   ({time.monotonic() - clock:.0f} s)")
     if options.publish:
         results.publish(folder, Path("results") / NAME)
         print(f"published in {Path('results') / NAME}")
     return 1 if failed else 0
-
-
-def write_run(folder: Path, paper: Paper, config: Config, datasets, predictions, history, outcome: dict) -> None:
-    """Figures, results.json, environment.txt, table.md and report.html."""
-    shutil.rmtree(folder / "figures", ignore_errors=True)
-    (folder / "figures").mkdir()
-    outcome["extra"]["figures"] = drawings.draw_figures(
-        folder / "figures", paper, config, datasets, predictions, history, outcome
-    )
-    results.write_json_atomic(folder / "results.json", outcome)
-    results.write_text_atomic(folder / "environment.txt", results.list_packages())
-    write_report(folder, paper)
 
 
 def choose_sources(options: cli.Options) -> tuple[str, dict[str, data.Source | None]]:
@@ -215,18 +195,6 @@ def plan(rows, config: Config, protocols, seeds, datasets: dict[str, Dataset]) -
     ]
 
 
-def collect(finished: list[cells.Cell], folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Predictions and history of all finished trainings, also written into the run folder."""
-    homes = [folder / "cells" / cell.key for cell in finished]
-    predictions = pd.concat([read_predictions(home / "predictions.csv.gz") for home in homes], ignore_index=True)
-    write_predictions(predictions, folder / "predictions.csv.gz")
-    history = pd.concat([pd.read_csv(home / "history.csv") for home in homes], ignore_index=True)
-    history = history.sort_values(["protocol", "row", "seed", "fold"], kind="stable")
-    packed = {"method": "gzip", "mtime": 0}
-    history.to_csv(folder / "history.csv.gz", index=False, float_format="%.6g", compression=packed)
-    return predictions, history
-
-
 def evaluate(
     paper: Paper, config: Config, published: Config, predictions, counts, not_run: dict[str, str], protocols
 ) -> dict:
@@ -260,7 +228,7 @@ def evaluate(
     ]
     return {
         "rows": rows,
-        "claims": experiments.mark_departures(claims, config, published),
+        "claims": mark_departures(claims, lambda row: experiments.list_departures(row, config, published)),
         "extra": {
             "comparisons": comparisons,
             "statements": experiments.check_statements(paper.statements, comparable),
@@ -289,20 +257,6 @@ def describe_datasets(datasets, config: Config, protocols) -> tuple[list[dict], 
 def explain_failures(failed: dict[str, str], planned: list[cells.Cell]) -> dict[str, str]:
     """Row -> reason, for rows of which a training failed."""
     return {cell.settings["row"]: f"failed: {failed[cell.key]}" for cell in planned if cell.key in failed}
-
-
-def command_line() -> str:
-    """The command as typed, absolute paths cut to their last part: results are published."""
-    words = [f"/path/to/{Path(word).name}" if Path(word).is_absolute() else word for word in sys.argv[1:]]
-    return shlex.join(["python", "-m", f"replications.{NAME}.run", *words])
-
-
-def log_command(folder: Path, started: datetime.datetime) -> None:
-    """Append this command to the run's log: a run may take several."""
-    path = folder / "commands.json"
-    known = json.loads(path.read_text()) if path.exists() else []
-    entry = {"command": command_line(), "started": started.isoformat(timespec="seconds"), **results.git_state(PACKAGE)}
-    results.write_json_atomic(path, [*known, entry])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import pandas as pd
 
 from common import cells, results, training
 from common.images import shuffle_order
-from common.predictions import write_predictions
+from common.predictions import tabulate_scores, write_predictions
 from common.prepared import Dataset, Fold, load_dataset
 from replications.lung_hip_compare import data, dbn, hips, models, sgan
 from replications.lung_hip_compare.config import Config, read_config
@@ -230,12 +230,7 @@ TRAINERS = {"CNN": train_cnn, "ResNet-50": train_resnet50, "DBN": train_dbn, "SG
 def _write_products(settings: dict, dataset: Dataset, fold: Fold, scores, history, model, folder: Path) -> None:
     cases = dataset.cases.iloc[fold.test]
     identity = {name: settings[name] for name in ("protocol", "row", "seed", "fold")}
-    predictions = pd.DataFrame({"case_id": cases["case_id"].to_numpy(), "patient_id": cases["patient_id"].to_numpy()})
-    predictions["y_true"] = cases["label"].to_numpy()
-    for index in range(scores.shape[1]):
-        predictions[f"y_score_{index}"] = scores[:, index]
-    for position, (name, value) in enumerate(identity.items()):
-        predictions.insert(position, name, value)
+    predictions = tabulate_scores(cases, scores, **identity)
     write_predictions(predictions, folder / "predictions.csv.gz")
     pd.DataFrame([identity | entry for entry in history]).to_csv(folder / "history.csv", index=False)
     keras.Model(model.inputs, model.outputs, name=model.name).save(folder / "model.keras")  # without the optimiser

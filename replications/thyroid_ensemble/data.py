@@ -1,0 +1,287 @@
+"""Raw pictures -> prepared data set (images.npy, cases.csv, data.json) -> folds of a protocol.
+
+`python -m replications.thyroid_ensemble.data` tells what is there, whether it is whole, and what to get where.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from common.cli import run_main
+from common.datasets import find_data
+from common.duplicates import describe_images, find_near_duplicates
+from common.errors import UsageError
+from common.pictures import hash_list
+from common.prepared import Dataset, Fold, check_folds, gather_fold, hash_listing, is_prepared, write_prepared
+from common.samples import fold_cases, join_patients, split_cases
+from replications.thyroid_ensemble import acquire, ddti, own, published
+from replications.thyroid_ensemble.config import CLASSES, PAPER, Config
+from replications.thyroid_ensemble.folders import walk_files
+from replications.thyroid_ensemble.phantoms import MARKER, write_phantoms  # noqa: F401
+
+READERS = {
+    "own": own.read_own,
+    "hou2024": published.read_hou2024,
+    "tn5000": published.read_tn5000,
+    "tn3k": published.read_tn3k,
+    "ddti": ddti.read_ddti,
+}
+FOLDERS = {"own": "thyroid", "hou2024": "hou2024", "tn5000": "tn5000", "tn3k": "tn3k", "ddti": "ddti"}
+NAMES = {"own": "thyroid pictures of the user", "hou2024": "Hou et al. 2024", "tn5000": "TN5000", "tn3k": "TN3K", "ddti": "DDTI"}
+NOTES = {
+    "own": "",
+    "hou2024": "substitute: pathology of each case; whole pictures, as no lesion boxes are published",
+    "tn5000": "substitute: no patients published, each picture counts as one; published test list under leakfree",
+    "tn3k": "substitute: no patients published, each picture counts as one; published test list under leakfree",
+    "ddti": "substitute: no pathology, the label comes from the TI-RADS grade of the case",
+}
+SHOWN_FAULTS = 3
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the pictures come from."""
+
+    kind: str  # 'own', 'hou2024', 'tn5000', 'tn3k' or 'ddti'
+    path: Path
+    name: str  # shown in tables
+    synthetic: bool
+    substitute: bool
+    note: str = ""
+
+
+def list_sources(folder: Path | None) -> dict[str, Source]:
+    """Every source in a data folder by its kind, the preferred one first."""
+    found = {}
+    for kind, name in FOLDERS.items():
+        path = folder / name if folder is not None else None
+        if path is None or not path.is_dir() or not (path / "cases.csv" if kind == "own" else path).exists():
+            continue
+        if any(path.iterdir()):
+            synthetic = kind == "own" and (folder / MARKER).is_file()
+            shown = "thyroid phantoms" if synthetic else NAMES[kind]
+            found[kind] = Source(kind, path, shown, synthetic, kind != "own", NOTES[kind])
+    return found
+
+
+def find_sources(folder: Path | None, config: Config) -> Source | None:
+    """The source that a run takes: config.source, or with 'auto' the first that is there; None if there is none.
+
+    Raises UsageError for an unknown config.source and for one that is not there.
+    """
+    if config.source not in ("auto", *READERS):
+        raise UsageError(f"source {config.source!r} is not known; known: auto, {', '.join(READERS)}")
+    found = list_sources(folder)
+    if config.source == "auto":
+        return next(iter(found.values()), None)
+    if config.source not in found:
+        tell = "python -m replications.thyroid_ensemble.data says what to put there"
+        raise UsageError(f"{folder}: nothing in {FOLDERS[config.source]}/ for source {config.source}; {tell}")
+    return found[config.source]
+
+
+def prepare_dataset(source: Source, config: Config, folder: Path, *, skip_unreadable: bool = False) -> None:
+    """Write `folder`/images.npy (uint8 (n, roi_side, roi_side, 1)), cases.csv and data.json (where it comes from).
+
+    Does nothing if the folder already holds the same data set, whole; a damaged or differing one is written anew.
+    The folder appears at once (temporary folder, then rename). Raises UsageError that names every fault in number
+    and the first ones in words; with `skip_unreadable` faulty files are left out and counted in data.json.
+    """
+    origin = describe_origin(source, config)
+    if is_prepared(folder, origin, skip_unreadable):
+        return
+    images, cases, notes = read_source(source, config)
+    if notes["faults"] and not skip_unreadable:
+        raise UsageError(f"{source.path}: {summarize_faults(notes['faults'])}; repair them or skip and count them")
+    if cases["label"].nunique() < 2:
+        raise UsageError(f"{source.path}: {len(cases)} readable cases with fewer than two classes; nothing to learn")
+    info = {
+        "origin": origin,
+        "name": source.name,
+        "note": source.note,
+        "synthetic": source.synthetic,
+        "substitute": source.substitute,
+        "cases": len(cases),
+        "patients": int(cases["patient_id"].nunique()),
+        "classes": count_classes(cases),
+        "files_sha256": hash_list(cases["sha256"]),
+        "unreadable": notes.pop("faults"),
+        **notes,
+    }
+    write_prepared(folder, images, cases, info)
+
+
+def read_source(source: Source, config: Config) -> tuple[np.ndarray, pd.DataFrame, dict]:
+    """ROIs uint8 (n, roi_side, roi_side), cases and notes of a source, read from its raw files.
+
+    notes["faults"] names every fault, paths relative to the source; a file with both labels under two names is one, and left
+    out. Patients that share a file or a near-duplicate ROI become one: patient_id is the first of their ids, and
+    notes["patients_listed"] counts them before. Further notes: patients_known (False: each picture counts as one),
+    patients_with_both_labels, pictures, same_file_several_cases, near_duplicates (pairs), and what the reader counts.
+    """
+    images, cases, notes = READERS[source.kind](source.path, config)
+    for sha256, group in cases.groupby("sha256"):
+        if group["label"].nunique() > 1 and group["path"].nunique() > 1:
+            shown = ", ".join(group["path"].unique()[:SHOWN_FAULTS])
+            notes["faults"].append(f"the same picture has both labels: {shown} ({len(group)} cases)")
+            keep = (cases["sha256"] != sha256).to_numpy()
+            cases, images = cases[keep].reset_index(drop=True), images[keep]
+    notes["faults"] = [fault.replace(f"{source.path}/", "") for fault in notes["faults"]]
+    listed = int(cases["patient_id"].nunique())
+    copies = find_near_duplicates(describe_images(images))
+    if len(cases):
+        cases["patient_id"] = join_patients(cases, zip(copies["index_a"], copies["index_b"], strict=True))
+    both = int((cases.groupby("patient_id")["label"].nunique() > 1).sum())
+    return images, cases, {
+        "patients_known": True,
+        "pictures": int(cases["path"].nunique()),
+        "patients_listed": listed,
+        "patients_with_both_labels": both,
+        "same_file_several_cases": int(cases["sha256"].duplicated().sum()),
+        "near_duplicates": len(copies),
+        **notes,
+    }  # fmt: skip
+
+
+def describe_origin(source: Source, config: Config) -> dict:
+    """What a prepared folder depends on: source, settings, and names, sizes and times of the raw files."""
+    read = ("roi_side", "roi_mode", "roi_margin", *(["tirads_malignant"] if source.kind == "ddti" else []))
+    # As JSON gives it back: tuples become lists.
+    settings = json.loads(json.dumps({name: value for name, value in asdict(config).items() if name in read}))
+    return {"kind": source.kind, "settings": settings, "listing_sha256": hash_listing(walk_files(source.path))}
+
+
+def summarize_faults(faults: list[str]) -> str:
+    shown = "; ".join(faults[:SHOWN_FAULTS])
+    more = len(faults) - SHOWN_FAULTS
+    tail = f"; and {more} more (python -m replications.thyroid_ensemble.data lists all)" if more > 0 else ""
+    return f"{len(faults)} fault{'s' if len(faults) > 1 else ''}: {shown}{tail}"
+
+
+def split_dataset(dataset: Dataset, protocol: str, config: Config) -> list[Fold]:
+    """Folds of a protocol.
+
+    paper: one fold (-1) without validation: of each class round(test_share) images at random are the test, as Table 1's
+    counts imply; a user's own table may list the split.
+    leakfree: test_share of the cases, patients whole, are the test of every fold; the others are dealt in inner_folds folds of
+    patients, and fold k validates on the k-th. Where no patients are published, the test is the published list, and what
+    shows one of its pictures again is left out.
+    Raises UsageError for an unknown protocol or too few cases, LeakError if a leakfree split leaks.
+    """
+    if protocol not in ("paper", "leakfree"):
+        raise UsageError(f"no protocol {protocol!r}; known: paper, leakfree")
+    folds = [split_paper(dataset, config)] if protocol == "paper" else split_leakfree(dataset, config)
+    check_folds(dataset.cases, folds, protocol, dataset.info.get("name", "thyroid"))
+    return folds
+
+
+def split_paper(dataset: Dataset, config: Config) -> Fold:
+    """The paper's split (Table 1): 136 + 133 of 681 + 663 images. It depends on the set of cases, not on their order."""
+    cases = dataset.cases
+    if has_listed_split(cases) and dataset.info.get("patients_known", True):
+        return gather_fold(cases["split"].to_numpy(dtype="<U10"), "the split that cases.csv lists")
+    random = np.random.default_rng([config.split_seed, 1])
+    sides = np.full(len(cases), "train", dtype="<U10")
+    for label in range(len(CLASSES)):
+        of_class = np.flatnonzero(cases["label"] == label)
+        in_order = of_class[np.argsort(cases["case_id"].to_numpy(str)[of_class])]
+        count = int(config.test_share * len(of_class) + 0.5)
+        sides[random.permutation(in_order)[:count]] = "test"
+    return gather_fold(sides, f"images at random, {config.test_share:.0%} of each class: patients on both sides")
+
+
+def split_leakfree(dataset: Dataset, config: Config) -> list[Fold]:
+    """The same test cases in every fold; see `split_dataset`."""
+    cases = dataset.cases
+    left_out = np.zeros(len(cases), bool)
+    if has_listed_split(cases) and not dataset.info.get("patients_known", True):
+        test = (cases["split"] == "test").to_numpy()
+        left_out = cases["patient_id"].isin(cases["patient_id"][test]).to_numpy() & ~test
+        rule = f"test: the published list, no patients known; {left_out.sum()} copies of its pictures left out"
+    else:
+        sides = split_cases(cases, test_share=config.test_share, validation_share=0, seed=config.split_seed)
+        test = (sides == "test").to_numpy()
+        rule = f"test: {config.test_share:.0%} of the cases, patients whole, stratified"
+    rest = ~test & ~left_out
+    fold_of = np.full(len(cases), -1)
+    fold_of[rest] = fold_cases(cases[rest], config.inner_folds, config.split_seed)
+    rule += f"; the same in {config.inner_folds} folds of the other patients: one validates, the others train"
+    sides_of = [np.select([test, left_out, fold_of == k], ["test", "", "validation"], "train") for k in range(config.inner_folds)]
+    return [gather_fold(sides, rule, fold) for fold, sides in enumerate(sides_of)]
+
+
+def has_listed_split(cases: pd.DataFrame) -> bool:
+    return "split" in cases and bool(cases["split"].isin(("train", "test")).all())
+
+
+def check_source(source: Source) -> dict:
+    """Read every file of a source: {name, kind, path, synthetic, counts, notes, problems}; lists ALL problems."""
+    finding = {"name": source.name, "kind": source.kind, "path": str(source.path), "synthetic": source.synthetic}
+    notes, problems, counts = [source.note] if source.note else [], [], {}
+    try:
+        _, cases, found = read_source(source, PAPER)
+    except UsageError as error:
+        return finding | {"counts": counts, "notes": notes, "problems": [str(error)]}
+    counts = {"pictures": found["pictures"], "cases": len(cases), **count_classes(cases)}
+    counts["patients"] = int(cases["patient_id"].nunique())
+    if has_listed_split(cases):
+        counts |= {split: int((cases["split"] == split).sum()) for split in ("train", "test")}
+    if cases["label"].nunique() < 2:
+        problems.append(f"{len(cases)} readable cases with fewer than two classes; nothing to learn")
+    problems += [*found["faults"], *acquire.compare_counts(source.kind, counts)]
+    notes += [f"not used: {count} {what}" for what, count in found.get("unused", {}).items()]
+    notes += [f"TI-RADS {grade}: {count} cases" for grade, count in found.get("grades", {}).items()]
+    joined = found["patients_listed"] - counts["patients"]
+    worth_saying = {
+        "cases without a box: the whole picture": found.get("whole_pictures", 0),
+        "patients joined with another one, as they share a picture": joined,
+        "patients with nodules of both classes": found["patients_with_both_labels"],
+        "cases on a picture that another case shows, too": found["same_file_several_cases"],
+        "pairs of near-duplicate ROIs, of one patient or joined": found["near_duplicates"],
+    }
+    notes += [f"{count} {what}" for what, count in worth_saying.items() if count]
+    return finding | {"counts": counts, "notes": notes, "problems": problems}
+
+
+def count_classes(cases: pd.DataFrame) -> dict[str, int]:
+    return {name: int((cases["label"] == label).sum()) for label, name in enumerate(CLASSES)}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line: what is there, whether it is whole, what to get where.
+
+    Returns 0 if what was found is whole, 2 if there is nothing or it has problems (all are listed).
+    """
+    given = acquire.parse_arguments(argv)
+    return run_main(lambda: explain_data(given))
+
+
+def explain_data(given: argparse.Namespace) -> int:
+    folder = find_data(acquire.PACKAGE, given.data)
+    sources = list_sources(folder)
+    if given.source:
+        config = Config(source=given.source)
+        sources = {given.source: find_sources(folder, config)}
+    findings = [check_source(source) for source in sources.values()]
+    if given.json:
+        print(json.dumps({"folder": str(folder) if folder else None, "sources": findings}, indent=1, sort_keys=True))
+    else:
+        console = Console(highlight=False, soft_wrap=True, markup=False)
+        console.print(f"data folder: {folder or 'none found; give one with --data or in $REPLICATIONS_DATA'}")
+        for finding in findings:
+            console.print()
+            acquire.show_finding(console, finding)
+        if not findings or any(finding["kind"] != "own" for finding in findings):
+            console.print(f"\n{acquire.HOW_TO_GET}")
+    return 0 if findings and not any(finding["problems"] for finding in findings) else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

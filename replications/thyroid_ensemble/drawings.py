@@ -1,0 +1,342 @@
+"""The paper's figures from finished predictions: Fig. 3, 4, 8, 9, 10, 11, and ours."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from common import charts, evaluation, figures, findings, roc
+from common.findings import PROTOCOLS
+from common.paper import Paper, load_paper
+from common.prepared import Dataset, Fold
+from common.results import is_synthetic
+from replications.thyroid_ensemble import scales
+from replications.thyroid_ensemble.config import CLASSES, NETWORKS, SCALES, SUBSETS, Config
+from replications.thyroid_ensemble.experiments import BEST_DEPTH, slug
+from replications.thyroid_ensemble.rows import (
+    BLOCK,
+    DESCRIPTORS,
+    FOREST,
+    FUSED,
+    NINE,
+    name_fixed_weights,
+    name_model,
+    name_subset,
+)
+
+Picture = tuple[str, str, str, Figure]  # file, title, caption, figure
+FUSIONS = (*map(name_subset, SUBSETS), name_fixed_weights())
+CURVES = ("ensemble", BLOCK, FOREST, FUSED)  # Fig. 10
+METHODS = ("ensemble", "class voting", "mean probability", *CURVES[1:], *(f"{name} + SVM" for name in DESCRIPTORS))
+HARD, SURE = 8, 2  # pictures of Fig. 11: hard ones at most, and confident right ones of each class
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """All that the figures show."""
+
+    config: Config
+    dataset: Dataset
+    folds_of: dict[str, tuple[Dataset, Sequence[Fold]]]  # protocol -> data set and folds
+    predictions: pd.DataFrame
+    history: pd.DataFrame
+    results: dict  # as in results.json
+    shown: Sequence[int]  # positions of the cases of Fig. 3 and 4
+    attention: dict[str, np.ndarray]  # network -> Grad-CAM float32 (shown, side, side) in [0, 1]
+
+
+def choose_shown_cases(dataset: Dataset, folds_of: dict) -> list[int]:
+    """Positions of the pictures of Fig. 3 and 4: the first test case of each class."""
+    _, folds = folds_of.get("leakfree", next(iter(folds_of.values())))
+    test = np.sort(folds[0].test)
+    labels = dataset.cases["label"].to_numpy()
+    return [int(test[labels[test] == label][0]) for label in (0, 1)]
+
+
+def draw_figures(folder: Path, drawn: Drawn) -> list[dict]:
+    """Draw every figure that there are numbers for; returns [{file, title, caption}]."""
+    paper = load_paper(Path(__file__).with_name("paper.toml"))
+    entries = []
+    for draw in (draw_scales, draw_attention, draw_transfer, draw_depths, draw_rocs, draw_cases, draw_table_2, draw_accuracies,
+                 draw_confusions, draw_reliability, draw_trainings):  # fmt: skip
+        for file, title, caption, figure in draw(drawn, paper):
+            figures.save_figure(figure, folder / file, is_synthetic(drawn.results))
+            entries.append({"file": file, "title": title, "caption": caption})
+    return entries
+
+
+def explain(drawn: Drawn, protocols: Sequence[str], rows: Sequence[str], **options) -> str:
+    return charts.explain(drawn.results, protocols, rows, positive_class=CLASSES[1], **options)
+
+
+def select(drawn: Drawn, row: str, protocol: str) -> pd.DataFrame:
+    return drawn.predictions[(drawn.predictions["row"] == row) & (drawn.predictions["protocol"] == protocol)]
+
+
+# ------------------------------------------------------------------------------------------------ figures of the paper
+
+
+def draw_scales(drawn: Drawn, _paper: Paper) -> Iterator[Picture]:
+    """Fig. 3: the ROI with the squares of Scales 1 to 3, and the three crops, of a benign and a malignant case."""
+    sides, pictures, titles = drawn.config.scale_sides, [], []
+    for index in drawn.shown:
+        roi = np.asarray(drawn.dataset.images[[index]])
+        pictures += [roi[0]] + [scales.crop_scale(roi, scale, drawn.config)[0] for scale in SCALES]
+        titles += [f"ROI, {CLASSES[drawn.dataset.cases['label'][index]]}"]
+        titles += [f"Scale {scale}: {side} × {side} px" for scale, side in zip(SCALES, sides, strict=True)]
+    figure = figures.plot_image_grid(pictures, titles, columns=1 + len(SCALES), side=1.7)
+    for axes in figure.axes[:: 1 + len(SCALES)]:
+        for scale, side, line in zip(SCALES, sides, ("-", "--", ":"), strict=True):
+            corner = (drawn.config.roi_side - side) / 2 - 0.5
+            square = {"fill": False, "linewidth": 1.6, "clip_on": False}
+            axes.add_patch(Rectangle((corner, corner), side, side, edgecolor=figures.BLACK, **square))
+            axes.add_patch(Rectangle((corner, corner), side, side, edgecolor=figures.YELLOW, linestyle=line, **square))
+            behind = {"facecolor": figures.BLACK, "edgecolor": "none", "pad": 1}
+            axes.text(corner + 3, corner + 3, scale, color=figures.YELLOW, fontsize=7, va="top", bbox=behind)
+    caption = (
+        "Squares in the ROI: Scales 1, 2 and 3. The crops of all three are brought to the input size of a network. "
+        f"n = {len(drawn.shown)} pictures. Source: {drawn.dataset.info['name']}."
+    )
+    yield "figure3-scales.png", "Figure 3: the three scales of a nodule", caption, figure
+
+
+def draw_attention(drawn: Drawn, _paper: Paper) -> Iterator[Picture]:
+    """Fig. 4: Grad-CAM of the networks over what they see, for a benign and a malignant case."""
+    if not (networks := [network for network in NETWORKS if network in drawn.attention]):
+        return
+    pictures, maps, titles = [], [], []
+    for position, index in enumerate(drawn.shown):
+        patch = scales.crop_scale(np.asarray(drawn.dataset.images[[index]]), 1, drawn.config)[0, ..., 0]
+        pictures += [patch] * (1 + len(networks))
+        of_networks = [cv2.resize(drawn.attention[network][position], patch.shape[::-1]) for network in networks]
+        maps += [None, *of_networks]
+        titles += [f"ROI, {CLASSES[drawn.dataset.cases['label'][index]]}"]
+        titles += [n if values.any() else f"{n}: no evidence" for n, values in zip(networks, of_networks, strict=True)]
+    label = f"evidence for {CLASSES[1]}\n(share of the map's maximum)"
+    figure = charts.plot_overlays(pictures, maps, titles, columns=1 + len(networks), label=label)
+    caption = (
+        f"Grad-CAM at Scale 1 after step 1: transferred convolutions (initial weights: {drawn.results['weights']['source']}) "
+        f"under the new head; first seed. Colour: evidence for {CLASSES[1]}, each map divided by its own maximum, so that maps "
+        "compare in place, not in strength; the line encloses what is above half. The networks are those of the paper's protocol "
+        "where it was trained, else of the first inner fold; the pictures may be among their training pictures. The paper shows "
+        "class activation maps of one picture. "
+        f"n = {len(drawn.shown)} pictures. Source: {drawn.dataset.info['name']}."
+    )
+    yield "figure4-attention.png", charts.mark_off(drawn.results, "Figure 4: where the three networks look"), caption, figure
+
+
+def draw_transfer(drawn: Drawn, paper: Paper) -> Iterator[Picture]:
+    """Fig. 8: accuracy without and with transfer; the printed accuracies with transfer (Table 2) beside ours."""
+    printed = {claim.row: claim.value for claim in paper.claims if claim.table == "2"}
+    without = {network: f"{network}, no transfer" for network in NETWORKS}
+    series = {"without transfer": without, "with transfer": {network: name_model(network, 1) for network in NETWORKS}}
+    if protocols := charts.list_protocols(drawn.results, without.values()):
+        panels = [charts.build_panel(drawn.results, p, series, printed if p == "paper" else {}) for p in protocols]
+        labels = {"doubtful": charts.COLLAPSED, "reference": "printed (Table 2)", "level": charts.MAJORITY}
+        figure = charts.plot_bars(panels, label="accuracy (%)", top=100, **labels)
+        rows = [row for of_series in series.values() for row in of_series.values()]
+        caption = (
+            f"Test accuracy at Scale 1. Initial weights with transfer: {drawn.results['weights']['source']}. The paper's figure "
+            f"has no numbers; those with transfer stand in Table 2. {explain(drawn, protocols, rows, mark='Hatched')}"
+        )
+        yield "figure8-transfer.png", "Figure 8: accuracy without and with transfer", caption, figure
+
+
+def draw_depths(drawn: Drawn, _paper: Paper) -> Iterator[Picture]:
+    """Fig. 9: accuracy against the number of fine-tuned convolutions."""
+    steps = {str(k): f"k = {k}" for k in drawn.config.depths} | {"all": "all layers"}
+    series = {network: {step: f"{network}, {name}" for step, name in steps.items()} for network in NETWORKS}
+    rows = [row for of_series in series.values() for row in of_series.values()]
+    if protocols := charts.list_protocols(drawn.results, rows):
+        panels = [charts.build_panel(drawn.results, protocol, series) for protocol in protocols]
+        best = {network: str(k) for network, k in BEST_DEPTH.items()}
+        labels = {"ring": "best in the paper", "doubtful": charts.COLLAPSED, "level": charts.MAJORITY}
+        figure = charts.plot_steps(panels, list(steps), x="fine-tuned convolutions", label="accuracy (%)", ringed=best, **labels)
+        caption = (
+            "Test accuracy at Scale 1 by the number of convolutions fine-tuned, counted from the last; 0: the new head alone, "
+            "all: every layer. Ring: the number that the paper found best for the network (its figure has no numbers). "
+            + explain(drawn, protocols, rows, mark="Hollow")
+        )
+        yield "figure9-depths.png", "Figure 9: accuracy by the number of fine-tuned convolutions", caption, figure
+
+
+def draw_rocs(drawn: Drawn, paper: Paper) -> Iterator[Picture]:
+    """Fig. 10: ROC of the ensemble and of the methods of other papers."""
+    printed = next(claim.value for claim in paper.claims if claim.table == "Fig. 10")
+    for protocol in charts.list_protocols(drawn.results, CURVES):
+        curves, found = [], charts.find_rows(drawn.results, protocol)
+        for row in [row for row in CURVES if row in found]:
+            scored = [
+                (part["y_true"].to_numpy(), part["y_score_1"].to_numpy())
+                for _, part in select(drawn, row, protocol).groupby("seed")
+            ]
+            area = found[row]["metrics"]["auc"]
+            limits = None if area["low"] is None else (area["low"], area["high"])
+            curves.append(roc.RocCurve(charts.mark_row(drawn.results, row, [protocol]), scored, limits))
+        figure = roc.plot_roc(curves, title=PROTOCOLS[protocol], positive_class=CLASSES[1])
+        caption = (
+            f"Thick: mean of the seeds at equal false-positive rate; thin: seeds. The paper prints an AUC of {printed} for the "
+            f"ensemble and none for the others. {explain(drawn, [protocol], CURVES)}"
+        )
+        yield f"figure10-roc-{protocol}.png", f"Figure 10: ROC curves, {PROTOCOLS[protocol]}", caption, figure
+
+
+def pick_cases(part: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Hard cases and confident right ones of one row's predictions of one seed, at most one a patient.
+
+    Hard: lowest probability of the true class (column of_truth) first, at most HARD and half of the patients. Confident:
+    highest first, SURE of each class.
+    """
+    of_truth = part["y_score_1"].where(part["y_true"] == 1, part["y_score_0"])
+    part = part.assign(of_truth=of_truth).sort_values(["of_truth", "case_id"])
+    hard = part.drop_duplicates("patient_id").head(min(HARD, max(part["patient_id"].nunique() // 2, 1)))
+    rest = part[is_right(part) & ~part["patient_id"].isin(hard["patient_id"])].iloc[::-1].drop_duplicates("patient_id")
+    return hard, rest.groupby("y_true").head(SURE).sort_values("y_true", kind="stable")
+
+
+def is_right(part: pd.DataFrame) -> pd.Series:
+    return (part["y_score_1"] > part["y_score_0"]) == (part["y_true"] == 1)
+
+
+def draw_cases(drawn: Drawn, _paper: Paper) -> Iterator[Picture]:
+    """Fig. 11: hard test cases of the ensemble, and confident right ones for contrast; leak-free if that was run."""
+    for protocol in charts.list_protocols(drawn.results, ["ensemble"])[-1:]:
+        part = select(drawn, "ensemble", protocol)
+        part = part[part["seed"] == part["seed"].min()]
+        hard, sure = pick_cases(part)
+        picked, kinds = pd.concat([hard, sure]), ["hard"] * len(hard) + ["sure"] * len(sure)
+        images = drawn.dataset.images[pd.Index(drawn.dataset.cases["case_id"]).get_indexer(picked["case_id"])]
+        right = is_right(picked).tolist()
+        figure = figures.plot_image_grid(
+            list(images),
+            [f"{kind}: {CLASSES[truth]}" for kind, truth in zip(kinds, picked["y_true"], strict=True)],
+            captions=[
+                f"P({CLASSES[1]}) = {score:.3f}, {'right' if good else 'wrong'}"
+                for score, good in zip(picked["y_score_1"], right, strict=True)
+            ],
+            side=1.7,
+        )
+        for axes, good in zip(figure.axes, right, strict=False):
+            axes.spines[:].set(color=figures.BLACK if good else figures.VERMILION, linewidth=0.8 if good else 3)
+        caption = (
+            "Above a picture its true class, below it the ensemble's probability; thick frame: wrong. Hard: the "
+            f"{len(hard)} lowest probabilities of the true class, sure: the highest; at most one picture a patient. First seed: "
+            f"{(~is_right(part)).sum()} of {len(part)} test cases wrong. Source: {drawn.dataset.info['name']}. "
+            f"{explain(drawn, [protocol], ['ensemble'], intervals=False)}"
+        )
+        title = charts.mark_row(drawn.results, "ensemble", [protocol]).replace("ensemble", "Figure 11: hard test cases")
+        yield "figure11-cases.png", f"{title}, {PROTOCOLS[protocol]}", caption, figure
+
+
+# ------------------------------------------------------------------------------------------------------ figures of ours
+
+
+def draw_table_2(drawn: Drawn, paper: Paper) -> Iterator[Picture]:
+    """Table 2 as a heat map: printed, ours under both protocols."""
+    names = np.array([[name_model(network, scale) for network in NETWORKS] for scale in SCALES])
+    printed = {claim.row: claim.value for claim in paper.claims if claim.table == "2"}
+    panels, marked = [("printed in the paper", [[printed[row] for row in line] for line in names])], [np.zeros(names.shape, bool)]
+    if protocols := charts.list_protocols(drawn.results, NINE):
+        for protocol in protocols:
+            values = [[charts.read_accuracy(drawn.results, row, protocol) for row in line] for line in names]
+            means = [[np.nan if value is None else value.mean for value in line] for line in values]
+            panels.append((charts.mark_off(drawn.results, f"ours, {PROTOCOLS[protocol]}"), means))
+            marked.append(np.array([[charts.is_collapsed(drawn.results, row, protocol) for row in line] for line in names]))
+        rows = [f"Scale {s}, {side} px" for s, side in zip(SCALES, drawn.config.scale_sides, strict=True)]
+        figure = figures.plot_heatmap(panels, rows, NETWORKS, label="accuracy (%)")
+        charts.mark_cells(figure, marked, " †")
+        caption = f"Test accuracy, ours as mean over the seeds. {explain(drawn, protocols, NINE, intervals=False)}"
+        yield "table2.png", "Table 2 as a heat map", caption, figure
+
+
+def draw_accuracies(drawn: Drawn, paper: Paper) -> Iterator[Picture]:
+    """Forest plots: the printed accuracies beside ours."""
+    # A row may stand in several tables; the printed ones come first.
+    lines = {line["row"]: line for line in reversed(findings.collect_lines(drawn.results, paper)) if line["metric"] == "accuracy"}
+    for file, title, rows in (
+        ("accuracy-networks.png", "Accuracy of networks and subsets (Tables 2 and 3)", (*NINE, *FUSIONS)),
+        ("accuracy-methods.png", "Accuracy of fusions and other methods (Tables 5 to 7)", METHODS),
+    ):
+        if protocols := charts.list_protocols(drawn.results, rows):
+            run = [row for row in rows if any(row in charts.find_rows(drawn.results, protocol) for protocol in protocols)]
+            named = [lines[row] | {"row": charts.mark_row(drawn.results, row, protocols)} for row in run]
+            caption = f"The paper's bar is the 95 % sampling tolerance of its own test set. {explain(drawn, protocols, run)}"
+            yield file, title, caption, figures.plot_intervals(named, label="accuracy (%)")
+
+
+def draw_confusions(drawn: Drawn, _paper: Paper) -> Iterator[Picture]:
+    """Confusion matrices of the nine networks, and of the ensemble and the other methods."""
+    for file, title, wanted in (("networks", "the nine networks", NINE), ("methods", "fusions and other methods", METHODS)):
+        for protocol in charts.list_protocols(drawn.results, wanted):
+            rows = [row for row in wanted if row in charts.find_rows(drawn.results, protocol)]
+            counts = [evaluation.confusion(drawn.predictions, row, protocol) for row in rows]
+            named = [textwrap.fill(charts.mark_row(drawn.results, row, [protocol]), 24) for row in rows]
+            figure = figures.plot_confusion_matrices(list(zip(named, counts, strict=True)), CLASSES, columns=3)
+            about = explain(drawn, [protocol], rows, intervals=False)
+            caption = f"Counts summed over the seeds, percentages of each true class. {about}"
+            yield f"confusion-{file}-{protocol}.png", f"Confusion matrices of {title}, {PROTOCOLS[protocol]}", caption, figure
+
+
+def draw_reliability(drawn: Drawn, _paper: Paper) -> Iterator[Picture]:
+    """Whether the ensemble's probabilities are frequencies, in the first seed of each protocol."""
+    curves = []
+    protocols = charts.list_protocols(drawn.results, ["ensemble"])
+    for protocol in protocols:
+        part = select(drawn, "ensemble", protocol)
+        part = part[part["seed"] == part["seed"].min()]
+        name = charts.mark_row(drawn.results, "ensemble", [protocol]).replace("ensemble", f"ensemble, {PROTOCOLS[protocol]}")
+        curves.append((name, part["y_true"].to_numpy(), part["y_score_1"].to_numpy()))
+    if curves:
+        bins = int(np.clip(min(len(labels) for _, labels, _ in curves) // 10, 2, 10))
+        figure = roc.plot_reliability(curves, bins=bins, positive_class=CLASSES[1])
+        upper, lower = figure.axes
+        lower.set_yscale("linear")
+        upper.get_legend().remove()  # wide intervals would run through it
+        figure.legend(*upper.get_legend_handles_labels(), loc="outside upper left", fontsize=figures.SMALL, frameon=False)
+        caption = (
+            f"Ensemble, first seed, {bins} groups of equally many test cases. Bars: 95 % Wilson intervals, which take pictures "
+            f"as independent. Below: how many cases have which score. {explain(drawn, protocols, ['ensemble'], intervals=False)}"
+        )
+        yield "reliability.png", "Reliability of the ensemble's probabilities", caption, figure
+
+
+def draw_trainings(drawn: Drawn, _paper: Paper) -> Iterator[Picture]:
+    """Steps 1 and 2 of the three networks at Scale 1, with the k that each seed chose."""
+    for protocol in charts.list_protocols(drawn.results, NINE[::3]):
+        for network in NETWORKS:
+            row, about = name_model(network, 1), f"{network}, Scale 1, {PROTOCOLS[protocol]}"
+            part = drawn.history[(drawn.history["protocol"] == protocol) & drawn.history["row"].str.startswith(row)]
+            part = part[part["fold"] == part["fold"].min()]
+            depths = find_depths(drawn.predictions, network, protocol)
+            step_1 = {seed: charts.read_curves(part, seed, "step1") for seed in depths}
+            step_2 = {seed: charts.read_curves(part, seed, f"step2-{k}") for seed, k in depths.items() if k}
+            if not depths:
+                continue
+            runs, (end, last) = charts.join_stages([step_1, step_2])
+            figure = figures.plot_history(runs, title=charts.mark_off(drawn.results, about))
+            for axes in figure.axes:
+                if last > end:
+                    axes.axvline(end + 0.5, color=figures.GREY, linestyle=":", linewidth=1.2)
+            watched = "the test cases" if protocol == "paper" else "the patients of the inner fold (the first fold is shown)"
+            chosen = ", ".join(f"{k} (seed {seed})" for seed, k in depths.items())
+            caption = (
+                "Step 1 (new head), from the dotted line on step 2 (fine-tuning) with the k that was chosen: "
+                f"{chosen}; 0 stays with step 1. Validation: {watched}. Thin: seeds; thick: mean of those still training."
+            )
+            yield f"history-{slug(network)}-{protocol}.png", f"Training of {about}", caption, figure
+
+
+def find_depths(predictions: pd.DataFrame, network: str, protocol: str) -> dict[int, int]:
+    """Seed -> the k that was chosen: that of whose row the predictions of Table 2's row are."""
+    part = predictions[predictions["protocol"] == protocol]
+    chosen = part[part["row"] == name_model(network, 1)]
+    candidates = part[part["row"].str.startswith(f"{network}, k = ")]
+    both = chosen.merge(candidates, on=["seed", "case_id"], suffixes=("", "_of_k"))
+    same = (both["y_score_1"] == both["y_score_1_of_k"]).groupby([both["seed"], both["row_of_k"]]).all()
+    return {int(seed): int(row.rpartition(" ")[2]) for (seed, row), equal in same.items() if equal}

@@ -1,0 +1,377 @@
+"""Probabilities and Grad-CAM for new ultrasound pictures from the stored ensemble of a finished run.
+
+`python -m replications.thyroid_ensemble.predict IMAGE... --run DIR` takes 8-bit pictures: PNG, JPEG, BMP, TIFF. A box says where
+the nodule lies: `--box x0,y0,x1,y1` for one picture, `IMAGE@x0,y0,x1,y1` for each of several (or for several nodules of one);
+pixels, x1 and y1 exclusive. The ROI is cut around it as in the run; without a box it is the whole picture. Each model of the
+ensemble (under leakfree: the mean of its inner folds' networks) gives a probability of malignant; the weights that the run chose
+fuse them. Research software, not a medical device.
+"""
+
+import argparse
+import contextlib
+import functools
+import json
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw
+from rich.console import Console
+from rich.progress import Progress
+
+from common import cells, cli, results
+from common.errors import UsageError
+from common.pictures import read_picture
+from common.samples import hash_file
+from replications.thyroid_ensemble import ensemble, scales
+from replications.thyroid_ensemble.config import CLASSES, NETWORKS, SCALES, Config, read_config
+from replications.thyroid_ensemble.experiments import slug
+from replications.thyroid_ensemble.rois import Box, cut_roi
+from replications.thyroid_ensemble.rows import name_model
+
+NAME = Path(__file__).parent.name
+STORED, MODEL = "ensembles.json", "model.keras"
+MODELS = {name_model(network, scale): (network, scale) for network in NETWORKS for scale in SCALES}
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
+MALIGNANT = 1
+BLOCK = 64  # pictures whose maps are in memory at a time
+PANEL, LINE = 256, 18  # pixels: one picture and one line of text of a sheet
+DISCLAIMER = "research software, not a medical device: not for diagnosis"
+SYNTHETIC = "synthetic data: these networks learned from phantoms; what they say means nothing for patients"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One model of a stored ensemble; files: its networks, one an inner fold under leakfree."""
+
+    name: str
+    network: str
+    scale: int
+    weight: float
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The ensemble that a run left for new pictures under one protocol."""
+
+    protocol: str
+    config: Config
+    warnings: tuple[str, ...]  # what stands beside every number and picture
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one model says of n ROIs."""
+
+    member: Member
+    patches: np.ndarray  # uint8 (n, side, side, 1), as its networks take them
+    scores: np.ndarray  # float32 (folds, n, 2)
+    maps: np.ndarray  # float32 (n, side, side) in [0, 1]: Grad-CAM for malignant, mean over the folds
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code (see common.cli)."""
+    parser = argparse.ArgumentParser(prog=f"python -m replications.{NAME}.predict", description=__doc__)
+    add = parser.add_argument
+    add("images", nargs="+", type=_read_image, metavar="IMAGE[@x0,y0,x1,y1]", help="picture, and the nodule's box in it")
+    add("--run", type=Path, required=True, metavar="DIR", help=f"folder of a finished run (runs/{NAME}/...)")
+    add("--box", type=_read_box, metavar="x0,y0,x1,y1", help="the nodule's box, where there is one picture")
+    add("--protocol", choices=cli.PROTOCOLS, help="default: leakfree if the run stored it, else paper")
+    add("--out", type=Path, default=Path("predictions"), metavar="DIR", help="for predictions.csv and one sheet a picture")
+    add("--json", action="store_true", help="print JSON instead of a table")
+    return cli.run_main(lambda: predict(parser.parse_args(argv)))
+
+
+def predict(given: argparse.Namespace) -> int:
+    """Ask the stored ensemble; print a line a picture, write predictions.csv and one sheet of Grad-CAM a picture."""
+    images = given.images
+    if given.box is not None:
+        if len(images) > 1 or images[0][1] is not None:
+            raise UsageError("--box goes with one picture that has no box yet; for several write IMAGE@x0,y0,x1,y1 each")
+        images = [(images[0][0], given.box)]
+    stored = find_ensemble(given.run, given.protocol)
+    with _show_progress() as progress:
+        rois = [read_roi(path, box, stored.config) for path, box in progress.track(images, description="pictures")]
+    with _writing(given.out):
+        given.out.mkdir(parents=True, exist_ok=True)
+    networks = load_networks(stored)
+    notes = describe(stored, [box for _, box in images])
+    count = sum(map(len, networks))
+    print(*notes, f"asking {count} networks about {len(images)} ROI{'s' * (len(images) > 1)}", sep="\n", file=sys.stderr)
+
+    lines = []
+    with _show_progress() as progress:
+        task = progress.add_task("networks", total=count * len(images))
+        for start in range(0, len(images), BLOCK):
+            block = np.stack(rois[start : start + BLOCK])[..., None]
+            advance = functools.partial(progress.advance, task, len(block))
+            answers = [ask(m, of, block, stored.config, advance) for m, of in zip(stored.members, networks, strict=True)]
+            for index, line in enumerate(tabulate(answers)):
+                path, box = images[start + index]
+                sheet = given.out / f"{start + index + 1:03d}-{slug(path.stem)[:60]}.png"
+                with _writing(given.out):
+                    draw_sheet(block[index], answers, index, line, stored).save(sheet)
+                place = "no box" if box is None else ",".join(map(str, box))
+                lines.append({"image": _escape(path.name), "box": place, **line, "sheet": sheet.name})
+    table = pd.DataFrame([line | line["models"] for line in lines]).drop(columns="models").dropna(axis=1, how="all")
+    with _writing(given.out):
+        table.to_csv(given.out / "predictions.csv", index=False)
+    if given.json:
+        models = [{"name": m.name, "weight": m.weight, "networks": len(m.files)} for m in stored.members]
+        found = {"protocol": stored.protocol, "notes": notes, "models": models, "out": str(given.out), "images": lines}
+        print(json.dumps(found, indent=1, allow_nan=False))
+    else:
+        print(table.drop(columns="sheet").to_string(index=False, float_format="{:.4f}".format))
+        print(f"sheets and predictions.csv in {given.out}")
+    return 0
+
+
+# ------------------------------------------------------------------------------------------------- the stored ensemble
+
+
+def find_ensemble(run: Path, protocol: str | None) -> Stored:
+    """The ensemble of a finished run; protocol None: leakfree if it is stored, else paper.
+
+    Raises UsageError: no run, an unfinished one or one of another paper; no ensemble stored; a missing or damaged network.
+    """
+    if not (run / "cells").is_dir():
+        raise UsageError(f"{run}: no stored networks; give the folder of a finished run, as printed at its end")
+    if not ((run / "results.json").is_file() and (run / STORED).is_file()):
+        raise UsageError(f"{run}: not a finished run; the command that began it goes on where it stopped")
+    outcome = results.read_results(run / "results.json")
+    if outcome["paper"] != NAME:
+        raise UsageError(f"{run}: a run of {outcome['paper']}, not of {NAME}")
+    try:
+        entries = json.loads((run / STORED).read_text())
+        if not entries:
+            missing = "it needs all nine networks of the first seed; run the same command without --tables, --rows and --seeds"
+            raise UsageError(f"{run}: no ensemble was stored; {missing}")
+        protocol = protocol or next(name for name in reversed(cli.PROTOCOLS) if name in entries)
+        if protocol not in entries:
+            raise UsageError(f"{run}: no ensemble was stored under protocol {protocol!r}; stored: {', '.join(entries)}")
+        members = _read_members(run / "cells", entries[protocol], protocol)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
+        raise UsageError(f"{run / STORED}: damaged; the command that made this run writes it anew") from None
+    warned = (DISCLAIMER, SYNTHETIC) if results.is_synthetic(outcome) else (DISCLAIMER,)
+    return Stored(protocol, read_config(outcome["config"]), warned, members)
+
+
+def _read_members(home: Path, entry: dict, protocol: str) -> tuple[Member, ...]:
+    """Members of one protocol's entry; ValueError and the like where it contradicts itself or the networks' records."""
+    files = {name: [] for name in entry["members"]}
+    for name, cell in zip(entry["member_of_cell"], entry["cells"], strict=True):
+        path, settings = _check_network(home / Path(cell).name)
+        if (settings["network"], settings["scale"], settings["protocol"]) != (*MODELS[name], protocol):
+            raise ValueError(f"{cell} is no network of {name} under {protocol}")
+        files[name].append(path)
+    weights = entry["weights"]
+    folds = {len(of) for of in files.values()}
+    if len(folds) != 1 or folds == {0} or not (abs(sum(weights) - 1) < 1e-9 and min(weights) >= 0):
+        raise ValueError("members, networks and weights do not fit together")
+    return tuple(
+        Member(name, *MODELS[name], weight, tuple(files[name]))
+        for name, weight in zip(entry["members"], weights, strict=True)
+    )
+
+
+def _check_network(cell: Path) -> tuple[Path, dict]:
+    """The network's file, if its bytes are those of the cell's record, and the settings in the record."""
+    path = cell / MODEL
+    try:
+        record = json.loads((cell / cells.RECORD).read_text())
+        if hash_file(path) == record["files"][MODEL]:
+            return path, record["settings"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # said below
+    raise UsageError(f"{path}: missing or damaged; the command that made this run makes the network anew")
+
+
+def load_networks(stored: Stored) -> list[list]:
+    """The Keras networks of every member. Raises UsageError for a file that is none of this run's."""
+    with cells.quiet_start():
+        import keras
+
+        from replications.thyroid_ensemble import alexnet
+    registered = {"thyroid_ensemble>LocalResponseNormalization": alexnet.LocalResponseNormalization}
+    networks = []
+    for member in stored.members:
+        side = scales.choose_input_side(member.network, member.scale, stored.config)
+        networks.append([])
+        for path in member.files:
+            try:
+                network = keras.saving.load_model(path, custom_objects=registered, compile=False, safe_mode=True)
+            except Exception as error:  # Keras raises whatever a foreign file leads it to
+                first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                raise UsageError(f"{path}: cannot be read by Keras {keras.__version__} ({first[:300]})") from None
+            shapes = network.input_shape, network.output_shape
+            if shapes != ((None, side, side, 1), (None, len(CLASSES))):
+                raise UsageError(f"{path}: not a network of {member.name}: it maps {shapes[0]} to {shapes[1]}")
+            networks[-1].append(network)
+    return networks
+
+
+def describe(stored: Stored, boxes: list[Box | None]) -> list[str]:
+    """What a reader has to know beside the numbers, one line each."""
+    terms = " + ".join(f"{member.weight:g} {member.name}" for member in stored.members)
+    notes = [*stored.warnings, f"protocol {stored.protocol}: {terms}"]
+    if None in boxes:
+        part = "the centre of the picture" if stored.config.roi_mode == "centre_window" else "the whole picture"
+        notes.append(f"no box: {part} is the ROI ({boxes.count(None)} of {len(boxes)} ROIs)")
+    return notes
+
+
+# -------------------------------------------------------------------------------------------------- pictures and answers
+
+
+def read_roi(path: Path, box: Box | None, config: Config) -> np.ndarray:
+    """ROI uint8 (roi_side, roi_side) of one picture file, cut as in the run. Raises UsageError, one line with the path."""
+    try:
+        picture = _read_file(path)
+        return cut_roi(picture, box or (0, 0, picture.shape[1], picture.shape[0]), config)
+    except UsageError as error:
+        raise UsageError(f"{_escape(str(path))}: {str(error).removeprefix(f'{path}: ')}") from None
+
+
+def _read_file(path: Path) -> np.ndarray:
+    with _mute(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            picture = read_picture(path, formats=FORMATS)
+            with Image.open(path, formats=FORMATS) as file:
+                frames = file.n_frames if file.format == "TIFF" else 1
+        except UsageError:
+            raise
+        except Exception as error:  # Pillow's TIFF reader raises whatever damaged tags lead it to
+            raise UsageError(f"damaged picture ({error})") from None
+    if frames > 1:
+        raise UsageError(f"{frames} pictures in one file; save the one that counts by itself")
+    return picture
+
+
+def ask(member: Member, networks: list, rois: np.ndarray, config: Config, advance: Callable[[], None]) -> Answer:
+    """Scores and Grad-CAM of one model for ROIs uint8 (n, roi_side, roi_side, 1); `advance` is called after each network."""
+    from common import gradcam, training
+
+    patches = scales.cut_patches(rois, member.network, member.scale, config)
+    scores, maps = [], np.zeros(patches.shape[:3], np.float32)
+    for network in networks:
+        scores.append(training.predict(network, patches, config.batch_size))
+        maps += gradcam.grad_cam(network, patches, class_index=MALIGNANT) / len(networks)
+        advance()
+    return Answer(member, patches, np.stack(scores), maps)
+
+
+def tabulate(answers: list[Answer]) -> list[dict]:
+    """Of each ROI: the fused class and probability of malignant, its standard deviation over the folds' ensembles (None where
+    there is one), and the probability by each model."""
+    scores = np.stack([answer.scores for answer in answers]).astype(np.float64)  # (models, folds, n, 2)
+    of_fold = ensemble.fuse(scores, [answer.member.weight for answer in answers])
+    fused, single = of_fold.mean(axis=0), scores.mean(axis=1)
+    folds = len(of_fold)
+    spread = of_fold[..., MALIGNANT].std(axis=0, ddof=1) if folds > 1 else np.zeros(len(fused))
+    return [
+        {
+            "predicted": CLASSES[fused[i].argmax()],
+            "p(malignant)": round(float(fused[i, MALIGNANT]), 6),
+            "sd over folds": round(float(spread[i]), 6) if folds > 1 else None,
+            "models": {a.member.name: round(float(p[i, MALIGNANT]), 6) for a, p in zip(answers, single, strict=True)},
+        }
+        for i in range(len(fused))
+    ]
+
+
+# ----------------------------------------------------------------------------------------------------------- the sheets
+
+
+def draw_sheet(roi: np.ndarray, answers: list[Answer], index: int, line: dict, stored: Stored) -> Image.Image:
+    """One ROI uint8 (side, side, 1) and, model by model, its map over the patch (above) and over the ROI (below)."""
+    from common import gradcam
+
+    height = LINE + 2 * PANEL + LINE * len(stored.warnings)
+    sheet = Image.new("RGB", (PANEL * (1 + len(answers)), height))
+    pen = ImageDraw.Draw(sheet)
+    sheet.paste(_enlarge(np.repeat(roi, 3, axis=2)), (0, LINE))
+    pen.text((4, 2), f"fused: {line['p(malignant)']:.3f} {CLASSES[MALIGNANT]}")
+    legend = "The ROI, and Grad-CAM for malignant.\nAbove: over what the network sees.\nBelow: over the ROI."
+    pen.multiline_text((4, LINE + PANEL), legend)
+    for column, answer in enumerate(answers, start=1):
+        left, member, patch_map = PANEL * column, answer.member, answer.maps[index]
+        pen.text((left + 4, 2), f"{member.weight:g} x {member.name}: {line['models'][member.name]:.3f}")
+        sheet.paste(_enlarge(gradcam.overlay(answer.patches[index], patch_map)), (left, LINE))
+        whole = place_map(patch_map, member.scale, stored.config)
+        sheet.paste(_enlarge(gradcam.overlay(roi, whole)), (left, LINE + PANEL))
+    for number, text in enumerate(stored.warnings):
+        pen.text((4, LINE + 2 * PANEL + LINE * number), text)
+    return sheet
+
+
+def place_map(patch_map: np.ndarray, scale: int, config: Config) -> np.ndarray:
+    """A map float32 (side, side) of a patch where the patch lies in the ROI: float32 (roi_side, roi_side), 0 around it."""
+    whole = np.zeros((1, config.roi_side, config.roi_side, 1), np.float32)
+    crop = scales.crop_scale(whole, scale, config)[0, ..., 0]  # a view
+    crop[:] = cv2.resize(patch_map, crop.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return whole[0, ..., 0]
+
+
+def _enlarge(colours: np.ndarray) -> Image.Image:
+    return Image.fromarray(colours).resize((PANEL, PANEL), Image.Resampling.BILINEAR)
+
+
+# ------------------------------------------------------------------------------------------- command line, screen, files
+
+
+def _read_image(text: str) -> tuple[Path, Box | None]:
+    """IMAGE or IMAGE@x0,y0,x1,y1; other names with an @ are names."""
+    match = re.fullmatch(r"(.+)@([^@/]*,[^@/.]*)", text, re.DOTALL)
+    return (Path(match[1]), _read_box(match[2])) if match else (Path(text), None)
+
+
+def _read_box(text: str) -> Box:
+    if not re.fullmatch(r"[0-9]{1,6}(,[0-9]{1,6}){3}", text):
+        raise argparse.ArgumentTypeError(f"{text[:60]!r} is no box x0,y0,x1,y1 in whole pixels from 0")
+    return tuple(map(int, text.split(",")))
+
+
+def _escape(text: str) -> str:
+    """File names may hold line breaks and escape sequences, which spoil screen and tables."""
+    return text if text.isprintable() else ascii(text)
+
+
+def _show_progress() -> Progress:
+    console = Console(stderr=True)
+    return Progress(*Progress.get_default_columns(), console=console, disable=not console.is_terminal, transient=True)
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written ({error.strerror or error}); choose another --out") from None
+
+
+@contextlib.contextmanager
+def _mute() -> Iterator[None]:
+    """Keep what libtiff writes past Python to the screen away from it: the error says the same in one line."""
+    sys.stderr.flush()
+    screen, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(screen, 2)
+        os.close(screen)
+        os.close(nowhere)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""What the paper's procedure chooses (k, the ranking, subset, weights), and how the rows follow from the trainings.
+
+Each seed is one run of the whole procedure: k is chosen at scale 1, nine networks are ranked, subset and weights are
+enumerated. Under `paper` all this is chosen on the test images, as in the paper; under `leakfree` on the pooled out-of-fold
+predictions of the inner cross-validation, and the test patients are scored once, by the mean of the folds' networks.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from common.predictions import extract_scores
+from replications.thyroid_ensemble import ensemble
+from replications.thyroid_ensemble.config import LETTERS, NETWORKS, SCALES, SUBSETS, Config
+from replications.thyroid_ensemble.rows import NINE, PUBLISHED, list_tables, name_fixed_weights, name_model, name_subset
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one seed's run of the procedure chose, and on what."""
+
+    protocol: str
+    seed: int
+    depths: dict[str, int]  # network -> k
+    ranking: tuple[str, ...]  # nine models, best first
+    ensemble: ensemble.SelectedEnsemble
+    subsets: dict[str, ensemble.Weights]  # Table 3's subsets by the published letters
+
+
+def pool_folds(predictions: pd.DataFrame, folds: int) -> pd.DataFrame:
+    """Mean score of each case over the inner folds' networks, as fold -1; rows of which a fold is missing are left out."""
+    keys = ["protocol", "row", "seed", "case_id", "patient_id", "y_true"]
+    scores = [name for name in predictions.columns if name.startswith("y_score_")]
+    grouped = predictions.groupby(keys, sort=False)[scores]
+    pooled = grouped.mean()[grouped.size() == folds].reset_index()
+    pooled.insert(3, "fold", -1)
+    return pooled
+
+
+def derive_rows(
+    predictions: pd.DataFrame, validation: pd.DataFrame | None, config: Config
+) -> tuple[pd.DataFrame, list[Choice]]:
+    """Predictions of every row, and the choices that lead to them.
+
+    predictions: of the test cases by every training, one protocol, fold -1. validation: out-of-fold predictions, on which
+    is chosen under leakfree; None: the choice is made on the test cases themselves, as in the paper. A seed without all
+    nine models gets neither chosen depths' rows that lack theirs nor ensembles.
+    """
+    tables, choices = [], []
+    for seed, of_seed in predictions.groupby("seed"):
+        judged = of_seed if validation is None else validation[validation["seed"] == seed]
+        test, judge = _Scores(of_seed), _Scores(judged)
+        depths = {}
+        for network in NETWORKS:
+            candidates = {k: f"{name_model(network, 1)}, k = {k}" for k in config.depths}
+            if all(test.has(row) and judge.has(row) for row in candidates.values()):
+                depths[network] = choose_depth({k: judge.measure(row) for k, row in candidates.items()})
+        best = {
+            name_model(network, scale): f"{name_model(network, scale)}, k = {depths[network]}"
+            for network in depths
+            for scale in SCALES
+        }
+        best = {name: row for name, row in best.items() if test.has(row) and judge.has(row)}
+        renamed = {row: name for name, row in best.items()}
+        tables += [test.rename(row, name) for row, name in renamed.items()]
+        for row in test.rows:
+            if match := re.fullmatch(r"Scale 1 / (\w+, k = \d+)", row):
+                tables.append(test.rename(row, match[1]))
+            elif list_tables(row):
+                tables.append(test.rename(row, row))
+        if len(best) == len(NINE):
+            made, choice = _build_ensembles(test, judge, best, depths, config)
+            tables += made
+            choices.append(choice)
+    return pd.concat(tables, ignore_index=True) if tables else predictions.iloc[:0], choices
+
+
+def choose_depth(accuracy: dict[int, float]) -> int:
+    """The depth of the highest accuracy; of equals the smallest, which trains the least."""
+    return max(sorted(accuracy), key=accuracy.__getitem__)
+
+
+def _build_ensembles(test: "_Scores", judge: "_Scores", best: dict[str, str], depths: dict[str, int], config: Config):
+    on_test = {name: test.scores(row) for name, row in best.items()}
+    on_judge = {name: judge.scores(row) for name, row in best.items()}
+    chosen = ensemble.choose_subset(on_judge, judge.labels, config.weight_step)
+    three = np.stack([on_test[name] for name in chosen.members])
+    fused = {
+        "ensemble": ensemble.fuse(three, chosen.weights),
+        "class voting": ensemble.vote(three),
+        "mean probability": ensemble.average(three),
+    }
+    subsets = {}
+    for letters in SUBSETS:
+        names = [name_model(*LETTERS[letter]) for letter in letters]
+        weights = ensemble.choose_weights(np.stack([on_judge[n] for n in names]), judge.labels, config.weight_step)
+        subsets[name_subset(letters)] = weights
+        fused[name_subset(letters)] = ensemble.fuse(np.stack([on_test[n] for n in names]), weights.weights)
+    letters, weights = PUBLISHED
+    names = [name_model(*LETTERS[letter]) for letter in letters]
+    fused[name_fixed_weights()] = ensemble.fuse(np.stack([on_test[n] for n in names]), weights)
+    tables = [test.tabulate(row, scores) for row, scores in fused.items()]
+    tables.append(ensemble.aggregate_patients(tables[0]))
+    ranking = ensemble.rank_models({name: ensemble.measure_accuracy(of, judge.labels) for name, of in on_judge.items()})
+    choice = Choice(test.protocol, test.seed, depths, tuple(ranking), chosen, subsets)
+    return tables, choice
+
+
+class _Scores:
+    """The predictions of one protocol and seed by row, cases in one order."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self._of = {row: part.sort_values("case_id") for row, part in table.groupby("row", sort=False)}
+        first = next(iter(self._of.values()))
+        self.labels = first["y_true"].to_numpy()
+        self.patients = first["patient_id"].to_numpy()
+        self._first = first
+
+    @property
+    def rows(self) -> list[str]:
+        return list(self._of)
+
+    @property
+    def protocol(self) -> str:
+        return str(self._first["protocol"].iloc[0])
+
+    @property
+    def seed(self) -> int:
+        return int(self._first["seed"].iloc[0])
+
+    def has(self, row: str) -> bool:
+        return row in self._of
+
+    def scores(self, row: str) -> np.ndarray:
+        return extract_scores(self._of[row])
+
+    def measure(self, row: str) -> float:
+        return ensemble.measure_accuracy(self.scores(row), self.labels)
+
+    def rename(self, row: str, name: str) -> pd.DataFrame:
+        return self._of[row].assign(row=name)
+
+    def tabulate(self, row: str, scores: np.ndarray) -> pd.DataFrame:
+        return self._first.assign(row=row, y_score_0=scores[:, 0], y_score_1=scores[:, 1])
+
+
+# ------------------------------------------------------------------------------------------------ what choosing gains
+
+
+def measure_gains(predictions: pd.DataFrame, validation: pd.DataFrame | None, config: Config, repeats: int = 200) -> list[dict]:
+    """What choosing on the scored cases gains, for each seed (ratios).
+
+    Entries {seed, what, chosen, other, gain, sd, low, high}. "halves": every choice (k, ranking, subset, weights) made on a
+    random half of the patients' test cases and scored on both halves. Under leakfree also "test": the whole choice on all
+    test cases against the choice on validation cases, both scored on the test cases.
+    """
+    gains = []
+    for seed, of_seed in predictions.groupby("seed"):
+        test = _Scores(of_seed)
+        rows = [f"{name}, k = {k}" for name in NINE for k in config.depths]
+        if not all(map(test.has, rows)):
+            continue
+        scores = np.stack([test.scores(row) for row in rows])
+
+        def select(part: np.ndarray, labels: np.ndarray, rows: list[str] = rows) -> np.ndarray:
+            best = _choose_best(dict(zip(rows, part, strict=True)), labels, config)
+            chosen = ensemble.choose_subset({name: of for name, (_, of) in best.items()}, labels, config.weight_step)
+            by_row = dict(zip((best[name][0] for name in chosen.members), chosen.weights, strict=True))
+            return np.array([by_row.get(row, 0.0) for row in rows])
+
+        found = ensemble.measure_selection_gain(
+            scores, test.labels, test.patients, config.weight_step, select=select, repeats=repeats, seed=config.split_seed
+        )
+        found.pop("repeats")
+        gains.append({"seed": int(seed), "what": "halves"} | found)
+        if validation is not None:
+            judge = _Scores(validation[validation["seed"] == seed])
+            of_judge = np.stack([judge.scores(row) for row in rows])
+            chosen, other = (
+                ensemble.measure_accuracy(ensemble.fuse(scores, select(*given)), test.labels)
+                for given in ((scores, test.labels), (of_judge, judge.labels))
+            )
+            gains.append({"seed": int(seed), "what": "test", "chosen": chosen, "other": other, "gain": chosen - other})
+    return gains
+
+
+def _choose_best(scores: dict[str, np.ndarray], labels: np.ndarray, config: Config) -> dict[str, tuple[str, np.ndarray]]:
+    """Model -> (row, scores) at the depth chosen at scale 1."""
+    best = {}
+    for network in NETWORKS:
+        first = name_model(network, 1)
+        measured = {k: ensemble.measure_accuracy(scores[f"{first}, k = {k}"], labels) for k in config.depths}
+        for scale in SCALES:
+            row = f"{name_model(network, scale)}, k = {choose_depth(measured)}"
+            best[name_model(network, scale)] = row, scores[row]
+    return best

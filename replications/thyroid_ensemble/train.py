@@ -1,0 +1,423 @@
+"""The trainings of the paper (sec. 1.4): step 1, the new head on frozen convolutions; step 2, fine-tuning of the last k.
+
+Frozen activations are computed once for all images, variants, seeds, folds and protocols that share a network (see
+common.transfer). Each function that ends in _cell is one training of a run; `write_products` says what it leaves.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from keras import layers
+
+from common import cells, results, training, transfer
+from common.augmentation import Augmentation, augment_epoch, enlarge_images
+from common.gradcam import grad_cam
+from common.images import Rows, shuffle_order
+from common.predictions import tabulate_scores, write_predictions
+from common.prepared import Dataset, Fold, load_dataset
+from replications.thyroid_ensemble import data, models, phantoms, scales
+from replications.thyroid_ensemble.config import Config, read_config
+
+DATA, CACHE = "data", "cache"  # folders of the run: the prepared data set, frozen activations
+SOURCE_CLASSES = len(phantoms.SOURCE_CLASSES)
+
+
+# --------------------------------------------------------------------------------------------------- what is trained on
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training: its settings, the images of its network, which of them are on which side."""
+
+    config: Config
+    settings: dict
+    dataset: Dataset
+    fold: Fold
+    folder: Path
+    report: cells.Report
+
+    @property
+    def network(self) -> str:
+        return self.settings["network"]
+
+    @property
+    def seed(self) -> int:
+        return self.settings["seed"]
+
+    @property
+    def patches(self) -> np.ndarray:
+        """uint8 (variants * n, side, side, 1): the originals, then the first variant of each, ..."""
+        prepared = self.folder.parents[1] / DATA
+        return _load_patches(prepared, self.settings["data_sha256"], self.network, self.settings["scale"], self.config)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Label of every patch."""
+        return np.tile(self.dataset.cases["label"].to_numpy(), self.variants)
+
+    @property
+    def variants(self) -> int:
+        """Patches of each case: the original and those that are drawn once."""
+        return self.config.enlargement if self.config.augmentation == "fixed" else 1
+
+    @property
+    def train(self) -> np.ndarray:
+        """Rows of the training patches, variants included."""
+        return np.concatenate([self.fold.train + variant * len(self.dataset.cases) for variant in range(self.variants)])
+
+    @property
+    def monitored(self) -> np.ndarray | None:
+        """Rows that early stopping looks at: validation patients; the paper has none, so there the test images stand in."""
+        if self.settings["protocol"] == "leakfree":
+            return self.fold.validation
+        return self.fold.test if self.config.stopping == "test" else None
+
+    @property
+    def weights(self) -> Path | None:
+        """File of the initial weights, in the run folder; None: random."""
+        name = self.settings["weights"]
+        return None if name is None else self.folder.parents[1] / name
+
+
+def open_task(settings: dict, folder: Path, report: cells.Report) -> Task:
+    config = read_config(settings["config"])
+    if config.augmentation not in ("fixed", "realtime"):
+        raise ValueError(f"augmentation={config.augmentation}: choose one of fixed, realtime")
+    if config.stopping not in ("test", "none"):
+        raise ValueError(f"stopping={config.stopping}: choose one of test, none")
+    prepared = folder.parents[1] / DATA
+    dataset, folds = load_folds(prepared, settings["protocol"], config)
+    fold = next(fold for fold in folds if fold.fold == settings["fold"])
+    return Task(config, settings, dataset, fold, folder, report)
+
+
+@functools.lru_cache(maxsize=2)
+def load_folds(prepared: Path, protocol: str, config: Config) -> tuple[Dataset, list[Fold]]:
+    dataset = load_dataset(prepared)
+    return dataset, data.split_dataset(dataset, protocol, config)
+
+
+@functools.lru_cache(maxsize=1)
+def _load_patches(prepared: Path, _data_sha256: str, network: str, scale: int, config: Config) -> np.ndarray:
+    """Patches of all cases; with the fixed augmentation also their variants, drawn once with the seed of the split."""
+    rois = np.asarray(load_dataset(prepared).images)
+    if config.augmentation == "fixed":
+        rois, _ = enlarge_images(rois, config.enlargement, describe_augmentation(config), config.split_seed)
+    return scales.cut_patches(rois, network, scale, config)
+
+
+def describe_augmentation(config: Config) -> Augmentation:
+    """Sec. 1.2: shift, zoom, rotation, horizontal flip. Keras has no random crop: shift and zoom together are one."""
+    return Augmentation(
+        rotation=config.rotation,
+        width_shift=config.shift,
+        height_shift=config.shift,
+        zoom=config.zoom,
+        horizontal_flip=config.flip,
+    )
+
+
+# -------------------------------------------------------------------------------------- networks, one for each process
+
+
+@functools.lru_cache(maxsize=1)
+def _build_template(network: str, side: int, config: Config, weights: Path | None, mean: float | None) -> keras.Model:
+    """The network with its initial weights; it is never trained itself, trainings get copies of its layers."""
+    keras.utils.set_random_seed(config.split_seed)  # what no file gives is the same in every training
+    return models.build_network(network, side, config, weights, mean)
+
+
+@functools.lru_cache(maxsize=16)
+def _cut_template(template: keras.Model, plan: int | str, config: Config) -> transfer.Cut:
+    transfer.freeze_except(template, models.list_trained(template, plan, config))
+    return transfer.split_network(template)
+
+
+def _get_template(task: Task) -> keras.Model:
+    mean = None
+    if task.config.mean == "dataset":
+        mean = float(task.dataset.images[task.fold.train].mean())
+    return _build_template(task.network, task.patches.shape[1], replace(task.config, seeds=()), task.weights, mean)
+
+
+def _build_part(
+    task: Task, part: keras.Model, plan: int | str, step: str, optimizer: Callable[[], keras.optimizers.Optimizer]
+) -> keras.Model:
+    """Compiled copy of a part of the template in its initial state for this seed; layers below the head start as there."""
+    template = _get_template(task)
+
+    def build() -> keras.Model:
+        transfer.freeze_except(template, models.list_trained(template, plan, task.config))
+        model = keras.models.clone_model(part)
+        model.compile(
+            optimizer(), "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=training.use_xla()
+        )
+        return model
+
+    graph = f"{template.name} {template.input_shape} {task.weights} {task.config}"
+    model = training.build_compiled(graph, f"{step} {plan} {part.name}", build, task.seed, task.config.batch_size)
+    head = set(models.list_head(task.config))
+    for layer in model.layers:
+        if layer.weights and layer.name not in head:
+            layer.set_weights(template.get_layer(layer.name).get_weights())
+    return model
+
+
+def _copy_head(source: keras.Model, target: keras.Model, config: Config) -> None:
+    for name in models.list_head(config):
+        target.get_layer(name).set_weights(source.get_layer(name).get_weights())
+
+
+@dataclass(frozen=True)
+class Upper:
+    """What is trained of a network: the part above the cut and its activations, or all of it and the patches."""
+
+    model: keras.Model
+    inputs: np.ndarray
+    note: str  # how the frozen part was computed
+    cut: transfer.Cut | None = None
+    features: transfer.Features | None = None
+
+
+def open_upper(task: Task, plan: int | str, deeper: Upper | None = None) -> Upper:
+    """Part to train and its inputs for a freezing plan, from the cache; `deeper` has the activations of a deeper cut.
+
+    Without a cache (nothing is frozen at the inputs, fresh variants in every epoch, no room) the whole network is trained,
+    frozen layers included: slower, the same result; the note says why.
+    """
+    template, config = _get_template(task), task.config
+    whole = functools.partial(Upper, template, task.patches)
+    if config.augmentation == "realtime":
+        return whole("computed in every epoch: fresh variants")
+    try:
+        cut = _cut_template(template, plan, replace(config, seeds=()))
+    except ValueError:
+        return whole("computed in every epoch: nothing is frozen at the inputs")
+    derived = deeper is not None and deeper.cut is not None
+    if derived and deeper.cut.names == cut.names:
+        return Upper(cut.upper, deeper.inputs, deeper.note, cut, deeper.features)
+    network = transfer.connect_cuts(template, deeper.cut, cut.names) if derived else cut.lower
+    try:
+        features = transfer.cache_features(
+            network,
+            deeper.features if derived else task.patches,
+            task.folder.parents[1] / CACHE,
+            batch_size=config.batch_size,
+            limit_bytes=config.cache_gigabytes * 1e9,
+        )
+    except transfer.NoRoomError as reason:
+        print(f"{task.network}, {plan}: no feature cache, frozen layers are computed in every epoch: {reason}")
+        return whole(f"computed in every epoch: {reason}")
+    return Upper(cut.upper, features.inputs, f"cached at {', '.join(cut.names)}", cut, features)
+
+
+def _fit(task: Task, model: keras.Model, inputs: np.ndarray, stage: str, epochs: int, patience: int) -> list[dict]:
+    """Train on the training rows in a new order every epoch; early stopping on the monitored ones, if there are any."""
+    labels, train, monitored = task.labels, task.train, task.monitored
+
+    def arrays_of_epoch(epoch: int):
+        if task.config.augmentation == "realtime":
+            rois = np.asarray(task.dataset.images[task.fold.train])
+            fresh, source = augment_epoch(
+                rois, describe_augmentation(task.config), task.config.split_seed, epoch, task.config.enlargement
+            )
+            order = shuffle_order(len(fresh), task.seed, epoch)
+            patches = scales.cut_patches(fresh, task.network, task.settings["scale"], task.config)
+            return Rows(patches, order), labels[task.fold.train[source[order]]]
+        order = train[shuffle_order(len(train), task.seed, epoch)]
+        return Rows(inputs, order), labels[order]
+
+    return training.fit(
+        model,
+        arrays_of_epoch,
+        stage=stage,
+        epochs=epochs,
+        batch_size=task.config.batch_size,
+        folder=task.folder,
+        report=task.report,
+        validation=None if monitored is None else (Rows(inputs, monitored), labels[monitored]),
+        patience=None if monitored is None else patience,
+    )
+
+
+# ----------------------------------------------------------------------------------------------------- steps 1 and 2
+
+
+def train_head(task: Task, upper: Upper) -> tuple[keras.Model, list[dict]]:
+    """Step 1: Adam on the head."""
+    config = task.config
+    model = _build_part(task, upper.model, 0, "step 1", lambda: keras.optimizers.Adam(config.transfer_learning_rate))
+    return model, _fit(task, model, upper.inputs, "step1", config.transfer_epochs, config.transfer_patience)
+
+
+def tune(task: Task, upper: Upper, plan: int | str, head: keras.Model) -> tuple[keras.Model, list[dict]]:
+    """Step 2: SGD 1e-4, momentum 0.9, decay 1e-6 on the head of step 1 and what the plan leaves unfrozen."""
+    config = task.config
+
+    def build_optimizer() -> keras.optimizers.Optimizer:
+        rate = keras.optimizers.schedules.InverseTimeDecay(config.tune_learning_rate, 1, config.tune_decay)
+        return keras.optimizers.SGD(rate, momentum=config.tune_momentum)
+
+    model = _build_part(task, upper.model, plan, "step 2", build_optimizer)
+    _copy_head(head, model, config)
+    stage = f"step2-{plan}".replace(" ", "-")
+    return model, _fit(task, model, upper.inputs, stage, config.tune_epochs, config.tune_patience)
+
+
+def train_transfer_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
+    """One network at one scale: step 1, then step 2 for every k of `plans` (0: step 1 alone) from the same head.
+
+    settings: config, data_sha256, weights (file in the run folder or None), network, scale, protocol, seed, fold,
+    rows {plan: row}, keep_weights. The plans are depths k, "all", "first block".
+    """
+    environment = training.start_backend(threads)
+    task = open_task(settings, folder, report)
+    plans = sorted((int(plan) for plan in settings["rows"] if plan.isdecimal()), reverse=True)
+    uppers: dict[int | str, Upper] = {}
+    for plan in dict.fromkeys([*plans, 0]):  # the deepest cut first
+        uppers[plan] = open_upper(task, plan, uppers.get(plans[0]) if plans else None)
+    head, history = train_head(task, uppers[0])
+    scored = []
+    for name, row in settings["rows"].items():
+        plan = int(name) if name.isdecimal() else name
+        upper = uppers[plan] if plan in uppers else open_upper(task, plan)
+        model, entries = (head, []) if plan == 0 else tune(task, upper, plan, head)
+        scored.append(score_cases(task, row, upper, model, entries))
+        if settings["keep_weights"]:
+            _write_layers(folder / f"plan-{name.replace(' ', '-')}.npz", model)
+    return write_products(task, environment, scored, history)
+
+
+def train_scratch_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
+    """No transfer (sec. 2.3): small Gaussian weights, all layers trained. Settings as in `train_transfer_cell`."""
+    environment = training.start_backend(threads)
+    task = open_task(settings, folder, report)
+    config = task.config
+    whole = Upper(_get_template(task), task.patches, "all layers are trained")
+    model = _build_part(task, whole.model, "all", "scratch", lambda: keras.optimizers.Adam(config.scratch_learning_rate))
+    models.draw_small_gaussian(model, config.scratch_std, task.seed)
+    history = _fit(task, model, whole.inputs, "scratch", config.scratch_epochs, config.transfer_patience)
+    return write_products(task, environment, [score_cases(task, settings["rows"]["all"], whole, model, history)])
+
+
+def train_source_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
+    """Initial weights for trial runs without ImageNet: a backbone trained on the synthetic source task of phantoms.py."""
+    environment = training.start_backend(threads)
+    config, network = read_config(settings["config"]), settings["network"]
+    side = scales.choose_input_side(network, 1, config)
+    images, labels = phantoms.draw_source_task(config.source_task_images, side, config.split_seed)
+    kept: list[keras.Model] = []
+
+    def build() -> keras.Model:
+        backbone = models.build_backbone(network, side, config)
+        kept.append(backbone)
+        inputs = keras.Input((side, side, 1))
+        pooled = layers.GlobalAveragePooling2D()(backbone(models.standardise(inputs, network, replace(config, mean="image"))))
+        model = keras.Model(inputs, layers.Dense(SOURCE_CLASSES, activation="softmax")(pooled))
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=training.use_xla())
+        return model
+
+    model = training.build_compiled(f"source {network} {config}", "source", build, 0, config.batch_size)
+
+    def arrays_of_epoch(epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        order = shuffle_order(len(images), 0, epoch)
+        return images[order], labels[order]
+
+    epochs, size = config.source_task_epochs, config.batch_size
+    training.fit(model, arrays_of_epoch, stage="source", epochs=epochs, batch_size=size, folder=folder, report=report)
+    kept[0].save_weights(folder / "backbone.weights.h5")
+    return {"commit": results.git_state(Path(__file__).parent)["commit"], "environment": environment}
+
+
+def keep_network_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
+    """The whole network of a finished `train_transfer_cell` at one plan, as model.keras, for new images.
+
+    settings: those of the training, and source (its key), plan.
+    """
+    environment = training.start_backend(threads)
+    network = load_network(open_task(settings, folder, report), settings["source"], settings["plan"])
+    network.save(folder / "model.keras")
+    return {"commit": results.git_state(Path(__file__).parent)["commit"], "environment": environment}
+
+
+def map_attention_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
+    """Fig. 4: Grad-CAM of one network for the class malignant: cams.npy, float32 (cases, side, side) in [0, 1].
+
+    settings: those of a finished training with its key as source, plan, and cases (positions).
+    """
+    environment = training.start_backend(threads)
+    task = open_task(settings, folder, report)
+    network = load_network(task, settings["source"], settings["plan"])
+    patches = task.patches[np.asarray(settings["cases"])]
+    np.save(folder / "cams.npy", grad_cam(network, patches, class_index=1), allow_pickle=False)
+    return {"commit": results.git_state(Path(__file__).parent)["commit"], "environment": environment}
+
+
+def load_network(task: Task, source: str, plan: str) -> keras.Model:
+    """The whole network as a finished training left it: the layers that it trained, the others as they started."""
+    template = _get_template(task)
+    network = keras.models.clone_model(template)
+    with np.load(task.folder.parent / source / f"plan-{plan}.npz", allow_pickle=False) as trained:
+        for layer in network.layers:
+            if layer.weights:
+                kept = [f"{layer.name}/{i}" for i in range(len(layer.weights))]
+                initial = template.get_layer(layer.name).get_weights()
+                layer.set_weights([trained[name] for name in kept] if kept[0] in trained else initial)
+    return network
+
+
+def _write_layers(path: Path, model: keras.Model) -> None:
+    arrays = {f"{layer.name}/{i}": w for layer in model.layers for i, w in enumerate(layer.get_weights())}
+    np.savez(path, **arrays)
+
+
+# ------------------------------------------------------------------------------------------------------- the products
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What one row has from a training."""
+
+    row: str
+    scores: np.ndarray  # (n, 2) of all cases; those of test and validation cases are kept
+    history: Sequence[dict] = ()
+    note: str = ""  # how its frozen layers were computed
+
+
+def score_cases(task: Task, row: str, upper: Upper, model: keras.Model, history: Sequence[dict]) -> Scored:
+    """Probabilities of the test and validation cases by a trained network."""
+    scores = np.full((len(task.dataset.cases), 2), np.nan, np.float32)
+    for rows in (task.fold.test, task.fold.validation):
+        if len(rows):
+            scores[rows] = training.predict_values(model, Rows(upper.inputs, rows), task.config.batch_size)
+    return Scored(row, scores, history, upper.note)
+
+
+def write_products(task: Task, environment: dict, scored: Sequence[Scored], history: Sequence[dict] = ()) -> dict:
+    """Write predictions.csv.gz (test cases), validation.csv.gz (leakfree) and history.csv; returns what the record keeps.
+
+    history: of what the rows have in common (step 1).
+    """
+    identity = {name: task.settings[name] for name in ("protocol", "seed", "fold")}
+    for name, rows in (("predictions", task.fold.test), ("validation", task.fold.validation)):
+        if len(rows):
+            cases = task.dataset.cases.iloc[rows]
+            tables = [tabulate_scores(cases, one.scores[rows], row=one.row, **identity) for one in scored]
+            write_predictions(pd.concat(tables, ignore_index=True), task.folder / f"{name}.csv.gz")
+    entries = [identity | {"row": one.row} | entry for one in scored for entry in one.history]
+    first = f"Scale {task.settings['scale']} / {task.network}, step 1"
+    entries += [identity | {"row": first} | entry for entry in history]
+    if entries:
+        pd.DataFrame(entries).to_csv(task.folder / "history.csv", index=False)
+    return {
+        "commit": results.git_state(Path(__file__).parent)["commit"],
+        "environment": environment,
+        "frozen": {one.row: one.note for one in scored if one.note},
+        "train": len(task.fold.train),
+        "test": len(task.fold.test),
+    }
