@@ -9,16 +9,17 @@ import shutil
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from common import audit_checks
 from common.attainable import Printed, format_chance
 from common.audit_declared import run_checks
-from common.audit_lines import IMPOSSIBLE, POSSIBLE, SAME_METRIC, Line, Outcome, read_lines
+from common.audit_lines import IMPOSSIBLE, POSSIBLE, SAME_METRIC, STRONGEST_FIRST, Line, Outcome, read_lines
 from common.audit_matrices import check_matrix
 from common.audit_rows import check_attainable, check_between, check_denominators, check_f1, check_majority
 from common.cli import run_main
@@ -31,6 +32,8 @@ REPLICATIONS = Path(__file__).parents[1] / "replications"
 SIGNIFICANT = 6  # digits of the numbers in results.json
 # Checks with many outcomes: on the screen those that are possible are counted only.
 QUIET = ("attainable", "one matrix", "between", "F1", "majority", "equation", "mean over seeds")
+# Checks of single numbers and rows: what they find impossible cannot be right as printed.
+SINGLE = ("attainable", "one matrix", "between", "F1", "equation", "macro row", "mean", "sd", "variance")
 EXAMPLE = """\
 a worked example, to be saved as mine.toml and audited with `python -m common.audit mine.toml`:
 
@@ -69,12 +72,13 @@ It finds: 91.5 % of 100 cases is impossible (91/100 = 91.00, 92/100 = 92.00), an
 # ------------------------------------------------------------------------------------------------------------ the audit
 
 
-def audit_paper(paper: Paper) -> list[Outcome]:
+@lru_cache(maxsize=16)
+def audit_paper(paper: Paper) -> tuple[Outcome, ...]:
     """Everything that arithmetic says about a paper's printed numbers. UsageError for a wrong [[check]]."""
     checks = audit_checks.read_checks(paper)
     lines = read_lines(paper.printed)
     every = [*lines, *audit_checks.read_declared_lines(checks)]
-    return [
+    return (
         *check_attainable(every),
         *check_denominators(every),
         *check_matrix(every, paper.positive_class),
@@ -82,7 +86,25 @@ def audit_paper(paper: Paper) -> list[Outcome]:
         *check_f1(every),
         *check_majority(every),
         *run_checks(checks, paper, lines),
-    ]
+    )
+
+
+@lru_cache(maxsize=16)
+def find_impossible_claims(paper: Paper) -> frozenset[tuple[str, str, str]]:
+    """`printed_key` of the claims that cannot be right as printed.
+
+    Where numbers of one row exclude each other, all of them count, in each table that prints more than one of them.
+    """
+    impossible = set()
+    for outcome in audit_paper(paper):
+        if outcome.verdict == IMPOSSIBLE and outcome.check in SINGLE:
+            judged: dict[tuple[str, str], list[tuple[str, str, str]]] = {row: [] for row in outcome.rows}
+            for claim in paper.printed:
+                row = (claim.table, claim.row)
+                if row in judged and claim.value is not None and SAME_METRIC.get(claim.metric, claim.metric) in outcome.metrics:
+                    judged[row].append(claim.key)
+            impossible |= {key for keys in judged.values() if len(keys) >= min(2, len(outcome.metrics)) for key in keys}
+    return frozenset(impossible)
 
 
 def audit_results(results: Mapping[str, Any]) -> list[Outcome]:
@@ -117,12 +139,6 @@ def _check_mean(subject: str, key: tuple[str, str], summary: Mapping[str, Any]) 
     allowed = max(map(abs, [*values, printed])) * Fraction(1, 10 ** (SIGNIFICANT - 1))
     text = f"mean of {len(values)} seeds {float(mean):.6g}, written {summary['mean']:.6g}"
     return Outcome("mean over seeds", subject, POSSIBLE if abs(mean - printed) <= allowed else IMPOSSIBLE, text, (key,))
-
-
-def find_impossible_rows(outcomes: Iterable[Outcome]) -> frozenset[tuple[str, str]]:
-    """(table, row) of the claims that cannot be right as printed."""
-    single = ("attainable", "one matrix", "between", "F1", "equation", "macro row", "mean", "sd", "variance")
-    return frozenset(key for o in outcomes if o.verdict == IMPOSSIBLE and o.check in single for key in o.rows)
 
 
 # ------------------------------------------------------------------------------------------------------------ rendering
@@ -163,11 +179,24 @@ def render_text(title: str, outcomes: Sequence[Outcome], everything: bool, width
     return "\n".join(out)
 
 
-def render_markdown(outcomes: Sequence[Outcome], everything: bool) -> str:
-    """The audit as a table for a README."""
+def render_markdown(outcomes: Sequence[Outcome], everything: bool, example: tuple[str, str] | None = None) -> str:
+    """The audit as a table: every outcome, or for a README one line a check and verdict, the strongest first.
+
+    example: (table, row) that stands for the others of its line if it is among them; else the one with the fewest fits.
+    """
+    shown = [(o.subject, o) for o in outcomes]
+    if not everything:
+        groups: dict[tuple[str, str], list[Outcome]] = {}
+        for outcome in sorted(outcomes, key=lambda o: STRONGEST_FIRST.index(o.verdict)):
+            if not is_quiet(outcome):
+                groups.setdefault((outcome.check, outcome.verdict), []).append(outcome)
+        shown = []
+        for group in groups.values():
+            first = min(group, key=lambda o: (example not in o.rows, o.fits or 0))
+            shown.append((f"{first.subject}; {len(group) - 1} more" if group[1:] else first.subject, first))
     rows = ["| check | what | verdict | arithmetic | weight |", "|---|---|---|---|---|"]
-    for o in outcomes if everything else [o for o in outcomes if not is_quiet(o)]:
-        cells = (o.check, o.subject, o.verdict, o.arithmetic, describe_weight(o))
+    for subject, o in shown:
+        cells = (o.check, subject, o.verdict, o.arithmetic, describe_weight(o))
         escaped = (cell.replace("|", r"\|").replace("*", r"\*").replace("<", "&lt;") for cell in cells)
         rows.append(f"| {' | '.join(escaped)} |")
     return "\n".join(rows)
@@ -182,6 +211,7 @@ def list_plain(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             "verdict": o.verdict,
             "arithmetic": o.arithmetic,
             "rows": [{"table": table, "row": row} for table, row in o.rows],
+            "metrics": list(o.metrics),
             "fits": o.fits,
             "tried": o.tried,
             "chance": None if o.chance is None else float(o.chance),
@@ -206,20 +236,25 @@ def find_source(name: str) -> Path:
     raise UsageError(f"{name}: neither a file nor a paper; give a .toml file, a results.json, or one of {known}")
 
 
-def audit_file(path: Path) -> tuple[str, list[Outcome]]:
+def describe_scope(paper: Paper) -> str:
+    """How many ratios the paper prints, how many of them are impossible, and which are not checked."""
+    ratios = [claim for claim in paper.printed if claim.unit != "count"]
+    missing = sum(claim.value is None for claim in ratios)
+    impossible = sum(claim.key in find_impossible_claims(paper) for claim in ratios)
+    unknown = sorted({claim.metric for claim in ratios if SAME_METRIC.get(claim.metric, claim.metric) not in BINARY})
+    parts = [f"printed ratios: {len(ratios) - missing}", f"impossible as printed: {impossible}"]
+    parts += [f"not in the available text: {missing}"] if missing else []
+    parts += [f"not checked: {', '.join(unknown)}"] if unknown else []
+    return "; ".join(parts)
+
+
+def audit_file(path: Path) -> tuple[str, Sequence[Outcome]]:
     """(title, outcomes) of a paper.toml or a results.json."""
     if path.suffix == ".json":
         results = read_results(path)
         return f"{results['paper']}: our own results ({show_path(path)})", audit_results(results)
     paper = load_paper(path)
-    outcomes = audit_paper(paper)
-    ratios = [claim for claim in paper.printed if claim.unit != "count"]
-    missing = sum(claim.value is None for claim in ratios)
-    unknown = sorted({claim.metric for claim in ratios if SAME_METRIC.get(claim.metric, claim.metric) not in BINARY})
-    parts = [f"printed ratios: {len(ratios) - missing}", f"rows impossible as printed: {len(find_impossible_rows(outcomes))}"]
-    parts += [f"not in the available text: {missing}"] if missing else []
-    parts += [f"not checked: {', '.join(unknown)}"] if unknown else []
-    return f"{paper.title}. {paper.authors}, {paper.year} ({show_path(path)}). {'; '.join(parts)}.", outcomes
+    return f"{paper.title}. {paper.authors}, {paper.year} ({show_path(path)}). {describe_scope(paper)}.", audit_paper(paper)
 
 
 def show_path(path: Path) -> str:

@@ -25,6 +25,7 @@ from common.audit_lines import (
     LEAKS,
     NOT_SIGNIFICANT,
     POSSIBLE,
+    SAME_METRIC,
     UNDECIDED,
     UNLIKELY,
     VERDICT_OF_WAY,
@@ -89,7 +90,8 @@ def _judge_equation(text: str, names: Mapping[str, Printed], where: str, rows: t
             break
     shown = re.sub(r"[^\W\d]\w*", lambda name: names[name[0]].text, text)
     sides = (f"{side.strip()} is {_show_interval(value)}" for side, value in zip(shown.split("="), (left, right), strict=True))
-    return Outcome("equation", f"{shown} ({where})", VERDICT_OF_WAY[way], "; ".join(sides), rows)
+    metrics = tuple(SAME_METRIC.get(name, name) for name in list_names(text))
+    return Outcome("equation", f"{shown} ({where})", VERDICT_OF_WAY[way], "; ".join(sides), rows, metrics=metrics)
 
 
 def _show_interval(interval: Interval) -> str:
@@ -98,7 +100,8 @@ def _show_interval(interval: Interval) -> str:
 
 
 def _check_moment(check: Check, paper: Paper, lines: Sequence[Line]) -> list[Outcome]:
-    numbers = list(select_numbers(check, lines).values())
+    selected = select_numbers(check, lines)
+    numbers = list(selected.values())
     printed = read_printed(check, "printed", check.fields["printed"], check.fields["unit"])
     values, half = [number.value for number in numbers], max(number.step for number in numbers) / 2
     if len(values) < 2:
@@ -109,6 +112,11 @@ def _check_moment(check: Check, paper: Paper, lines: Sequence[Line]) -> list[Out
     else:
         readings = {f"over {name}": _bound_spread(check.kind, values, half, less) for name, less in (("n - 1", 1), ("n", 0))}
     fitting = [name for name, interval in readings.items() if overlap(interval, printed.bounds())]
+    stating = [  # rows that print the result, which are none of those it was computed from
+        line
+        for line in lines
+        if printed in line.metrics.values() and not (line.row in selected and check.fields["table"] in line.tables)
+    ]
     shown = [f"{name} {printed.show(sum(interval) / 2)}".strip() for name, interval in readings.items()]
     return [
         Outcome(
@@ -116,9 +124,10 @@ def _check_moment(check: Check, paper: Paper, lines: Sequence[Line]) -> list[Out
             f"{check.kind} {printed.text} of {len(values)} values ({check.where})",
             POSSIBLE if fitting else IMPOSSIBLE,
             f"{check.kind} of the {len(values)} printed values: {', '.join(shown)}; printed {printed.text}",
-            join_keys(line for line in lines if printed in line.metrics.values()),
+            join_keys(stating),
             len(fitting),
             len(readings),
+            metrics=tuple(sorted({name for line in stating for name, number in line.metrics.items() if number == printed})),
         )
     ]
 

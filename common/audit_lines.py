@@ -1,6 +1,6 @@
 """Printed numbers row by row, and the form in which every check says what it found."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -10,6 +10,9 @@ from common.paper import Claim
 POSSIBLE, TRUNCATED, NEAR, IMPOSSIBLE = "possible", "only truncated", "within one unit", "impossible"
 SWAPPED, BELOW, NOT_ABOVE, UNDECIDED = "swapped", "below majority", "not above majority", "undecided"
 NOT_SIGNIFICANT, LEAKS, UNLIKELY = "never significant", "leaks", "unlikely"
+STRONGEST_FIRST = (
+    IMPOSSIBLE, SWAPPED, LEAKS, UNLIKELY, BELOW, NOT_SIGNIFICANT, NOT_ABOVE, NEAR, TRUNCATED, UNDECIDED, POSSIBLE,
+)  # fmt: skip
 VERDICT_OF_WAY = {"rounded": POSSIBLE, "truncated": TRUNCATED, "near": NEAR, None: IMPOSSIBLE, "too many": UNDECIDED}
 SAME_METRIC = {"recall": "sensitivity", "ppv": "precision", "f1_score": "f1"}
 
@@ -27,6 +30,7 @@ class Outcome:
     tried: int | None = None  # ... of those tried
     chance: Fraction | None = None  # that numbers drawn at random would pass
     interval: tuple[float, float] | None = None  # Wilson, 95 %, fractions
+    metrics: tuple[str, ...] = ()  # of the rows, those that are judged; filled in where a row can be impossible
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,7 @@ class Line:
 
     @property
     def name(self) -> str:
-        tables = ", ".join(self.tables)
-        return f"{'Tables' if len(self.tables) > 1 else 'Table'} {tables}: {self.row}" if tables[:1].isdigit() else self.row
+        return name_row(self.row, self.tables)
 
     @property
     def keys(self) -> tuple[tuple[str, str], ...]:
@@ -55,6 +58,12 @@ class Line:
         """The row with some of its metrics as printed; all of them without names."""
         shown = [f"{name} {self.metrics[name].text}" for name in names or self.metrics if name in self.metrics]
         return f"{self.name}, {', '.join(shown)}"
+
+
+def name_row(row: str, tables: Sequence[str]) -> str:
+    """A row with the numbered tables that print it."""
+    head = "Tables" if len(tables) > 1 else "Table"
+    return f"{head} {', '.join(tables)}: {row}" if tables and tables[0][:1].isdigit() else row
 
 
 def read_lines(claims: Iterable[Claim]) -> list[Line]:

@@ -82,17 +82,19 @@ def find_right(line: Line, lines: Sequence[Line], positive_class: str) -> tuple[
 
 def _judge_row(line: Line, order: tuple[str, str], way: str | None, solutions: list[tuple[int, int]]) -> Outcome:
     positives, negatives = (line.classes[name] for name in order)
+    names = tuple(name for name in line.metrics if name in BINARY)
     tests = [number.chance(line.classes[order[i]]) for i, name in enumerate(("sensitivity", "specificity"))
              if (number := line.metrics.get(name))]  # fmt: skip
     return Outcome(
         "one matrix",
-        line.show(*(name for name in line.metrics if name in BINARY)),
+        line.show(*names),
         VERDICT_OF_WAY[way],
         f"{order[0]} positive: " + _describe_matrix(line, positives, negatives, solutions),
         line.keys,
         len(solutions),
         (positives + 1) * (negatives + 1),
         prod(tests, start=Fraction(1)) if tests else None,
+        metrics=names,
     )
 
 
@@ -140,7 +142,7 @@ def _judge_orientation(
         texts.append(f"So {best[0]} was the positive class, or the numbers of cases of the two classes are exchanged")
     return Outcome(
         "orientation",
-        f"{len(group)} rows of {group[0].n} cases, {orders[0][0]} positive",
+        f"{len(group)} row{'s' * (len(group) > 1)} of {group[0].n} cases, {orders[0][0]} positive",
         POSSIBLE if best == orders[0] else SWAPPED,
         ". ".join(texts),
         join_keys(group),
@@ -248,18 +250,19 @@ def _judge_composition(
     )
 
 
-def _judge_macro_row(line: Line, composition: tuple[int, ...], offset: Fraction, names: Sequence[str]) -> Outcome:
+def _judge_macro_row(line: Line, composition: tuple[int, ...], offset: Fraction, classes: Sequence[str]) -> Outcome:
     way, solutions = _solve_macro(line, composition, offset)
-    subject = line.show(*_list_macro(line))
+    names = tuple(_list_macro(line))
+    subject = line.show(*names)
     if not solutions:
         text = f"no confusion matrix of {'/'.join(map(str, composition))} cases"
-        return Outcome("macro row", subject, IMPOSSIBLE, text, line.keys, 0)
+        return Outcome("macro row", subject, IMPOSSIBLE, text, line.keys, 0, metrics=names)
     first = solutions[0]
     matrices = [matrix for solution in solutions for matrix in list_matrices(solution)]
     terms = [f"{right}/{float(cases + offset):g}" for right, cases in zip(first.correct, first.cases, strict=True)]
     recall = Printed("0.0000", "fraction").show(compute_macro(first, offset)["sensitivity"])
     parts = [
-        f"right {', '.join(map(str, first.correct))} of {', '.join(map(str, composition))} ({', '.join(names)})",
+        f"right {', '.join(map(str, first.correct))} of {', '.join(map(str, composition))} ({', '.join(classes)})",
         f"wrongly called so {', '.join(map(str, first.false_positives))}",
         f"sensitivity ({' + '.join(terms)}) / {len(terms)} = {recall}",
     ]

@@ -43,6 +43,7 @@ def check_attainable(lines: Sequence[Line]) -> list[Outcome]:
                     n + 1,
                     number.chance(n),
                     statistics.wilson_interval(float(nearest), n),
+                    ("accuracy",),
                 )
             )
     return outcomes
@@ -112,6 +113,7 @@ def check_between(lines: Sequence[Line]) -> list[Outcome]:
                 POSSIBLE if inside else IMPOSSIBLE,
                 f"accuracy {accuracy.text} is {'' if inside else 'not '}between {low.text} and {high.text}",
                 line.keys,
+                metrics=names,
             )
         )
     return outcomes
@@ -151,7 +153,8 @@ def check_f1(lines: Sequence[Line]) -> list[Outcome]:
     """Is F1 2 P R / (P + R) of the printed precision P and recall R; if not, is another column?"""
     outcomes = []
     for line in lines:
-        if not {"precision", "sensitivity", "f1"} <= line.metrics.keys():
+        names = ("precision", "sensitivity", "f1")
+        if not set(names) <= line.metrics.keys():
             continue
         p, r = line.metrics["precision"], line.metrics["sensitivity"]
         value = _combine_f1(p.value, r.value)
@@ -167,7 +170,7 @@ def check_f1(lines: Sequence[Line]) -> list[Outcome]:
             verdict, text = UNDECIDED, f"{formula}, not {line.metrics['f1'].text}: at best a mean of the classes' F1"
         tried = len(line.metrics.keys() - {"precision", "sensitivity"})
         outcomes.append(
-            Outcome("F1", line.show("precision", "sensitivity", "f1"), verdict, text, line.keys, int(other is not None), tried)
+            Outcome("F1", line.show(*names), verdict, text, line.keys, int(other is not None), tried, metrics=names)
         )
     return outcomes
 

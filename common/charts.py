@@ -178,7 +178,7 @@ def plot_overlays(
 ) -> Figure:
     """Pictures uint8 (h, w), each under its map (h, w) in [0, 1] if it has one, with a colour bar.
 
-    A line encloses what is above half of the map's scale, so that it shows without colour; label: what the maps are.
+    A line bounds what is above half of the map's scale, so that it shows without colour; label: what the maps are.
     """
     blended = [image if values is None else blend_map(image, values) for image, values in zip(images, maps, strict=True)]
     figure = plot_image_grid(blended, titles, columns=columns)

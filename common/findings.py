@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from common.audit import find_impossible_claims
+from common.audit_lines import name_row
 from common.paper import Claim, Paper
 from common.results import is_synthetic
-from common.verdicts import OFF_PROTOCOL
+from common.verdicts import IMPOSSIBLE, OFF_PROTOCOL
 
 NONE = "–"  # no such number
 PROTOCOLS = {"paper": "the paper's protocol", "leakfree": "leak-free"}
@@ -101,8 +103,8 @@ def _build_line(
     }
     notes = [verdict["note"]]
     printed = claim.fraction if claim else None
-    if claim and row in paper.impossible_rows() and "impossible" not in notes[0]:
-        notes.append("impossible as printed")
+    if claim and claim.printed_key in find_impossible_claims(paper) and IMPOSSIBLE not in notes[0]:
+        notes.append(IMPOSSIBLE)
     if metric == "accuracy":
         for who, value in {"paper": printed, "ours": ours["mean"], "leak-free": leakfree["mean"]}.items():
             # A mean of equal rates may differ from them in the last bit.
@@ -175,8 +177,12 @@ def describe_finding(results: Mapping[str, Any], paper: Paper) -> list[str]:
         rows = [line["row"] for line in lines if f"{who} at or below the majority rate" in line["note"]]
         if rows:
             sentences.append(f"{text}: no better than always giving the most frequent class: {'; '.join(rows)}.")
-    if impossible := sorted(paper.impossible_rows()):
-        sentences.append(f"Impossible as printed: {'; '.join(impossible)}.")
+    impossible: dict[str, list[str]] = {}
+    for claim in paper.printed:
+        if claim.printed_key in find_impossible_claims(paper) and claim.table not in impossible.setdefault(claim.row, []):
+            impossible[claim.row].append(claim.table)
+    if impossible:
+        sentences.append(f"Impossible as printed: {'; '.join(name_row(*item) for item in impossible.items())}.")
     return sentences
 
 
@@ -197,7 +203,8 @@ def _describe_line(line: Mapping[str, Any]) -> str:
         return f"({limits}{'one seed' if line[seeds] == 1 else f'{line[seeds]} seeds'})"
 
     printed = "prints no number" if line["paper"] is None else f"printed {show('paper')}{sign}"
-    parts = [f"{line['row']}, {name_metric(line['metric'], '')} ({'Table ' * line['table'][0].isdigit()}{line['table']}): the paper {printed}."]
+    place = f"{'Table ' * line['table'][0].isdigit()}{line['table']}"
+    parts = [f"{line['row']}, {name_metric(line['metric'], '')} ({place}): the paper {printed}."]
     if line["ours"] is None:
         parts.append(f"Not run under its own protocol{': ' + line['reason'] if line['reason'] else ''}.")
     elif line["verdict"] == OFF_PROTOCOL:

@@ -27,6 +27,7 @@ class Claim:
     where: str  # place in the paper
     classes: dict[str, int]  # cases per class that the number was computed on; {} if the paper does not say
     note: str = ""
+    as_printed: "Claim | None" = None  # the claim in the paper's own words, where a reading changed them
 
     @property
     def n(self) -> int:
@@ -43,6 +44,11 @@ class Claim:
     @property
     def key(self) -> tuple[str, str, str]:
         return self.table, self.row, self.metric
+
+    @property
+    def printed_key(self) -> tuple[str, str, str]:
+        """Table, row and metric by which the paper prints the number, whatever the reading."""
+        return (self.as_printed or self).key
 
 
 @dataclass(frozen=True)
@@ -74,12 +80,11 @@ class Deviation:
 
 @dataclass(frozen=True)
 class Audit:
-    """A check of the printed numbers. With `impossible`, the `rows` cannot be right as printed."""
+    """A remark on what the paper did or printed that no arithmetic gives; what arithmetic gives is left to common.audit."""
 
     check: str
     found: str
     rows: tuple[str, ...] = ()
-    impossible: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class Headline:
     metric: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # told apart by identity, so that what is computed from a paper can be cached
 class Paper:
     name: str  # name of the package: the folder that holds paper.toml
     title: str
@@ -120,10 +125,6 @@ class Paper:
     deviations: tuple[Deviation, ...]
     audits: tuple[Audit, ...]
     checks: tuple[tuple[dict, str], ...]  # [[check]] as it stands and its place in the file, for common.audit_checks
-
-    def impossible_rows(self) -> frozenset[str]:
-        """Rows that the audit found impossible as printed."""
-        return frozenset(row for audit in self.audits if audit.impossible for row in audit.rows)
 
 
 def load_paper(path: Path) -> Paper:
@@ -187,9 +188,7 @@ def load_paper(path: Path) -> Paper:
     audits = []
     rows = {claim.row for claim in claims}
     for entry, where in _entries(document, "audit", path, text):
-        fields = read_fields(
-            entry, where, required={"check": str, "found": str}, optional={"rows": list, "impossible": bool}
-        )
+        fields = read_fields(entry, where, required={"check": str, "found": str}, optional={"rows": list})
         fields["rows"] = tuple(fields.get("rows", ()))
         if foreign := [row for row in fields["rows"] if row not in rows]:
             raise UsageError(f"{where}: 'rows' names {foreign[0]!r}, which no claim has")
@@ -329,6 +328,7 @@ def _read_claim_under(reading: Reading, claim: Claim, first: bool) -> Claim:
         metric=metric,
         classes=reading.classes,
         note="; ".join(filter(None, [claim.note, "" if metric == claim.metric else f"printed as {claim.metric}"])),
+        as_printed=claim,
     )
 
 

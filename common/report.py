@@ -17,6 +17,7 @@ from typing import Any
 
 import jinja2
 
+from common import audit
 from common.errors import UsageError
 from common.figures import DPI
 from common.findings import (
@@ -45,10 +46,12 @@ from common.tables import (
     build_own_tables,
     build_pair_table,
     build_provenance,
+    build_remark_table,
     build_split_table,
     build_statement_table,
     build_unstated_table,
 )
+from common.verdicts import IMPOSSIBLE
 
 
 def write_report(folder: Path, paper: Paper) -> None:
@@ -93,6 +96,7 @@ def write_report(folder: Path, paper: Paper) -> None:
         leaks=build_leak_table(results),
         missing=build_missing_table(results),
         audit=build_audit_table(paper),
+        remarks=build_remark_table(paper),
         deviations=build_deviation_table(paper),
         unstated=build_unstated_table(paper),
         provenance=build_provenance(results, folder),
@@ -109,7 +113,8 @@ def render_markdown(results: Mapping[str, Any], paper: Paper) -> str:
     parts += [escape_markdown(sentence) for sentence in describe_finding(results, paper)]
     parts += [escape_markdown(f"Reading {reading.id}: {reading.text}.") for reading in paper.readings]
     tables = [*_build_main_tables(results, paper), build_pair_table(results), *build_metric_tables(results)]
-    for table in [*tables, build_dataset_table(results), build_split_table(results), build_leak_table(results)]:
+    tables += [build_dataset_table(results), build_split_table(results), build_leak_table(results)]
+    for table in [*tables, build_audit_table(paper), build_remark_table(paper)]:
         if table.rows:
             parts += [f"## {escape_markdown(table.title)}", render_markdown_table(table)]
     return "\n\n".join(parts) + "\n"
@@ -175,7 +180,7 @@ def render_blocks(root: Path) -> dict[Path, dict[str, str]]:
         paper = load_paper(path)
         accepted = root / "results" / paper.name / "results.json"
         results = read_results(accepted) if accepted.is_file() else None
-        lines.append(_summarise_paper(paper, results))
+        lines.append(_summarise_paper(paper, results, has_code=(path.parent / "run.py").is_file()))
         shown = ["Not run yet."]
         if results:
             shown = [escape_markdown(sentence) for sentence in describe_finding(results, paper)]
@@ -185,18 +190,27 @@ def render_blocks(root: Path) -> dict[Path, dict[str, str]]:
             "results": "\n\n".join(shown),
             "deviations": render_markdown_table(build_deviation_table(paper)),
             "unstated": render_markdown_table(build_unstated_table(paper)),
-            "audit": render_markdown_table(build_audit_table(paper)),
+            "audit": _render_audit(paper),
+            "remarks": render_markdown_table(build_remark_table(paper)),
         }
     head = ["| paper | claim | ours | verdict | cost | command |", "|---|---|---|---|---|---|"]
     return {root / "README.md": {"papers": "\n".join(head + lines)}, **papers}
 
 
-def _summarise_paper(paper: Paper, results: Mapping[str, Any] | None) -> str:
+def _render_audit(paper: Paper) -> str:
+    headline = (paper.headline.table, paper.headline.row)
+    text = f"`python -m common.audit {paper.name}` computes from the printed numbers alone ({audit.describe_scope(paper)}):"
+    return f"{text}\n\n{audit.render_markdown(audit.audit_paper(paper), everything=False, example=headline)}"
+
+
+def _summarise_paper(paper: Paper, results: Mapping[str, Any] | None, has_code: bool) -> str:
     key = (paper.headline.table, paper.headline.row, paper.headline.metric)
     claim = next(claim for claim in paper.claims if claim.key == key)
     sign = "\N{NO-BREAK SPACE}%" if claim.unit == "percent" else ""
     printed = "n/a" if claim.value is None else f"{claim.value:.{claim.digits}f}{sign}"
-    ours, verdict, cost = "not run yet", "", ""
+    if claim.printed_key in audit.find_impossible_claims(paper):
+        printed += f" ({IMPOSSIBLE})"
+    ours, verdict, cost = "not run yet" if has_code else "audit only", "", ""
     if results:
         line = find_headline(collect_lines(results, paper), paper)
         shown = {name: format_value(line[name], line["unit"], line["digits"]) + sign for name in ("ours", "leakfree")}
@@ -207,7 +221,7 @@ def _summarise_paper(paper: Paper, results: Mapping[str, Any] | None) -> str:
         cost = f"{format_duration(results['seconds'])}, {results['environment']['device']}"
     cells = [f"{claim.row}, {name_metric(claim.metric, '')}: {printed}", ours, verdict, cost]
     title = f"[{escape_markdown(paper.title)}](replications/{paper.name}/README.md)"
-    command = f"`python -m replications.{paper.name}.run`"
+    command = f"`python -m replications.{paper.name}.run`" if has_code else f"`python -m common.audit {paper.name}`"
     return "| " + " | ".join([title, *map(escape_markdown, cells), command]) + " |"
 
 

@@ -128,13 +128,15 @@ def build_results(
     on the command line (empty: on protocol); started: ISO 8601 with zone; seconds: wall clock.
     datasets: {dataset, name (of the source), note, synthetic, cases, patients (None: unknown), classes {name: cases},
     files_sha256, unreadable [faults], splits}, with splits {protocol: {rule, folds, train, validation, test, left_out,
-    sha256, leak {test_cases, same_patient, same_pixels, near_duplicate}}}.
+    sha256, leak {test_cases, same_patient, same_pixels, near_duplicate}}}; if they hold: substitute (other data than the
+    paper's), private (no picture of it is published).
     weights: {source, sha256}; selection: {protocol: rule by which the scored epoch or model was chosen}.
     rows: {table, row, protocol, n, patients, positives, seeds, metrics {name: {mean, sd, low, high, by_seed}}}.
     claims: {table, row, metric, where, paper, tolerance, ours, low, high, verdict, note}.
     extra: free; the report shows these lists: comparisons (as `evaluation.compare_rows`), statements {id, protocol,
-    verdict, detail}, not_run {table, row, reason}, figures {file, title, caption}, collapsed {row, protocol, seeds},
-    commands {command, commit, dirty, started} (all that led here, in order), cells {key, commit}.
+    verdict, detail}, not_run {table, row, reason}, figures {file, title, caption, shows_cases (may be missing)},
+    collapsed {row, protocol, seeds}, commands {command, commit, dirty, started} (all that led here, in order), cells {key,
+    commit}, tables {title, columns, rows, note}.
     """
     for dataset in datasets:
         if not isinstance(dataset.get("synthetic"), bool):
@@ -194,6 +196,8 @@ def find_figures(folder: Path, results: Mapping[str, Any]) -> list[Path]:
 def publish(run: Path, results_folder: Path) -> None:
     """Replace `results_folder` by the accepted content of a run: PUBLISHED_FILES and figures/*.png.
 
+    Figures that show pictures of a data set that may not be passed on (`private`) are left out.
+
     Raises UsageError if the run used synthetic data, came from uncommitted code, or lacks one of the files.
     """
     run, results_folder = Path(run), Path(results_folder)
@@ -205,6 +209,8 @@ def publish(run: Path, results_folder: Path) -> None:
         raise UsageError(f"{run}: not published: the commit of the code is unknown; run it from a git checkout")
     if results["git"].get("dirty") or any(command["dirty"] for command in results["extra"].get("commands", [])):
         raise UsageError(f"{run}: not published: uncommitted changes when it ran; commit, then run again")
+    if any(dataset.get("private") for dataset in results["datasets"]):
+        results["extra"]["figures"] = [entry for entry in results["extra"]["figures"] if not entry.get("shows_cases")]
     figures = find_figures(run, results)
     missing = [
         str(path.relative_to(run))
@@ -221,6 +227,7 @@ def publish(run: Path, results_folder: Path) -> None:
     (fresh / "figures").mkdir(parents=True)
     for name in PUBLISHED_FILES:
         shutil.copyfile(run / name, fresh / name)
+    write_json_atomic(fresh / "results.json", results)
     for path in figures:
         shutil.copyfile(path, fresh / "figures" / path.name)
     if results_folder.exists():

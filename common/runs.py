@@ -37,10 +37,15 @@ def collect_predictions(finished: Sequence[cells.Cell], folder: Path, name: str 
 
 
 def collect_history(finished: Sequence[cells.Cell], folder: Path) -> pd.DataFrame:
-    """Histories of all finished trainings, also written as history.csv.gz of the run (the same bytes every time)."""
+    """Histories of all finished trainings, also written as history.csv.gz of the run (the same bytes every time).
+
+    Without any (classic features have none) the header alone.
+    """
     paths = [folder / "cells" / cell.key / "history.csv" for cell in finished]
-    history = pd.concat([pd.read_csv(path) for path in paths if path.is_file()], ignore_index=True)
-    history = history.sort_values(["protocol", "row", "seed", "fold"], kind="stable")
+    keys = ["protocol", "row", "seed", "fold"]
+    header = pd.DataFrame(columns=[*keys, "stage", "epoch", "loss", "accuracy"])
+    history = pd.concat([pd.read_csv(path) for path in paths if path.is_file()] or [header], ignore_index=True)
+    history = history.sort_values(keys, kind="stable")
     packed = {"method": "gzip", "mtime": 0}
     history.to_csv(folder / "history.csv.gz", index=False, float_format="%.6g", compression=packed)
     return history

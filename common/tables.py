@@ -1,12 +1,14 @@
 """The tables that the report, table.md, the READMEs and the terminal show, built once from results.json and paper.toml."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from common.audit import audit_paper, describe_scope, describe_weight, is_quiet
 from common.findings import (
     NONE,
     PERCENT_METRICS,
@@ -320,14 +322,22 @@ def build_missing_table(results: Mapping[str, Any]) -> Table:
 
 
 def build_audit_table(paper: Paper) -> Table:
-    """Findings of the audit; a last column marks what is impossible as printed, if anything is."""
-    columns = [Column("check"), Column("found"), Column("rows")]
+    """What arithmetic says about the printed numbers; outcomes that are one of many and possible are only counted."""
+    outcomes = audit_paper(paper)
+    columns = (Column("check"), Column("verdict", "verdict"), Column("what"), Column("arithmetic"), Column("weight"))
+    rows = [[o.check, o.verdict, o.subject, o.arithmetic, describe_weight(o) or NONE] for o in outcomes if not is_quiet(o)]
+    quiet = Counter(o.check for o in outcomes if is_quiet(o))
+    unlisted = ", ".join(f"{check} {count}" for check, count in quiet.items())
+    note = f"Computed from the printed numbers alone; {describe_scope(paper)}."
+    note += f" Possible and not listed: {unlisted} (python -m common.audit {paper.name} --all)." if quiet else ""
+    return Table("Audit of the printed numbers", columns, rows, note)
+
+
+def build_remark_table(paper: Paper) -> Table:
+    """What was found about the paper that no arithmetic gives."""
+    columns = (Column("subject"), Column("found"), Column("rows"))
     rows = [[audit.check, audit.found, "; ".join(audit.rows) or NONE] for audit in paper.audits]
-    if paper.impossible_rows():
-        columns.append(Column("verdict", "verdict"))
-        for row, audit in zip(rows, paper.audits, strict=True):
-            row.append("impossible as printed" if audit.impossible else NONE)
-    return Table("Audit of the printed numbers", tuple(columns), rows)
+    return Table("Remarks that no arithmetic gives", columns, rows)
 
 
 def build_deviation_table(paper: Paper) -> Table:

@@ -23,6 +23,7 @@ CHECKPOINT_SECONDS = 20.0  # at most one checkpoint in this time, and never more
 Report = Callable[[str, int, int, dict], None]  # stage, epochs done, epochs in all, logs
 
 _compiled: dict[tuple[str, str], keras.Model] = {}  # (graph, part) -> compiled model
+_new_optimizers: dict[tuple[str, str], list[np.ndarray]] = {}  # the same -> variables of its optimiser before the first step
 
 
 def start_backend(threads: int) -> dict:
@@ -82,10 +83,7 @@ def build_compiled(
     generators) of a freshly built model, so it equals one in a process of its own.
     """
     keras.utils.set_random_seed(seed)
-    on_tensorflow = keras.backend.backend() == "tensorflow"
-    with choose_strategy(batch_size).scope() if on_tensorflow else contextlib.nullcontext():
-        fresh = build()
-        build_optimizers(fresh)
+    fresh = _build_in_scope(build, batch_size)
     if any(known != graph for known, _ in _compiled):
         _compiled.clear()  # one graph at a time: memory stays bounded
     if (graph, part) in _compiled:
@@ -93,6 +91,37 @@ def build_compiled(
     else:
         _compiled[graph, part] = fresh
     return _compiled[graph, part]
+
+
+def open_compiled(
+    graph: str, part: str, build: Callable[[], keras.Model], seed: int, batch_size: int
+) -> keras.Model:
+    """Compiled model with a new optimiser and its random generators set for `seed`; all weights are the caller's to set.
+
+    As `build_compiled`, and cheaper: a model that is there already is not built again for its initial values.
+    """
+    if any(known != graph for known, _ in _compiled):
+        _compiled.clear()
+        _new_optimizers.clear()
+    if (graph, part) not in _compiled:
+        model = _compiled[graph, part] = _build_in_scope(build, batch_size)
+        _new_optimizers[graph, part] = [np.array(v) for o in optimizers_of(model) for v in o.variables]
+    model = _compiled[graph, part]
+    variables = [variable for optimizer in optimizers_of(model) for variable in optimizer.variables]
+    for variable, value in zip(variables, _new_optimizers[graph, part], strict=True):
+        variable.assign(value)
+    generators = [v for layer in model.layers for v in vars(layer).values() if isinstance(v, keras.random.SeedGenerator)]
+    for number, generator in enumerate(generators):
+        generator.state.assign(np.array([seed, number], np.uint32))
+    return model
+
+
+def _build_in_scope(build: Callable[[], keras.Model], batch_size: int) -> keras.Model:
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    with choose_strategy(batch_size).scope() if on_tensorflow else contextlib.nullcontext():
+        model = build()
+        build_optimizers(model)
+    return model
 
 
 def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:

@@ -8,6 +8,7 @@ from common.evaluation import METRICS
 from common.paper import Claim
 
 OFF_PROTOCOL = "off protocol"  # verdict of a row that was trained with other settings than the paper's
+IMPOSSIBLE = "impossible as printed"  # note on a claim, by the audit
 
 
 def judge_claims(
@@ -18,12 +19,12 @@ def judge_claims(
     *,
     positive_class: str | None = None,
     extra: Mapping[tuple[str, str, str], float] | None = None,
-    impossible: Collection[str] = (),
+    impossible: Collection[tuple[str, str, str]] = (),
 ) -> list[dict]:
     """Set each claim beside our result: {table, row, metric, where, paper, tolerance, ours, low, high, verdict, note}.
 
     rows: from `evaluate`; not_run: (table, row) or row -> reason; extra: (table, row, metric) -> number, for claims of
-    unit "count"; impossible: rows that the audit found impossible as printed. All numbers are in the claim's own unit.
+    unit "count"; impossible: `printed_key`s that the audit found impossible. All numbers are in the claim's own unit.
     tolerance: the printed value's 95 % sampling half-width, from the claim's case numbers (Wilson for accuracy,
     sensitivity and specificity, Hanley-McNeil for AUC; positive_class says which class is meant); 0 for counts.
     Verdict: "within" the tolerance; "outside, lower" or "outside, higher" if our interval misses the tolerance band;
@@ -49,7 +50,7 @@ def judge_claims(
         tolerance = None if tolerance is None else tolerance * unit
         notes = [
             claim.note,
-            "impossible as printed" if claim.row in impossible else "",
+            IMPOSSIBLE if claim.printed_key in impossible else "",
             gap,
             (reason or "we have no result for it") if missing else "",
             f"our {claim.metric} is undefined in at least one seed" if not missing and ours is None else "",

@@ -21,7 +21,7 @@ NO_NETWORK_LIBRARY = {
     "errors", "paper", "samples", "duplicates", "datasets", "statistics", "bootstrap", "predictions", "evaluation", "verdicts",
     "prepared", "augmentation", "roc", "figures", "charts", "results", "findings", "tables", "report", "runs", "cli", "cells",
     "synthetic", "metaimage", "pictures", "attainable", "audit", "audit_checks", "audit_declared", "audit_lines",
-    "audit_matrices", "audit_rows", "confusions", "equations", "toml_lines",
+    "audit_matrices", "audit_rows", "confusions", "equations", "toml_lines", "torch_files",
 }  # fmt: skip
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "misc", "base", "manager", "tools"}
 PACKAGE_FILES = {"README.md", "paper.toml", "__init__.py", "config.py", "data.py", "models.py", "train.py", "experiments.py",

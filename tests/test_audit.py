@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from common import audit, audit_lines
-from common.audit import audit_paper, find_impossible_rows
+from common.audit import audit_paper, find_impossible_claims, render_markdown
 from common.audit_checks import FIELDS
 from common.audit_matrices import check_macro
 from common.cli import run_main
@@ -55,6 +55,7 @@ def test_help_holds_the_same_example_and_every_kind(capsys):
 
 def test_guide_names_every_verdict_and_kind():
     verdicts = {value for name, value in vars(audit_lines).items() if name.isupper() and isinstance(value, str)}
+    assert verdicts == set(audit_lines.STRONGEST_FIRST)
     table = GUIDE[GUIDE.index("## Verdicts") :]
     assert len(verdicts) > 8
     assert not [verdict for verdict in verdicts if verdict not in table]
@@ -73,6 +74,7 @@ CHECKS = {
     "pair": 'table = "2"\nmetric = "accuracy"\nrows = ["ours", "theirs"]',
     "enlargement": "originals = 10\nenlarged = 100\ntest = 20",
 }
+CUT_OFF = '[[check]]\nkind = "equation"\nwhere = "here"\ntext = "1.99 * 1 = 1.9"\n'
 NEEDS_MORE = {"macro", "split_size"}  # more than two classes; accuracies printed as 32-bit floats
 TWO_ROWS = EXAMPLE.replace(
     "[[check]]",
@@ -223,9 +225,51 @@ def test_json_and_markdown_say_everything(tmp_path, capsys):
     assert {line.count("|") for line in table} == {6}
 
 
-def test_impossible_rows(tmp_path):
-    outcomes = audit_paper(load_paper(write(tmp_path, TWO_ROWS)))
-    assert find_impossible_rows(outcomes) == {("2", "ours")}
+def add_claim(table: str, row: str, metric: str, value: float, digits: int = 1) -> str:
+    return (
+        f'[[claim]]\ntable = "{table}"\nrow = "{row}"\nmetric = "{metric}"\nvalue = {value}\ndigits = {digits}\n'
+        f'unit = "percent"\nwhere = "there"\nclasses = "test"\n\n'
+    )
+
+
+def find_claims(folder: Path, *claims: str) -> frozenset[tuple[str, str, str]]:
+    return find_impossible_claims(load_paper(write(folder, TWO_ROWS + "\n" + "".join(claims))))
+
+
+def test_impossible_claims(tmp_path):
+    """The number itself, in every table; a row without a matrix, where more than one of its numbers stands; no other metric."""
+    accuracy = ("2", "ours", "accuracy")
+    assert find_claims(tmp_path) == {accuracy}
+    repeated = add_claim("3", "ours", "accuracy", 91.5), add_claim("3", "ours", "auc", 95.0)
+    assert find_claims(tmp_path, *repeated) == {accuracy, ("3", "ours", "accuracy")}
+    # 90.0 of 100 is possible by itself, with 30 of 40 and 42 of 60 it is not.
+    recalls = add_claim("4", "theirs", "recall", 75.0), add_claim("4", "theirs", "specificity", 70.0)
+    assert find_claims(tmp_path, *recalls) == {accuracy}  # another row as long as nothing joins it to Table 2
+    joined = (*recalls, add_claim("4", "theirs", "accuracy", 90.0), add_claim("4", "theirs", "auc", 95.0))
+    assert find_claims(tmp_path, *joined) == {
+        accuracy, *(("4", "theirs", metric) for metric in ("accuracy", "recall", "specificity")),
+    }  # fmt: skip
+
+
+def test_a_wrong_mean_marks_the_row_that_states_it(tmp_path):
+    check = '[[check]]\nkind = "mean"\nwhere = "text"\ntable = "5"\nmetric = "accuracy"\nprinted = "85.0"\nunit = "percent"\n'
+    runs = [add_claim("5", f"run {i}", "accuracy", value) for i, value in enumerate((85.0, 90.0, 95.0))]
+    assert find_claims(tmp_path, *runs, add_claim("text", "mean", "accuracy", 85.0), check) == {
+        ("2", "ours", "accuracy"), ("text", "mean", "accuracy"),
+    }  # fmt: skip
+
+
+def test_markdown_for_a_readme_is_one_line_a_check_and_verdict(tmp_path):
+    claims = [add_claim("3", f"row {i}", "accuracy", value) for i, value in enumerate((81.5, 82.5, 83.0))]
+    outcomes = audit_paper(load_paper(write(tmp_path, TWO_ROWS + "\n" + "".join(claims) + CUT_OFF)))
+    lines = render_markdown(outcomes, everything=False, example=("3", "row 1")).splitlines()[2:]
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    assert [(cell[0], cell[2]) for cell in cells] == [
+        ("attainable", "impossible"), ("denominator", "impossible"), ("equation", "impossible"), ("equation", "only truncated"),
+    ]  # fmt: skip
+    assert cells[0][1] == "accuracy 82.5 of 100; Table 3: row 1; 2 more"
+    without = render_markdown(outcomes, everything=False)
+    assert "| attainable | accuracy 91.5 of 100; Table 2: ours; 2 more |" in without
 
 
 def test_macro_means_of_the_stated_cases_are_possible_without_a_search(tmp_path):
@@ -243,7 +287,7 @@ def test_macro_means_of_the_stated_cases_are_possible_without_a_search(tmp_path)
     composition, row = (o for o in outcomes if o.check in ("macro", "macro row"))
     assert (composition.verdict, composition.tried, row.verdict) == ("possible", 1, "possible")
     assert "right 18, 12, 8 of 20, 15, 10 (a, b, c)" in row.arithmetic
-    assert not find_impossible_rows(outcomes)
+    assert not find_impossible_claims(load_paper(path))
 
 
 def test_a_search_too_large_is_said(tmp_path):

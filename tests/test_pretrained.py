@@ -19,7 +19,8 @@ from keras import layers
 from safetensors.numpy import save_file
 
 from common.errors import UsageError
-from common.pretrained import copy_torch_weights, find_weight_file, load_keras_file, read_torch_file
+from common.pretrained import copy_torch_weights, find_weight_file, load_keras_file
+from common.torch_files import read_torch_file
 
 pytestmark = pytest.mark.usefixtures("backend")
 

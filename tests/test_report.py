@@ -68,7 +68,7 @@ classes = "test"
 table = "2"
 row = "set / old net"
 metric = "accuracy"
-value = 79.0
+value = 79.5
 digits = 1
 unit = "percent"
 where = "Table 2"
@@ -105,10 +105,9 @@ ours = "two seeds"
 effect = "a spread"
 
 [[audit]]
-check = "attainable"
-found = "79.0 is no k/n"
+check = "repetition"
+found = "one run"
 rows = ["set / old net"]
-impossible = true
 """
 
 
@@ -146,7 +145,7 @@ def make_results(**changes) -> dict:
          "low": 99, "high": 99, "verdict": "outside, lower", "note": ""},
         {**common, "row": "set / net", "paper": 90.0, "tolerance": 6.1, "ours": 91.2, "low": 88.2, "high": 94.2,
          "verdict": "within", "note": ""},
-        {**common, "row": "set / old net", "paper": 79.0, "tolerance": 7.9, "ours": 70.0, "low": 67.0, "high": 73.0,
+        {**common, "row": "set / old net", "paper": 79.5, "tolerance": 7.9, "ours": 70.0, "low": 67.0, "high": 73.0,
          "verdict": "unclear", "note": "impossible as printed"},
         {**common, "row": "set / absent net", "paper": None, "tolerance": None, "ours": None, "low": None,
          "high": None, "verdict": "not run", "note": "printed as a dash; too large; see README"},
@@ -281,7 +280,9 @@ def test_report_shows_every_part(tmp_path, paper):
         "A figure. of something",
         "one run two seeds a spread",
         "seed 0 and 1 none is given",
-        "79.0 is no k/n set / old net impossible as printed",
+        "attainable impossible accuracy 79.5 of 100; Table 2: set / old net 79/100 = 79.00, 80/100 = 80.00 fits: 0 of 101",
+        "printed ratios: 2; impossible as printed: 1; not in the available text: 1. Possible and not listed: attainable 1",
+        "repetition one run set / old net",
         "duration 2 h 05 min",
         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         "scored, leak-free lowest validation loss",
@@ -402,7 +403,7 @@ def test_finding_is_computed_from_the_numbers(paper):
     assert sentences[1] == "Of 2 printed ratios: 1 within; 1 unclear."
     assert "Rows run as published under both protocols: 1." in sentences[2]
     assert "−6.2 points" in sentences[2]
-    assert sentences[-1] == "Impossible as printed: set / old net."
+    assert sentences[-1] == "Impossible as printed: Table 2: set / old net."
 
 
 def test_a_run_without_the_headline_says_why(paper):
@@ -479,7 +480,7 @@ old
 Text stays.
 """
 PACKAGE_README = "\n\n".join(
-    f"<!-- generated: {name} -->\n<!-- end -->" for name in ("results", "deviations", "unstated", "audit")
+    f"<!-- generated: {name} -->\n<!-- end -->" for name in ("results", "deviations", "unstated", "audit", "remarks")
 )
 
 
@@ -501,12 +502,20 @@ def test_readmes_are_rewritten_then_current(tmp_path, capsys):
     assert main(arguments) == 0
     assert main([*arguments, "--check"]) == 0
     first = (root / "README.md").read_text()
+    assert "| audit only |  |  | `python -m common.audit some_paper` |" in first
+    (root / "replications" / "some_paper" / "run.py").write_text("")
+    assert main([*arguments, "--check"]) == 1
+    assert main(arguments) == 0
+    first = (root / "README.md").read_text()
     assert "not run yet" in first
     assert "`python -m replications.some_paper.run`" in first
     assert first.endswith("<!-- end -->\n\nText stays.\n")
     package = (root / "replications" / "some_paper" / "README.md").read_text()
     assert "Not run yet." in package
     assert "| one run | two seeds | a spread |" in package
+    assert "`python -m common.audit some_paper` computes from the printed numbers alone (printed ratios: 2;" in package
+    assert "| attainable | accuracy 79.5 of 100; Table 2: set / old net | impossible | 79/100 = 79.00, 80/100 =" in package
+    assert "| repetition | one run | set / old net |" in package
 
     write_json_atomic(root / "results" / "some_paper" / "results.json", make_results())
     assert main([*arguments, "--check"]) == 1
@@ -549,3 +558,13 @@ def test_markdown_rows_have_as_many_cells_as_the_head(paper):
         if block.startswith("|"):
             counts = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
             assert len(counts) == 1
+
+
+def test_an_impossible_headline_is_marked_in_the_table_of_papers(tmp_path):
+    root = make_repository(tmp_path)
+    path = root / "replications" / "some_paper" / "paper.toml"
+    assert main(["--root", str(root)]) == 0
+    assert "impossible" not in (root / "README.md").read_text()
+    path.write_text(PAPER.replace("value = 90.0", "value = 90.5"))
+    assert main(["--root", str(root)]) == 0
+    assert re.search(r"\| set / net, accuracy: 90\.5\s% \(impossible as printed\) \|", (root / "README.md").read_text())

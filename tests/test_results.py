@@ -149,6 +149,17 @@ def test_publish_copies_the_accepted_content_only(tmp_path):
     assert [path.name for path in target.parent.iterdir()] == ["some_paper"]
 
 
+def test_pictures_of_private_data_are_not_published(tmp_path):
+    figures = [{"file": "a.png", "shows_cases": True}, {"file": "b.png"}]
+    datasets = [{"dataset": "clinic", "synthetic": False, "private": True}]
+    run = write_run(tmp_path / "run", make_results(datasets=datasets, extra={"figures": figures}))
+    (run / "figures" / "b.png").write_bytes((run / "figures" / "a.png").read_bytes())
+    publish(run, tmp_path / "results")
+    assert [path.name for path in (tmp_path / "results" / "figures").iterdir()] == ["b.png"]
+    assert read_results(tmp_path / "results" / "results.json")["extra"]["figures"] == [{"file": "b.png"}]
+    assert len(read_results(run / "results.json")["extra"]["figures"]) == 2
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -196,7 +196,8 @@ def test_off_protocol_and_collapsed_rows_bear_marks(off, monkeypatch, tmp_path):
         shown = [text.partition("\n")[0] for text in texts(figure)]
         assert "ensemble *" in shown
         assert "GLCM + SVM * †" in shown
-        assert "Dagger: one class for all cases in at least one seed." in entry["caption"]
+        which = " (either protocol)" if file.startswith("accuracy") else ""
+        assert f"Dagger{which}: one class for all cases in at least one seed." in entry["caption"]
         assert "A star marks trainings off protocol" in entry["caption"]
     entry, figure = found["figure9-depths.png"]
     assert {axes.get_title(loc="left") for axes in figure.axes} == {"the paper's protocol, n = 16 *", "leak-free, n = 16 *"}
@@ -331,3 +332,10 @@ def test_training_curves_end_with_the_chosen_step_2(drawn, paper):
         thin = [line.get_ydata() for line in figure.axes[0].lines if line.get_linewidth() == 0.7]
         last = [values[np.isfinite(values)][-1] for values in thin]
         assert part.sort_values("epoch")["loss"].iloc[-1] == pytest.approx(last[choice.seed])
+
+
+def test_training_curves_without_validation_do_not_speak_of_it(drawn, paper):
+    blind = replace(drawn, history=drawn.history.assign(val_loss=np.nan, val_accuracy=np.nan))
+    _, _, caption, figure = next(drawings.draw_trainings(blind, paper))
+    assert "Validation" not in caption
+    assert not any("validation" in text for text in texts(figure))

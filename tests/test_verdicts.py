@@ -28,6 +28,10 @@ class PrintedNumber:
     def n(self):
         return sum(self.classes.values())
 
+    @property
+    def printed_key(self):
+        return self.table, self.row, self.metric
+
     def __post_init__(self):
         object.__setattr__(self, "classes", dict(self.classes))
 
@@ -88,7 +92,8 @@ def test_without_case_numbers_or_a_formula_the_verdict_stays_unclear():
 def test_claims_without_value_or_result():
     claims = [PrintedNumber(None), PrintedNumber(90.0, row="B", note="as printed"), PrintedNumber(90.0, row="C")]
     rows = [rate(0.9, 0.8, 0.95), rate(0.9, 0.8, 0.95, row="C"), rate(0.1, 0.0, 0.2, protocol="leakfree")]
-    judged = judge_claims(claims, rows, {("2", "C"): "weights are missing"}, impossible={"B"})
+    impossible = {("2", "B", "accuracy"), ("3", "C", "accuracy"), ("2", "C", "auc")}
+    judged = judge_claims(claims, rows, {("2", "C"): "weights are missing"}, impossible=impossible)
     assert [entry["verdict"] for entry in judged] == ["n/a", "not run", "not run"]
     assert (judged[0]["paper"], judged[0]["tolerance"], judged[0]["ours"]) == (None, None, 90.0)
     assert judged[1]["note"] == "as printed; impossible as printed; we have no result for it"

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from common import cells, cli, evaluation, results, runs
+from common.audit import find_impossible_claims
 from common.datasets import find_data
 from common.errors import UsageError
 from common.paper import Paper, load_paper
@@ -211,7 +212,7 @@ def evaluate(
         rows,
         reasons | {row: "the paper's protocol was not asked for" for row in done if "paper" not in protocols},
         extra=counts,
-        impossible=paper.impossible_rows(),
+        impossible=find_impossible_claims(paper),
     )
     comparable = [r for r in rows if not experiments.list_departures(r["row"], config, published)]
     comparisons = []

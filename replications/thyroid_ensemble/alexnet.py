@@ -12,7 +12,8 @@ import keras
 from keras import layers
 
 from common.errors import UsageError
-from common.pretrained import copy_torch_weights, find_weight_file, read_torch_file
+from common.pretrained import copy_torch_weights, find_weight_file
+from common.torch_files import read_torch_file
 
 ALEXNET_FILE = "alexnet-owt-7be5be79.pth"
 ALEXNET_ADDRESS = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"

@@ -108,6 +108,7 @@ def prepare_dataset(source: Source, config: Config, folder: Path, *, skip_unread
         "note": source.note,
         "synthetic": source.synthetic,
         "substitute": source.substitute,
+        "private": not source.synthetic,  # no picture of a patient leaves the run folder with published results
         "cases": len(cases),
         "patients": int(cases["patient_id"].nunique()),
         "classes": count_classes(cases),

@@ -67,7 +67,7 @@ def draw_figures(folder: Path, drawn: Drawn) -> list[dict]:
                  draw_confusions, draw_reliability, draw_trainings):  # fmt: skip
         for file, title, caption, figure in draw(drawn, paper):
             figures.save_figure(figure, folder / file, is_synthetic(drawn.results))
-            entries.append({"file": file, "title": title, "caption": caption})
+            entries.append({"file": file, "title": title, "caption": caption.strip()})
     return entries
 
 
@@ -123,10 +123,10 @@ def draw_attention(drawn: Drawn, _paper: Paper) -> Iterator[Picture]:
     caption = (
         f"Grad-CAM at Scale 1 after step 1: transferred convolutions (initial weights: {drawn.results['weights']['source']}) "
         f"under the new head; first seed. Colour: evidence for {CLASSES[1]}, each map divided by its own maximum, so that maps "
-        "compare in place, not in strength; the line encloses what is above half. The networks are those of the paper's protocol "
+        "compare in place, not in strength; the line bounds what is above half. The networks are those of the paper's protocol "
         "where it was trained, else of the first inner fold; the pictures may be among their training pictures. The paper shows "
-        "class activation maps of one picture. "
-        f"n = {len(drawn.shown)} pictures. Source: {drawn.dataset.info['name']}."
+        f"class activation maps of one picture. n = {len(drawn.shown)} pictures. Source: {drawn.dataset.info['name']}. "
+        + explain(drawn, [], [], intervals=False)
     )
     yield "figure4-attention.png", charts.mark_off(drawn.results, "Figure 4: where the three networks look"), caption, figure
 
@@ -266,7 +266,8 @@ def draw_accuracies(drawn: Drawn, paper: Paper) -> Iterator[Picture]:
         if protocols := charts.list_protocols(drawn.results, rows):
             run = [row for row in rows if any(row in charts.find_rows(drawn.results, protocol) for protocol in protocols)]
             named = [lines[row] | {"row": charts.mark_row(drawn.results, row, protocols)} for row in run]
-            caption = f"The paper's bar is the 95 % sampling tolerance of its own test set. {explain(drawn, protocols, run)}"
+            about = explain(drawn, protocols, run, mark="Dagger (either protocol)")
+            caption = f"The paper's bar is the 95 % sampling tolerance of its own test set. {about}"
             yield file, title, caption, figures.plot_intervals(named, label="accuracy (%)")
 
 
@@ -323,11 +324,13 @@ def draw_trainings(drawn: Drawn, _paper: Paper) -> Iterator[Picture]:
             for axes in figure.axes:
                 if last > end:
                     axes.axvline(end + 0.5, color=figures.GREY, linestyle=":", linewidth=1.2)
-            watched = "the test cases" if protocol == "paper" else "the patients of the inner fold (the first fold is shown)"
+            watched = "the test cases" if protocol == "paper" else "patients of the inner fold (the first one is shown)"
+            watched = f"Validation: {watched}. " if part["val_loss"].notna().any() else ""
             chosen = ", ".join(f"{k} (seed {seed})" for seed, k in depths.items())
             caption = (
                 "Step 1 (new head), from the dotted line on step 2 (fine-tuning) with the k that was chosen: "
-                f"{chosen}; 0 stays with step 1. Validation: {watched}. Thin: seeds; thick: mean of those still training."
+                f"{chosen}; 0 stays with step 1. {watched}Thin: seeds; thick: mean of those still training. "
+                + explain(drawn, [], [], intervals=False)
             )
             yield f"history-{slug(network)}-{protocol}.png", f"Training of {about}", caption, figure
 

@@ -220,13 +220,14 @@ def count_table_1(dataset: Dataset, folds: Sequence[Fold]) -> dict[tuple[str, st
     return counts
 
 
-def list_departures(config: Config, published: Config) -> list[str]:
-    """Settings other than the published ones: "tune_epochs = 8 instead of 100"."""
-    return [
+def list_departures(config: Config, published: Config, weights: str) -> list[str]:
+    """What differs from the published settings: "tune_epochs = 8 instead of 100"; weights: as `weights.choose_weights` says."""
+    departures = [
         f"{f.name} = {getattr(config, f.name)} instead of {getattr(published, f.name)}"
         for f in fields(config)
         if not f.name.startswith(FREE_SETTINGS) and getattr(config, f.name) != getattr(published, f.name)
     ]
+    return departures + ["random initial weights instead of ImageNet's"] * (weights == "random")
 
 
 def check_statements(statements: Sequence[Statement], rows: list[dict], choices: Sequence[Choice]) -> list[dict]:

@@ -91,6 +91,14 @@ def list_head(config: Config) -> list[str]:
     return [*(f"head{i}" for i in range(1, len(config.head_units) + 1)), "probabilities"]
 
 
+def draw_head(model: keras.Model, config: Config, seed: int) -> None:
+    """New initial weights of the head, a pure function of the seed: He's (Glorot's for the outputs), biases 0."""
+    for number, name in enumerate(list_head(config)):
+        layer = model.get_layer(name)
+        layer.kernel.assign(type(layer.kernel_initializer)(seed=1000 * seed + number)(layer.kernel.shape))
+        layer.bias.assign(ops.zeros_like(layer.bias))
+
+
 def build_network(
     network: str, side: int, config: Config, weights: Path | None = None, dataset_mean: float | None = None
 ) -> keras.Model:
@@ -103,7 +111,11 @@ def build_network(
         load_backbone(backbone, network, weights, config)
     inputs = keras.Input((side, side, 1), name="patch")
     outputs = build_head(backbone(standardise(inputs, network, config, dataset_mean)), config)
-    return transfer.inline_models(keras.Model(inputs, outputs, name=network))
+    flat = transfer.inline_models(keras.Model(inputs, outputs, name=network))
+    # A copy, in which every layer is called once, so that `layer.output` is what it gives here.
+    copy = keras.models.clone_model(flat)
+    copy.set_weights(flat.get_weights())
+    return copy
 
 
 def load_backbone(backbone: keras.Model, network: str, path: Path, config: Config) -> None:

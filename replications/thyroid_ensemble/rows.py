@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from replications.thyroid_ensemble.config import LETTERS, NETWORKS, SCALES, SUBSETS, Config
 
-TABLES = ("1", "2", "3", "4", "5", "6", "7", "Fig. 8", "Fig. 9", "Fig. 10", "fixed weights", "patients")
+TABLES = ("2", "3", "4", "5", "6", "7", "Fig. 8", "Fig. 9", "Fig. 10", "fixed weights", "patients")
 DESCRIPTORS = ("ULBP", "GLCM", "Gabor")  # Table 6
 BLOCK = "[10] ResNet50, first residual block"  # Table 7
 FOREST = "[11] InceptionV3 + random forest"

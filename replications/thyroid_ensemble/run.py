@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from common import cells, cli, evaluation, results, runs
+from common.audit import find_impossible_claims
 from common.datasets import find_data
 from common.errors import UsageError
 from common.paper import Paper, load_paper
@@ -87,7 +88,7 @@ def run(options: cli.Options) -> int:
     published = PRESETS["paper"] if preset == "paper" else config  # other presets are off protocol as a whole, and say so
     reasons = explain_missing(config, wanted, missing, failed, planned)
     counts = experiments.count_table_1(*folds_of["paper"]) if "paper" in folds_of else {}
-    departures = experiments.list_departures(config, published)
+    departures = experiments.list_departures(config, published, chosen_weights)
     content = evaluate(paper, departures, predictions, choices, counts, reasons, options.protocols)
     content["extra"]["tables"] = [experiments.tabulate_choices(choices), experiments.tabulate_gains(gains)]
     trained = runs.describe_trainings(finished, folder)
@@ -229,7 +230,7 @@ def evaluate(paper: Paper, departures, predictions, choices, counts, reasons: di
         reasons | {row: "the paper's protocol was not asked for" for row in done if "paper" not in protocols},
         positive_class=CLASSES[1],
         extra=counts,
-        impossible=paper.impossible_rows(),
+        impossible=find_impossible_claims(paper),
     )
     comparisons = []
     for protocol in protocols:

@@ -160,11 +160,11 @@ def _build_part(
         return model
 
     graph = f"{template.name} {template.input_shape} {task.weights} {task.config}"
-    model = training.build_compiled(graph, f"{step} {plan} {part.name}", build, task.seed, task.config.batch_size)
-    head = set(models.list_head(task.config))
+    model = training.open_compiled(graph, f"{step} {plan} {part.name}", build, task.seed, task.config.batch_size)
     for layer in model.layers:
-        if layer.weights and layer.name not in head:
+        if layer.weights:
             layer.set_weights(template.get_layer(layer.name).get_weights())
+    models.draw_head(model, task.config, task.seed)
     return model
 
 
