@@ -159,13 +159,15 @@ def plot_steps(
 
 
 def blend_map(image: np.ndarray, values: np.ndarray, strength: float = 0.6) -> np.ndarray:
-    """Colour picture uint8 (h, w, 3): image (h, w) in 0..255 under a map (h, w) in [0, 1].
+    """Colour picture uint8 (h, w, 3): image (h, w), (h, w, 1) or (h, w, 3) in 0..255 under a map (h, w) in [0, 1].
 
     The colours are transparent where the map is 0 and have the opacity `strength` where it is 1.
     """
     opacity = strength * values[..., None]
     colours = 255 * colormaps["inferno"](values)[..., :3]
-    return np.rint((1 - opacity) * np.asarray(image, float)[..., None] + opacity * colours).astype(np.uint8)
+    image = np.asarray(image, float)
+    image = image[..., None] if image.ndim == 2 else image
+    return np.rint((1 - opacity) * image + opacity * colours).astype(np.uint8)
 
 
 def plot_overlays(

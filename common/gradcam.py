@@ -48,19 +48,6 @@ def saliency(model: keras.Model, images: np.ndarray, class_index: int | None = N
     return _scale_each(np.abs(np.concatenate([ops.convert_to_numpy(g) for g in gradients])).max(axis=-1))
 
 
-def overlay(image: np.ndarray, cam: np.ndarray, strength: float = 0.6) -> np.ndarray:
-    """Colour picture uint8 (h, w, 3): an image (h, w), (h, w, 1) or (h, w, 3) in 0..255 under its cam (h, w) in [0, 1].
-
-    The colours are transparent where the cam is 0 and have the opacity `strength` where it is 1.
-    """
-    from matplotlib import colormaps
-
-    image = image[..., None] if image.ndim == 2 else image
-    colours = 255 * colormaps["inferno"](cam)[..., :3]
-    opacity = strength * cam[..., None]
-    return np.rint((1 - opacity) * image + opacity * colours).astype(np.uint8)
-
-
 def find_feature_map(model: keras.Model, layer: str | None = None) -> str:
     """Name of the layer to explain: `layer` if it gives a feature map (n, h, w, channels), else the last suitable one.
 

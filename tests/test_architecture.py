@@ -15,7 +15,8 @@ COMMON = sorted((ROOT / "common").glob("*.py"))
 PACKAGES = sorted(p.parent for p in (ROOT / "replications").glob("*/config.py"))
 MODULES = [*COMMON, *(m for p in PACKAGES for m in sorted(p.glob("*.py")))]
 ORDER = {
-    "config": 0, "data": 1, "models": 2, "train": 3, "baselines": 3.5, "experiments": 4, "drawings": 4.5, "run": 5, "predict": 6,
+    "config": 0, "data": 1, "models": 2, "tasks": 2.5, "train": 3, "baselines": 3.5, "experiments": 4, "drawings": 4.5,
+    "run": 5, "predict": 6,
 }  # fmt: skip
 NO_NETWORK_LIBRARY = {
     "errors", "paper", "samples", "duplicates", "datasets", "statistics", "bootstrap", "predictions", "evaluation", "verdicts",

@@ -1,22 +1,33 @@
 """The benchmark of the feature cache: its arithmetic, and one small run through both ways."""
 
-import json
+from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 
 from benchmarks import feature_cache
+from replications.thyroid_ensemble import models
+from replications.thyroid_ensemble.config import PAPER
 
 
 def test_both_ways_give_equal_losses_and_weights(backend, tmp_path):
-    out = tmp_path / "figures.json"
-    options = ["--quick", "--backbones", "AlexNet", "--images", "0", "--sweep-images", "64", "--epochs", "2", "--threads", "1"]
-    result = feature_cache.main([*options, "--out", str(out)])
-    assert json.loads(out.read_text()) == result
-    row = result["sweep"]["AlexNet"]
-    assert result["sweep"]["total"] == row
-    assert min(row["seconds"].values()) > 0
-    assert 1 < row["allowed"] < 4  # k = 1, 0 for two epochs: at most 4 forward passes and what is trained, against 1
+    config = replace(PAPER, head_units=(4,))
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(2, 3, name="conv1")(keras.layers.Rescaling(1 / 255)(inputs))
+    x = keras.layers.Conv2D(3, 3, activation="relu", name="conv2")(x)
+    model = keras.Model(inputs, models.build_head(x, config))
+    start = model.get_weights()
+    compared = feature_cache.compare_ways(model, (1, 0), 64, 2, config, tmp_path)  # asserts that both are equal
+    for a, b in zip(start, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert all((seconds[0] > 0).all() for seconds in compared["seconds"].values())
+    below, above, head = 6 * 6 * 9 * 2, 4 * 4 * 9 * 2 * 3, 3 * 4 + 4 * 2
+    whole = below + above + head
+    assert compared["multiplications"] == whole
+    assert compared["passes"]["plain"] == pytest.approx(2 * (2 + 2 * (above + 2 * head) / whole))
+    assert compared["passes"]["cached"] == pytest.approx((below + above + 6 * (above + 2 * head)) / whole)
 
 
 def test_ratios_count_all_parts_of_the_cached_way():

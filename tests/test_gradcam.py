@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from common import gradcam
+from common import charts, gradcam
 from common.errors import UsageError
 
 pytestmark = pytest.mark.usefixtures("backend")
@@ -140,7 +140,7 @@ def test_overlay_keeps_the_image_where_the_cam_is_zero(shape: tuple):
     image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     cam = np.zeros((6, 5), np.float32)
     cam[0, 0] = 1
-    picture = gradcam.overlay(image, cam, strength=1.0)
+    picture = charts.blend_map(image, cam, strength=1.0)
     assert picture.shape == (6, 5, 3)
     assert picture.dtype == np.uint8
     np.testing.assert_array_equal(picture[1:], np.broadcast_to(image.reshape(6, 5, -1), (6, 5, 3))[1:])

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from test_hostile_inputs import edit, fuzz
 
-from common import results
+from common import charts, results
 from common.samples import hash_file
 from replications.thyroid_ensemble import predict
 from replications.thyroid_ensemble.config import SMOKE
@@ -198,7 +198,8 @@ def test_sheets_show_the_maps_for_malignant(asked, tiny_run, pictures):
             with Image.open(out / sheet) as picture:
                 panels = np.asarray(picture)[predict.LINE :, : 3 * 256].astype(int)
             upper, lower = panels[:256].reshape(256, 3, 256, 3), panels[256:512].reshape(256, 3, 256, 3)
-            expected = Image.fromarray(gradcam.overlay(patches[index], maps[index])).resize((256, 256), Image.Resampling.BILINEAR)
+            blended = Image.fromarray(charts.blend_map(patches[index], maps[index]))
+            expected = blended.resize((256, 256), Image.Resampling.BILINEAR)
             assert np.abs(upper[:, column] - np.asarray(expected)).max() <= 2
             grey = np.asarray(Image.fromarray(rois[index]).resize((256, 256), Image.Resampling.BILINEAR), int)[..., None]
             assert np.array_equal(upper[:, 0], np.repeat(grey, 3, axis=2))

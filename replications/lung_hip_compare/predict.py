@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from common import cells, cli
+from common import cells, charts, cli
 from common.errors import UsageError
 from common.metaimage import read_header
 from common.pictures import read_picture
@@ -75,7 +75,7 @@ def predict(given: argparse.Namespace) -> int:
     table["sd over networks"] = spread.round(4)
     table.to_csv(given.out / "predictions.csv", index=False)
     for number, (name, image, cam) in enumerate(zip(names, images, cams, strict=True), start=1):
-        picture = np.hstack([np.repeat(image, 3, axis=2), gradcam.overlay(image, cam)])
+        picture = np.hstack([np.repeat(image, 3, axis=2), charts.blend_map(image, cam)])
         side = max(256 // image.shape[0], 1) * image.shape[0]
         resized = Image.fromarray(picture).resize((2 * side, side), Image.Resampling.NEAREST)
         resized.save(given.out / f"{number:03d}-{slug(Path(name).stem)[:60]}.png")

@@ -12,7 +12,8 @@ import numpy as np
 from common import cells, training
 from common.images import Rows
 from replications.thyroid_ensemble import features
-from replications.thyroid_ensemble.train import Scored, Task, Upper, open_task, open_upper, train_head, tune, write_products
+from replications.thyroid_ensemble.tasks import Task, open_task
+from replications.thyroid_ensemble.train import Scored, Upper, open_upper, train_head, tune, write_products
 
 DESCRIPTORS = {"ULBP": features.describe_ulbp, "GLCM": features.describe_glcm, "Gabor": features.describe_gabor}
 

@@ -106,10 +106,10 @@ class Config:
     test_share: float = 0.2  # Table 1
     inner_folds: int = 5  # leakfree only: patient-grouped cross-validation of what is not test
     split_seed: int = 0  # unstated; also of the augmentation
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)  # unstated
 
     # Feature cache: most that the activations kept on disk may take, in GB; beyond it the network is trained plainly
-    cache_gigabytes: float = 40.0
+    cache_gigabytes: float = 40.0  # ours; changes no number
 
 
 PAPER = Config()
@@ -124,8 +124,8 @@ DEMO = replace(  # phantoms, narrow networks, small inputs, every table and figu
     inceptionv3_side=75,
     width=0.125,
     inceptionv3_end="mixed2",
-    source_task_images=600,
-    source_task_epochs=12,
+    source_task_images=400,
+    source_task_epochs=10,
     transfer_learning_rate=5e-3,
     transfer_epochs=16,
     transfer_patience=6,

@@ -60,14 +60,15 @@ def choose_shown_cases(dataset: Dataset, folds_of: dict) -> list[int]:
 
 
 def draw_figures(folder: Path, drawn: Drawn) -> list[dict]:
-    """Draw every figure that there are numbers for; returns [{file, title, caption}]."""
+    """Draw every figure that there are numbers for; returns [{file, title, caption, shows_cases}]."""
     paper = load_paper(Path(__file__).with_name("paper.toml"))
     entries = []
     for draw in (draw_scales, draw_attention, draw_transfer, draw_depths, draw_rocs, draw_cases, draw_table_2, draw_accuracies,
                  draw_confusions, draw_reliability, draw_trainings):  # fmt: skip
         for file, title, caption, figure in draw(drawn, paper):
             figures.save_figure(figure, folder / file, is_synthetic(drawn.results))
-            entries.append({"file": file, "title": title, "caption": caption.strip()})
+            shows_cases = draw in (draw_scales, draw_attention, draw_cases)
+            entries.append({"file": file, "title": title, "caption": caption.strip(), "shows_cases": shows_cases})
     return entries
 
 
@@ -123,8 +124,8 @@ def draw_attention(drawn: Drawn, _paper: Paper) -> Iterator[Picture]:
     caption = (
         f"Grad-CAM at Scale 1 after step 1: transferred convolutions (initial weights: {drawn.results['weights']['source']}) "
         f"under the new head; first seed. Colour: evidence for {CLASSES[1]}, each map divided by its own maximum, so that maps "
-        "compare in place, not in strength; the line bounds what is above half. The networks are those of the paper's protocol "
-        "where it was trained, else of the first inner fold; the pictures may be among their training pictures. The paper shows "
+        "compare in place, not in strength; the line bounds what is above half. The networks are those of the first inner fold "
+        "of the leak-free protocol where it was trained, for which these are test pictures. The paper shows "
         f"class activation maps of one picture. n = {len(drawn.shown)} pictures. Source: {drawn.dataset.info['name']}. "
         + explain(drawn, [], [], intervals=False)
     )

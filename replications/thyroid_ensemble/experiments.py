@@ -150,10 +150,11 @@ def slug(text: str) -> str:
 def plan_attention(finished: Sequence[Cell], cases: Sequence[int]) -> dict[str, Cell]:
     """Grad-CAM of Fig. 4: network -> cell, for the three networks of scale 1 after step 1 (pretrained convolutions, new head).
 
-    cases: positions of the pictures. Networks whose training kept no weights, or no k = 0, are left out.
+    cases: positions of the pictures. Leak-free networks where they are there: they have not seen the test pictures. Networks
+    whose training kept no weights, or no k = 0, are left out.
     """
     planned = {}
-    for cell in finished:
+    for cell in sorted(finished, key=lambda cell: cell.settings["protocol"] != "leakfree"):
         s = cell.settings
         if s["kind"] == "transfer" and s["scale"] == 1 and s["keep_weights"] and "0" in s["rows"] and s["fold"] < 1:
             settings = s | {"source": cell.key, "source_digest": cell.digest, "plan": "0", "cases": list(cases)}

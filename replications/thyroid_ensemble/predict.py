@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.progress import Progress
 
-from common import cells, cli, results
+from common import cells, charts, cli, results
 from common.errors import UsageError
 from common.pictures import read_picture
 from common.samples import hash_file
@@ -294,8 +294,6 @@ def tabulate(answers: list[Answer]) -> list[dict]:
 
 def draw_sheet(roi: np.ndarray, answers: list[Answer], index: int, line: dict, stored: Stored) -> Image.Image:
     """One ROI uint8 (side, side, 1) and, model by model, its map over the patch (above) and over the ROI (below)."""
-    from common import gradcam
-
     height = LINE + 2 * PANEL + LINE * len(stored.warnings)
     sheet = Image.new("RGB", (PANEL * (1 + len(answers)), height))
     pen = ImageDraw.Draw(sheet)
@@ -306,9 +304,9 @@ def draw_sheet(roi: np.ndarray, answers: list[Answer], index: int, line: dict, s
     for column, answer in enumerate(answers, start=1):
         left, member, patch_map = PANEL * column, answer.member, answer.maps[index]
         pen.text((left + 4, 2), f"{member.weight:g} x {member.name}: {line['models'][member.name]:.3f}")
-        sheet.paste(_enlarge(gradcam.overlay(answer.patches[index], patch_map)), (left, LINE))
+        sheet.paste(_enlarge(charts.blend_map(answer.patches[index], patch_map)), (left, LINE))
         whole = place_map(patch_map, member.scale, stored.config)
-        sheet.paste(_enlarge(gradcam.overlay(roi, whole)), (left, LINE + PANEL))
+        sheet.paste(_enlarge(charts.blend_map(roi, whole)), (left, LINE + PANEL))
     for number, text in enumerate(stored.warnings):
         pen.text((4, LINE + 2 * PANEL + LINE * number), text)
     return sheet
