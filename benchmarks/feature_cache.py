@@ -1,6 +1,6 @@
 """Speed of the feature cache (`common.transfer`) against plain Keras with frozen layers, with equal losses and weights.
 
-`python -m benchmarks.feature_cache [--images 224] [--sweep-images 96] [--epochs 10] [--backbones AlexNet VGG16 ResNet50]
+`python -m benchmarks.feature_cache [--images 224] [--sweep-images 64] [--epochs 10] [--backbones AlexNet VGG16 ResNet50]
 [--quick] [--out FILE.json]`
 
 Frozen stage: the head alone is trained. Sweep: the head and the last k = 4, 3, 2, 1, 0 convolutions, each from the same
@@ -170,7 +170,7 @@ def print_rows(title: str, rows: dict[str, dict]) -> None:
 def main(arguments: list[str] | None = None) -> dict:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=224, help="of the frozen stage; 0: no frozen stage")
-    parser.add_argument("--sweep-images", type=int, default=96, help="0: no sweep")
+    parser.add_argument("--sweep-images", type=int, default=64, help="0: no sweep")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--backbones", nargs="+", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--threads", type=int, default=count_cores())

@@ -22,7 +22,7 @@ def test_both_ways_give_equal_losses_and_weights(backend, tmp_path):
     compared = feature_cache.compare_ways(model, (1, 0), 64, 2, config, tmp_path)  # asserts that both are equal
     for a, b in zip(start, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert all((seconds[0] > 0).all() for seconds in compared["seconds"].values())
+    assert all(seconds[0] > 0 for seconds in compared["seconds"].values())
     below, above, head = 6 * 6 * 9 * 2, 4 * 4 * 9 * 2 * 3, 3 * 4 + 4 * 2
     whole = below + above + head
     assert compared["multiplications"] == whole
@@ -31,7 +31,8 @@ def test_both_ways_give_equal_losses_and_weights(backend, tmp_path):
 
 
 def test_ratios_count_all_parts_of_the_cached_way():
-    seconds = {part: np.full(2, value) for part, value in zip(feature_cache.PARTS, (12.0, 0.5, 1.0, 1.5, 99.0, 99.0), strict=True)}
+    values = (12.0, 0.5, 1.0, 1.5, 99.0, 99.0)
+    seconds = {part: np.full(2, value) for part, value in zip(feature_cache.PARTS, values, strict=True)}
     small = {"seconds": seconds, "passes": {"plain": 10.0, "cached": 1.0}, "multiplications": 1}
     large = {"seconds": seconds, "passes": {"plain": 10.0, "cached": 4.0}, "multiplications": 5}
     rows = feature_cache.summarise({"small": small, "large": large})

@@ -205,7 +205,7 @@ def test_every_row_has_a_table_and_trainings():
 
 
 def learn_phantoms(folder: Path, shuffled: bool) -> float:
-    """AUC on held-out patients of the fine-tuned VGG16, labels as they are or dealt to the patients at random."""
+    """Mean AUC on held-out patients of the fine-tuned VGG16, labels as they are or dealt to the patients at random."""
     settings = replace(DEMO, phantom_patients=48, inner_folds=3)
     data.write_phantoms(folder / "raw", settings, seed=0)
     data.prepare_dataset(data.find_sources(folder / "raw", settings), settings, folder / "data")
@@ -223,19 +223,24 @@ def learn_phantoms(folder: Path, shuffled: bool) -> float:
     files = {"VGG16": experiments.find_source(source, folder)}
     planned = experiments.plan_cells(training, settings, "leakfree", (0,), dataset.info["images_sha256"], files)
     assert not cells.run_cells(planned, folder, workers=1, threads=1)
-    tables = [read_predictions(folder / "cells" / cell.key / "predictions.csv.gz") for cell in planned]
-    scores = np.mean([table[table["row"] == "k = 2"].sort_values("case_id")["y_score_1"] for table in tables], axis=0)
-    return roc_auc_score(tables[0][tables[0]["row"] == "k = 2"].sort_values("case_id")["y_true"], scores)
+    measured = []
+    for cell in planned:  # test patients and those of the inner fold: neither was trained on
+        for name in ("predictions", "validation"):
+            table = read_predictions(folder / "cells" / cell.key / f"{name}.csv.gz").query("row == 'k = 2'")
+            measured.append(roc_auc_score(table["y_true"], table["y_score_1"]))
+    return float(np.mean(measured))
 
 
 @pytest.mark.usefixtures("backend")
 def test_separable_phantoms_are_learnt(tmp_path):
-    assert learn_phantoms(tmp_path, shuffled=False) > 0.9
+    auc = learn_phantoms(tmp_path, shuffled=False)
+    assert auc > 0.9
 
 
 @pytest.mark.usefixtures("backend")
 def test_shuffled_labels_are_not(tmp_path):
-    assert 0.2 < learn_phantoms(tmp_path, shuffled=True) < 0.8
+    auc = learn_phantoms(tmp_path, shuffled=True)
+    assert 0.25 < auc < 0.75
 
 
 def test_results_hold_no_path_of_this_machine(thyroid_smoke_run):
