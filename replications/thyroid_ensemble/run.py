@@ -109,9 +109,8 @@ def run(options: cli.Options) -> int:
         **trained,
         **content,
     )
-    keep_ensembles(choices, finished, folder, spread)
     shown = drawings.choose_shown_cases(dataset, folds_of)
-    attention = map_attention(finished, shown, folder, spread)
+    attention = use_networks(choices, finished, shown, folder, spread)
     drawn = drawings.Drawn(config, dataset, folds_of, predictions, history, outcome, shown, attention)
     runs.write_run(folder, paper, outcome, lambda to: drawings.draw_figures(to, drawn))
     print(format_screen_table(outcome, paper))
@@ -267,22 +266,23 @@ def describe_weights(chosen: str) -> str:
     return chosen if chosen in ("imagenet", "random") else "imagenet, files of the user"
 
 
-def keep_ensembles(choices: list[selection.Choice], finished: list[cells.Cell], folder: Path, spread: dict) -> None:
-    """The stored ensembles for new images: networks of the first seed and the weights of their fusion (ensembles.json)."""
+def use_networks(
+    choices: list[selection.Choice], finished: list[cells.Cell], shown: Sequence[int], folder: Path, spread: dict
+) -> dict[str, np.ndarray]:
+    """What needs the trained networks again: the stored ensembles for new images (ensembles.json), networks of the first
+    seed and the weights of their fusion; and Grad-CAM of Fig. 4: network -> float32 (shown, side, side)."""
     stored = experiments.plan_members(choices, finished)
+    attention = experiments.plan_attention(finished, shown)
     kept = [cell for members in stored.values() for cell in members["cells"]]
-    if not cells.run_cells(kept, folder, **spread, title="ensemble"):
-        described = {
-            protocol: members | {"cells": [cell.key for cell in members["cells"]]} for protocol, members in stored.items()
-        }
+    failed = cells.run_cells([*kept, *attention.values()], folder, **spread, title="networks")
+    described = {
+        protocol: members | {"cells": [cell.key for cell in members["cells"]]}
+        for protocol, members in stored.items()
+        if not any(cell.key in failed for cell in members["cells"])
+    }
+    if described:
         results.write_json_atomic(folder / "ensembles.json", described)
-
-
-def map_attention(finished: list[cells.Cell], cases: Sequence[int], folder: Path, spread: dict) -> dict[str, np.ndarray]:
-    """Grad-CAM of the pictures of Fig. 4: network -> float32 (cases, side, side)."""
-    planned = experiments.plan_attention(finished, cases)
-    failed = cells.run_cells(list(planned.values()), folder, **spread, title="attention")
-    done = {network: cell for network, cell in planned.items() if cell.key not in failed}
+    done = {network: cell for network, cell in attention.items() if cell.key not in failed}
     return {n: np.load(folder / "cells" / cell.key / "cams.npy", allow_pickle=False) for n, cell in done.items()}
 
 
