@@ -44,10 +44,13 @@ def _cut_template(template: keras.Model, plan: int | str, config: Config) -> tra
 
 
 def _get_template(task: Task) -> keras.Model:
-    mean = None
-    if task.config.mean == "dataset":
-        mean = float(task.dataset.images[task.fold.train].mean())
-    return _build_template(task.network, task.patches.shape[1], replace(task.config, seeds=()), task.weights, mean)
+    config = replace(task.config, seeds=())
+    return _build_template(task.network, task.patches.shape[1], config, task.weights, _measure_mean(task))
+
+
+def _measure_mean(task: Task) -> float | None:
+    """Mean grey value of the training images, where the network subtracts it."""
+    return float(task.dataset.images[task.fold.train].mean()) if task.config.mean == "dataset" else None
 
 
 def _build_part(
@@ -64,7 +67,7 @@ def _build_part(
         )
         return model
 
-    graph = f"{template.name} {template.input_shape} {task.weights} {task.config}"
+    graph = f"{template.name} {template.input_shape} {task.weights} {_measure_mean(task)} {task.config}"
     model = training.open_compiled(graph, f"{step} {plan} {part.name}", build, task.seed, task.config.batch_size)
     for layer in model.layers:
         if layer.weights:
