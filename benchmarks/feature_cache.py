@@ -11,7 +11,9 @@ and opening the cache and the training with its checkpoints are all counted. Bot
 column "tracing" has those seconds, which count for neither). Losses must be equal to the last bit in float32, and so must the
 weights at the end.
 Allowed is what operation counts allow: with s the share of the multiplications above the cut, E epochs cost E (1 + 2 s)
-forward passes plainly and, once the part below is computed, 3 E s on the cache. Weights and images are random.
+forward passes plainly and, once the part below is computed, 3 E s on the cache. The lowest trained convolution needs no
+gradient of its inputs, and frozen ones above the cut none at all: a sweep can exceed what this rule allows. Weights and
+images are random. Speed-ups are of the wall clock; those in brackets, of processor seconds, vary less on a busy machine.
 """
 
 import argparse

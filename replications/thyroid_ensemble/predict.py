@@ -298,7 +298,7 @@ def draw_sheet(roi: np.ndarray, answers: list[Answer], index: int, line: dict, s
     sheet = Image.new("RGB", (PANEL * (1 + len(answers)), height))
     pen = ImageDraw.Draw(sheet)
     sheet.paste(_enlarge(np.repeat(roi, 3, axis=2)), (0, LINE))
-    pen.text((4, 2), f"fused: {line['p(malignant)']:.3f} {CLASSES[MALIGNANT]}")
+    pen.text((4, 2), f"fused: P({CLASSES[MALIGNANT]}) = {line['p(malignant)']:.3f}")
     legend = "The ROI, and Grad-CAM for malignant.\nAbove: over what the network sees.\nBelow: over the ROI."
     pen.multiline_text((4, LINE + PANEL), legend)
     for column, answer in enumerate(answers, start=1):
