@@ -67,7 +67,7 @@ def run_cells(
     """
     home = folder / "cells"
     home.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / ".lock", wait=False):
+    with hold_lock(folder / ".lock", wait=False):
         todo = [cell for cell in cells if not is_done(cell, home)]
         with _Display(title, cells, len(cells) - len(todo)) as display:
             if cluster:
@@ -115,7 +115,7 @@ def run_cell(cell: Cell, home: Path, threads: int, report: Report) -> None:
     """Run one cell and put its result in place by one rename."""
     partial, final = home / f"{cell.key}.partial", home / cell.key
     partial.mkdir(parents=True, exist_ok=True)
-    with _locked(partial / ".lock", wait=True):
+    with hold_lock(partial / ".lock", wait=True):
         if is_done(cell, home):
             return
         claim = partial / ".digest"  # first line: the digest; then the threads of every start
@@ -195,7 +195,7 @@ def quiet_start() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _locked(path: Path, wait: bool) -> Iterator[None]:
+def hold_lock(path: Path, wait: bool) -> Iterator[None]:
     """Hold an exclusive lock; without `wait`, a lock held elsewhere is a usage error. The kernel frees it on any death."""
     with open(path, "a") as file:
         try:

@@ -5,19 +5,18 @@ Below the freeze boundary a network gives the same activations in every epoch. `
 training the whole network, to the last bit in float32 on one device. A cut further up is computed from a cut further down.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from common.cells import hold_lock
 from common.datasets import hash_file
 
 RECORD = "features.json"
@@ -233,7 +232,7 @@ def cache_features(
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
     entry = folder / digest[:32]
-    with _locked(folder / f"{entry.name}.lock"):
+    with hold_lock(folder / f"{entry.name}.lock", wait=True):  # one process computes an entry, the others find it
         if (found := _open_entry(entry, digest, count)) is not None:
             os.utime(entry)
             return Features(found, digest)
@@ -297,14 +296,6 @@ def _make_room(folder: Path, needed: int, limit_bytes: float) -> None:
         oldest = entries.pop(0)
         free += sizes[oldest]
         shutil.rmtree(oldest, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One process at a time computes an entry; the others wait and find it."""
-    with open(path, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _describe_graph(network: keras.Model) -> list:

@@ -149,7 +149,7 @@ def test_ctrl_c_stops_cleanly(tmp_path):
 
 def test_two_runs_in_one_folder_are_refused(tmp_path):
     (tmp_path / "cells").mkdir()
-    with cells._locked(tmp_path / ".lock", wait=False), pytest.raises(UsageError, match="another run works in this folder"):
+    with cells.hold_lock(tmp_path / ".lock", wait=False), pytest.raises(UsageError, match="another run works in this folder"):
         run_cells(make_cells(1), tmp_path, workers=1, threads=1)
 
 

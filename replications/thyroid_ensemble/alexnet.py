@@ -14,10 +14,10 @@ from keras import layers
 from common.errors import UsageError
 from common.pretrained import copy_torch_weights, find_weight_file
 from common.torch_files import read_torch_file
+from replications.thyroid_ensemble.weights import ADDRESSES
 
-ALEXNET_FILE = "alexnet-owt-7be5be79.pth"
-ALEXNET_ADDRESS = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
-ALEXNET_SHA256 = "7be5be79"  # its first digits
+ALEXNET_ADDRESS, ALEXNET_SHA256 = ADDRESSES["AlexNet"]
+ALEXNET_FILE = ALEXNET_ADDRESS.rpartition("/")[2]
 TORCHVISION_MEAN, TORCHVISION_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CAFFE_MEAN_BGR = (104.0, 117.0, 123.0)
 

@@ -23,7 +23,6 @@ APPLICATIONS = {
 FACTORS = {"VGG16": 1.0, "ResNet50": 1.0, "InceptionV3": 1 / 127.5, "AlexNet": 1 / (255 * 0.2260), "AlexNet original": 1.0}
 # The networks' own means (option mean = "imagenet"), in the order of channels that the weights expect.
 CAFFE_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
-TORCH_MEAN, TORCH_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # red, green, blue, of 0..1
 
 
 def build_backbone(network: str, side: int, config: Config) -> keras.Model:
@@ -68,7 +67,8 @@ def standardise(grey, network: str, config: Config, dataset_mean: float | None =
     if network == "InceptionV3":
         return layers.Rescaling(factor, offset=-1.0, name="standardised")(colours)
     if network == "AlexNet" and config.alexnet_variant == "torchvision":
-        scale, offset = [1 / (255 * s) for s in TORCH_STD], [-m / s for m, s in zip(TORCH_MEAN, TORCH_STD, strict=True)]
+        means, stds = alexnet.TORCHVISION_MEAN, alexnet.TORCHVISION_STD
+        scale, offset = [1 / (255 * s) for s in stds], [-m / s for m, s in zip(means, stds, strict=True)]
         return layers.Rescaling(scale, offset=offset, name="standardised")(colours)
     return layers.Rescaling([1.0] * 3, offset=[-m for m in CAFFE_MEAN], name="standardised")(colours)
 
