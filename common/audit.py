@@ -22,9 +22,8 @@ from common.audit_declared import run_checks
 from common.audit_lines import IMPOSSIBLE, POSSIBLE, SAME_METRIC, STRONGEST_FIRST, Line, Outcome, read_lines
 from common.audit_matrices import check_matrix
 from common.audit_rows import check_attainable, check_between, check_denominators, check_f1, check_majority
-from common.cli import run_main
 from common.confusions import BINARY
-from common.errors import UsageError
+from common.errors import UsageError, run_main
 from common.paper import Paper, load_paper
 from common.results import read_results
 

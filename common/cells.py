@@ -8,7 +8,6 @@ the order.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import importlib
 import json
@@ -34,6 +33,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from common.errors import UsageError
+from common.files import hash_file, hold_lock, put_in_place
 
 RECORD = "cell.json"
 Report = Callable[[str, int, int, dict], None]  # stage, epochs done, epochs in all, logs
@@ -129,22 +129,19 @@ def run_cell(cell: Cell, home: Path, threads: int, report: Report) -> None:
             function = getattr(importlib.import_module(module), name)
         started = time.time()
         outcome = function(cell.settings, partial, threads, report)
-        for path in partial.glob("checkpoint-*"):
+        for path in [*partial.glob("checkpoint-*"), *partial.glob(".checkpoint-*")]:
             path.unlink()
         products = sorted(p for p in partial.rglob("*") if p.is_file() and not p.name.startswith("."))
         record = {
             "digest": cell.digest,
-            "files": {str(p.relative_to(partial)): _hash(p) for p in products},
+            "files": {str(p.relative_to(partial)): hash_file(p) for p in products},
             "outcome": outcome,
             "seconds": round(time.time() - started, 3),
             "settings": cell.settings,
             "threads": sorted({int(n) for n in claim.read_text().split()[1:]}),
         }
         (partial / RECORD).write_text(json.dumps(record, sort_keys=True, indent=1))
-        for path in [*products, partial / RECORD, partial]:
-            _fsync(path)
-        os.replace(partial, final)
-        _fsync(home)
+        put_in_place(partial, final)
     for name in (".lock", ".digest"):
         (final / name).unlink(missing_ok=True)
 
@@ -155,18 +152,9 @@ def _clear(folder: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _hash(path: Path) -> str | None:
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hash_file(path)
     except OSError:
         return None
 
@@ -192,17 +180,6 @@ def quiet_start() -> Iterator[None]:
         finally:
             os.dup2(screen, 2)
             os.close(screen)
-
-
-@contextlib.contextmanager
-def hold_lock(path: Path, wait: bool) -> Iterator[None]:
-    """Hold an exclusive lock; without `wait`, a lock held elsewhere is a usage error. The kernel frees it on any death."""
-    with open(path, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise UsageError(f"{path.parent}: another run works in this folder; wait for it or choose another --out") from None
-        yield
 
 
 def _describe(error: BaseException) -> str:

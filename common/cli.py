@@ -7,8 +7,7 @@ import argparse
 import dataclasses
 import difflib
 import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -97,18 +96,6 @@ def apply_overrides(config: ConfigT, overrides: dict[str, str]) -> ConfigT:
         except ValueError:
             raise UsageError(f"--set {key}={text}: expected {_name_type(known[key])}, such as {_show(known[key])}") from None
     return dataclasses.replace(config, **changes)
-
-
-def run_main(main: Callable[[], int]) -> int:
-    """Call main() and turn a UsageError into one line and exit code 2, Ctrl-C into 130."""
-    try:
-        return main()
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on where it stopped", file=sys.stderr)
-        return 130
 
 
 def _parse_like(value: object, text: str) -> object:

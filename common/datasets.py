@@ -4,7 +4,6 @@ Its files come from elsewhere: names inside tables and archives are never truste
 """
 
 import csv
-import hashlib
 import http
 import http.client
 import io
@@ -27,6 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from common.errors import UsageError
+from common.files import hash_file, put_in_place, replace_file
 
 MAX_TABLE_BYTES = 256 << 20
 MAX_LINE_BYTES = 1 << 16
@@ -43,12 +43,6 @@ class FileFacts(NamedTuple):
 
     size: int | None = None  # bytes
     sha256: str | None = None
-
-
-def hash_file(path: Path) -> str:
-    """Return the sha256 of a file in hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def find_data(package: str, given: Path | None = None) -> Path | None:
@@ -208,7 +202,7 @@ def download(url: str, path: Path, sha256: str, size: int, *, page: str = "") ->
         if hash_file(part) != sha256:
             part.unlink()
             raise fail("the downloaded file has another checksum and was removed: the offered file has changed")
-        os.replace(part, path)
+        put_in_place(part, path)
     except OSError as error:
         raise fail(f"cannot be written: {error.strerror or error}") from None
     return path
@@ -313,12 +307,9 @@ def _check_members(path: Path, folder: Path, members: list[zipfile.ZipInfo], max
 
 def _extract_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> Path:
     target = resolve_inside(folder, member.filename)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
     # The archive's reader gives no more than the claimed size and checks the CRC.
-    with archive.open(member) as source, open(part, "wb") as file:
+    with replace_file(target) as part, archive.open(member) as source, open(part, "wb") as file:
         shutil.copyfileobj(source, file, BLOCK)
-    os.replace(part, target)
     return target
 
 

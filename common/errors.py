@@ -1,8 +1,23 @@
-"""The one exception that a user can cause."""
+"""The one exception that a user can cause, and what a command line makes of it."""
+
+import sys
+from collections.abc import Callable
 
 
 class UsageError(Exception):
     """A usage or data error: one line that says what is wrong, where, and what to do.
 
-    `main` functions print it without a traceback and end with exit code 2.
+    `run_main` prints it without a traceback and ends with exit code 2.
     """
+
+
+def run_main(main: Callable[[], int]) -> int:
+    """Call main() and turn a UsageError into one line and exit code 2, Ctrl-C into 130."""
+    try:
+        return main()
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where it stopped", file=sys.stderr)
+        return 130

@@ -5,7 +5,6 @@ distinction, so that every figure reads in grey.
 """
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
+
+from common.files import replace_file
 
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442",
@@ -63,14 +64,8 @@ def save_figure(figure: Figure, path: Path, synthetic: bool) -> None:
         text = SYNTHETIC if width > 4 else "synthetic data"
         strip.text(0.5, 0.5, text, color="white", fontsize=SMALL, weight="bold", ha="center", va="center_baseline")
         pixels = np.vstack([_render(strip)[:, : pixels.shape[1]], pixels])
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with replace_file(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="png", dpi=(DPI, DPI))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _render(figure: Figure) -> np.ndarray:

@@ -6,7 +6,6 @@ Columns: protocol, row, seed, fold, case_id, patient_id, y_true, y_score_0 .. y_
 import csv
 import gzip
 import io
-import os
 import zlib
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from common.errors import UsageError
+from common.files import write_gzip_atomic
 
 PROTOCOLS = ("paper", "leakfree")
 KEYS = ("protocol", "row", "seed", "fold", "case_id", "patient_id", "y_true")
@@ -57,14 +57,7 @@ def write_predictions(frame: pd.DataFrame, path: Path) -> None:
     check_predictions(frame, "predictions")
     ordered = frame.sort_values(["protocol", "row", "seed", "fold", "case_id"], kind="stable")
     text = ordered.to_csv(index=False, float_format="%.9g", lineterminator="\n")
-    path = Path(path)
-    partial = path.with_name(path.name + ".part")
-    with partial.open("wb") as raw:
-        with gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=9, mtime=0) as packed:
-            packed.write(text.encode("utf-8"))
-        raw.flush()
-        os.fsync(raw.fileno())
-    partial.replace(path)
+    write_gzip_atomic(path, text)
 
 
 def tabulate_scores(

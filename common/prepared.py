@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ import pandas as pd
 
 from common.duplicates import describe_images, find_near_duplicates
 from common.errors import UsageError
-from common.samples import SIDES, assert_no_leak, hash_file
+from common.files import hash_file, replace_folder
+from common.samples import SIDES, assert_no_leak
 
 FILES = {"images": "images.npy", "cases": "cases.csv"}
 # Columns that are text even where every value looks like a number.
@@ -41,17 +41,12 @@ class Fold:
 
 def write_prepared(folder: Path, images: np.ndarray, cases: pd.DataFrame, info: dict) -> None:
     """Write images (n, side, side) uint8, cases and info; the folder appears at once (temporary folder, then rename)."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    np.save(temporary / FILES["images"], images[..., None], allow_pickle=False)
-    cases.to_csv(temporary / FILES["cases"], index=False, lineterminator="\n")
-    info = {**info, **{f"{name}_sha256": hash_file(temporary / file) for name, file in FILES.items()}}
-    text = json.dumps(info, indent=1, sort_keys=True)
-    (temporary / "data.json").write_text(text + "\n", encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
+    with replace_folder(folder) as temporary:
+        np.save(temporary / FILES["images"], images[..., None], allow_pickle=False)
+        cases.to_csv(temporary / FILES["cases"], index=False, lineterminator="\n")
+        info = {**info, **{f"{name}_sha256": hash_file(temporary / file) for name, file in FILES.items()}}
+        text = json.dumps(info, indent=1, sort_keys=True)
+        (temporary / "data.json").write_text(text + "\n", encoding="utf-8")
 
 
 def is_prepared(folder: Path, origin: dict, skip_unreadable: bool) -> bool:

@@ -20,6 +20,7 @@ import jinja2
 from common import audit
 from common.errors import UsageError
 from common.figures import DPI
+from common.files import write_text_atomic
 from common.findings import (
     NONE,
     collect_lines,
@@ -32,7 +33,7 @@ from common.findings import (
     name_metric,
 )
 from common.paper import Paper, load_paper
-from common.results import find_figures, read_results, write_text_atomic
+from common.results import find_figures, read_results
 from common.tables import (
     Table,
     build_audit_table,

@@ -3,8 +3,6 @@
 import hashlib
 import importlib.metadata
 import json
-import math
-import os
 import platform
 import shutil
 import subprocess
@@ -12,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from common.errors import UsageError
+from common.files import replace_folder, to_plain, write_json_atomic
 
 SCHEMA = 1
 PUBLISHED_FILES = ("results.json", "predictions.csv.gz", "history.csv.gz", "environment.txt", "table.md")
@@ -27,7 +24,7 @@ ENTRIES = (
 
 def config_hash(config: Mapping[str, Any]) -> str:
     """12 hex digits that change when any setting changes; independent of the order of the keys."""
-    text = json.dumps(_plain(config, digits=17), sort_keys=True, allow_nan=False)
+    text = json.dumps(to_plain(config, digits=17), sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -75,31 +72,6 @@ def git_state(folder: Path) -> dict[str, Any]:
         return {"commit": run("rev-parse", "HEAD"), "dirty": bool(run("status", "--porcelain"))}
     except (OSError, subprocess.SubprocessError):
         return {"commit": None, "dirty": None}
-
-
-def write_json_atomic(path: Path, content: Any) -> None:
-    """Write JSON so that a reader sees the old file or the whole new one, never a part.
-
-    Keys sorted; floats to 6 significant digits; NaN and infinities as null; tuples, NumPy numbers and arrays as
-    plain JSON. Raises TypeError for anything else.
-    """
-    text = json.dumps(_plain(content, digits=6), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
-    write_text_atomic(path, text + "\n")
-
-
-def write_text_atomic(path: Path, text: str) -> None:
-    """Write UTF-8 text through a temporary file, fsync and rename."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(temporary, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def build_results(
@@ -220,20 +192,13 @@ def publish(run: Path, results_folder: Path) -> None:
     if missing:
         raise UsageError(f"{run}: not published: missing {', '.join(missing)}; run the same command again to finish it")
 
-    fresh = results_folder.with_name(f".{results_folder.name}.new")
-    old = results_folder.with_name(f".{results_folder.name}.old")
-    for folder in (fresh, old):
-        shutil.rmtree(folder, ignore_errors=True)
-    (fresh / "figures").mkdir(parents=True)
-    for name in PUBLISHED_FILES:
-        shutil.copyfile(run / name, fresh / name)
-    write_json_atomic(fresh / "results.json", results)
-    for path in figures:
-        shutil.copyfile(path, fresh / "figures" / path.name)
-    if results_folder.exists():
-        results_folder.rename(old)
-    fresh.rename(results_folder)
-    shutil.rmtree(old, ignore_errors=True)
+    with replace_folder(results_folder) as fresh:
+        (fresh / "figures").mkdir()
+        for name in PUBLISHED_FILES:
+            shutil.copyfile(run / name, fresh / name)
+        write_json_atomic(fresh / "results.json", results)
+        for path in figures:
+            shutil.copyfile(path, fresh / "figures" / path.name)
 
 
 def _find_version(distribution: str) -> str | None:
@@ -241,18 +206,3 @@ def _find_version(distribution: str) -> str | None:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _plain(value: Any, digits: int) -> Any:
-    """The same content in plain JSON types, floats rounded to `digits` significant digits."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item, digits) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist(), digits)
-    if isinstance(value, list | tuple):
-        return [_plain(item, digits) for item in value]
-    if isinstance(value, float):
-        return float(f"{value:.{digits}g}") if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON: {value!r}")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from common import cells, results
+from common.files import write_gzip_atomic, write_json_atomic, write_text_atomic
 from common.paper import Paper
 from common.predictions import read_predictions
 from common.report import write_report
@@ -27,7 +28,7 @@ def log_command(folder: Path, module: str, package: Path, started: datetime.date
     path = folder / "commands.json"
     known = json.loads(path.read_text()) if path.exists() else []
     entry = {"command": describe_command(module), "started": started.isoformat(timespec="seconds")}
-    results.write_json_atomic(path, [*known, entry | results.git_state(package)])
+    write_json_atomic(path, [*known, entry | results.git_state(package)])
 
 
 def collect_predictions(finished: Sequence[cells.Cell], folder: Path, name: str = "predictions.csv.gz") -> pd.DataFrame:
@@ -46,8 +47,7 @@ def collect_history(finished: Sequence[cells.Cell], folder: Path) -> pd.DataFram
     header = pd.DataFrame(columns=[*keys, "stage", "epoch", "loss", "accuracy"])
     history = pd.concat([pd.read_csv(path) for path in paths if path.is_file()] or [header], ignore_index=True)
     history = history.sort_values(keys, kind="stable")
-    packed = {"method": "gzip", "mtime": 0}
-    history.to_csv(folder / "history.csv.gz", index=False, float_format="%.6g", compression=packed)
+    write_gzip_atomic(folder / "history.csv.gz", history.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     return history
 
 
@@ -73,6 +73,6 @@ def write_run(folder: Path, paper: Paper, outcome: dict, draw_figures: Callable[
     (folder / "figures").mkdir()
     outcome["extra"]["commands"] = json.loads((folder / "commands.json").read_text())
     outcome["extra"]["figures"] = draw_figures(folder / "figures")
-    results.write_json_atomic(folder / "results.json", outcome)
-    results.write_text_atomic(folder / "environment.txt", results.list_packages())
+    write_json_atomic(folder / "results.json", outcome)
+    write_text_atomic(folder / "environment.txt", results.list_packages())
     write_report(folder, paper)

@@ -19,9 +19,10 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from common.datasets import hash_file, read_csv_table
+from common.datasets import read_csv_table
 from common.duplicates import NEAR_DUPLICATE_LIMIT, Descriptions, describe_images, find_near_duplicates
 from common.errors import UsageError
+from common.files import hash_file, write_text_atomic
 
 COLUMNS = ("case_id", "path", "sha256", "patient_id", "label")
 SIDES = ("train", "validation", "test")
@@ -238,7 +239,7 @@ def write_split(path: Path, cases: pd.DataFrame, sides: pd.Series) -> str:
     """Write case_id, patient_id, side ('' = not used), sorted by case_id; return the sha256 of the file."""
     table = cases[["case_id", "patient_id"]].astype(str)
     table["side"] = sides.astype(object).where(sides.notna(), "").astype(str)
-    path.write_bytes(table.sort_values("case_id").to_csv(index=False, lineterminator="\n").encode())
+    write_text_atomic(path, table.sort_values("case_id").to_csv(index=False, lineterminator="\n"))
     return hash_file(path)
 
 

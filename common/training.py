@@ -8,7 +8,6 @@ of the random generators, best weights, history) or a pure function of (seed, ep
 import contextlib
 import hashlib
 import json
-import os
 import time
 import zipfile
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from common.files import replace_file
 from common.images import assert_uint8, feed_batches
 
 CHECKPOINT_SECONDS = 20.0  # at most one checkpoint in this time, and never more than 5 % of the time spent writing
@@ -247,12 +247,8 @@ def _save_checkpoint(path: Path, model: keras.Model, history: list[dict], best: 
     arrays = {f"state-{i:05d}": a for i, a in enumerate(state)} | {f"best-{i:05d}": a for i, a in enumerate(best)}
     arrays["history"] = np.frombuffer(json.dumps(history).encode(), np.uint8)
     arrays["digest"] = np.frombuffer(_digest(arrays), np.uint8)
-    partial = path.with_suffix(".partial")
-    with open(partial, "wb") as file:
+    with replace_file(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def _load_checkpoint(path: Path, model: keras.Model) -> tuple[list[dict], list[np.ndarray], int]:

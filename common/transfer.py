@@ -16,8 +16,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from common.cells import hold_lock
-from common.datasets import hash_file
+from common.files import hash_file, hold_lock, replace_folder
 
 RECORD = "features.json"
 SPARE_BYTES = 2**30  # left free on the disk
@@ -238,18 +237,11 @@ def cache_features(
             return Features(found, digest)
         shapes = [(count, *tensor.shape[1:]) for tensor in network.outputs]
         _make_room(folder, sum(4 * int(np.prod(shape)) for shape in shapes), limit_bytes)
-        partial = entry.with_suffix(".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        files = [partial / f"{i:03d}.npy" for i in range(len(shapes))]
-        _fill(network, inputs, [_create(file, shape) for file, shape in zip(files, shapes, strict=True)], batch_size)
-        record = {"digest": digest, "files": {file.name: hash_file(file) for file in files}}
-        (partial / RECORD).write_text(json.dumps(record))
-        for path in (*files, partial / RECORD):
-            with open(path, "rb") as file:
-                os.fsync(file.fileno())
-        shutil.rmtree(entry, ignore_errors=True)
-        os.replace(partial, entry)
+        with replace_folder(entry) as partial:
+            files = [partial / f"{i:03d}.npy" for i in range(len(shapes))]
+            _fill(network, inputs, [_create(file, shape) for file, shape in zip(files, shapes, strict=True)], batch_size)
+            record = {"digest": digest, "files": {file.name: hash_file(file) for file in files}}
+            (partial / RECORD).write_text(json.dumps(record))
         return Features(tuple(np.load(entry / file.name, mmap_mode="r", allow_pickle=False) for file in files), digest)
 
 

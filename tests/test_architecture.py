@@ -19,7 +19,8 @@ ORDER = {
     "run": 5, "predict": 6,
 }  # fmt: skip
 NO_NETWORK_LIBRARY = {
-    "errors", "paper", "samples", "duplicates", "datasets", "statistics", "bootstrap", "predictions", "evaluation", "verdicts",
+    "files", "errors", "paper", "samples", "duplicates", "datasets", "statistics", "bootstrap", "predictions", "evaluation",
+    "verdicts",
     "prepared", "augmentation", "roc", "figures", "charts", "results", "findings", "tables", "report", "runs", "cli", "cells",
     "synthetic", "metaimage", "pictures", "attainable", "audit", "audit_checks", "audit_declared", "audit_lines",
     "audit_matrices", "audit_rows", "confusions", "equations", "toml_lines", "torch_files",

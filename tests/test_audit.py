@@ -13,9 +13,9 @@ from common import audit, audit_lines
 from common.audit import audit_paper, find_impossible_claims, render_markdown
 from common.audit_checks import FIELDS
 from common.audit_matrices import check_macro
-from common.cli import run_main
+from common.errors import run_main
+from common.files import write_json_atomic
 from common.paper import load_paper
-from common.results import write_json_atomic
 
 ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from toy_cells import make_cells
 
-from common import cells
+from common import files
 from common.cells import Cell, is_done, read_record, run_cells, share_threads
 from common.errors import UsageError
 
@@ -149,7 +149,7 @@ def test_ctrl_c_stops_cleanly(tmp_path):
 
 def test_two_runs_in_one_folder_are_refused(tmp_path):
     (tmp_path / "cells").mkdir()
-    with cells.hold_lock(tmp_path / ".lock", wait=False), pytest.raises(UsageError, match="another run works in this folder"):
+    with files.hold_lock(tmp_path / ".lock", wait=False), pytest.raises(UsageError, match="another run works in this folder"):
         run_cells(make_cells(1), tmp_path, workers=1, threads=1)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from common import cli
+from common import cli, errors
 from common.errors import UsageError
 
 
@@ -87,7 +87,7 @@ def test_exit_codes(capsys):
     def interrupt():
         raise KeyboardInterrupt
 
-    assert cli.run_main(lambda: 0) == 0
-    assert cli.run_main(fail) == 2
+    assert errors.run_main(lambda: 0) == 0
+    assert errors.run_main(fail) == 2
     assert capsys.readouterr().err == "error: data.csv:3: label 7 is not 0 or 1; correct it\n"
-    assert cli.run_main(interrupt) == 130
+    assert errors.run_main(interrupt) == 130

@@ -15,6 +15,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from common import paper, prepared, results
+from common.files import slug
 from common.results import read_results
 from common.verdicts import mark_departures
 from replications.lung_hip_compare import config as lung_hip_config
@@ -52,7 +53,7 @@ def test_smoke_run_leaves_every_artefact(smoke_run):
     found = read_results(smoke_run / "results.json")
     drawn = {figure["file"] for figure in found["extra"]["figures"]}
     assert {"figure2-patches.png", "figure3-hips.png", "accuracy.png", "intervals.png", "labels.png"} <= drawn
-    assert {f"figure6-{experiments.slug(d)}-paper.png" for d in lung_hip_config.DATASETS} <= drawn
+    assert {f"figure6-{slug(d)}-paper.png" for d in lung_hip_config.DATASETS} <= drawn
     for name in drawn:
         assert (smoke_run / "figures" / name).read_bytes().startswith(b"\x89PNG")
 

@@ -12,9 +12,10 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from common.files import write_json_atomic
 from common.predictions import read_predictions, write_predictions
 from common.report import escape_markdown
-from common.results import read_results, write_json_atomic
+from common.results import read_results
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from common.errors import UsageError
+from common.files import write_json_atomic
 from common.findings import collect_lines, describe_finding, format_duration, format_interval, format_value
 from common.paper import Paper, load_paper
 from common.report import escape_markdown, format_screen_table, main, render_markdown, write_report
-from common.results import build_results, write_json_atomic
+from common.results import build_results
 from common.tables import build_leak_table, build_split_table
 
 GOLDEN = Path(__file__).parent / "golden" / "table.md"

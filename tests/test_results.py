@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from common.errors import UsageError
+from common.files import write_json_atomic
 from common.results import (
     ENTRIES,
     PUBLISHED_FILES,
@@ -20,7 +21,6 @@ from common.results import (
     publish,
     read_results,
     run_folder,
-    write_json_atomic,
 )
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from test_hostile_inputs import edit, fuzz
 
 from common import charts, results
-from common.samples import hash_file
+from common.files import hash_file
 from replications.thyroid_ensemble import predict
 from replications.thyroid_ensemble.config import SMOKE
 

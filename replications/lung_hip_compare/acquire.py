@@ -11,8 +11,8 @@ from rich.console import Console
 
 from common.datasets import extract_zip
 from common.errors import UsageError
+from common.files import hash_file
 from common.pictures import hash_list
-from common.samples import hash_file
 from replications.lung_hip_compare import luna16
 
 PACKAGE = "lung_hip_compare"

@@ -8,12 +8,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from common import evaluation, figures, findings, roc
+from common.files import slug
 from common.findings import OFF_PROTOCOL, PROTOCOLS
 from common.paper import Paper
 from common.prepared import Dataset
 from replications.lung_hip_compare import data, hips
 from replications.lung_hip_compare.config import DATASETS, NETWORKS, Config
-from replications.lung_hip_compare.experiments import slug
 
 STAR = "A star marks networks trained off protocol (see the note in the table). "
 

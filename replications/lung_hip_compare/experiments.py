@@ -2,10 +2,10 @@
 in words. The figures stand in drawings.py. Nothing here imports TensorFlow.
 """
 
-import re
 from dataclasses import asdict, dataclass, fields, replace
 
 from common.cells import Cell
+from common.files import slug
 from common.paper import Statement
 from common.prepared import Dataset, Fold
 from common.verdicts import check_pairs
@@ -78,11 +78,6 @@ def plan_cells(row: Row, config: Config, protocol: str, seeds: tuple[int, ...], 
             parts = [row.name, protocol, f"seed{seed}", *([f"fold{fold}"] if fold >= 0 else [])]
             cells.append(Cell(slug(" ".join(parts)), TRAIN, settings | {"seed": seed, "fold": fold}))
     return cells
-
-
-def slug(text: str) -> str:
-    """File name of a row or data set: lower case, words joined by hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 # Table 1

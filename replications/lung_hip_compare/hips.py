@@ -15,8 +15,9 @@ import pandas as pd
 
 from common.datasets import has_control_characters, read_csv_table, resolve_inside
 from common.errors import UsageError
+from common.files import hash_file
 from common.pictures import read_picture
-from common.samples import fold_cases, hash_file, hash_pixels, join_patients, split_cases
+from common.samples import fold_cases, hash_pixels, join_patients, split_cases
 from replications.lung_hip_compare.config import Config
 
 BOX = ["x0", "y0", "x1", "y1"]

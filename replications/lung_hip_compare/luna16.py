@@ -17,9 +17,10 @@ from sklearn.model_selection import train_test_split
 
 from common.datasets import has_control_characters, read_csv_table, resolve_inside
 from common.errors import UsageError
+from common.files import hash_file
 from common.metaimage import Volume, read_header, read_region, world_to_voxel
 from common.pictures import read_picture, read_size
-from common.samples import hash_file, hash_pixels, split_cases
+from common.samples import hash_pixels, split_cases
 from replications.lung_hip_compare.config import Config
 
 PATCH_SPLITS = ("train", "test", "val")

@@ -19,13 +19,12 @@ import pandas as pd
 from PIL import Image
 
 from common import cells, charts, cli
-from common.errors import UsageError
+from common.errors import UsageError, run_main
+from common.files import hash_file, slug
 from common.metaimage import read_header
 from common.pictures import read_picture
-from common.samples import hash_file
 from replications.lung_hip_compare import data, hips, luna16
 from replications.lung_hip_compare.config import Config, read_config
-from replications.lung_hip_compare.experiments import slug
 
 MODEL = "model.keras"
 
@@ -43,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     place = "candidate in a CT scan, mm (repeatable; write --at=-98.5,-67.3,-140.2)"
     add("--at", type=_read_point, action="append", default=[], metavar="X,Y,Z", help=place)
     add("--out", type=Path, default=Path("predictions"), metavar="DIR", help="for predictions.csv and the overlays")
-    return cli.run_main(lambda: predict(parser.parse_args(argv)))
+    return run_main(lambda: predict(parser.parse_args(argv)))
 
 
 def predict(given: argparse.Namespace) -> int:

@@ -13,12 +13,12 @@ from pathlib import Path
 from common import cells, cli, evaluation, results, runs
 from common.audit import find_impossible_claims
 from common.datasets import find_data
-from common.errors import UsageError
+from common.errors import UsageError, run_main
+from common.files import hash_file, slug
 from common.paper import Paper, load_paper
 from common.predictions import write_predictions
 from common.prepared import Dataset, describe_splits, load_dataset
 from common.report import format_screen_table
-from common.samples import hash_file
 from common.verdicts import judge_claims, mark_departures
 from replications.lung_hip_compare import data, drawings, experiments
 from replications.lung_hip_compare.config import (
@@ -42,7 +42,7 @@ SELECTION = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code (see common.cli)."""
-    return cli.run_main(lambda: run(cli.parse_options(argv, MODULE, __doc__, list(PRESETS))))
+    return run_main(lambda: run(cli.parse_options(argv, MODULE, __doc__, list(PRESETS))))
 
 
 def run(options: cli.Options) -> int:
@@ -132,7 +132,7 @@ def prepare_datasets(sources, config: Config, folder: Path, skip_unreadable: boo
     for name in DATASETS:
         source = sources[data.part_of(name)]
         if data.explain_unavailable(name, source) is None:
-            place = folder / "data" / experiments.slug(name)
+            place = folder / "data" / slug(name)
             data.prepare_dataset(name, source, config, place, skip_unreadable=skip_unreadable)
             datasets[name] = load_dataset(place)
     return datasets
@@ -191,7 +191,7 @@ def plan(rows, config: Config, protocols, seeds, datasets: dict[str, Dataset]) -
         if row.dataset in datasets
         for protocol in protocols
         for cell in experiments.plan_cells(
-            row, config, protocol, seeds, f"data/{experiments.slug(row.dataset)}", datasets[row.dataset].info["images_sha256"]
+            row, config, protocol, seeds, f"data/{slug(row.dataset)}", datasets[row.dataset].info["images_sha256"]
         )
     ]
 

@@ -14,10 +14,9 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from common.cli import run_main
 from common.datasets import find_data
 from common.duplicates import describe_images, find_near_duplicates
-from common.errors import UsageError
+from common.errors import UsageError, run_main
 from common.pictures import hash_list
 from common.prepared import Dataset, Fold, check_folds, gather_fold, hash_listing, is_prepared, write_prepared
 from common.samples import fold_cases, join_patients, split_cases

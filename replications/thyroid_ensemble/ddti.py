@@ -15,8 +15,9 @@ import pandas as pd
 
 from common.duplicates import Descriptions, describe_images, find_near_duplicates
 from common.errors import UsageError
+from common.files import hash_file
 from common.pictures import read_picture
-from common.samples import hash_file, join_patients
+from common.samples import join_patients
 from replications.thyroid_ensemble.config import Config
 from replications.thyroid_ensemble.folders import walk_files
 from replications.thyroid_ensemble.markup import find_text, read_xml

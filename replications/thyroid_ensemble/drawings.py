@@ -12,13 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from common import charts, evaluation, figures, findings, roc
+from common.files import slug
 from common.findings import PROTOCOLS
 from common.paper import Paper, load_paper
 from common.prepared import Dataset, Fold
 from common.results import is_synthetic
 from replications.thyroid_ensemble import scales
 from replications.thyroid_ensemble.config import CLASSES, NETWORKS, SCALES, SUBSETS, Config
-from replications.thyroid_ensemble.experiments import BEST_DEPTH, slug
+from replications.thyroid_ensemble.experiments import BEST_DEPTH
 from replications.thyroid_ensemble.rows import (
     BLOCK,
     DESCRIPTORS,

@@ -3,14 +3,13 @@
 The rows stand in rows.py, what is chosen in selection.py, the figures in drawings.py. Nothing here imports TensorFlow.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from common.cells import Cell
-from common.datasets import hash_file
 from common.errors import UsageError
+from common.files import hash_file, slug
 from common.findings import PROTOCOLS, format_value
 from common.paper import Statement
 from common.prepared import Dataset, Fold
@@ -137,11 +136,6 @@ def plan_members(choices: Sequence[Choice], finished: Sequence[Cell]) -> dict[st
             "member_of_cell": of_cell,
         }
     return stored
-
-
-def slug(text: str) -> str:
-    """File name: lower case, words joined by hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 # ------------------------------------------------------------------------------------------------- tables of our own

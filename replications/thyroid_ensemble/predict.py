@@ -27,12 +27,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from common import cells, charts, cli, results
-from common.errors import UsageError
+from common.errors import UsageError, run_main
+from common.files import hash_file, slug
 from common.pictures import read_picture
-from common.samples import hash_file
 from replications.thyroid_ensemble import ensemble, scales
 from replications.thyroid_ensemble.config import CLASSES, NETWORKS, SCALES, Config, read_config
-from replications.thyroid_ensemble.experiments import slug
 from replications.thyroid_ensemble.rois import Box, cut_roi
 from replications.thyroid_ensemble.rows import name_model
 
@@ -88,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--protocol", choices=cli.PROTOCOLS, help="default: leakfree if the run stored it, else paper")
     add("--out", type=Path, default=Path("predictions"), metavar="DIR", help="for predictions.csv and one sheet a picture")
     add("--json", action="store_true", help="print JSON instead of a table")
-    return cli.run_main(lambda: predict(parser.parse_args(argv)))
+    return run_main(lambda: predict(parser.parse_args(argv)))
 
 
 def predict(given: argparse.Namespace) -> int:

@@ -14,8 +14,8 @@ from PIL import Image
 
 from common.datasets import resolve_inside
 from common.errors import UsageError
+from common.files import hash_file
 from common.pictures import read_picture
-from common.samples import hash_file
 from replications.thyroid_ensemble.config import Config
 
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, x1 and y1 exclusive

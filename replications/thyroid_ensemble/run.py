@@ -16,7 +16,8 @@ import pandas as pd
 from common import cells, cli, evaluation, results, runs
 from common.audit import find_impossible_claims
 from common.datasets import find_data
-from common.errors import UsageError
+from common.errors import UsageError, run_main
+from common.files import write_json_atomic
 from common.paper import Paper, load_paper
 from common.predictions import write_predictions
 from common.prepared import Dataset, describe_splits, load_dataset
@@ -36,7 +37,7 @@ SELECTION = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code (see common.cli)."""
-    return cli.run_main(lambda: run(cli.parse_options(argv, MODULE, __doc__, list(PRESETS))))
+    return run_main(lambda: run(cli.parse_options(argv, MODULE, __doc__, list(PRESETS))))
 
 
 def run(options: cli.Options) -> int:
@@ -281,7 +282,7 @@ def use_networks(
         if not any(cell.key in failed for cell in members["cells"])
     }
     if described:
-        results.write_json_atomic(folder / "ensembles.json", described)
+        write_json_atomic(folder / "ensembles.json", described)
     done = {network: cell for network, cell in attention.items() if cell.key not in failed}
     return {n: np.load(folder / "cells" / cell.key / "cams.npy", allow_pickle=False) for n, cell in done.items()}
 

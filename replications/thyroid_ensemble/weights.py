@@ -4,8 +4,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.datasets import hash_file
 from common.errors import UsageError
+from common.files import hash_file
 from replications.thyroid_ensemble.config import Config
 
 _GOOGLE = "https://storage.googleapis.com/tensorflow/keras-applications"

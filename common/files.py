@@ -1,0 +1,139 @@
+"""Files: hashes, names, locks, and writing whole or not at all: a reader sees the old content or the new, never a part."""
+
+import contextlib
+import fcntl
+import gzip
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.errors import UsageError
+
+
+def hash_file(path: Path) -> str:
+    """sha256 of a file's bytes, 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def slug(text: str) -> str:
+    """Text as a file name: lower case, letters and digits joined by hyphens.
+
+    >>> slug("LUNA16 / CNN, 10 % labels")
+    'luna16-cnn-10-labels'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+@contextlib.contextmanager
+def hold_lock(path: Path, wait: bool) -> Iterator[None]:
+    """Hold an exclusive lock; without `wait`, a lock held elsewhere is a usage error. The kernel frees it on any death."""
+    with open(path, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise UsageError(f"{path.parent}: another run works in this folder; wait for it or choose another --out") from None
+        yield
+
+
+@contextlib.contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` to write to; without an exception it takes the place of `path`, else it goes."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        put_in_place(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replace_folder(path: Path) -> Iterator[Path]:
+    """The same for a folder: a new, empty one to fill, which takes the place of `path` with all that it holds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        put_in_place(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def put_in_place(temporary: Path, final: Path) -> None:
+    """Rename a finished file or folder to its final name, after its bytes are on disk; a folder that stands there goes."""
+    folder = temporary.is_dir()
+    for path in [*(item for item in temporary.rglob("*") if item.is_file()), temporary] if folder else [temporary]:
+        _sync(path)
+    old = final.with_name(f".{final.name}.{os.getpid()}.old")
+    replaced = folder and final.exists()
+    if replaced:
+        shutil.rmtree(old, ignore_errors=True)
+        os.replace(final, old)
+    os.replace(temporary, final)
+    _sync(final.parent)
+    if replaced:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Write UTF-8 text, line ends as they are, whole or not at all."""
+    with replace_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_gzip_atomic(path: Path, text: str) -> None:
+    """Write UTF-8 text, packed, whole or not at all; the same text gives the same bytes."""
+    with (
+        replace_file(path) as temporary,
+        temporary.open("wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=9, mtime=0) as packed,
+    ):
+        packed.write(text.encode("utf-8"))
+
+
+def write_json_atomic(path: Path, content: Any) -> None:
+    """Write JSON, whole or not at all: keys sorted, floats to 6 significant digits (see `to_plain`)."""
+    text = json.dumps(to_plain(content, digits=6), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text_atomic(path, text + "\n")
+
+
+def to_plain(value: Any, digits: int) -> Any:
+    """The same content in plain JSON types, floats rounded to `digits` significant digits.
+
+    NaN and infinities become None; tuples, NumPy numbers and arrays plain JSON. Raises TypeError for anything else.
+
+    >>> to_plain({"auc": 0.93251234, "seeds": (0, 1), "sd": float("nan")}, digits=3)
+    {'auc': 0.933, 'seeds': [0, 1], 'sd': None}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item, digits) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return to_plain(value.tolist(), digits)
+    if isinstance(value, list | tuple):
+        return [to_plain(item, digits) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.{digits}g}") if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON: {value!r}")
