@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from common.audit import find_impossible_claims
 from common.audit_lines import name_row
 from common.paper import Claim, Paper
 from common.results import is_synthetic
@@ -103,7 +102,7 @@ def _build_line(
     }
     notes = [verdict["note"]]
     printed = claim.fraction if claim else None
-    if claim and claim.printed_key in find_impossible_claims(paper) and IMPOSSIBLE not in notes[0]:
+    if verdict.get("impossible"):
         notes.append(IMPOSSIBLE)
     if metric == "accuracy":
         for who, value in {"paper": printed, "ours": ours["mean"], "leak-free": leakfree["mean"]}.items():
@@ -177,10 +176,11 @@ def describe_finding(results: Mapping[str, Any], paper: Paper) -> list[str]:
         rows = [line["row"] for line in lines if f"{who} at or below the majority rate" in line["note"]]
         if rows:
             sentences.append(f"{text}: no better than always giving the most frequent class: {'; '.join(rows)}.")
+    found = {(claim["table"], claim["row"], claim["metric"]) for claim in results["claims"] if claim.get("impossible")}
     impossible: dict[str, list[str]] = {}
-    for claim in paper.printed:
-        if claim.printed_key in find_impossible_claims(paper) and claim.table not in impossible.setdefault(claim.row, []):
-            impossible[claim.row].append(claim.table)
+    for table, row, _ in dict.fromkeys(claim.printed_key for claim in paper.claims if claim.key in found):
+        if table not in impossible.setdefault(row, []):
+            impossible[row].append(table)
     if impossible:
         sentences.append(f"Impossible as printed: {'; '.join(name_row(*item) for item in impossible.items())}.")
     return sentences

@@ -104,7 +104,8 @@ def build_results(
     paper's), private (no picture of it is published).
     weights: {source, sha256}; selection: {protocol: rule by which the scored epoch or model was chosen}.
     rows: {table, row, protocol, n, patients, positives, seeds, metrics {name: {mean, sd, low, high, by_seed}}}.
-    claims: {table, row, metric, where, paper, tolerance, ours, low, high, verdict, note}.
+    claims: {table, row, metric, where, paper, tolerance, ours, low, high, verdict, note, impossible (as printed, by the audit;
+    may be missing: a run from before it was kept)}.
     extra: free; the report shows these lists: comparisons (as `evaluation.compare_rows`), statements {id, protocol,
     verdict, detail}, not_run {table, row, reason}, figures {file, title, caption, shows_cases (may be missing)},
     collapsed {row, protocol, seeds}, commands {command, commit, dirty, started} (all that led here, in order), cells {key,

@@ -8,7 +8,7 @@ from common.evaluation import METRICS
 from common.paper import Claim
 
 OFF_PROTOCOL = "off protocol"  # verdict of a row that was trained with other settings than the paper's
-IMPOSSIBLE = "impossible as printed"  # note on a claim, by the audit
+IMPOSSIBLE = "impossible as printed"  # what is said of a claim that the audit found impossible
 
 
 def judge_claims(
@@ -21,7 +21,8 @@ def judge_claims(
     extra: Mapping[tuple[str, str, str], float] | None = None,
     impossible: Collection[tuple[str, str, str]] = (),
 ) -> list[dict]:
-    """Set each claim beside our result: {table, row, metric, where, paper, tolerance, ours, low, high, verdict, note}.
+    """Set each claim beside our result: {table, row, metric, where, paper, tolerance, ours, low, high, verdict,
+    note, impossible}.
 
     rows: from `evaluate`; not_run: (table, row) or row -> reason; extra: (table, row, metric) -> number, for claims of
     unit "count"; impossible: `printed_key`s that the audit found impossible. All numbers are in the claim's own unit.
@@ -50,7 +51,6 @@ def judge_claims(
         tolerance = None if tolerance is None else tolerance * unit
         notes = [
             claim.note,
-            IMPOSSIBLE if claim.printed_key in impossible else "",
             gap,
             (reason or "we have no result for it") if missing else "",
             f"our {claim.metric} is undefined in at least one seed" if not missing and ours is None else "",
@@ -68,6 +68,7 @@ def judge_claims(
                 "high": high,
                 "verdict": "not run" if missing else _give_verdict(claim.value, tolerance, ours, low, high),
                 "note": "; ".join(note for note in notes if note),
+                "impossible": claim.printed_key in impossible,
             }
         )
     return judged

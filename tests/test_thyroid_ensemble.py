@@ -13,7 +13,7 @@ from common.audit import find_impossible_claims
 from common.errors import UsageError
 from common.paper import load_paper
 from common.predictions import check_predictions
-from common.verdicts import IMPOSSIBLE, judge_claims
+from common.verdicts import judge_claims
 from replications.thyroid_ensemble import ensemble
 from replications.thyroid_ensemble.config import LETTERS, NETWORKS, PAPER, SCALES, SUBSETS
 
@@ -429,7 +429,7 @@ def test_a_claim_under_a_reading_is_marked_as_it_is_printed(paper):
     judged = judge_claims(
         paper.claims, [], {}, positive_class=paper.positive_class, impossible=find_impossible_claims(paper)
     )
-    marked = {(claim["table"], claim["row"], claim["metric"]) for claim in judged if IMPOSSIBLE in claim["note"]}
+    marked = {(claim["table"], claim["row"], claim["metric"]) for claim in judged if claim["impossible"]}
     assert len(marked) == 27 + 2 * 5  # sensitivity and specificity of the five rows without a matrix, under reading b
     row = "Scale 1 / ResNet50"  # its printed sensitivity is no count: that row is impossible in Table 4, not its accuracy alone
     assert {key for key in marked if key[1] == row} == {

@@ -61,7 +61,7 @@ def test_verdict_words(ours, low, high, verdict):
     assert judged["tolerance"] == pytest.approx((94.477 - 82.563) / 2, abs=0.002)
     assert judged["ours"] == pytest.approx(100 * ours)
     assert judged["low"] == (None if low is None else pytest.approx(100 * low))
-    keys = "table, row, metric, where, paper, tolerance, ours, low, high, verdict, note"
+    keys = "table, row, metric, where, paper, tolerance, ours, low, high, verdict, note, impossible"
     assert ", ".join(judged) == keys
 
 
@@ -96,7 +96,8 @@ def test_claims_without_value_or_result():
     judged = judge_claims(claims, rows, {("2", "C"): "weights are missing"}, impossible=impossible)
     assert [entry["verdict"] for entry in judged] == ["n/a", "not run", "not run"]
     assert (judged[0]["paper"], judged[0]["tolerance"], judged[0]["ours"]) == (None, None, 90.0)
-    assert judged[1]["note"] == "as printed; impossible as printed; we have no result for it"
+    assert [entry["impossible"] for entry in judged] == [False, True, False]
+    assert judged[1]["note"] == "as printed; we have no result for it"
     assert (judged[2]["note"], judged[2]["ours"]) == ("weights are missing", None)
     (by_row,) = judge_claims(claims[2:], rows, {"C": "not asked for"})
     assert by_row["note"] == "not asked for"
