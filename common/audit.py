@@ -9,7 +9,7 @@ import shutil
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
@@ -25,7 +25,7 @@ from common.audit_rows import check_attainable, check_between, check_denominator
 from common.confusions import BINARY
 from common.errors import UsageError, run_main
 from common.paper import Paper, load_paper
-from common.results import read_results
+from common.results import Results, read_results
 
 REPLICATIONS = Path(__file__).parents[1] / "replications"
 SIGNIFICANT = 6  # digits of the numbers in results.json
@@ -106,20 +106,22 @@ def find_impossible_claims(paper: Paper) -> frozenset[tuple[str, str, str]]:
     return frozenset(impossible)
 
 
-def audit_results(results: Mapping[str, Any]) -> list[Outcome]:
+def audit_results(results: Results) -> list[Outcome]:
     """The same arithmetic over a run's own results.json: every row and seed, and the means over the seeds."""
-    binary = all(len(dataset["classes"]) == 2 for dataset in results["datasets"])
+    binary = all(len(dataset.classes) == 2 for dataset in results.datasets)
     lines, outcomes = [], []
-    for row in results["rows"]:
-        name = f"{row['row']}, {row['protocol']}"
-        classes = {"class 1": row["positives"], "class 0": row["n"] - row["positives"]} if binary else {"all": row["n"]}
-        for i, seed in enumerate(row["seeds"]):
-            values = {metric: row["metrics"][metric]["by_seed"][i] for metric in BINARY if metric in row["metrics"]}
+    for row in results.rows:
+        name = f"{row.row}, {row.protocol}"
+        classes = {"class 1": row.positives, "class 0": row.n - row.positives} if binary else {"all": row.n}
+        for i, seed in enumerate(row.seeds):
+            values = {metric: row.metrics[metric].by_seed[i] for metric in BINARY if metric in row.metrics}
             numbers = {metric: print_significant(value) for metric, value in values.items() if value is not None}
-            lines.append(Line(f"{name}, seed {seed}", (row["table"],), classes, numbers))
-        for metric, summary in row["metrics"].items():
-            if None not in (*summary["by_seed"], summary["mean"]):
-                outcomes.append(_check_mean(f"Table {row['table']}: {name}, {metric}", (row["table"], row["row"]), summary))
+            lines.append(Line(f"{name}, seed {seed}", (row.table,), classes, numbers))
+        for metric, summary in row.metrics.items():
+            by_seed = [value for value in summary.by_seed if value is not None]
+            if summary.mean is not None and len(by_seed) == len(summary.by_seed):
+                subject, key = f"Table {row.table}: {name}, {metric}", (row.table, row.row)
+                outcomes.append(_check_mean(subject, key, by_seed, summary.mean))
     return [*(check_matrix(lines, "class 1") if binary else check_attainable(lines)), *outcomes]
 
 
@@ -130,13 +132,13 @@ def print_significant(value: float) -> Printed:
     return Printed(f"{number:.{digits}f}", "fraction")
 
 
-def _check_mean(subject: str, key: tuple[str, str], summary: Mapping[str, Any]) -> Outcome:
-    values = [Fraction(repr(value)) for value in summary["by_seed"]]
+def _check_mean(subject: str, key: tuple[str, str], by_seed: Sequence[float], given: float) -> Outcome:
+    values = [Fraction(repr(value)) for value in by_seed]
     mean = sum(values, Fraction(0)) / len(values)
-    printed = Fraction(repr(summary["mean"]))
+    printed = Fraction(repr(given))
     # Half a unit of the sixth digit, once for the values and once for their mean.
     allowed = max(map(abs, [*values, printed])) * Fraction(1, 10 ** (SIGNIFICANT - 1))
-    text = f"mean of {len(values)} seeds {float(mean):.6g}, written {summary['mean']:.6g}"
+    text = f"mean of {len(values)} seeds {float(mean):.6g}, written {given:.6g}"
     return Outcome("mean over seeds", subject, POSSIBLE if abs(mean - printed) <= allowed else IMPOSSIBLE, text, (key,))
 
 
@@ -251,7 +253,7 @@ def audit_file(path: Path) -> tuple[str, Sequence[Outcome]]:
     """(title, outcomes) of a paper.toml or a results.json."""
     if path.suffix == ".json":
         results = read_results(path)
-        return f"{results['paper']}: our own results ({show_path(path)})", audit_results(results)
+        return f"{results.paper}: our own results ({show_path(path)})", audit_results(results)
     paper = load_paper(path)
     return f"{paper.title}. {paper.authors}, {paper.year} ({show_path(path)}). {describe_scope(paper)}.", audit_paper(paper)
 

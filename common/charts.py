@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from common.cli import PROTOCOLS
 from common.figures import (
     BLACK,
     BLUE,
@@ -33,7 +34,8 @@ from common.figures import (
     plot_image_grid,
     style_axes,
 )
-from common.findings import PROTOCOLS
+from common.findings import PROTOCOL_NAMES
+from common.results import Results, RowResult
 from common.verdicts import OFF_PROTOCOL
 
 BARS = ((SKY, BLACK), (BLUE, "white"), (YELLOW, BLACK), (BLACK, "white"))  # light and dark by turns, and what is legible on it
@@ -230,34 +232,40 @@ def join_stages(
 # -------------------------------------------------------------------------------------- what results.json says of a figure
 
 
-def find_rows(results: Mapping[str, Any], protocol: str) -> dict[str, dict]:
+def find_rows(results: Results, protocol: str) -> dict[str, RowResult]:
     """Row -> its entry in the results of a protocol."""
-    return {entry["row"]: entry for entry in results["rows"] if entry["protocol"] == protocol}
+    return {entry.row: entry for entry in results.rows if entry.protocol == protocol}
 
 
-def list_protocols(results: Mapping[str, Any], rows: Iterable[str]) -> list[str]:
+def list_protocols(results: Results, rows: Iterable[str]) -> list[str]:
     """Protocols under which at least one of the rows was run."""
     wanted = set(rows)
     return [protocol for protocol in PROTOCOLS if wanted & set(find_rows(results, protocol))]
 
 
-def is_collapsed(results: Mapping[str, Any], row: str, protocol: str) -> bool:
+def is_collapsed(results: Results, row: str, protocol: str) -> bool:
     """Whether the row gave all cases one class in a seed."""
-    return any((entry["row"], entry["protocol"]) == (row, protocol) for entry in results["extra"]["collapsed"])
+    return any((entry.row, entry.protocol) == (row, protocol) for entry in results.extra.collapsed)
 
 
-def mark_off(results: Mapping[str, Any], name: str) -> str:
-    """The name, with a star if any row was trained off protocol: for runs whose settings hold for all rows, printed or not."""
-    return name + " *" * any(claim["verdict"] == OFF_PROTOCOL for claim in results["claims"])
+def list_off(results: Results) -> set[str]:
+    """Rows that were trained otherwise than published."""
+    judged = {claim.row for claim in results.claims if claim.verdict == OFF_PROTOCOL}
+    return judged | {row.row for row in results.rows if row.departures}
 
 
-def mark_row(results: Mapping[str, Any], row: str, protocols: Sequence[str]) -> str:
+def mark_off(results: Results, name: str, rows: Iterable[str]) -> str:
+    """The name, with a star if any of the rows was trained off protocol."""
+    return name + " *" * bool(set(rows) & list_off(results))
+
+
+def mark_row(results: Results, row: str, protocols: Sequence[str]) -> str:
     """The row's name, with a star if trained off protocol, with a dagger if it collapsed under one of the protocols."""
-    return mark_off(results, row) + " †" * any(is_collapsed(results, row, protocol) for protocol in protocols)
+    return mark_off(results, row, [row]) + " †" * any(is_collapsed(results, row, protocol) for protocol in protocols)
 
 
 def explain(
-    results: Mapping[str, Any],
+    results: Results,
     protocols: Sequence[str],
     rows: Sequence[str],
     *,
@@ -270,34 +278,34 @@ def explain(
     mark: how rows that collapsed to one class are marked; intervals: whether the figure shows intervals. For runs on one
     data set.
     """
-    (dataset,) = results["datasets"]
-    known, sentences = dataset["patients_known"], []
+    (dataset,) = results.datasets
+    known, sentences = dataset.patients_known is not False, []
     for protocol in protocols:
         entry = next(entry for row, entry in find_rows(results, protocol).items() if row in rows)
-        patients = f" of {entry['patients']} patients" if known else ""
-        seeds = f"{len(entry['seeds'])} seed" + "s" * (len(entry["seeds"]) > 1)
-        cases = f"n = {entry['n']} test cases ({entry['positives']} {positive_class}){patients}, {seeds}."
-        sentences.append(f"{PROTOCOLS[protocol].capitalize()}: {cases}")
+        patients = f" of {entry.patients} patients" if known else ""
+        seeds = f"{len(entry.seeds)} seed" + "s" * (len(entry.seeds) > 1)
+        cases = f"n = {entry.n} test cases ({entry.positives} {positive_class}){patients}, {seeds}."
+        sentences.append(f"{PROTOCOL_NAMES[protocol].capitalize()}: {cases}")
     if intervals:
         sentences.append(f"Our 95 % intervals resample {'patients' if known else 'cases, as no patients are known'}.")
     if any(is_collapsed(results, row, protocol) for row in rows for protocol in protocols):
         sentences.append(f"{mark}: {COLLAPSED}.")
-    if mark_off(results, ""):
+    if set(rows) & list_off(results):
         sentences.append("A star marks trainings off protocol (see the notes in the tables).")
     return " ".join(sentences)
 
 
-def read_accuracy(results: Mapping[str, Any], row: str, protocol: str, reference: float | None = None) -> Value | None:
+def read_accuracy(results: Results, row: str, protocol: str, reference: float | None = None) -> Value | None:
     """Accuracy in percent with its interval; None if the row was not run."""
     if (entry := find_rows(results, protocol).get(row)) is None:
         return None
-    accuracy = [entry["metrics"]["accuracy"][part] for part in ("mean", "low", "high")]
-    mean, low, high = (None if value is None else 100 * value for value in accuracy)
+    accuracy = entry.metrics["accuracy"]
+    mean, low, high = (None if value is None else 100 * value for value in (accuracy.mean, accuracy.low, accuracy.high))
     return Value(mean, low, high, is_collapsed(results, row, protocol), reference)
 
 
 def build_panel(
-    results: Mapping[str, Any],
+    results: Results,
     protocol: str,
     series: Mapping[str, Mapping[str, str]],
     references: Mapping[str, float] | None = None,
@@ -312,9 +320,9 @@ def build_panel(
     }
     wanted = {row for rows in series.values() for row in rows.values()}
     entry = next(entry for row, entry in find_rows(results, protocol).items() if row in wanted)
-    title = mark_off(results, f"{PROTOCOLS[protocol]}, n = {entry['n']}")
+    title = mark_off(results, f"{PROTOCOL_NAMES[protocol]}, n = {entry.n}", wanted)
     known = {name: {group: value for group, value in values.items() if value} for name, values in found.items()}
-    level = 100 * entry["metrics"]["majority_rate"]["mean"]
+    level = 100 * entry.metrics["majority_rate"].mean
     return Panel(title, {name: values for name, values in known.items() if values}, level)
 
 

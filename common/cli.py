@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from common.errors import UsageError
 
-PROTOCOLS = ("paper", "leakfree")
+PROTOCOLS = ("paper", "leakfree")  # the paper's own, and the one that keeps patients apart
 ConfigT = TypeVar("ConfigT")
 
 

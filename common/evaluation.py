@@ -10,22 +10,23 @@ import numpy as np
 import pandas as pd
 
 from common import bootstrap, statistics
+from common.cli import PROTOCOLS
 from common.errors import UsageError
-from common.predictions import PROTOCOLS, check_predictions, extract_scores
+from common.predictions import check_predictions, extract_scores
+from common.results import Metric, Pair, RowResult
 
 RESAMPLED = ("accuracy", "sensitivity", "specificity", "precision", "f1", "mcc", "auc", "majority_rate", "brier")
 METRICS = (*RESAMPLED, "ece")
 
 
-def evaluate(predictions: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> list[dict]:
+def evaluate(predictions: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> list[RowResult]:
     """Metrics of every row and protocol, sorted by protocol and row.
 
-    Each dict: row, protocol, n (cases), patients, positives (cases of class 1), seeds, below_majority (mean accuracy at
-    or below the majority rate) and metrics {name: {mean, sd, low, high, by_seed}}. The cases of all folds of a seed are
-    pooled. mean and sd (None with one seed) are over the seeds; [low, high] is the 95 % percentile interval of the mean
-    over the seeds in a patient-cluster bootstrap, the same resample for all seeds. A metric that is undefined in a seed
-    (no positive predicted, one class only) is None there and in the mean. ece has no interval: its bias grows in
-    resamples. Two classes: ece and brier of class 1; more: ece of the highest score, brier summed over the classes.
+    The cases of all folds of a seed are pooled. mean and sd (None with one seed) are over the seeds; [low, high] is the 95 %
+    percentile interval of the mean over the seeds in a patient-cluster bootstrap, the same resample for all seeds. A metric
+    that is undefined in a seed (no positive predicted, one class only) is None there and in the mean. ece has no interval:
+    its bias grows in resamples. Two classes: ece and brier of class 1; more: ece of the highest score, brier summed over the
+    classes.
     """
     check_predictions(predictions, "predictions")
     found = sorted(predictions.groupby(["protocol", "row"]).groups, key=lambda key: (PROTOCOLS.index(key[0]), key[1]))
@@ -54,7 +55,7 @@ def collapsed(predictions: pd.DataFrame, row: str, protocol: str) -> list[int]:
 
 def compare_rows(
     predictions: pd.DataFrame, protocol: str, rows: Sequence[str], *, resamples: int = 2000, seed: int = 0
-) -> list[dict]:
+) -> list[Pair]:
     """Compare every pair of rows on their common cases and common seeds; UsageError if there are none.
 
     accuracy_difference (a - b) is that of the accuracies averaged over the seeds, [low, high] its 95 % patient-cluster
@@ -64,11 +65,18 @@ def compare_rows(
     is the one to believe. *_p_holm: adjusted over all pairs of this call, so call it with the rows of one data set.
     """
     pairs = [_compare_pair(predictions, protocol, a, b, resamples, seed) for a, b in itertools.combinations(rows, 2)]
-    for name in ("mcnemar_p", "delong_p"):
-        known = [pair for pair in pairs if pair[name] is not None]
-        for pair, adjusted in zip(known, statistics.holm([pair[name] for pair in known]), strict=True):
-            pair[f"{name}_holm"] = float(adjusted)
-    return pairs
+    mcnemar = _adjust([pair.mcnemar_p for pair in pairs])
+    delong = _adjust([pair.delong_p for pair in pairs])
+    return [
+        pair.model_copy(update={"mcnemar_p_holm": of_mcnemar, "delong_p_holm": of_delong})
+        for pair, of_mcnemar, of_delong in zip(pairs, mcnemar, delong, strict=True)
+    ]
+
+
+def _adjust(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's adjustment over the p values that there are."""
+    adjusted = iter(statistics.holm([p for p in p_values if p is not None]))
+    return [None if p is None else float(next(adjusted)) for p in p_values]
 
 
 def _select(predictions: pd.DataFrame, row: str, protocol: str) -> pd.DataFrame:
@@ -78,7 +86,7 @@ def _select(predictions: pd.DataFrame, row: str, protocol: str) -> pd.DataFrame:
     return part
 
 
-def _evaluate_row(predictions: pd.DataFrame, row: str, protocol: str, resamples: int, seed: int) -> dict:
+def _evaluate_row(predictions: pd.DataFrame, row: str, protocol: str, resamples: int, seed: int) -> RowResult:
     part = _select(predictions, row, protocol).sort_values(["seed", "case_id", "fold"], kind="stable")
     seeds = [int(value) for value in part["seed"].unique()]
     of_seed = [part[part["seed"] == value] for value in seeds]
@@ -105,17 +113,18 @@ def _evaluate_row(predictions: pd.DataFrame, row: str, protocol: str, resamples:
     }
     metrics["ece"] = _summarise(np.array([_calibration_error(y_true, of) for of in scores]), None)
     cases = first.drop_duplicates("case_id")
-    gain = metrics["accuracy"]["mean"] - metrics["majority_rate"]["mean"]
-    return {
-        "row": row,
-        "protocol": protocol,
-        "n": len(cases),
-        "patients": int(cases["patient_id"].nunique()),
-        "positives": int((cases["y_true"] == 1).sum()),
-        "seeds": seeds,
-        "below_majority": bool(gain <= 1e-12),  # a mean of equal rates may differ from them in the last bit
-        "metrics": metrics,
-    }
+    mean, majority = metrics["accuracy"].mean, metrics["majority_rate"].mean
+    return RowResult(
+        row=row,
+        protocol=protocol,
+        n=len(cases),
+        patients=int(cases["patient_id"].nunique()),
+        positives=int((cases["y_true"] == 1).sum()),
+        seeds=seeds,
+        # A mean of equal rates may differ from them in the last bit.
+        below_majority=mean is not None and majority is not None and mean - majority <= 1e-12,
+        metrics=metrics,
+    )
 
 
 def _calibration_error(y_true: np.ndarray, scores: np.ndarray) -> float:
@@ -125,19 +134,19 @@ def _calibration_error(y_true: np.ndarray, scores: np.ndarray) -> float:
     return statistics.expected_calibration_error(scores.argmax(axis=1) == y_true, scores.max(axis=1))
 
 
-def _summarise(by_seed: np.ndarray, interval: tuple[float, float] | None) -> dict:
+def _summarise(by_seed: np.ndarray, interval: tuple[float, float] | None) -> Metric:
     defined = not np.isnan(by_seed).any()
     low, high = interval if defined and interval else (None, None)
-    return {
-        "mean": float(by_seed.mean()) if defined else None,
-        "sd": float(by_seed.std(ddof=1)) if defined and by_seed.size > 1 else None,
-        "low": low,
-        "high": high,
-        "by_seed": [None if np.isnan(value) else float(value) for value in by_seed],
-    }
+    return Metric(
+        mean=float(by_seed.mean()) if defined else None,
+        sd=float(by_seed.std(ddof=1)) if defined and by_seed.size > 1 else None,
+        low=low,
+        high=high,
+        by_seed=[None if np.isnan(value) else float(value) for value in by_seed],
+    )
 
 
-def _compare_pair(predictions: pd.DataFrame, protocol: str, a: str, b: str, resamples: int, seed: int) -> dict:
+def _compare_pair(predictions: pd.DataFrame, protocol: str, a: str, b: str, resamples: int, seed: int) -> Pair:
     parts = [_select(predictions, row, protocol) for row in (a, b)]
     seeds = sorted(set(parts[0]["seed"]) & set(parts[1]["seed"]))
     if not seeds:
@@ -160,28 +169,28 @@ def _compare_pair(predictions: pd.DataFrame, protocol: str, a: str, b: str, resa
     mcnemar = statistics.mcnemar_exact(score_a.argmax(axis=1) == y_true, score_b.argmax(axis=1) == y_true)
     two_classes = score_a.shape[1] == 2 and np.bincount(y_true, minlength=2).min() >= 2
     delong = statistics.delong_test(y_true, score_a[:, 1], score_b[:, 1]) if two_classes else None
-    return {
-        "protocol": protocol,
-        "row_a": a,
-        "row_b": b,
-        "seeds": [int(value) for value in seeds],
-        "n": len(common),
-        "patients": int(of_a["patient_id"].nunique()),
-        "accuracy_a": float(of_a["correct"].mean()),
-        "accuracy_b": float(of_b["correct"].mean()),
-        "accuracy_difference": float(gain.mean()),
-        "low": interval[0] if interval else None,
-        "high": interval[1] if interval else None,
-        "only_a": mcnemar.only_a,
-        "only_b": mcnemar.only_b,
-        "mcnemar_p": mcnemar.p,
-        "mcnemar_p_holm": None,
-        "auc_difference": delong.difference if delong else None,
-        "auc_low": delong.low if delong else None,
-        "auc_high": delong.high if delong else None,
-        "delong_p": delong.p if delong else None,
-        "delong_p_holm": None,
-    }
+    return Pair(
+        protocol=protocol,
+        row_a=a,
+        row_b=b,
+        seeds=[int(value) for value in seeds],
+        n=len(common),
+        patients=int(of_a["patient_id"].nunique()),
+        accuracy_a=float(of_a["correct"].mean()),
+        accuracy_b=float(of_b["correct"].mean()),
+        accuracy_difference=float(gain.mean()),
+        low=interval[0] if interval else None,
+        high=interval[1] if interval else None,
+        only_a=mcnemar.only_a,
+        only_b=mcnemar.only_b,
+        mcnemar_p=mcnemar.p,
+        mcnemar_p_holm=None,
+        auc_difference=delong.difference if delong else None,
+        auc_low=delong.low if delong else None,
+        auc_high=delong.high if delong else None,
+        delong_p=delong.p if delong else None,
+        delong_p_holm=None,
+    )
 
 
 def _average_cases(part: pd.DataFrame, seeds: Sequence[int]) -> pd.DataFrame:

@@ -6,8 +6,9 @@ distinction, so that every figure reads in grey.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import matplotlib
 import numpy as np
@@ -31,6 +32,17 @@ SMALL, NORMAL = 8, 9  # font sizes in points
 GREY = "#5b6470"
 DPI = 200
 SYNTHETIC = "synthetic data: these numbers say nothing about the paper"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A finished figure with what a report says of it."""
+
+    file: str  # name of its PNG
+    title: str
+    caption: str
+    figure: Figure
+    shows_cases: bool = False  # pictures of patients
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -187,12 +199,37 @@ def plot_heatmap(
     return figure
 
 
-def plot_intervals(lines: Sequence[Mapping[str, Any]], *, label: str, scale: float = 100.0) -> Figure:
+class IntervalLine(Protocol):
+    """One line of a forest plot; numbers are fractions, None where there is none."""
+
+    @property
+    def row(self) -> str: ...
+    @property
+    def paper(self) -> float | None: ...
+    @property
+    def tolerance(self) -> float | None: ...
+    @property
+    def ours(self) -> float | None: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+    @property
+    def leakfree(self) -> float | None: ...
+    @property
+    def leakfree_low(self) -> float | None: ...
+    @property
+    def leakfree_high(self) -> float | None: ...
+    @property
+    def majority(self) -> float | None: ...
+    @property
+    def leakfree_majority(self) -> float | None: ...
+
+
+def plot_intervals(lines: Sequence[IntervalLine], *, label: str, scale: float = 100.0) -> Figure:
     """Forest plot, one line a row: the paper's value with its tolerance, ours under both protocols with intervals.
 
-    lines: {row, paper, tolerance, ours, low, high, leakfree, leakfree_low, leakfree_high, majority, leakfree_majority},
-    each a fraction or None where there is none (as `findings.collect_lines` gives them). label: the quantity on the axis
-    with its unit; scale: factor onto that unit.
+    lines: as `findings.collect_lines` gives them. label: the quantity on the axis with its unit; scale: factor onto that unit.
     """
     if not lines:
         raise ValueError("no lines to plot")
@@ -205,10 +242,10 @@ def plot_intervals(lines: Sequence[Mapping[str, Any]], *, label: str, scale: flo
     )
     for position, line in enumerate(reversed(lines)):
         for name, bounds, _, colour, marker, offset in kinds:
-            mean = line.get(name)
+            mean: float | None = getattr(line, name)
             if mean is None:
                 continue
-            limits = [line.get(bound) for bound in bounds]
+            limits = [getattr(line, bound) for bound in bounds]
             if None not in limits:
                 low, high = (mean - limits[0], mean + limits[0]) if len(limits) == 1 else limits
                 axes.plot(
@@ -229,9 +266,9 @@ def plot_intervals(lines: Sequence[Mapping[str, Any]], *, label: str, scale: flo
             )
         # The leak-free test set is another one: its majority rate stands beside its own marker.
         for name, top, bottom in (("majority", 0.42, -0.12), ("leakfree_majority", -0.12, -0.42)):
-            if line.get(name) is not None:
+            if (rate := getattr(line, name)) is not None:
                 axes.plot(
-                    [scale * line[name]] * 2,
+                    [scale * rate] * 2,
                     [position + top, position + bottom],
                     color=GREY,
                     linewidth=1.4,
@@ -241,7 +278,7 @@ def plot_intervals(lines: Sequence[Mapping[str, Any]], *, label: str, scale: flo
             axes.axhline(position - 0.5, color="#e3e6ea", linewidth=0.6)
     style_axes(axes, x=label)
     axes.grid(False, axis="y")
-    axes.set_yticks(range(len(lines)), [line["row"] for line in reversed(lines)])
+    axes.set_yticks(range(len(lines)), [line.row for line in reversed(lines)])
     axes.set_ylim(-0.6, len(lines) - 0.4)
     handles = [
         Line2D(

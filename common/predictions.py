@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from common.cli import PROTOCOLS
 from common.errors import UsageError
 from common.files import write_gzip_atomic
 
-PROTOCOLS = ("paper", "leakfree")
 KEYS = ("protocol", "row", "seed", "fold", "case_id", "patient_id", "y_true")
 MAX_CHARACTERS = 2**28  # of an unpacked predictions file: a guard against damaged or hostile archives
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pandas as pd
 from common.duplicates import describe_images, find_near_duplicates
 from common.errors import UsageError
 from common.files import hash_file, replace_folder
+from common.results import DatasetEntry, Leak, Split
 from common.samples import SIDES, assert_no_leak
 
 FILES = {"images": "images.npy", "cases": "cases.csv"}
@@ -119,7 +120,7 @@ def check_folds(cases: pd.DataFrame, folds: Sequence[Fold], protocol: str, name:
             assert_no_leak(cases, pd.Series(sides, cases.index).replace("", pd.NA))
 
 
-def measure_leak(dataset: Dataset, folds: Sequence[Fold], protocol: str) -> dict[str, int]:
+def measure_leak(dataset: Dataset, folds: Sequence[Fold], protocol: str) -> Leak:
     """Test cases (summed over folds) that have, on the training side, a case of the same patient, the same pixels, or a
     near-duplicate picture. Leakage is measured, not assumed; under `leakfree` any raises LeakError, on any two sides."""
     cases = dataset.cases
@@ -135,24 +136,26 @@ def measure_leak(dataset: Dataset, folds: Sequence[Fold], protocol: str) -> dict
         if protocol == "leakfree":
             sides = pd.Series(name_sides(fold, len(cases)), index=cases.index)
             assert_no_leak(cases, sides.where(sides != ""), described)
-    return leak
+    return Leak(**leak)
 
 
-def describe_splits(dataset: Dataset, folds_of: dict[str, tuple[Dataset, Sequence[Fold]]]) -> dict:
-    """Entry of one data set in results.json, with the split under each protocol and what it leaks.
+def describe_splits(name: str, dataset: Dataset, folds_of: Mapping[str, tuple[Dataset, Sequence[Fold]]]) -> DatasetEntry:
+    """Entry of the data set `name` in results.json, with the split under each protocol and what it leaks.
 
     folds_of: protocol -> the cases that are split (the data set itself, or an enlarged one) and their folds.
     """
-    entry = {key: value for key, value in dataset.info.items() if key != "origin"} | {"splits": {}}
-    for protocol, (pool, folds) in folds_of.items():
-        entry["splits"][protocol] = {
-            "rule": folds[0].rule,
-            "folds": len(folds),
-            "train": len(folds[0].train),
-            "validation": len(folds[0].validation),
-            "test": len(folds[0].test),
-            "left_out": folds[0].left_out,
-            "sha256": hash_folds(pool, folds),
-            "leak": measure_leak(pool, folds, protocol),
-        }
-    return entry
+    splits = {
+        protocol: Split(
+            rule=folds[0].rule,
+            folds=len(folds),
+            train=len(folds[0].train),
+            validation=len(folds[0].validation),
+            test=len(folds[0].test),
+            left_out=folds[0].left_out,
+            sha256=hash_folds(pool, folds),
+            leak=measure_leak(pool, folds, protocol),
+        )
+        for protocol, (pool, folds) in folds_of.items()
+    }
+    known = {key: value for key, value in dataset.info.items() if key != "origin"}
+    return DatasetEntry.model_validate(known | {"dataset": name, "splits": splits})

@@ -13,7 +13,6 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
@@ -33,7 +32,7 @@ from common.findings import (
     name_metric,
 )
 from common.paper import Paper, load_paper
-from common.results import find_figures, read_results
+from common.results import Results, find_figures, read_results
 from common.tables import (
     Table,
     build_audit_table,
@@ -63,7 +62,7 @@ def write_report(folder: Path, paper: Paper) -> None:
     folder = Path(folder)
     results = read_results(folder / "results.json")
     figures = []
-    for entry, path in zip(results["extra"].get("figures", []), find_figures(folder, results), strict=True):
+    for entry, path in zip(results.extra.figures, find_figures(folder, results), strict=True):
         if not path.is_file():
             raise UsageError(f"{path}: figure listed in results.json is missing; run the same command again to draw it")
         content = path.read_bytes()
@@ -71,7 +70,7 @@ def write_report(folder: Path, paper: Paper) -> None:
             raise UsageError(f"{path}: not a PNG file; run the same command again to draw it")
         # Printed size: pixels at 200 dpi, a little enlarged for the screen (96 pixels an inch).
         width = round(int.from_bytes(content[16:20], "big") / DPI * 96 * 1.2)
-        figures.append({**entry, "width": width, "data": base64.b64encode(content).decode()})
+        figures.append({**entry.model_dump(), "width": width, "data": base64.b64encode(content).decode()})
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("common"),
         autoescape=True,
@@ -101,13 +100,13 @@ def write_report(folder: Path, paper: Paper) -> None:
         deviations=build_deviation_table(paper),
         unstated=build_unstated_table(paper),
         provenance=build_provenance(results, folder),
-        config=json.dumps(results["config"], indent=1, sort_keys=True, ensure_ascii=False),
+        config=json.dumps(results.config, indent=1, sort_keys=True, ensure_ascii=False),
     )
     write_text_atomic(folder / "report.html", html)
     write_text_atomic(folder / "table.md", render_markdown(results, paper))
 
 
-def render_markdown(results: Mapping[str, Any], paper: Paper) -> str:
+def render_markdown(results: Results, paper: Paper) -> str:
     """The tables of the report as Markdown."""
     parts = [f"# {escape_markdown(paper.title)}", escape_markdown(f"{paper.authors}. {paper.venue}, {paper.year}.")]
     parts += [f"> **{escape_markdown(banner)}**" for banner in list_banners(results)]
@@ -121,7 +120,7 @@ def render_markdown(results: Mapping[str, Any], paper: Paper) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _build_main_tables(results: Mapping[str, Any], paper: Paper) -> list[Table]:
+def _build_main_tables(results: Results, paper: Paper) -> list[Table]:
     tables = [*build_comparison_tables(results, paper), *build_count_tables(results, paper)]
     tables += [*build_own_tables(results), build_missing_table(results), build_statement_table(results, paper)]
     return [table for table in tables if table.rows]
@@ -143,28 +142,28 @@ def escape_markdown(text: str) -> str:
     return re.sub(r"([\\`*|]|\](?=\()|(?<!\w)_|_(?!\w))", r"\\\1", text)
 
 
-def format_screen_table(results: Mapping[str, Any], paper: Paper) -> str:
+def format_screen_table(results: Results, paper: Paper) -> str:
     """The finding for a terminal, at most 120 columns: row, n, paper, ours, verdict, leak-free."""
     lines = collect_lines(results, paper)
-    several = len({line["metric"] for line in lines}) > 1
+    several = len({line.metric for line in lines}) > 1
     out = [f"{'row':<42} {'n':>6}  {'paper':>12}  {'ours':>20}  {'verdict':<16} {'leak-free':>13}"]
     out.append("-" * len(out[0]))
     for line in lines:
-        unit, digits = line["unit"], line["digits"]
-        name = f"{line['row']}, {name_metric(line['metric'], '')}" if several else line["row"]
+        unit, digits = line.unit, line.digits
+        name = f"{line.row}, {name_metric(line.metric, '')}" if several else line.row
         name = name if len(name) <= 42 else name[:39] + "..."
-        printed = format_value(line["paper"], unit, digits) if line["paper"] is not None else NONE
-        if line["tolerance"] is not None:
-            printed += f" ±{format_value(line['tolerance'], unit, digits)}"
-        ours = format_value(line["ours"], unit, digits)
-        if line["low"] is not None:
-            ours += f" {format_interval(line['low'], line['high'], unit, digits)}"
-        leakfree = format_value(line["leakfree"], unit, digits)
-        if line["difference"] is not None:
-            leakfree += f" ({format_value(line['difference'], unit, digits, signed=True)})"
+        printed = format_value(line.paper, unit, digits) if line.paper is not None else NONE
+        if line.tolerance is not None:
+            printed += f" ±{format_value(line.tolerance, unit, digits)}"
+        ours = format_value(line.ours, unit, digits)
+        if line.low is not None:
+            ours += f" {format_interval(line.low, line.high, unit, digits)}"
+        leakfree = format_value(line.leakfree, unit, digits)
+        if line.difference is not None:
+            leakfree += f" ({format_value(line.difference, unit, digits, signed=True)})"
         out.append(
-            f"{name:<42} {line['n'] if line['n'] is not None else '':>6}  {printed:>12}  {ours:>20}  "
-            f"{line['verdict']:<16} {leakfree:>13}".rstrip()
+            f"{name:<42} {line.n if line.n is not None else '':>6}  {printed:>12}  {ours:>20}  "
+            f"{line.verdict:<16} {leakfree:>13}".rstrip()
         )
     missing = build_missing_table(results)
     out += [f"not run, table {table}: {rows}: {reason}" for table, rows, reason in missing.rows]
@@ -204,7 +203,7 @@ def _render_audit(paper: Paper) -> str:
     return f"{text}\n\n{audit.render_markdown(audit.audit_paper(paper), everything=False, example=headline)}"
 
 
-def _summarise_paper(paper: Paper, results: Mapping[str, Any] | None, has_code: bool) -> str:
+def _summarise_paper(paper: Paper, results: Results | None, has_code: bool) -> str:
     key = (paper.headline.table, paper.headline.row, paper.headline.metric)
     claim = next(claim for claim in paper.claims if claim.key == key)
     sign = "\N{NO-BREAK SPACE}%" if claim.unit == "percent" else ""
@@ -214,12 +213,11 @@ def _summarise_paper(paper: Paper, results: Mapping[str, Any] | None, has_code: 
     ours, verdict, cost = "not run yet" if has_code else "audit only", "", ""
     if results:
         line = find_headline(collect_lines(results, paper), paper)
-        shown = {name: format_value(line[name], line["unit"], line["digits"]) + sign for name in ("ours", "leakfree")}
-        ours = "not run" if line["ours"] is None else shown["ours"]
-        if line["leakfree"] is not None:
-            ours += f"; leak-free {shown['leakfree']}"
-        verdict = line["verdict"]
-        cost = f"{format_duration(results['seconds'])}, {results['environment']['device']}"
+        ours = "not run" if line.ours is None else format_value(line.ours, line.unit, line.digits) + sign
+        if line.leakfree is not None:
+            ours += f"; leak-free {format_value(line.leakfree, line.unit, line.digits)}{sign}"
+        verdict = line.verdict
+        cost = f"{format_duration(results.seconds)}, {results.environment.device}"
     cells = [f"{claim.row}, {name_metric(claim.metric, '')}: {printed}", ours, verdict, cost]
     title = f"[{escape_markdown(paper.title)}](replications/{paper.name}/README.md)"
     command = f"`python -m replications.{paper.name}.run`" if has_code else f"`python -m common.audit {paper.name}`"

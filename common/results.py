@@ -1,143 +1,295 @@
-"""results.json with its provenance, written atomically; run folders; publication of an accepted run."""
+"""The records of results.json, schema 1: read, written and published. Other modules read attributes, never string keys.
 
-import hashlib
-import importlib.metadata
+A field with a default is left out of the file where it has that value. `results.schema.json` beside this file is the JSON Schema
+of the whole document (`build_schema`).
+"""
+
 import json
-import platform
 import shutil
-import subprocess
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from common.errors import UsageError
-from common.files import replace_folder, to_plain, write_json_atomic
+from common.files import replace_folder, write_json_atomic
 
 SCHEMA = 1
 PUBLISHED_FILES = ("results.json", "predictions.csv.gz", "history.csv.gz", "environment.txt", "table.md")
-EXTRA_LISTS = ("comparisons", "statements", "not_run", "figures", "collapsed", "commands", "cells")  # shown in reports
-ENTRIES = (
-    "schema", "paper", "preset", "protocol", "overrides", "on_protocol", "command", "git", "started", "seconds",
-    "environment", "datasets", "weights", "config", "selection", "seeds", "rows", "claims", "extra",
-)  # fmt: skip
 
 
-def config_hash(config: Mapping[str, Any]) -> str:
-    """12 hex digits that change when any setting changes; independent of the order of the keys."""
-    text = json.dumps(to_plain(config, digits=17), sort_keys=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+class Record(BaseModel):
+    """An immutable document with named, typed fields; unknown ones are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
-def run_folder(root: Path, paper: str, preset: str, protocol: str, config: Mapping[str, Any]) -> Path:
-    """`root/<paper>/<preset>-<protocol>-<config hash>`; nothing is created.
+class OpenRecord(Record):
+    """A record that takes further fields, whose names a package chooses; `further` lists them."""
 
-    `config` holds everything that changes the numbers (settings, data identity, weights), so that the same command
-    finds its unfinished run again and a different one never mixes with it.
-    """
-    return Path(root) / paper / f"{preset}-{protocol}-{config_hash(config)}"
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
 
-
-def environment(*, backend: str, device: str, deterministic: bool) -> dict[str, Any]:
-    """Versions behind a result, without importing the packages.
-
-    `backend` (tensorflow, jax), `device` (in words, e.g. "2 CPU cores") and `deterministic` come from the caller,
-    who has the network library loaded. A package that is not installed has version None.
-    """
-    versions = {name: _find_version(name) for name in ("keras", "tensorflow", "numpy", "scipy", "scikit-learn")}
-    return {
-        "python": platform.python_version(),
-        **versions,
-        "backend": backend,
-        "device": device,
-        "deterministic": bool(deterministic),
-    }
+    @property
+    def further(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
 
 
-def list_packages() -> str:
-    """Every installed distribution as `name==version`, one a line, sorted: the content of environment.txt."""
-    found = {(item.metadata["Name"], item.version) for item in importlib.metadata.distributions()}
-    lines = {f"{name}=={version}" for name, version in found if name}
-    return "\n".join([f"# Python {platform.python_version()}", *sorted(lines, key=str.lower)]) + "\n"
+class Git(Record):
+    """State of the code; None outside a checkout."""
+
+    commit: str | None
+    dirty: bool | None  # uncommitted changes
 
 
-def git_state(folder: Path) -> dict[str, Any]:
-    """{commit, dirty} of the working tree that holds `folder`, untracked files included; both None outside git."""
+class Environment(OpenRecord):
+    """What the trainings computed with; further: versions of the packages, None where one is not installed."""
 
-    def run(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=60
-        ).stdout.strip()
+    python: str
+    backend: str | None  # tensorflow, jax; None: nothing that needed one was trained
+    device: str | None  # in words
+    deterministic: bool
 
+
+class Leak(Record):
+    """Test cases, summed over the folds, that have a relative among the training cases."""
+
+    test_cases: int
+    same_patient: int
+    same_pixels: int
+    near_duplicate: int
+
+
+class Split(Record):
+    """How a data set was split under one protocol; counts of the first fold."""
+
+    rule: str
+    folds: int
+    train: int
+    validation: int
+    test: int
+    left_out: int  # cases on no side
+    sha256: str  # of every case with its side in every fold
+    leak: Leak
+
+
+class DatasetEntry(OpenRecord):
+    """A data set of the run; further: what its reader counted."""
+
+    dataset: str
+    name: str  # of the source
+    note: str
+    synthetic: bool  # phantoms
+    cases: int
+    patients: int | None  # None: unknown
+    classes: dict[str, int]  # cases of each
+    files_sha256: str | None
+    unreadable: list[str]
+    splits: dict[str, Split]  # by protocol
+    substitute: bool = False  # other data than the paper's
+    private: bool = False  # no picture of it is published
+    patients_known: bool | None = None  # False: each picture counts as one patient
+
+
+class Weights(OpenRecord):
+    """Initial weights; further: sha256 of files."""
+
+    source: str
+
+
+class Metric(Record):
+    """A metric over the seeds, as a fraction; None where it is not defined or has no interval."""
+
+    mean: float | None
+    sd: float | None  # over the seeds; None with one
+    low: float | None  # 95 % interval
+    high: float | None
+    by_seed: list[float | None]
+
+
+class RowResult(Record):
+    """The metrics of one row of a table under one protocol."""
+
+    table: str = ""
+    row: str
+    protocol: str
+    n: int  # test cases
+    patients: int | None
+    positives: int  # cases of class 1
+    seeds: list[int]
+    below_majority: bool  # mean accuracy at or below that of always giving the most frequent class
+    metrics: dict[str, Metric]
+    departures: list[str] = []  # settings that differ from the published ones
+
+
+class JudgedClaim(Record):
+    """A printed number beside ours, in the unit of the claim; None where there is none."""
+
+    table: str
+    row: str
+    metric: str
+    where: str
+    paper: float | None
+    tolerance: float | None  # 95 % sampling half-width of the printed value
+    ours: int | float | None
+    low: int | float | None
+    high: int | float | None
+    verdict: str
+    note: str
+    impossible: bool = False  # as printed, by the audit
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.table, self.row, self.metric
+
+
+class Pair(Record):
+    """Two rows compared on their common cases and seeds (see `evaluation.compare_rows`); differences are row_a minus row_b."""
+
+    protocol: str
+    row_a: str
+    row_b: str
+    seeds: list[int]
+    n: int
+    patients: int
+    accuracy_a: float
+    accuracy_b: float
+    accuracy_difference: float
+    low: float | None
+    high: float | None
+    only_a: int  # cases that only row_a has right
+    only_b: int
+    mcnemar_p: float | None
+    mcnemar_p_holm: float | None
+    auc_difference: float | None
+    auc_low: float | None
+    auc_high: float | None
+    delong_p: float | None
+    delong_p_holm: float | None
+
+
+class StatementCheck(Record):
+    """A finding that the paper words, held against our numbers."""
+
+    id: str
+    protocol: str
+    verdict: str  # holds, does not hold, partly run, not run
+    detail: str
+
+
+class Missing(Record):
+    """A row that was not run."""
+
+    table: str
+    row: str
+    reason: str
+
+
+class Collapse(Record):
+    """Seeds in which a row gave every case one and the same class."""
+
+    row: str
+    protocol: str
+    seeds: list[int]
+
+
+class FigureEntry(Record):
+    """A picture in figures/."""
+
+    file: str
+    title: str
+    caption: str
+    shows_cases: bool = False  # pictures of patients
+
+
+class Command(Record):
+    """A command that led to the run, in the order given."""
+
+    command: str
+    started: str  # ISO 8601 with zone
+    commit: str | None
+    dirty: bool | None
+
+
+class Training(Record):
+    """A finished cell."""
+
+    key: str
+    commit: str | None
+    seconds: float
+    threads: list[int]
+
+
+class OwnColumn(Record):
+    name: str
+    kind: str  # text, number, verdict, note
+    group: str
+
+
+class OwnTable(Record):
+    """A table that a package hands over ready, cells as text."""
+
+    title: str
+    columns: list[OwnColumn]
+    rows: list[list[str]]
+    note: str
+
+
+class Extra(Record):
+    """What stands beside rows and claims."""
+
+    comparisons: list[Pair]
+    statements: list[StatementCheck]
+    not_run: list[Missing]
+    collapsed: list[Collapse]
+    figures: list[FigureEntry]
+    commands: list[Command]
+    cells: list[Training]
+    tables: list[OwnTable] = []
+
+
+class Results(Record):
+    """The content of results.json."""
+
+    version: int = Field(alias="schema", json_schema_extra={"const": SCHEMA})
+    paper: str  # name of the package
+    preset: str  # smoke, demo, paper
+    protocol: str  # paper, leakfree, both
+    overrides: dict[str, str]  # settings given on the command line
+    on_protocol: bool
+    command: str
+    git: Git
+    started: str  # ISO 8601 with zone
+    seconds: float  # of all trainings
+    environment: Environment
+    datasets: list[DatasetEntry]
+    weights: Weights
+    config: dict[str, Any]
+    selection: dict[str, str]  # protocol -> rule by which the scored epoch or model was chosen
+    seeds: list[int]
+    rows: list[RowResult]
+    claims: list[JudgedClaim]
+    extra: Extra
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether any data set of the run consists of phantoms."""
+        return any(dataset.synthetic for dataset in self.datasets)
+
+
+def parse_results(content: Any, place: str) -> Results:
+    """Results from the JSON form. Raises UsageError that names the place, the entry and the fault."""
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise UsageError(f"{place}: not a results file of schema {SCHEMA}; run the replication again")
     try:
-        return {"commit": run("rev-parse", "HEAD"), "dirty": bool(run("status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError):
-        return {"commit": None, "dirty": None}
+        return Results.model_validate(content, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        entry = ".".join(map(str, first["loc"]))
+        fault = "is missing" if first["type"] == "missing" else first["msg"][:1].lower() + first["msg"][1:]
+        raise UsageError(f"{place}: entry {entry!r}: {fault}; run the replication again") from None
 
 
-def build_results(
-    *,
-    paper: str,
-    preset: str,
-    protocol: str,
-    overrides: Mapping[str, Any],
-    command: str,
-    git: Mapping[str, Any],
-    started: str,
-    seconds: float,
-    environment: Mapping[str, Any],
-    datasets: Sequence[Mapping[str, Any]],
-    weights: Mapping[str, Any],
-    config: Mapping[str, Any],
-    selection: Mapping[str, str],
-    seeds: Sequence[int],
-    rows: Sequence[Mapping[str, Any]],
-    claims: Sequence[Mapping[str, Any]],
-    extra: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """The content of results.json, schema 1.
-
-    paper: package name; preset: smoke, demo or paper; protocol: paper, leakfree or both; overrides: settings given
-    on the command line (empty: on protocol); started: ISO 8601 with zone; seconds: wall clock.
-    datasets: {dataset, name (of the source), note, synthetic, cases, patients (None: unknown), classes {name: cases},
-    files_sha256, unreadable [faults], splits}, with splits {protocol: {rule, folds, train, validation, test, left_out,
-    sha256, leak {test_cases, same_patient, same_pixels, near_duplicate}}}; if they hold: substitute (other data than the
-    paper's), private (no picture of it is published).
-    weights: {source, sha256}; selection: {protocol: rule by which the scored epoch or model was chosen}.
-    rows: {table, row, protocol, n, patients, positives, seeds, metrics {name: {mean, sd, low, high, by_seed}}}.
-    claims: {table, row, metric, where, paper, tolerance, ours, low, high, verdict, note, impossible (as printed, by the audit;
-    may be missing: a run from before it was kept)}.
-    extra: free; the report shows these lists: comparisons (as `evaluation.compare_rows`), statements {id, protocol,
-    verdict, detail}, not_run {table, row, reason}, figures {file, title, caption, shows_cases (may be missing)},
-    collapsed {row, protocol, seeds}, commands {command, commit, dirty, started} (all that led here, in order), cells {key,
-    commit}, tables {title, columns, rows, note}.
-    """
-    for dataset in datasets:
-        if not isinstance(dataset.get("synthetic"), bool):
-            raise ValueError(f"data set {dataset.get('dataset')!r} does not say whether it is synthetic")
-    return {
-        "schema": SCHEMA,
-        "paper": paper,
-        "preset": preset,
-        "protocol": protocol,
-        "overrides": dict(overrides),
-        "on_protocol": not overrides and preset == "paper",
-        "command": command,
-        "git": dict(git),
-        "started": started,
-        "seconds": seconds,
-        "environment": dict(environment),
-        "datasets": list(datasets),
-        "weights": dict(weights),
-        "config": dict(config),
-        "selection": dict(selection),
-        "seeds": list(seeds),
-        "rows": list(rows),
-        "claims": list(claims),
-        "extra": {**{name: [] for name in EXTRA_LISTS}, **(extra or {})},
-    }
-
-
-def read_results(path: Path) -> dict[str, Any]:
+def read_results(path: Path) -> Results:
     """Read a results.json. Raises UsageError if it is missing, damaged, or of another schema."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -145,22 +297,29 @@ def read_results(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); run the replication first") from None
     except ValueError as error:
         raise UsageError(f"{path}: damaged JSON ({error}); run the replication again") from None
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise UsageError(f"{path}: not a results file of schema {SCHEMA}; run the replication again")
-    if missing := [name for name in ENTRIES if name not in content]:
-        raise UsageError(f"{path}: entry {missing[0]!r} is missing; run the replication again")
-    return content
+    return parse_results(content, str(path))
 
 
-def is_synthetic(results: Mapping[str, Any]) -> bool:
-    """Whether any data set of the run consists of phantoms."""
-    return any(dataset["synthetic"] for dataset in results["datasets"])
+def to_json(results: Results) -> dict[str, Any]:
+    """The JSON form; fields that have their default are left out."""
+    return results.model_dump(by_alias=True, exclude_defaults=True)
 
 
-def find_figures(folder: Path, results: Mapping[str, Any]) -> list[Path]:
+def write_results(path: Path, results: Results) -> None:
+    """Write results.json, whole or not at all: keys sorted, floats to 6 significant digits, NaN as null."""
+    write_json_atomic(path, to_json(results))
+
+
+def build_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of results.json."""
+    schema = Results.model_json_schema(by_alias=True, mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def find_figures(folder: Path, results: Results) -> list[Path]:
     """Paths of the figures that a result lists, in order; they need not exist. Raises UsageError for a name with a
     folder in it."""
-    names = [figure["file"] for figure in results["extra"].get("figures", [])]
+    names = [figure.file for figure in results.extra.figures]
     if foreign := [name for name in names if Path(name).name != name]:
         raise UsageError(f"{folder}/results.json: figure {foreign[0]!r} must be a plain file name inside figures/")
     return [Path(folder) / "figures" / name for name in names]
@@ -175,15 +334,16 @@ def publish(run: Path, results_folder: Path) -> None:
     """
     run, results_folder = Path(run), Path(results_folder)
     results = read_results(run / "results.json")
-    if is_synthetic(results):
-        names = ", ".join(dataset["dataset"] for dataset in results["datasets"] if dataset["synthetic"])
+    if results.synthetic:
+        names = ", ".join(dataset.dataset for dataset in results.datasets if dataset.synthetic)
         raise UsageError(f"{run}: not published: synthetic data ({names}); run it on real data")
-    if results["git"].get("commit") is None:
+    if results.git.commit is None:
         raise UsageError(f"{run}: not published: the commit of the code is unknown; run it from a git checkout")
-    if results["git"].get("dirty") or any(command["dirty"] for command in results["extra"].get("commands", [])):
+    if results.git.dirty or any(command.dirty for command in results.extra.commands):
         raise UsageError(f"{run}: not published: uncommitted changes when it ran; commit, then run again")
-    if any(dataset.get("private") for dataset in results["datasets"]):
-        results["extra"]["figures"] = [entry for entry in results["extra"]["figures"] if not entry.get("shows_cases")]
+    if any(dataset.private for dataset in results.datasets):
+        kept = [entry for entry in results.extra.figures if not entry.shows_cases]
+        results = results.model_copy(update={"extra": results.extra.model_copy(update={"figures": kept})})
     figures = find_figures(run, results)
     missing = [
         str(path.relative_to(run))
@@ -192,18 +352,10 @@ def publish(run: Path, results_folder: Path) -> None:
     ]
     if missing:
         raise UsageError(f"{run}: not published: missing {', '.join(missing)}; run the same command again to finish it")
-
     with replace_folder(results_folder) as fresh:
         (fresh / "figures").mkdir()
         for name in PUBLISHED_FILES:
             shutil.copyfile(run / name, fresh / name)
-        write_json_atomic(fresh / "results.json", results)
+        write_results(fresh / "results.json", results)
         for path in figures:
             shutil.copyfile(path, fresh / "figures" / path.name)
-
-
-def _find_version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None

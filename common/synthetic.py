@@ -4,10 +4,18 @@ A shape is (box, weights): the slices of the image that it touches and how much 
 Coordinates and sizes are in pixels, in array order (row, column) or (slice, row, column).
 """
 
-from collections.abc import Sequence
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
+
+from common.errors import UsageError
+
+MARKER = "phantoms.json"  # says that a data folder is synthetic
 
 Shape = tuple[tuple[slice, ...], np.ndarray]
 
@@ -69,3 +77,30 @@ def _open_box(size, low, high, softness: float, origin) -> tuple[tuple[slice, ..
 
 def _fall_off(distance: np.ndarray, softness: float) -> np.ndarray:
     return np.clip(0.5 - distance / max(softness, 1e-6), 0, 1).astype(np.float32)
+
+
+def write_once(folder: Path, recipe: Mapping[str, Any], parts: Sequence[str], write: Callable[[], None]) -> None:
+    """Write phantoms into a folder of their own, with a marker that says that it is synthetic; whole ones stay as they are.
+
+    recipe: all that the files follow from (JSON); parts: the subfolders that hold them, written anew; write: writes them.
+    Raises UsageError if the folder holds anything else than phantoms.
+    """
+    marker = folder / MARKER
+    recipe = {**recipe, "synthetic": True}
+    if marker.is_file():
+        if marker.read_text() == _describe_phantoms(recipe, folder, parts):
+            return
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise UsageError(f"{folder}: not empty, and without {MARKER}: phantoms are not written among other files")
+    for part in parts:
+        shutil.rmtree(folder / part, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    marker.write_text(json.dumps(recipe, sort_keys=True) + "\n")
+    write()
+    marker.write_text(_describe_phantoms(recipe, folder, parts))
+
+
+def _describe_phantoms(recipe: Mapping[str, Any], folder: Path, parts: Sequence[str]) -> str:
+    """The recipe with number and bytes of the files: tells a half-written or thinned-out folder."""
+    sizes = [path.stat().st_size for part in parts for path in (folder / part).rglob("*") if path.is_file()]
+    return json.dumps({**recipe, "files": [len(sizes), sum(sizes)]}, sort_keys=True) + "\n"

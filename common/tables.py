@@ -2,17 +2,18 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 from common.audit import audit_paper, describe_scope, describe_weight, is_quiet
+from common.cli import PROTOCOLS
 from common.findings import (
     NONE,
     PERCENT_METRICS,
-    PROTOCOLS,
+    PROTOCOL_NAMES,
+    Line,
     choose_unit,
     collect_lines,
     format_duration,
@@ -21,6 +22,7 @@ from common.findings import (
     name_metric,
 )
 from common.paper import Paper
+from common.results import DatasetEntry, Results
 
 METRIC_ORDER = (*PERCENT_METRICS, "auc", "f1", "mcc", "ece", "brier")
 
@@ -67,35 +69,35 @@ class Table:
         return rows
 
 
-def build_comparison_tables(results: Mapping[str, Any], paper: Paper) -> list[Table]:
+def build_comparison_tables(results: Results, paper: Paper) -> list[Table]:
     """Paper, ours and leak-free side by side: one table per printed table of ratios, then our own tables."""
     lines = collect_lines(results, paper)
     return [
-        _build_comparison_table(name, [line for line in lines if line["table"] == name])
-        for name in dict.fromkeys(line["table"] for line in lines)
+        _build_comparison_table(name, [line for line in lines if line.table == name])
+        for name in dict.fromkeys(line.table for line in lines)
     ]
 
 
-def _build_comparison_table(name: str, lines: Sequence[Mapping[str, Any]]) -> Table:
-    claimed = any(line["claimed"] for line in lines)
-    metrics = {(line["metric"], line["unit"]) for line in lines}
+def _build_comparison_table(name: str, lines: Sequence[Line]) -> Table:
+    claimed = any(line.claimed for line in lines)
+    metrics = {(line.metric, line.unit) for line in lines}
     keys = ("paper", "tolerance", "ours", "sd", "leakfree", "difference")
     majorities = ("paper_majority", "majority", "leakfree_majority")
     rows = []
     for line in lines:
-        unit, digits = line["unit"], line["digits"]
-        show = {key: format_value(line[key], unit, digits, signed=key == "difference") for key in keys}
+        unit, digits = line.unit, line.digits
+        show = {key: format_value(getattr(line, key), unit, digits, signed=key == "difference") for key in keys}
         for key in majorities:
-            show[key] = format_value(line[key], unit, digits) if line["metric"] == "accuracy" else NONE
-        show["seeds"] = NONE if line["seeds"] is None else str(line["seeds"])
-        show["interval"] = format_interval(line["low"], line["high"], unit, digits)
-        show["leakfree_interval"] = format_interval(line["leakfree_low"], line["leakfree_high"], unit, digits)
-        show["metric"] = name_metric(line["metric"], unit)
-        if line["paper"] is None:
+            show[key] = format_value(getattr(line, key), unit, digits) if line.metric == "accuracy" else NONE
+        show["seeds"] = NONE if line.seeds is None else str(line.seeds)
+        show["interval"] = format_interval(line.low, line.high, unit, digits)
+        show["leakfree_interval"] = format_interval(line.leakfree_low, line.leakfree_high, unit, digits)
+        show["metric"] = name_metric(line.metric, unit)
+        if line.paper is None:
             show["paper"] = "n/a"
-        if line["tolerance"] is not None:
+        if line.tolerance is not None:
             show["tolerance"] = f"±{show['tolerance']}"
-        rows.append({**show, "row": line["row"], "verdict": line["verdict"], "note": line["note"]})
+        rows.append({**show, "row": line.row, "verdict": line.verdict, "note": line.note})
 
     paper, ours, leakfree = "Paper", "Ours, the paper's protocol", "Ours, leak-free"
     columns = {
@@ -118,7 +120,7 @@ def _build_comparison_table(name: str, lines: Sequence[Mapping[str, Any]]) -> Ta
     }
     hidden = set() if claimed else {"paper", "tolerance", "paper_majority", "verdict"}
     hidden |= {"metric"} if len(metrics) == 1 else set()
-    hidden |= set() if any(line["metric"] == "accuracy" for line in lines) else set(majorities)
+    hidden |= set() if any(line.metric == "accuracy" for line in lines) else set(majorities)
     hidden |= set() if any(row["note"] for row in rows) else {"note"}
     if claimed and all(row["majority"] in (NONE, row["paper_majority"]) for row in rows):
         hidden.add("majority")  # the same test composition as the paper's, so the column would only repeat its
@@ -134,9 +136,9 @@ def _build_comparison_table(name: str, lines: Sequence[Mapping[str, Any]]) -> Ta
     return Table(title, tuple(columns[key] for key in shown), [[row[key] for key in shown] for row in rows])
 
 
-def build_count_tables(results: Mapping[str, Any], paper: Paper) -> list[Table]:
+def build_count_tables(results: Results, paper: Paper) -> list[Table]:
     """Printed counts against ours: one table per printed table, one line a row, paper and ours for each count."""
-    judged = {(claim["table"], claim["row"], claim["metric"]): claim for claim in results["claims"]}
+    judged = {claim.key: claim for claim in results.claims}
     counts = [claim for claim in paper.claims if claim.unit == "count"]
     tables = []
     for name in dict.fromkeys(claim.table for claim in counts):
@@ -150,34 +152,33 @@ def build_count_tables(results: Mapping[str, Any], paper: Paper) -> list[Table]:
             cells, verdicts = [row], []
             for metric in metrics:
                 claim = claims.get((row, metric))
-                verdict = judged.get((name, row, metric), {})
+                found = judged.get((name, row, metric))
                 value = claim.value if claim else None
-                cells += [format_value(value, "count"), format_value(verdict.get("ours"), "count")]
+                cells += [format_value(value, "count"), format_value(found.ours if found else None, "count")]
                 if value is not None:
-                    verdicts.append(verdict.get("verdict", "not run"))
+                    verdicts.append(found.verdict if found else "not run")
             within = f"{verdicts.count('within')} of {len(verdicts)} within"
             rows.append([*cells, verdicts[0] if len(set(verdicts)) == 1 else within])
         tables.append(Table(f"Table {name}: counts", (*columns, Column("verdict", "verdict")), rows))
     return tables
 
 
-def build_metric_tables(results: Mapping[str, Any]) -> list[Table]:
+def build_metric_tables(results: Results) -> list[Table]:
     """All metrics with intervals, one table a protocol."""
     tables = []
-    for protocol, title in PROTOCOLS.items():
+    for protocol, title in PROTOCOL_NAMES.items():
         # A row that stands in several tables is the same everywhere.
-        rows = list({row["row"]: row for row in results["rows"] if row["protocol"] == protocol}.values())
-        present = {metric for row in rows for metric in row["metrics"]}
+        rows = list({row.row: row for row in results.rows if row.protocol == protocol}.values())
+        present = {metric for row in rows for metric in row.metrics}
         metrics = [name for name in METRIC_ORDER if name in present] + sorted(present - set(METRIC_ORDER))
         lines = []
         for row in rows:
-            line = [row["row"], f"{row['n']:,}", NONE if row.get("patients") is None else f"{row['patients']:,}"]
-            line.append(str(len(row["seeds"])))
+            line = [row.row, f"{row.n:,}", NONE if row.patients is None else f"{row.patients:,}", str(len(row.seeds))]
             for metric in metrics:
                 unit, digits = choose_unit(metric)
-                value = row["metrics"].get(metric) or {"mean": None, "low": None, "high": None}
-                text = format_value(value["mean"], unit, digits)
-                limits = format_interval(value["low"], value["high"], unit, digits)
+                value = row.metrics.get(metric)
+                text = format_value(value.mean if value else None, unit, digits)
+                limits = format_interval(value.low, value.high, unit, digits) if value else NONE
                 constant = metric == "majority_rate"
                 line.append(text if limits == NONE or constant else f"{text} {limits}")
             lines.append(line)
@@ -201,27 +202,27 @@ def _format_p(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def build_pair_table(results: Mapping[str, Any]) -> Table:
+def build_pair_table(results: Results) -> Table:
     """Paired comparisons of rows on the same cases, with Holm's correction."""
     accuracy, auc = "Accuracy, first minus second (points)", "AUC, first minus second"
     columns = [Column("protocol"), Column("first"), Column("second"), Column("n", "number")]
     columns += [Column(name, "number", accuracy) for name in ("difference", "95 % interval", "p, McNemar", "p, Holm")]
     columns += [Column(name, "number", auc) for name in ("difference", "p, DeLong", "p, Holm")]
     rows = []
-    for pair in results["extra"].get("comparisons", []):
+    for pair in results.extra.comparisons:
         rows.append(
             [
-                PROTOCOLS[pair["protocol"]],
-                pair["row_a"],
-                pair["row_b"],
-                f"{pair['n']:,}",
-                format_value(pair["accuracy_difference"], "percent", signed=True),
-                format_interval(pair["low"], pair["high"], "percent"),
-                _format_p(pair["mcnemar_p"]),
-                _format_p(pair["mcnemar_p_holm"]),
-                format_value(pair["auc_difference"], "fraction", 3, signed=True),
-                _format_p(pair["delong_p"]),
-                _format_p(pair.get("delong_p_holm")),
+                PROTOCOL_NAMES[pair.protocol],
+                pair.row_a,
+                pair.row_b,
+                f"{pair.n:,}",
+                format_value(pair.accuracy_difference, "percent", signed=True),
+                format_interval(pair.low, pair.high, "percent"),
+                _format_p(pair.mcnemar_p),
+                _format_p(pair.mcnemar_p_holm),
+                format_value(pair.auc_difference, "fraction", 3, signed=True),
+                _format_p(pair.delong_p),
+                _format_p(pair.delong_p_holm),
             ]
         )
     note = (
@@ -231,69 +232,69 @@ def build_pair_table(results: Mapping[str, Any]) -> Table:
     return Table("Paired comparisons", tuple(columns), rows, note)
 
 
-def build_statement_table(results: Mapping[str, Any], paper: Paper) -> Table:
+def build_statement_table(results: Results, paper: Paper) -> Table:
     """What the paper says in words, and whether our numbers agree."""
     rows = []
     for statement in paper.statements:
-        checks = [check for check in results["extra"].get("statements", []) if check["id"] == statement.id]
-        for check in checks or [{"protocol": None, "verdict": "not run", "detail": "not computed in this run"}]:
-            protocol = PROTOCOLS.get(check["protocol"], NONE)
-            rows.append([statement.text, statement.where, protocol, check["verdict"], check["detail"]])
+        checks = [check for check in results.extra.statements if check.id == statement.id]
+        rows += [[statement.text, statement.where, PROTOCOL_NAMES[c.protocol], c.verdict, c.detail] for c in checks]
+        if not checks:
+            rows.append([statement.text, statement.where, NONE, "not run", "not computed in this run"])
     columns = tuple(Column(name) for name in ("statement", "where", "checked under"))
     columns += (Column("ours", "verdict"), Column("detail"))
     return Table("Statements of the paper", columns, rows)
 
 
-def build_own_tables(results: Mapping[str, Any]) -> list[Table]:
-    """Tables that a package hands over ready: extra.tables, {title, columns, rows, note}; columns {name, kind, group}."""
+def build_own_tables(results: Results) -> list[Table]:
+    """Tables that a package hands over ready."""
     return [
-        Table(own["title"], tuple(Column(**column) for column in own["columns"]), own["rows"], own["note"])
-        for own in results["extra"].get("tables", [])
+        Table(own.title, tuple(Column(c.name, c.kind, c.group) for c in own.columns), own.rows, own.note)
+        for own in results.extra.tables
     ]
 
 
-def build_dataset_table(results: Mapping[str, Any]) -> Table:
+def build_dataset_table(results: Results) -> Table:
     columns = [Column("data set"), Column("source"), Column("kind"), Column("cases", "number")]
     columns += [Column("patients", "number"), Column("unreadable", "number"), Column("classes"), Column("files sha256")]
     rows = []
-    for data in results["datasets"]:
-        source = f"{data['name']}: {data['note']}" if data.get("note") else data["name"]
-        classes = ", ".join(f"{name} {cases:,}" for name, cases in data["classes"].items())
-        cells = [data["dataset"], source, "synthetic" if data["synthetic"] else "real", f"{data['cases']:,}"]
-        cells += [NONE if data["patients"] is None else f"{data['patients']:,}", str(len(data.get("unreadable", [])))]
-        rows.append([*cells, classes, (data["files_sha256"] or NONE)[:12]])
+    for data in results.datasets:
+        source = f"{data.name}: {data.note}" if data.note else data.name
+        classes = ", ".join(f"{name} {cases:,}" for name, cases in data.classes.items())
+        cells = [data.dataset, source, "synthetic" if data.synthetic else "real", f"{data.cases:,}"]
+        cells += [NONE if data.patients is None else f"{data.patients:,}", str(len(data.unreadable))]
+        rows.append([*cells, classes, (data.files_sha256 or NONE)[:12]])
     return Table("Data", tuple(columns), rows)
 
 
-def build_split_table(results: Mapping[str, Any]) -> Table:
+def build_split_table(results: Results) -> Table:
     """How each data set was split under each protocol."""
     columns = [Column("data set"), Column("protocol"), Column("rule")]
     columns += [Column(name, "number") for name in ("folds", "train", "validation", "test", "left out")]
     columns.append(Column("split sha256"))
     rows = []
-    for data in results["datasets"]:
+    for data in results.datasets:
         for protocol in _list_protocols([data]):
-            split = data["splits"][protocol]
-            counts = [f"{split[name]:,}" for name in ("folds", "train", "validation", "test", "left_out")]
-            rows.append([data["dataset"], PROTOCOLS[protocol], split["rule"], *counts, split["sha256"][:12]])
+            split = data.splits[protocol]
+            counts = [f"{n:,}" for n in (split.folds, split.train, split.validation, split.test, split.left_out)]
+            rows.append([data.dataset, PROTOCOL_NAMES[protocol], split.rule, *counts, split.sha256[:12]])
     note = "Cases of the first fold. Left out: cases that stand on no side of the split."
     return Table("Splits", tuple(columns), rows, note)
 
 
-def build_leak_table(results: Mapping[str, Any]) -> Table:
+def build_leak_table(results: Results) -> Table:
     """How many test cases have a relative in training, the protocols side by side."""
     leaks = {"same_patient": "same patient", "same_pixels": "same pixels", "near_duplicate": "near-duplicate"}
-    protocols = _list_protocols(results["datasets"])
+    protocols = _list_protocols(results.datasets)
     columns = [Column("data set")]
     for protocol in protocols:
-        columns += [Column(name, "number", PROTOCOLS[protocol]) for name in ("test cases", *leaks.values())]
+        columns += [Column(name, "number", PROTOCOL_NAMES[protocol]) for name in ("test cases", *leaks.values())]
     rows = []
-    for data in results["datasets"]:
-        cells = [data["dataset"]]
+    for data in results.datasets:
+        cells = [data.dataset]
         for protocol in protocols:
-            leak = data["splits"][protocol]["leak"] if protocol in data["splits"] else {}
-            cells.append(f"{leak['test_cases']:,}" if leak else NONE)
-            cells += [_format_share(leak[name], leak["test_cases"]) if leak else NONE for name in leaks]
+            leak = data.splits[protocol].leak if protocol in data.splits else None
+            cells.append(f"{leak.test_cases:,}" if leak else NONE)
+            cells += [_format_share(getattr(leak, name), leak.test_cases) if leak else NONE for name in leaks]
         rows.append(cells)
     note = (
         "Measured, over all folds: test cases that have, among the training cases, one of the same patient, one with the "
@@ -302,21 +303,21 @@ def build_leak_table(results: Mapping[str, Any]) -> Table:
     return Table("Leak: test cases with a relative in training", tuple(columns), rows, note)
 
 
-def _list_protocols(datasets: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [protocol for protocol in PROTOCOLS if any(protocol in data["splits"] for data in datasets)]
+def _list_protocols(datasets: Sequence[DatasetEntry]) -> list[str]:
+    return [protocol for protocol in PROTOCOLS if any(protocol in data.splits for data in datasets)]
 
 
 def _format_share(cases: int, total: int) -> str:
     return f"{cases:,} ({100 * cases / total:.1f} %)" if cases and total else f"{cases:,}"
 
 
-def build_missing_table(results: Mapping[str, Any]) -> Table:
+def build_missing_table(results: Results) -> Table:
     """Rows not run, with the reason; rows that share table and reason stand together."""
     groups: dict[tuple[str, str], list[str]] = {}
-    for missing in results["extra"].get("not_run", []):
-        rows = groups.setdefault((missing["table"], missing["reason"]), [])
-        if missing["row"] not in rows:
-            rows.append(missing["row"])
+    for missing in results.extra.not_run:
+        names = groups.setdefault((missing.table, missing.reason), [])
+        if missing.row not in names:
+            names.append(missing.row)
     rows = [[table, "; ".join(names), reason] for (table, reason), names in groups.items()]
     return Table("Not run", (Column("table"), Column("rows"), Column("reason")), rows)
 
@@ -350,27 +351,26 @@ def build_unstated_table(paper: Paper) -> Table:
     return Table("What the paper leaves open", (Column("item"), Column("chosen"), Column("because")), rows)
 
 
-def build_provenance(results: Mapping[str, Any], folder: Path) -> list[tuple[str, str]]:
+def build_provenance(results: Results, folder: Path) -> list[tuple[str, str]]:
     """(name, value) pairs that say how the numbers came about."""
-    git = results["git"]
-    dirty = {True: " with uncommitted changes", False: "", None: ""}[git.get("dirty")]
+    dirty = " with uncommitted changes" if results.git.dirty else ""
     pairs = [
-        ("command", results["command"]),
-        ("commit", (git.get("commit") or "unknown") + dirty),
-        ("started", results["started"]),
-        ("duration", format_duration(results["seconds"])),
-        ("seeds", ", ".join(map(str, results["seeds"]))),
-        ("preset and protocol", f"{results['preset']}, {results['protocol']}"),
+        ("command", results.command),
+        ("commit", (results.git.commit or "unknown") + dirty),
+        ("started", results.started),
+        ("duration", format_duration(results.seconds)),
+        ("seeds", ", ".join(map(str, results.seeds))),
+        ("preset and protocol", f"{results.preset}, {results.protocol}"),
     ]
-    for earlier in results["extra"].get("commands", [])[:-1]:
-        changes = ", uncommitted changes" if earlier["dirty"] else ""
-        pairs.append(("earlier command", f"{earlier['command']} ({earlier['started']}, {earlier['commit']}{changes})"))
-    trained = sorted({str(cell["commit"]) for cell in results["extra"].get("cells", [])})
+    for earlier in results.extra.commands[:-1]:
+        changes = ", uncommitted changes" if earlier.dirty else ""
+        pairs.append(("earlier command", f"{earlier.command} ({earlier.started}, {earlier.commit}{changes})"))
+    trained = sorted({str(cell.commit) for cell in results.extra.cells})
     if trained:
-        pairs.append(("trainings", f"{len(results['extra']['cells'])}, at commit {', '.join(trained)}"))
-    pairs += [(f"scored, {PROTOCOLS.get(name, name)}", rule) for name, rule in results["selection"].items()]
-    pairs += [(name, str(value)) for name, value in results["environment"].items() if value is not None]
-    pairs += [(f"weights {name}", str(value)) for name, value in results["weights"].items() if value is not None]
+        pairs.append(("trainings", f"{len(results.extra.cells)}, at commit {', '.join(trained)}"))
+    pairs += [(f"scored, {PROTOCOL_NAMES.get(name, name)}", rule) for name, rule in results.selection.items()]
+    pairs += [(name, str(value)) for name, value in results.environment.model_dump().items() if value is not None]
+    pairs += [(f"weights {name}", str(value)) for name, value in results.weights.model_dump().items() if value is not None]
     predictions = folder / "predictions.csv.gz"
     if predictions.is_file():
         with predictions.open("rb") as stream:

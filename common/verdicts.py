@@ -6,6 +6,7 @@ from common import statistics
 from common.errors import UsageError
 from common.evaluation import METRICS
 from common.paper import Claim
+from common.results import JudgedClaim, RowResult
 
 OFF_PROTOCOL = "off protocol"  # verdict of a row that was trained with other settings than the paper's
 IMPOSSIBLE = "impossible as printed"  # what is said of a claim that the audit found impossible
@@ -13,16 +14,15 @@ IMPOSSIBLE = "impossible as printed"  # what is said of a claim that the audit f
 
 def judge_claims(
     claims: Sequence[Claim],
-    rows: Sequence[dict],
+    rows: Sequence[RowResult],
     not_run: Mapping[tuple[str, str] | str, str],
     protocol: str = "paper",
     *,
     positive_class: str | None = None,
     extra: Mapping[tuple[str, str, str], float] | None = None,
     impossible: Collection[tuple[str, str, str]] = (),
-) -> list[dict]:
-    """Set each claim beside our result: {table, row, metric, where, paper, tolerance, ours, low, high, verdict,
-    note, impossible}.
+) -> list[JudgedClaim]:
+    """Set each claim beside our result.
 
     rows: from `evaluate`; not_run: (table, row) or row -> reason; extra: (table, row, metric) -> number, for claims of
     unit "count"; impossible: `printed_key`s that the audit found impossible. All numbers are in the claim's own unit.
@@ -31,23 +31,21 @@ def judge_claims(
     Verdict: "within" the tolerance; "outside, lower" or "outside, higher" if our interval misses the tolerance band;
     else "unclear", also without a tolerance; "not run"; "n/a" for a claim without a value.
     """
-    measured = {entry["row"]: entry["metrics"] for entry in rows if entry["protocol"] == protocol}
+    measured = {entry.row: entry.metrics for entry in rows if entry.protocol == protocol}
     judged = []
     for claim in claims:
         reason = not_run.get((claim.table, claim.row), not_run.get(claim.row))
         if claim.unit == "count":
             count = (extra or {}).get((claim.table, claim.row, claim.metric))
-            result, tolerance, gap = {"mean": count, "low": count, "high": count}, 0.0, ""
-            missing = count is None
+            known, tolerance, gap, missing = (count, count, count), 0.0, "", count is None
         else:
             _check_metric(claim)
-            result = measured.get(claim.row, {}).get(claim.metric, {})
+            result = measured.get(claim.row, {}).get(claim.metric)
             tolerance, gap = _sampling_halfwidth(claim, positive_class)
-            missing = reason is not None or not result
+            missing = reason is not None or result is None
+            known = (None, None, None) if missing or result is None else (result.mean, result.low, result.high)
         unit = 100 if claim.unit == "percent" else 1
-        ours, low, high = (
-            None if missing or result[part] is None else result[part] * unit for part in ("mean", "low", "high")
-        )
+        ours, low, high = (None if value is None else value * unit for value in known)
         tolerance = None if tolerance is None else tolerance * unit
         notes = [
             claim.note,
@@ -56,36 +54,36 @@ def judge_claims(
             f"our {claim.metric} is undefined in at least one seed" if not missing and ours is None else "",
         ]
         judged.append(
-            {
-                "table": claim.table,
-                "row": claim.row,
-                "metric": claim.metric,
-                "where": claim.where,
-                "paper": claim.value,
-                "tolerance": tolerance,
-                "ours": ours,
-                "low": low,
-                "high": high,
-                "verdict": "not run" if missing else _give_verdict(claim.value, tolerance, ours, low, high),
-                "note": "; ".join(note for note in notes if note),
-                "impossible": claim.printed_key in impossible,
-            }
+            JudgedClaim(
+                table=claim.table,
+                row=claim.row,
+                metric=claim.metric,
+                where=claim.where,
+                paper=claim.value,
+                tolerance=tolerance,
+                ours=ours,
+                low=low,
+                high=high,
+                verdict="not run" if missing else _give_verdict(claim.value, tolerance, ours, low, high),
+                note="; ".join(note for note in notes if note),
+                impossible=claim.printed_key in impossible,
+            )
         )
     return judged
 
 
-def mark_departures(claims: Sequence[dict], list_departures: Callable[[str], Sequence[str]]) -> list[dict]:
+def mark_departures(claims: Sequence[JudgedClaim], list_departures: Callable[[str], Sequence[str]]) -> list[JudgedClaim]:
     """Judged claims whose row was trained otherwise than published get the verdict "off protocol", the reasons in the note.
 
     list_departures: row -> what differs, such as "epochs = 6 instead of 100"; the first three are named.
     """
     marked = []
     for claim in claims:
-        departures = list_departures(claim["row"])
-        if departures and claim["ours"] is not None:
+        departures = list_departures(claim.row)
+        if departures and claim.ours is not None:
             more = [f"{len(departures) - 3} more settings"] if len(departures) > 3 else []
-            notes = [claim["note"], *departures[:3], *more]
-            claim = claim | {"verdict": OFF_PROTOCOL, "note": "; ".join(note for note in notes if note)}
+            notes = [claim.note, *departures[:3], *more]
+            claim = claim.model_copy(update={"verdict": OFF_PROTOCOL, "note": "; ".join(note for note in notes if note)})
         marked.append(claim)
     return marked
 

@@ -56,9 +56,9 @@ def run_smoke(run, tmp_path_factory) -> Path:
     parallel = os.environ.get("PYTEST_XDIST_WORKER")
     base = tmp_path_factory.getbasetemp().parent if parallel else tmp_path_factory.getbasetemp()
     out = base / "smoke"
-    with open(base / f"smoke-{run.NAME}.lock", "a") as lock:
+    with open(base / f"smoke-{run.PACKAGE.name}.lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not list(out.glob(f"{run.NAME}/smoke-both-*/report.html")):
+        if not list(out.glob(f"{run.PACKAGE.name}/smoke-both-*/report.html")):
             assert run.main(["--preset", "smoke", "--out", str(out), "--workers", "1", "--threads", "1"]) == 0
-    (folder,) = (out / run.NAME).glob("smoke-both-*")
+    (folder,) = (out / run.PACKAGE.name).glob("smoke-both-*")
     return folder

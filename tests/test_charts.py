@@ -10,6 +10,7 @@ from PIL import Image
 from common import charts
 from common.charts import Panel, Value, plot_bars, plot_overlays, plot_steps
 from common.figures import DPI, plot_heatmap, plot_history, save_figure
+from common.results import Results, parse_results
 
 PANELS = [
     Panel("first", {"plain": {"a": Value(60, 50, 70), "b": Value(80)}, "new": {"a": Value(70, 65, 75, reference=72)}}, 50),
@@ -38,17 +39,35 @@ def draw_overlays() -> Figure:
     return plot_overlays([GREY_IMAGE] * 2, [None, MAP], ["image", "map"], columns=2, label="evidence")
 
 
-def results(*, known: bool = True, verdict: str = "within") -> dict:
-    """Two rows under both protocols, a third under one; the first collapsed leak-free."""
+def make_results(*, known: bool = True, verdict: str = "within", departures: tuple[str, ...] = ()) -> Results:
+    """Two rows under both protocols, a third under one; the first collapsed leak-free. departures: of the third."""
 
     def entry(row: str, protocol: str, accuracy: float) -> dict:
-        metrics = {"accuracy": {"mean": accuracy, "low": accuracy - 0.1, "high": accuracy + 0.1}, "majority_rate": {"mean": 0.55}}
-        return {"row": row, "protocol": protocol, "n": 40, "positives": 18, "patients": 25, "seeds": [0, 1], "metrics": metrics}
+        means = {"accuracy": (accuracy, accuracy - 0.1, accuracy + 0.1), "majority_rate": (0.55, None, None)}
+        metrics = {
+            name: {"mean": mean, "sd": None, "low": low, "high": high, "by_seed": [mean, mean]}
+            for name, (mean, low, high) in means.items()
+        }
+        return {"row": row, "protocol": protocol, "n": 40, "positives": 18, "patients": 25, "seeds": [0, 1],
+                "below_majority": accuracy <= 0.55, "metrics": metrics}  # fmt: skip
 
-    rows = [entry("x", "paper", 0.8), entry("y", "paper", 0.7), entry("x", "leakfree", 0.6), entry("z", "leakfree", 0.5)]
-    collapsed = [{"row": "x", "protocol": "leakfree", "seeds": [1]}]
-    return {"rows": rows, "claims": [{"row": "x", "verdict": verdict}], "extra": {"collapsed": collapsed},
-            "datasets": [{"patients_known": known}]}  # fmt: skip
+    rows = [entry("x", "paper", 0.8), entry("y", "paper", 0.7), entry("x", "leakfree", 0.6)]
+    rows.append(entry("z", "leakfree", 0.5) | {"departures": list(departures)})
+    claim = {"table": "2", "row": "x", "metric": "accuracy", "where": "Table 2", "paper": 80.0, "tolerance": 12.0, "ours": 80.0,
+             "low": 70.0, "high": 90.0, "verdict": verdict, "note": ""}  # fmt: skip
+    dataset = {"dataset": "set", "name": "clinic", "note": "", "synthetic": False, "cases": 200, "patients": 120,
+               "patients_known": known, "classes": {"healthy": 110, "ill": 90}, "files_sha256": None, "unreadable": [],
+               "splits": {}}  # fmt: skip
+    lists = ("comparisons", "statements", "not_run", "figures", "commands", "cells")
+    content = {
+        "schema": 1, "paper": "some_paper", "preset": "paper", "protocol": "both", "overrides": {}, "on_protocol": True,
+        "command": "python -m run", "git": {"commit": "abc", "dirty": False}, "started": "2026-01-01T00:00:00+00:00",
+        "seconds": 12.0, "datasets": [dataset], "weights": {"source": "random"}, "config": {}, "selection": {}, "seeds": [0, 1],
+        "environment": {"python": "3.11", "backend": None, "device": None, "deterministic": True}, "rows": rows,
+        "claims": [claim],
+        "extra": dict.fromkeys(lists, []) | {"collapsed": [{"row": "x", "protocol": "leakfree", "seeds": [1]}]},
+    }  # fmt: skip
+    return parse_results(content, "test")
 
 
 def legend(figure: Figure) -> list[str]:
@@ -164,30 +183,44 @@ def test_curves_of_one_seed_and_stage():
 
 
 def test_captions_count_cases_and_explain_marks():
-    text = charts.explain(results(), ["paper", "leakfree"], ["x", "y"], positive_class="ill")
+    text = charts.explain(make_results(), ["paper", "leakfree"], ["x", "y"], positive_class="ill")
     assert text == (
         "The paper's protocol: n = 40 test cases (18 ill) of 25 patients, 2 seeds. Leak-free: n = 40 test cases (18 ill) of 25 "
         "patients, 2 seeds. Our 95 % intervals resample patients. Dagger: one class for all cases in at least one seed."
     )
-    text = charts.explain(results(known=False, verdict="off protocol"), ["paper"], ["x"], positive_class="ill")
+    text = charts.explain(make_results(known=False, verdict="off protocol"), ["paper"], ["x"], positive_class="ill")
     assert text == (
         "The paper's protocol: n = 40 test cases (18 ill), 2 seeds. Our 95 % intervals resample cases, as no patients are "
         "known. A star marks trainings off protocol (see the notes in the tables)."
     )
-    assert "95 %" not in charts.explain(results(), ["paper"], ["y"], positive_class="ill", intervals=False)
+    assert "95 %" not in charts.explain(make_results(), ["paper"], ["y"], positive_class="ill", intervals=False)
 
 
 def test_rows_bear_their_marks():
-    assert charts.mark_row(results(), "x", ["paper"]) == "x"
-    assert charts.mark_row(results(), "x", ["paper", "leakfree"]) == "x †"
-    assert charts.mark_row(results(verdict="off protocol"), "x", ["leakfree"]) == "x * †"
-    assert charts.list_protocols(results(), ["y"]) == ["paper"]
-    assert charts.list_protocols(results(), ["y", "z"]) == ["paper", "leakfree"]
+    assert charts.mark_row(make_results(), "x", ["paper"]) == "x"
+    assert charts.mark_row(make_results(), "x", ["paper", "leakfree"]) == "x †"
+    assert charts.mark_row(make_results(verdict="off protocol"), "x", ["leakfree"]) == "x * †"
+    assert charts.mark_off(make_results(verdict="off protocol"), "some", ["y", "x"]) == "some *"
+    assert charts.mark_off(make_results(verdict="off protocol"), "some", ["y", "z"]) == "some"
+    assert charts.list_protocols(make_results(), ["y"]) == ["paper"]
+    assert charts.list_protocols(make_results(), ["y", "z"]) == ["paper", "leakfree"]
+
+
+def test_rows_without_a_printed_number_are_off_protocol_by_their_departures():
+    assert charts.list_off(make_results()) == set()
+    off = make_results(verdict="off protocol", departures=("epochs = 6 instead of 100",))
+    assert charts.list_off(off) == {"x", "z"}
+    off = make_results(departures=("epochs = 6 instead of 100",))
+    assert [charts.mark_row(off, row, ["leakfree"]) for row in ("x", "z")] == ["x †", "z *"]
+    assert "A star marks" in charts.explain(off, ["leakfree"], ["z"], positive_class="ill")
+    assert "A star marks" not in charts.explain(off, ["leakfree"], ["x"], positive_class="ill")
+    assert charts.build_panel(off, "leakfree", {"s": {"a": "x"}}).title == "leak-free, n = 40"
+    assert charts.build_panel(off, "leakfree", {"s": {"a": "x", "b": "z"}}).title == "leak-free, n = 40 *"
 
 
 def test_panels_hold_percents_of_what_was_run():
     series = {"s": {"a": "x", "b": "y"}, "t": {"a": "y"}}
-    panel = charts.build_panel(results(), "leakfree", series, {"x": 91.0})
+    panel = charts.build_panel(make_results(), "leakfree", series, {"x": 91.0})
     assert list(panel.series) == ["s"]
     assert list(panel.series["s"]) == ["a"]
     value = panel.series["s"]["a"]

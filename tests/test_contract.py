@@ -1,7 +1,6 @@
 """What every package keeps, run through its own command line: rows, reproducibility, known answers, resume after a kill."""
 
 import gzip
-import json
 import os
 import signal
 import subprocess
@@ -17,13 +16,13 @@ from sklearn.metrics import roc_auc_score
 from common import paper, prepared, results
 from common.files import slug
 from common.results import read_results
-from common.verdicts import mark_departures
 from replications.lung_hip_compare import config as lung_hip_config
 from replications.lung_hip_compare import data as lung_hip_data
 from replications.lung_hip_compare import experiments, run
 
 ROOT = Path(__file__).parents[1]
 PAPER = paper.load_paper(ROOT / "replications/lung_hip_compare/paper.toml")
+ROWS_OF_PAPER = experiments.list_rows(lung_hip_config.PAPER)
 ROWS = "LUNA16 / CNN,LUNA16 / DBN,LUNA16 / SGAN,128x128 resized / CNN"
 SMALL = ["--preset", "smoke", "--threads", "1", "--tables", "2", "--rows", ROWS]
 
@@ -39,19 +38,19 @@ def predictions(folder: Path) -> bytes:
 
 def test_smoke_run_gives_exactly_the_rows_of_the_paper(smoke_run):
     found = read_results(smoke_run / "results.json")
-    run_rows = {row["row"] for row in found["rows"] if row["table"] == "2"}
+    run_rows = {row.row for row in found.rows if row.table == "2"}
     assert run_rows == {claim.row for claim in PAPER.claims if claim.table == "2" and claim.value is not None}
-    assert {claim["row"] for claim in found["claims"]} == {claim.row for claim in PAPER.claims}
-    assert {row["protocol"] for row in found["rows"]} == {"paper", "leakfree"}
+    assert {claim.row for claim in found.claims} == {claim.row for claim in PAPER.claims}
+    assert {row.protocol for row in found.rows} == {"paper", "leakfree"}
     printed = {claim.key for claim in PAPER.claims if claim.value is not None}
-    assert not [c for c in found["claims"] if c["verdict"] == "not run" and (c["table"], c["row"], c["metric"]) in printed]
+    assert not [claim for claim in found.claims if claim.verdict == "not run" and claim.key in printed]
 
 
 def test_smoke_run_leaves_every_artefact(smoke_run):
     for name in ("results.json", "predictions.csv.gz", "history.csv.gz", "environment.txt", "table.md", "report.html"):
         assert (smoke_run / name).stat().st_size > 100, name
     found = read_results(smoke_run / "results.json")
-    drawn = {figure["file"] for figure in found["extra"]["figures"]}
+    drawn = {figure.file for figure in found.extra.figures}
     assert {"figure2-patches.png", "figure3-hips.png", "accuracy.png", "intervals.png", "labels.png"} <= drawn
     assert {f"figure6-{slug(d)}-paper.png" for d in lung_hip_config.DATASETS} <= drawn
     for name in drawn:
@@ -61,18 +60,18 @@ def test_smoke_run_leaves_every_artefact(smoke_run):
 def test_synthetic_data_are_said_everywhere(smoke_run):
     for name in ("table.md", "report.html"):
         assert "ynthetic data" in (smoke_run / name).read_text()
-    assert all(dataset["synthetic"] for dataset in read_results(smoke_run / "results.json")["datasets"])
+    assert all(dataset.synthetic for dataset in read_results(smoke_run / "results.json").datasets)
     with pytest.raises(results.UsageError, match="synthetic"):
         results.publish(smoke_run, smoke_run.parent / "never")
 
 
 def test_leak_is_measured_on_both_protocols(smoke_run):
-    for dataset in read_results(smoke_run / "results.json")["datasets"]:
-        assert dataset["splits"]["leakfree"]["leak"]["same_patient"] == 0
-        assert dataset["splits"]["leakfree"]["leak"]["same_pixels"] == 0
-        if dataset["dataset"] != "LUNA16":  # variants of one picture on both sides
-            leak = dataset["splits"]["paper"]["leak"]
-            assert leak["same_patient"] > 0.8 * leak["test_cases"]
+    for dataset in read_results(smoke_run / "results.json").datasets:
+        leak = dataset.splits["leakfree"].leak
+        assert (leak.same_patient, leak.same_pixels, leak.near_duplicate) == (0, 0, 0)
+        if dataset.dataset != "LUNA16":  # variants of one picture on both sides
+            leak = dataset.splits["paper"].leak
+            assert leak.same_patient > 0.8 * leak.test_cases
 
 
 @pytest.fixture(scope="module")
@@ -116,17 +115,17 @@ def test_overrides_are_recorded_and_mark_the_run(tmp_path):
     argv = [*SMALL, "--out", str(tmp_path), "--workers", "1", "--rows", "LUNA16 / CNN", "--protocol", "paper"]
     assert run.main([*argv, "--set", "cnn_epochs=1"]) == 0
     found = read_results(finished(tmp_path) / "results.json")
-    assert found["overrides"] == {"cnn_epochs": "1"}
-    assert found["on_protocol"] is False
-    assert found["protocol"] == "paper"
-    reasons = {item["row"]: item["reason"] for item in found["extra"]["not_run"]}
+    assert found.overrides == {"cnn_epochs": "1"}
+    assert found.on_protocol is False
+    assert found.protocol == "paper"
+    reasons = {item.row: item.reason for item in found.extra.not_run}
     assert reasons["LUNA16 / DBN"] == "not asked for (--rows)"
 
 
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--tables", "9"], "no such table; known: 1, 2, labels, weights"),
+        (["--tables", "9"], "no such table; known: 2, labels, weights"),
         (["--rows", "nothing"], "no row is left"),
         (["--set", "epochz=1"], "unknown setting"),
         (["--set", "resnet_strides=diagonal", "--rows", "LUNA16 / ResNet-50"], "choose one of standard, as_written"),
@@ -180,20 +179,18 @@ def test_shuffled_labels_are_not(tmp_path):
 
 
 def test_results_hold_no_path_of_this_machine(smoke_run):
-    text = json.dumps({k: v for k, v in read_results(smoke_run / "results.json").items() if k not in ("command", "extra")})
+    text = read_results(smoke_run / "results.json").model_dump_json(exclude={"command", "extra"})
     assert str(ROOT) not in text
     assert os.path.expanduser("~") + "/" not in text
 
 
-def test_rows_not_trained_as_published_get_no_verdict():
+def test_departures_belong_to_the_rows_that_they_shape():
     short = replace(lung_hip_config.PAPER, resnet_epochs=6)
-    claims = [
-        {"row": "LUNA16 / ResNet-50", "verdict": "outside, lower", "note": "", "ours": 80.0},
-        {"row": "LUNA16 / CNN", "verdict": "within", "note": "", "ours": 92.0},
-        {"row": "128x128 resized / ResNet-50", "verdict": "not run", "note": "no data", "ours": None},
-        {"row": "LUNA16", "verdict": "within", "note": "", "ours": 1127},
-    ]
-    marked = mark_departures(claims, lambda row: experiments.list_departures(row, short, lung_hip_config.PAPER))
-    assert [claim["verdict"] for claim in marked] == ["off protocol", "within", "not run", "within"]
-    assert marked[0]["note"] == "resnet_epochs = 6 instead of 100"
-    assert mark_departures(claims, lambda row: experiments.list_departures(row, short, short)) == claims
+    departed = {row.name: experiments.list_departures(row.name, short, lung_hip_config.PAPER) for row in ROWS_OF_PAPER}
+    assert departed["LUNA16 / ResNet-50"] == ["resnet_epochs = 6 instead of 100"]
+    assert departed["LUNA16 / CNN"] == departed["LUNA16 / SGAN, 10 % labels"] == []
+    assert {name for name, found in departed.items() if found} == {name for name in departed if "ResNet-50" in name}
+    hips = replace(lung_hip_config.PAPER, hip_shift=0.2)
+    assert experiments.list_departures("LUNA16 / CNN", hips, lung_hip_config.PAPER) == []
+    assert experiments.list_departures("128x128 resized / CNN", hips, lung_hip_config.PAPER) == ["hip_shift = 0.2 instead of 0.1"]
+    assert experiments.list_departures("LUNA16", short, lung_hip_config.PAPER) == []  # a data set of Table 1

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +17,12 @@ from sklearn.metrics import roc_auc_score
 from common import cells, paper, prepared, results
 from common.predictions import extract_scores, read_predictions
 from common.results import read_results
-from replications.thyroid_ensemble import data, experiments, rows, run
-from replications.thyroid_ensemble.config import DEMO, PAPER, SMOKE, SUBSETS
+from replications.thyroid_ensemble import data, experiments, plans, rows, run
+from replications.thyroid_ensemble.config import DEMO, NETWORKS, PAPER, SMOKE, SUBSETS
 
 ROOT = Path(__file__).parents[1]
 CLAIMS = paper.load_paper(ROOT / "replications/thyroid_ensemble/paper.toml")
+PAPER_ROWS = experiments.list_rows(PAPER)
 SMALL = ["--preset", "smoke", "--threads", "1", "--rows", "Scale 1 / AlexNet,ULBP"]
 
 
@@ -38,19 +39,19 @@ def test_smoke_run_gives_exactly_the_rows_of_the_paper(thyroid_smoke_run):
     found = read_results(thyroid_smoke_run / "results.json")
     printed = {claim.key for claim in CLAIMS.claims if claim.value is not None and claim.table != "introduction"}
     ratios = {(table, row) for table, row, _ in printed if table != "1"}
-    assert ratios <= {(row["table"], row["row"]) for row in found["rows"]}
-    assert {row["row"] for row in found["rows"]} == set(rows.list_rows(SMOKE))
-    assert {row["protocol"] for row in found["rows"]} == {"paper", "leakfree"}
-    not_run = [c for c in found["claims"] if c["verdict"] == "not run"]
-    assert not [c for c in not_run if (c["table"], c["row"], c["metric"]) in printed]
-    assert {c["row"] for c in not_run} == {"[10] as quoted"}
-    assert {c["verdict"] for c in found["claims"] if c["table"] == "1"} == {"outside, lower"}  # phantoms are fewer
+    assert ratios <= {(row.table, row.row) for row in found.rows}
+    assert {row.row for row in found.rows} == {row.name for row in experiments.list_rows(SMOKE)}
+    assert {row.protocol for row in found.rows} == {"paper", "leakfree"}
+    not_run = [claim for claim in found.claims if claim.verdict == "not run"]
+    assert not [claim for claim in not_run if claim.key in printed]
+    assert {claim.row for claim in not_run} == {"[10] as quoted"}
+    assert {claim.verdict for claim in found.claims if claim.table == "1"} == {"outside, lower"}  # phantoms are fewer
 
 
 def test_smoke_run_leaves_every_artefact(thyroid_smoke_run):
     for name in ("results.json", "predictions.csv.gz", "history.csv.gz", "environment.txt", "table.md", "report.html"):
         assert (thyroid_smoke_run / name).stat().st_size > 100, name
-    drawn = {figure["file"] for figure in read_results(thyroid_smoke_run / "results.json")["extra"]["figures"]}
+    drawn = {figure.file for figure in read_results(thyroid_smoke_run / "results.json").extra.figures}
     for number in (3, 4, 8, 9, 10, 11):
         assert any(name.startswith(f"figure{number}-") for name in drawn), number
     for name in drawn:
@@ -65,18 +66,19 @@ def test_synthetic_data_are_said_everywhere(thyroid_smoke_run):
 
 
 def test_leak_is_measured_on_both_protocols(thyroid_smoke_run):
-    (dataset,) = read_results(thyroid_smoke_run / "results.json")["datasets"]
-    leak = {protocol: split["leak"] for protocol, split in dataset["splits"].items()}
-    assert (leak["leakfree"]["same_patient"], leak["leakfree"]["same_pixels"], leak["leakfree"]["near_duplicate"]) == (0, 0, 0)
-    assert leak["paper"]["same_patient"] > 0.3 * leak["paper"]["test_cases"]
+    (dataset,) = read_results(thyroid_smoke_run / "results.json").datasets
+    leak = dataset.splits["leakfree"].leak
+    assert (leak.same_patient, leak.same_pixels, leak.near_duplicate) == (0, 0, 0)
+    leak = dataset.splits["paper"].leak
+    assert leak.same_patient > 0.3 * leak.test_cases
 
 
 def test_both_readings_of_the_positive_class_are_compared(thyroid_smoke_run):
-    found = {(c["table"], c["row"], c["metric"]): c for c in read_results(thyroid_smoke_run / "results.json")["claims"]}
+    found = {claim.key: claim for claim in read_results(thyroid_smoke_run / "results.json").claims}
     first, second = found["4", "ensemble", "specificity"], found["4, reading b", "ensemble", "sensitivity"]
-    assert first["paper"] == second["paper"] == 94.1  # printed as SENS
-    assert found["4", "ensemble", "sensitivity"]["paper"] == found["4, reading b", "ensemble", "specificity"]["paper"] == 97.7
-    assert found["4", "ensemble", "sensitivity"]["ours"] == second["ours"]
+    assert first.paper == second.paper == 94.1  # printed as SENS
+    assert found["4", "ensemble", "sensitivity"].paper == found["4, reading b", "ensemble", "specificity"].paper == 97.7
+    assert found["4", "ensemble", "sensitivity"].ours == second.ours
 
 
 def test_a_head_that_answers_one_class_is_said(thyroid_smoke_run):
@@ -86,15 +88,15 @@ def test_a_head_that_answers_one_class_is_said(thyroid_smoke_run):
         for (row, protocol, _), part in table.groupby(["row", "protocol", "seed"])
         if len(set(extract_scores(part).argmax(axis=1))) == 1
     }
-    assert {(item["row"], item["protocol"]) for item in found["extra"]["collapsed"]} == constant
+    assert {(item.row, item.protocol) for item in found.extra.collapsed} == constant
     if constant:
         assert "one class for all cases" in (thyroid_smoke_run / "table.md").read_text()
 
 
 def test_choices_and_what_they_gain_are_shown(thyroid_smoke_run):
-    tables = {table["title"]: table for table in read_results(thyroid_smoke_run / "results.json")["extra"]["tables"]}
-    assert len(tables["What was chosen"]["rows"]) == 2  # one seed, two protocols
-    assert len(tables["What choosing on the test cases gains"]["rows"]) == 3
+    tables = {table.title: table for table in read_results(thyroid_smoke_run / "results.json").extra.tables}
+    assert len(tables["What was chosen"].rows) == 2  # one seed, two protocols
+    assert len(tables["What choosing on the test cases gains"].rows) == 3
 
 
 @pytest.fixture(scope="module")
@@ -165,10 +167,10 @@ def test_overrides_are_recorded_and_mark_the_run(tmp_path):
     argv = ["--preset", "smoke", "--threads", "1", "--workers", "1", "--rows", "ULBP", "--protocol", "paper"]
     assert run.main([*argv, "--out", str(tmp_path), "--set", "svm_folds=3"]) == 0
     found = read_results(finished(tmp_path) / "results.json")
-    assert found["overrides"] == {"svm_folds": "3"}
-    assert (found["on_protocol"], found["protocol"]) == (False, "paper")
-    reasons = {item["row"]: item["reason"] for item in found["extra"]["not_run"]}
-    assert reasons["ensemble"] == "not asked for (--tables, --rows)"
+    assert found.overrides == {"svm_folds": "3"}
+    assert (found.on_protocol, found.protocol) == (False, "paper")
+    reasons = {item.row: item.reason for item in found.extra.not_run}
+    assert reasons["ensemble"] == "not asked for (--rows)"
 
 
 @pytest.mark.parametrize(
@@ -189,18 +191,40 @@ def test_usage_errors_are_one_line(tmp_path, capsys, argv, message):
 
 
 def test_rows_not_trained_as_published_are_found():
-    assert experiments.list_departures(PAPER, PAPER, "imagenet") == []
-    assert experiments.list_departures(replace(PAPER, seeds=(0,), cache_gigabytes=1.0), PAPER, "some/folder") == []
-    assert experiments.list_departures(replace(PAPER, tune_epochs=8), PAPER, "imagenet") == ["tune_epochs = 8 instead of 100"]
-    assert experiments.list_departures(PAPER, PAPER, "random") == ["random initial weights instead of ImageNet's"]
+    found = PAPER_ROWS
+
+    def depart(weights: str = "imagenet", **settings) -> dict[str, list[str]]:
+        listed = {row.name: experiments.list_departures(row, replace(PAPER, **settings), PAPER, weights) for row in found}
+        return {row: departures for row, departures in listed.items() if departures}
+
+    assert depart() == depart("some/folder", seeds=(0,), cache_gigabytes=1.0) == {}
+    tuned = depart(tune_epochs=8)
+    assert tuned["ensemble"] == tuned[rows.FOREST] == ["tune_epochs = 8 instead of 100"]
+    assert not {"ULBP + SVM", rows.FUSED, "VGG16, no transfer"} & tuned.keys()
+    untrained = {"ULBP + SVM", "GLCM + SVM", "Gabor + SVM", *(f"{network}, no transfer" for network in NETWORKS)}
+    random = depart("random")
+    assert random.keys() == {row.name for row in found} - untrained
+    assert {tuple(departures) for departures in random.values()} == {("random initial weights instead of ImageNet's",)}
+    assert depart(lbp_points=4).keys() == {"ULBP + SVM", rows.FUSED}
+    assert depart(weight_step=0.2).keys() == {"ensemble", "ensemble, per patient", *map(rows.name_subset, SUBSETS)}
+
+
+def test_every_setting_shapes_some_row_or_is_free():
+    for field in fields(PAPER):
+        value = getattr(PAPER, field.name)
+        changed = replace(PAPER, **{field.name: (*value, value[0]) if isinstance(value, tuple) else None})
+        shapes = any(experiments.list_departures(row, changed, PAPER, "imagenet") for row in PAPER_ROWS)
+        assert shapes != (field.name in experiments.FREE_SETTINGS or field.name.startswith("phantom_")), field.name
 
 
 def test_every_row_has_a_table_and_trainings():
-    made = {experiments.name_training(t) for t in experiments.list_trainings(PAPER)}
-    for row in rows.list_rows(PAPER):
-        assert rows.list_tables(row), row
-        assert rows.list_needs(row) <= made, row
-    assert rows.list_needs("{D, B, C}") >= {"transfer AlexNet 2", "transfer VGG16 1", "transfer ResNet50 1"}
+    made = {training.name for training in plans.list_trainings(PAPER)}
+    for row in PAPER_ROWS:
+        assert row.tables, row
+        assert row.needs, row
+        assert row.needs <= made, row
+    needs = {row.name: row.needs for row in PAPER_ROWS}
+    assert needs["{D, B, C}"] >= {"transfer AlexNet 2", "transfer VGG16 1", "transfer ResNet50 1"}
     assert {rows.name_subset(letters) for letters in SUBSETS} == {claim.row for claim in CLAIMS.claims if claim.table == "3"}
 
 
@@ -208,7 +232,7 @@ def learn_phantoms(folder: Path, shuffled: bool) -> float:
     """Mean AUC on held-out patients of the fine-tuned VGG16, labels as they are or dealt to the patients at random."""
     settings = replace(DEMO, phantom_patients=48, inner_folds=3)
     data.write_phantoms(folder / "raw", settings, seed=0)
-    data.prepare_dataset(data.find_sources(folder / "raw", settings), settings, folder / "data")
+    data.prepare_dataset(data.find_source(folder / "raw", settings), settings, folder / "data")
     dataset = prepared.load_dataset(folder / "data")
     if shuffled:
         truth = dataset.cases.groupby("patient_id")["label"].first()
@@ -216,12 +240,12 @@ def learn_phantoms(folder: Path, shuffled: bool) -> float:
         cases = dataset.cases.assign(label=dataset.cases["patient_id"].map(dealt))
         prepared.write_prepared(folder / "data", np.asarray(dataset.images)[..., 0], cases, dict(dataset.info))
         dataset = prepared.load_dataset(folder / "data")
-    source = experiments.plan_source("VGG16", settings)
+    source = plans.plan_source("VGG16", settings)
     assert not cells.run_cells([source], folder, workers=1, threads=1)
-    training = next(t for t in experiments.list_trainings(settings) if experiments.name_training(t) == "transfer VGG16 1")
+    training = next(t for t in plans.list_trainings(settings) if t.name == "transfer VGG16 1")
     training = replace(training, rows={"0": "k = 0", "2": "k = 2"})
-    files = {"VGG16": experiments.find_source(source, folder)}
-    planned = experiments.plan_cells(training, settings, "leakfree", (0,), dataset.info["images_sha256"], files)
+    files = {"VGG16": plans.find_source(source, folder)}
+    planned = plans.plan_cells(training, settings, "leakfree", (0,), dataset.info["images_sha256"], files)
     assert not cells.run_cells(planned, folder, workers=1, threads=1)
     measured = []
     for cell in planned:  # test patients and those of the inner fold: neither was trained on
@@ -245,7 +269,7 @@ def test_shuffled_labels_are_not(tmp_path):
 
 def test_results_hold_no_path_of_this_machine(thyroid_smoke_run):
     found = read_results(thyroid_smoke_run / "results.json")
-    text = json.dumps({k: v for k, v in found.items() if k not in ("command", "extra")})
+    text = found.model_dump_json(exclude={"command", "extra"})
     assert str(ROOT) not in text
     assert os.path.expanduser("~") + "/" not in text
 
@@ -261,7 +285,7 @@ def test_real_pictures_through_the_same_command(tmp_path):
     assert run.main([*argv, *small, "--out", str(tmp_path)]) == 0
     (home,) = (tmp_path / "thyroid_ensemble").glob("demo-both-*")
     found = read_results(home / "results.json")
-    (dataset,) = found["datasets"]
-    assert (dataset["name"], dataset["synthetic"], dataset["substitute"]) == ("DDTI", False, True)
-    assert dataset["splits"]["leakfree"]["leak"]["same_patient"] == 0
+    (dataset,) = found.datasets
+    assert (dataset.name, dataset.synthetic, dataset.substitute) == ("DDTI", False, True)
+    assert dataset.splits["leakfree"].leak.same_patient == 0
     assert "Substitute data: DDTI" in (home / "table.md").read_text()

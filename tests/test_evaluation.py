@@ -9,6 +9,7 @@ from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from common import evaluation, predictions, statistics
 from common.errors import UsageError
+from common.results import Metric
 
 
 def tabulate(y_true, score, *, row="A", seed=0, fold=-1, protocol="paper", patients=None) -> pd.DataFrame:
@@ -145,7 +146,7 @@ def test_evaluate_gives_the_known_counts_and_rates():
     score = np.r_[np.full(72, 0.1), np.full(8, 0.8), np.full(15, 0.9), np.full(5, 0.2)]
     frame = tabulate(y, score, fold=np.arange(100) % 2, patients=[f"p{i // 2}" for i in range(100)])
     (row,) = evaluation.evaluate(frame, resamples=300)
-    assert {name: row[name] for name in ("row", "protocol", "n", "patients", "positives", "seeds")} == {
+    assert {name: getattr(row, name) for name in ("row", "protocol", "n", "patients", "positives", "seeds")} == {
         "row": "A", "protocol": "paper", "n": 100, "patients": 50, "positives": 20, "seeds": [0],
     }  # fmt: skip
     expected = {
@@ -160,33 +161,33 @@ def test_evaluate_gives_the_known_counts_and_rates():
         "ece": statistics.expected_calibration_error(y, score),
     }
     for name, value in expected.items():
-        metric = row["metrics"][name]
-        assert metric["mean"] == pytest.approx(value, abs=1e-12)
-        assert metric["by_seed"] == [metric["mean"]]
-        assert metric["sd"] is None
+        metric = row.metrics[name]
+        assert metric.mean == pytest.approx(value, abs=1e-12)
+        assert metric.by_seed == [metric.mean]
+        assert metric.sd is None
         if name == "ece":
-            assert metric["low"] is metric["high"] is None
+            assert metric.low is metric.high is None
         else:
-            assert metric["low"] <= metric["mean"] <= metric["high"]
-    assert set(row["metrics"]) == set(evaluation.METRICS)
-    assert row["below_majority"] is False
+            assert metric.low <= metric.mean <= metric.high
+    assert set(row.metrics) == set(evaluation.METRICS)
+    assert row.below_majority is False
     assert np.array_equal(evaluation.confusion(frame, "A", "paper"), [[72, 8], [5, 15]])
 
 
 def test_seeds_are_averaged_and_resampled_together():
     frame = pd.concat([draw_row(seed) for seed in (0, 1, 2)])
     (row,) = evaluation.evaluate(frame, resamples=400, seed=5)
-    accuracy = row["metrics"]["accuracy"]
+    accuracy = row.metrics["accuracy"]
     by_seed = [float(((part["y_score_1"] > 0.5) == part["y_true"]).mean()) for _, part in frame.groupby("seed")]
-    assert accuracy["by_seed"] == pytest.approx(by_seed)
-    assert accuracy["mean"] == pytest.approx(np.mean(by_seed))
-    assert accuracy["sd"] == pytest.approx(np.std(by_seed, ddof=1))
+    assert accuracy.by_seed == pytest.approx(by_seed)
+    assert accuracy.mean == pytest.approx(np.mean(by_seed))
+    assert accuracy.sd == pytest.approx(np.std(by_seed, ddof=1))
     # The mean over the seeds is the mean of one share per case; resample that by hand. Patients sort as text.
     part = frame.assign(right=(frame["y_score_1"] > 0.5) == frame["y_true"])
     sums = part.groupby("patient_id")["right"].agg(["sum", "size"]).sort_index()
     drawn = np.random.default_rng(5).integers(40, size=(400, 40))
     values = sums["sum"].to_numpy()[drawn].sum(axis=1) / sums["size"].to_numpy()[drawn].sum(axis=1)
-    assert (accuracy["low"], accuracy["high"]) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])))
+    assert (accuracy.low, accuracy.high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])))
     total = sum(confusion_matrix(p["y_true"], p["y_score_1"] > 0.5) for _, p in frame.groupby("seed"))
     assert np.array_equal(evaluation.confusion(frame, "A", "paper"), total)
     assert evaluation.confusion(frame, "A", "paper", seed=1).sum() == 120
@@ -197,28 +198,28 @@ def test_evaluate_ignores_the_order_of_lines():
     once = evaluation.evaluate(frame, resamples=100)
     again = evaluation.evaluate(frame.sample(frac=1, random_state=3), resamples=100)
     assert once == again
-    assert [(row["protocol"], row["row"]) for row in once] == [("paper", "A"), ("paper", "B"), ("leakfree", "A")]
+    assert [(row.protocol, row.row) for row in once] == [("paper", "A"), ("paper", "B"), ("leakfree", "A")]
 
 
 def test_a_collapsed_row_has_undefined_metrics_and_no_zeros_in_their_place():
     y = np.repeat([0, 1], [80, 20])
     frame = pd.concat([tabulate(y, np.full(100, 0.1), seed=0), tabulate(y, np.where(y, 0.9, 0.1), seed=1)])
     (row,) = evaluation.evaluate(frame, resamples=100)
-    assert row["metrics"]["precision"] == {"mean": None, "sd": None, "low": None, "high": None, "by_seed": [None, 1.0]}
-    assert row["metrics"]["mcc"]["by_seed"] == [None, 1.0]
-    assert row["metrics"]["sensitivity"]["by_seed"] == [0.0, 1.0]
-    assert row["metrics"]["auc"]["by_seed"] == [0.5, 1.0]
+    assert row.metrics["precision"] == Metric(mean=None, sd=None, low=None, high=None, by_seed=[None, 1.0])
+    assert row.metrics["mcc"].by_seed == [None, 1.0]
+    assert row.metrics["sensitivity"].by_seed == [0.0, 1.0]
+    assert row.metrics["auc"].by_seed == [0.5, 1.0]
     assert evaluation.collapsed(frame, "A", "paper") == [0]
-    assert row["below_majority"] is False
+    assert row.below_majority is False
     (only,) = evaluation.evaluate(frame[frame["seed"] == 0], resamples=10)
-    assert only["below_majority"] is True  # equal to the majority rate, not above it
+    assert only.below_majority is True  # equal to the majority rate, not above it
 
 
 def test_one_class_or_one_patient_gives_none_instead_of_a_number():
     (row,) = evaluation.evaluate(tabulate([0, 0, 0], [0.1, 0.2, 0.9], patients=["a", "a", "a"]), resamples=10)
-    assert row["metrics"]["auc"]["mean"] is row["metrics"]["sensitivity"]["mean"] is None
-    assert row["metrics"]["accuracy"]["mean"] == pytest.approx(2 / 3)
-    assert row["metrics"]["accuracy"]["low"] is None
+    assert row.metrics["auc"].mean is row.metrics["sensitivity"].mean is None
+    assert row.metrics["accuracy"].mean == pytest.approx(2 / 3)
+    assert row.metrics["accuracy"].low is None
 
 
 def test_repeated_folds_count_cases_once():
@@ -226,8 +227,8 @@ def test_repeated_folds_count_cases_once():
     frame = pd.concat([one, one.assign(fold=1)])
     (row,) = evaluation.evaluate(frame, resamples=50)
     (single,) = evaluation.evaluate(one, resamples=50)
-    assert (row["n"], row["positives"]) == (120, 30)
-    assert row["metrics"]["auc"]["mean"] == pytest.approx(single["metrics"]["auc"]["mean"])
+    assert (row.n, row.positives) == (120, 30)
+    assert row.metrics["auc"].mean == pytest.approx(single.metrics["auc"].mean)
 
 
 def test_seeds_over_different_cases_are_refused():
@@ -240,11 +241,11 @@ def test_three_classes_have_every_metric():
     y = np.arange(90) % 3
     scores = rng.dirichlet(np.ones(3), 90) * 0.5 + 0.5 * np.eye(3)[y]
     (row,) = evaluation.evaluate(tabulate(y, scores), resamples=50)
-    assert row["metrics"]["auc"]["mean"] == pytest.approx(roc_auc_score(y, scores, multi_class="ovr"))
-    assert row["metrics"]["ece"]["mean"] == pytest.approx(
+    assert row.metrics["auc"].mean == pytest.approx(roc_auc_score(y, scores, multi_class="ovr"))
+    assert row.metrics["ece"].mean == pytest.approx(
         statistics.expected_calibration_error(scores.argmax(axis=1) == y, scores.max(axis=1))
     )
-    assert all(metric["mean"] is not None for metric in row["metrics"].values())
+    assert all(metric.mean is not None for metric in row.metrics.values())
     assert evaluation.confusion(tabulate(y, scores), "A", "paper").shape == (3, 3)
 
 
@@ -265,14 +266,14 @@ def test_compare_rows_by_hand():
     poor[:12] = 0.7  # twelve healthy cases wrong
     frame = pd.concat([tabulate(y, good, row="good"), tabulate(y, poor, row="poor")])
     (pair,) = evaluation.compare_rows(frame, "paper", ["good", "poor"], resamples=200)
-    assert (pair["row_a"], pair["row_b"], pair["seeds"], pair["n"], pair["patients"]) == ("good", "poor", [0], 60, 60)
-    assert (pair["accuracy_a"], pair["accuracy_b"]) == (1.0, 0.8)
-    assert pair["accuracy_difference"] == pytest.approx(0.2)
-    assert 0.05 < pair["low"] < 0.2 < pair["high"] < 0.4
-    assert (pair["only_a"], pair["only_b"]) == (12, 0)
-    assert pair["mcnemar_p"] == pair["mcnemar_p_holm"] == pytest.approx(2 / 2**12)
-    assert pair["auc_difference"] == 0  # both rank every ill case above every healthy one
-    assert pair["delong_p"] == 1
+    assert (pair.row_a, pair.row_b, pair.seeds, pair.n, pair.patients) == ("good", "poor", [0], 60, 60)
+    assert (pair.accuracy_a, pair.accuracy_b) == (1.0, 0.8)
+    assert pair.accuracy_difference == pytest.approx(0.2)
+    assert 0.05 < pair.low < 0.2 < pair.high < 0.4
+    assert (pair.only_a, pair.only_b) == (12, 0)
+    assert pair.mcnemar_p == pair.mcnemar_p_holm == pytest.approx(2 / 2**12)
+    assert pair.auc_difference == 0  # both rank every ill case above every healthy one
+    assert pair.delong_p == 1
 
 
 def test_compare_rows_uses_common_seeds_and_cases_only():
@@ -280,11 +281,11 @@ def test_compare_rows_uses_common_seeds_and_cases_only():
         [draw_row(0), draw_row(1), draw_row(2), draw_row(1, row="B", n=90), draw_row(2, row="B"), draw_row(5, row="B")]
     )
     (pair,) = evaluation.compare_rows(frame, "paper", ["A", "B"], resamples=50)
-    assert pair["seeds"] == [1, 2]
-    assert (pair["n"], pair["patients"]) == (90, 30)
+    assert pair.seeds == [1, 2]
+    assert (pair.n, pair.patients) == (90, 30)
     # Rows A and B hold the same scores in seeds 1 and 2, so nothing but the case set could make a difference.
-    assert pair["accuracy_difference"] == pair["low"] == pair["high"] == 0
-    assert pair["delong_p"] == pair["mcnemar_p"] == 1
+    assert pair.accuracy_difference == pair.low == pair.high == 0
+    assert pair.delong_p == pair.mcnemar_p == 1
 
 
 def test_compare_rows_averages_scores_over_seeds():
@@ -295,23 +296,23 @@ def test_compare_rows_averages_scores_over_seeds():
         + [tabulate(y, sure, row="B", seed=k) for k in range(2)]
     )
     (pair,) = evaluation.compare_rows(frame, "paper", ["A", "B"], resamples=20)
-    assert (pair["accuracy_a"], pair["accuracy_b"]) == (0.5, 1.0)  # mean over the seeds
-    assert (pair["only_a"], pair["only_b"], pair["mcnemar_p"]) == (0, 0, 1.0)  # the mean score is right everywhere
+    assert (pair.accuracy_a, pair.accuracy_b) == (0.5, 1.0)  # mean over the seeds
+    assert (pair.only_a, pair.only_b, pair.mcnemar_p) == (0, 0, 1.0)  # the mean score is right everywhere
 
 
 def test_compare_rows_adjusts_over_all_pairs():
     strengths = {"A": 0.2, "B": 0.9, "C": 2}
     frame = pd.concat([draw_row(i, row=row, strength=strengths[row]).assign(seed=0) for i, row in enumerate(strengths)])
     pairs = evaluation.compare_rows(frame, "paper", ["A", "B", "C"], resamples=50)
-    assert [(pair["row_a"], pair["row_b"]) for pair in pairs] == [("A", "B"), ("A", "C"), ("B", "C")]
+    assert [(pair.row_a, pair.row_b) for pair in pairs] == [("A", "B"), ("A", "C"), ("B", "C")]
     for name in ("mcnemar_p", "delong_p"):
-        adjusted = statistics.holm([pair[name] for pair in pairs])
-        assert [pair[f"{name}_holm"] for pair in pairs] == pytest.approx(adjusted)
+        adjusted = statistics.holm([getattr(pair, name) for pair in pairs])
+        assert [getattr(pair, f"{name}_holm") for pair in pairs] == pytest.approx(adjusted)
     assert evaluation.compare_rows(frame, "paper", ["A"]) == []
     a, c = (frame[frame["row"] == name] for name in "AC")
     delong = statistics.delong_test(a["y_true"], a["y_score_1"], c["y_score_1"])
-    assert pairs[1]["delong_p"] == pytest.approx(delong.p)
-    assert (pairs[1]["auc_low"], pairs[1]["auc_high"]) == pytest.approx((delong.low, delong.high))
+    assert pairs[1].delong_p == pytest.approx(delong.p)
+    assert (pairs[1].auc_low, pairs[1].auc_high) == pytest.approx((delong.low, delong.high))
 
 
 def test_compare_rows_refuses_what_cannot_be_paired():
@@ -336,5 +337,5 @@ def test_same_seed_same_numbers_other_seed_other_intervals():
         for seed in (0, 0, 1)
     ]
     assert runs[0] == runs[1]
-    assert runs[0][1][0]["low"] != runs[2][1][0]["low"]
-    assert runs[0][0][0]["metrics"]["auc"]["low"] != runs[2][0][0]["metrics"]["auc"]["low"]
+    assert runs[0][1][0].low != runs[2][1][0].low
+    assert runs[0][0][0].metrics["auc"].low != runs[2][0][0].metrics["auc"].low

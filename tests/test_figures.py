@@ -1,5 +1,7 @@
 """Every kind of figure: size, labels, numbers shown, the mark of synthetic data."""
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -20,10 +22,26 @@ from common.roc import RocCurve, average_roc, compute_roc, plot_reliability, plo
 RANDOM = np.random.default_rng(0)
 Y_TRUE = (np.arange(200) % 4 == 0).astype(int)
 SCORES = [np.clip(0.3 * Y_TRUE + 0.5 * RANDOM.random(200), 0, 1) for _ in range(3)]
-LINE = {
-    "row": "net", "paper": 0.9, "tolerance": 0.02, "ours": 0.88, "low": 0.86, "high": 0.9,
-    "leakfree": 0.8, "leakfree_low": 0.77, "leakfree_high": 0.83, "majority": 0.7, "leakfree_majority": 0.75,
-}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A line of a forest plot."""
+
+    row: str = "net"
+    paper: float | None = 0.9
+    tolerance: float | None = 0.02
+    ours: float | None = 0.88
+    low: float | None = 0.86
+    high: float | None = 0.9
+    leakfree: float | None = 0.8
+    leakfree_low: float | None = 0.77
+    leakfree_high: float | None = 0.83
+    majority: float | None = 0.7
+    leakfree_majority: float | None = 0.75
+
+
+LINE = Interval()
 
 
 def draw_confusion() -> Figure:
@@ -36,7 +54,7 @@ def draw_heatmap() -> Figure:
 
 
 def draw_intervals() -> Figure:
-    return plot_intervals([LINE, {**LINE, "row": "other", "ours": None}], label="accuracy (%)")
+    return plot_intervals([LINE, replace(LINE, row="other", ours=None)], label="accuracy (%)")
 
 
 def draw_history() -> Figure:

@@ -15,7 +15,7 @@ from nbclient.exceptions import CellExecutionError
 from common.files import write_json_atomic
 from common.predictions import read_predictions, write_predictions
 from common.report import escape_markdown
-from common.results import read_results
+from common.results import Results, parse_results, read_results, write_results
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -28,13 +28,13 @@ class Expected:
     """What is particular to the notebook of one package."""
 
     smoke_run: str  # fixture: folder of a smoke run
-    count_pictures: Callable[[dict], int]  # results of the smoke run -> pictures drawn
+    count_pictures: Callable[[Results], int]  # results of the smoke run -> pictures drawn
     thin: tuple[tuple[str, str, int, str], ...]  # with one row under one protocol: pictures, and a text that is shown
 
 
-def count_lung_pictures(results: dict) -> int:
+def count_lung_pictures(results: Results) -> int:
     """Confusion matrices, ROC, training curves, pictures (2), intervals, heat maps (2), few labels."""
-    files = [figure["file"] for figure in results["extra"]["figures"]]
+    files = [figure.file for figure in results.extra.figures]
     return 2 * sum(file.startswith("figure6") for file in files) + sum(file.startswith("history") for file in files) + 6
 
 
@@ -50,7 +50,7 @@ EXPECTED = {
     ),
     "thyroid_ensemble": Expected(
         "thyroid_smoke_run",
-        lambda results: len(results["extra"]["figures"]),  # all of the run's own
+        lambda results: len(results.extra.figures),  # all of the run's own
         thin=(
             ("Scale 1 / AlexNet", "leakfree", 3, "it has no ensemble"),  # heat map, one matrix, intervals
             ("ensemble", "paper", 4, "*Nothing in this run.*"),  # ROC, one matrix, reliability, intervals
@@ -69,9 +69,9 @@ def find_smoke_run(path: Path, request) -> Path:
     return request.getfixturevalue(EXPECTED[path.stem].smoke_run)
 
 
-def count_accuracies(results: dict) -> int:
+def count_accuracies(results: Results) -> int:
     """Rows, protocols and seeds; a row that stands in several tables counts once."""
-    return len({(row["row"], row["protocol"], seed) for row in results["rows"] for seed in row["seeds"]})
+    return len({(row.row, row.protocol, seed) for row in results.rows for seed in row.seeds})
 
 
 def execute(
@@ -110,7 +110,7 @@ def thin_out(source: Path, folder: Path, keep: str, protocol: str) -> Path:
     history = history[history["row"].str.match(rf"{re.escape(keep)}(, |$)") & (history["protocol"] == protocol)]
     history = history.dropna(axis=1, how="all") if len(history) else history
     history.to_csv(folder / "history.csv.gz", index=False)
-    results = read_results(source / "results.json")
+    results = json.loads((source / "results.json").read_text(encoding="utf-8"))
     results["rows"] = [row for row in results["rows"] if (row["row"], row["protocol"]) == (keep, protocol)]
     if len(results["datasets"]) > 1:
         results["datasets"] = [data for data in results["datasets"] if keep.startswith(f"{data['dataset']} / ")]
@@ -122,7 +122,7 @@ def thin_out(source: Path, folder: Path, keep: str, protocol: str) -> Path:
     for name in ("comparisons", "statements", "collapsed", "tables"):
         results["extra"][name] = []
     results["extra"]["not_run"] = [{"table": "2", "row": "everything else", "reason": "not asked for"}]
-    write_json_atomic(folder / "results.json", results)
+    write_results(folder / "results.json", parse_results(results, "thin run"))
     return folder
 
 
@@ -157,10 +157,10 @@ def test_runs_on_a_smoke_run(path, request, tmp_path, monkeypatch):
     text, pictures = execute(path, run, tmp_path, monkeypatch)
     results = read_results(run / "results.json")
     assert "Synthetic data: these numbers say nothing about the paper." in text
-    for claim in results["claims"]:
-        assert escape_markdown(claim["row"]) in text
-    for item in results["extra"]["not_run"]:
-        assert escape_markdown(item["reason"]) in text
+    for claim in results.claims:
+        assert escape_markdown(claim.row) in text
+    for item in results.extra.not_run:
+        assert escape_markdown(item.reason) in text
     assert f"accuracies recomputed: {count_accuracies(results)}; all agree" in text
     assert pictures == EXPECTED[path.stem].count_pictures(results)
 
@@ -197,7 +197,7 @@ def test_runs_on_the_accepted_run(path, tmp_path, monkeypatch):
         pytest.skip(f"no accepted run in results/{path.stem} yet")
     text, pictures = execute(path, None, tmp_path, monkeypatch)
     results = read_results(accepted / "results.json")
-    assert escape_markdown(results["command"]) in text
+    assert escape_markdown(results.command) in text
     assert "ynthetic data" not in text
     assert f"accuracies recomputed: {count_accuracies(results)}; all agree" in text
     assert pictures >= 6

@@ -20,27 +20,28 @@ READMES = [ROOT / "README.md", *sorted((ROOT / "replications").glob("*/README.md
 @pytest.mark.parametrize("folder", PUBLISHED, ids=lambda p: p.name)
 def test_metrics_follow_from_predictions(folder):
     published = read_results(folder / "results.json")
-    rows = {(row["row"], row["protocol"]): row for row in published["rows"]}
+    rows = {(row.row, row.protocol): row for row in published.rows}
     computed = evaluate(read_predictions(folder / "predictions.csv.gz"))
-    assert {(row["row"], row["protocol"]) for row in computed} == rows.keys()
+    assert {(row.row, row.protocol) for row in computed} == rows.keys()
     for row in computed:
-        expected = rows[row["row"], row["protocol"]]
-        assert (row["n"], row["patients"]) == (expected["n"], expected["patients"])
-        for name, metric in row["metrics"].items():
+        expected = rows[row.row, row.protocol]
+        assert (row.n, row.patients) == (expected.n, expected.patients)
+        for name, metric in row.metrics.items():
             for part in ("mean", "sd", "low", "high"):
-                wanted = expected["metrics"][name][part]
-                assert metric[part] == (None if wanted is None else pytest.approx(wanted, rel=1e-5, abs=1e-6)), (row["row"], name)
+                wanted = getattr(expected.metrics[name], part)
+                found = getattr(metric, part)
+                assert found == (None if wanted is None else pytest.approx(wanted, rel=1e-5, abs=1e-6)), (row.row, name)
 
 
 @pytest.mark.parametrize("folder", PUBLISHED, ids=lambda p: p.name)
 def test_published_runs_are_whole_and_real(folder):
     published = read_results(folder / "results.json")
-    assert not any(dataset["synthetic"] for dataset in published["datasets"])
-    assert published["git"]["dirty"] is False
+    assert not published.synthetic
+    assert published.git.dirty is False
     for name in PUBLISHED_FILES:
         assert (folder / name).is_file()
-    for figure in published["extra"]["figures"]:
-        assert (folder / "figures" / figure["file"]).is_file()
+    for figure in published.extra.figures:
+        assert (folder / "figures" / figure.file).is_file()
 
 
 def test_readme_tables_are_current():

@@ -15,7 +15,7 @@ from common.files import write_json_atomic
 from common.findings import collect_lines, describe_finding, format_duration, format_interval, format_value
 from common.paper import Paper, load_paper
 from common.report import escape_markdown, format_screen_table, main, render_markdown, write_report
-from common.results import build_results
+from common.results import Results, parse_results
 from common.tables import build_leak_table, build_split_table
 
 GOLDEN = Path(__file__).parent / "golden" / "table.md"
@@ -119,11 +119,14 @@ def make_metric(mean: float, half: float | None = None, sd: float | None = 0.01)
 
 def make_row(table: str, row: str, protocol: str, accuracy: float, **metrics) -> dict:
     metrics = {"accuracy": make_metric(accuracy, 0.03), "majority_rate": make_metric(0.8, 0.05), **metrics}
+    below = accuracy <= metrics["majority_rate"]["mean"]
     return {"table": table, "row": row, "protocol": protocol, "n": 100, "patients": 50, "positives": 20,
-            "seeds": [0, 1], "metrics": metrics}  # fmt: skip
+            "seeds": [0, 1], "below_majority": below, "metrics": metrics}  # fmt: skip
 
 
-def make_results(**changes) -> dict:
+def make_content(**changes) -> dict:
+    """The JSON form of a whole results.json."""
+    undefined = {"mean": None, "sd": None, "low": None, "high": None, "by_seed": [None, None]}
     rows = [
         make_row("2", "set / net", "paper", 0.912, auc=make_metric(0.95, 0.02), ece=make_metric(0.04)),
         make_row(
@@ -135,7 +138,7 @@ def make_results(**changes) -> dict:
             auc=make_metric(0.9, 0.02),
             ece=make_metric(0.06),
         ),
-        make_row("2", "set / old net", "paper", 0.7, auc={"mean": None, "sd": None, "low": None, "high": None}),
+        make_row("2", "set / old net", "paper", 0.7, auc=undefined),
         make_row("labels", "set / net, 10 % labels", "paper", 0.75),
     ]
     common = {"where": "Table 2", "metric": "accuracy", "table": "2"}
@@ -153,8 +156,9 @@ def make_results(**changes) -> dict:
     ]  # fmt: skip
     pair = {
         "protocol": "paper", "row_a": "set / net", "row_b": "set / old net", "seeds": [0, 1], "n": 100, "patients": 50,
-        "accuracy_difference": 0.212, "low": 0.1, "high": 0.3, "mcnemar_p": 0.0004, "mcnemar_p_holm": 0.0125,
-        "auc_difference": None, "delong_p": None, "delong_p_holm": None,
+        "accuracy_a": 0.912, "accuracy_b": 0.7, "accuracy_difference": 0.212, "low": 0.1, "high": 0.3,
+        "only_a": 25, "only_b": 4, "mcnemar_p": 0.0004, "mcnemar_p_holm": 0.0125,
+        "auc_difference": None, "auc_low": None, "auc_high": None, "delong_p": None, "delong_p_holm": None,
     }  # fmt: skip
     split = {"folds": 1, "train": 400, "validation": 0, "test": 100, "left_out": 3, "sha256": "fedcba987654321" * 4}
     leak = {"test_cases": 100, "same_patient": 77, "same_pixels": 0, "near_duplicate": 5}
@@ -164,10 +168,11 @@ def make_results(**changes) -> dict:
         "splits": {"paper": {"rule": "at random", **split, "leak": leak}},
     }  # fmt: skip
     content = {
-        "paper": "some_paper", "preset": "paper", "protocol": "both", "overrides": {},
+        "schema": 1, "paper": "some_paper", "preset": "paper", "protocol": "both", "overrides": {}, "on_protocol": True,
         "command": "python -m replications.some_paper.run", "git": {"commit": "a" * 40, "dirty": False},
         "started": "2026-01-01T00:00:00+00:00", "seconds": 7500.0,
-        "environment": {"python": "3.11.7", "device": "2 CPU cores"}, "datasets": [dataset],
+        "environment": {"python": "3.11.7", "backend": "tensorflow", "device": "2 CPU cores", "deterministic": True},
+        "datasets": [dataset],
         "weights": {"source": "random", "sha256": None}, "config": {"epochs": 3},
         "selection": {"paper": "last epoch", "leakfree": "lowest validation loss"}, "seeds": [0, 1],
         "rows": rows, "claims": claims,
@@ -179,12 +184,16 @@ def make_results(**changes) -> dict:
                 {"command": "first", "commit": "b", "dirty": False, "started": "2025"},
                 {"command": "last", "commit": "a", "dirty": False, "started": "2026"},
             ],
-            "cells": [{"key": "x", "commit": "b"}, {"key": "y", "commit": "b"}],
+            "cells": [{"key": key, "commit": "b", "seconds": 3750.0, "threads": [1]} for key in "xy"],
             "not_run": [{"table": "2", "row": "set / absent net", "reason": "too large; see README"}],
             "figures": [{"file": "a.png", "title": "A figure", "caption": "of something"}],
         },
     }  # fmt: skip
-    return build_results(**{**content, **changes})
+    return {**content, **changes}
+
+
+def make_results(**changes) -> Results:
+    return parse_results(make_content(**changes), "test")
 
 
 def make_png() -> bytes:
@@ -201,10 +210,10 @@ def paper(tmp_path: Path) -> Paper:
     return load_paper(path)
 
 
-def write_run(folder: Path, results: dict) -> Path:
+def write_run(folder: Path, content: dict) -> Path:
     (folder / "figures").mkdir(parents=True)
     (folder / "figures" / "a.png").write_bytes(make_png())
-    write_json_atomic(folder / "results.json", results)
+    write_json_atomic(folder / "results.json", content)
     return folder
 
 
@@ -231,7 +240,7 @@ class Page(html.parser.HTMLParser):
 
 def test_table_equals_the_golden_file(tmp_path, paper):
     """After a wanted change: UPDATE_GOLDEN=1 python -m pytest -n0 tests/test_report.py, then read the difference."""
-    run = write_run(tmp_path / "run", make_results())
+    run = write_run(tmp_path / "run", make_content())
     write_report(run, paper)
     table = (run / "table.md").read_text(encoding="utf-8")
     if os.environ.get("UPDATE_GOLDEN"):
@@ -240,7 +249,7 @@ def test_table_equals_the_golden_file(tmp_path, paper):
 
 
 def test_report_needs_no_other_file_and_no_network(tmp_path, paper):
-    run = write_run(tmp_path / "run", make_results())
+    run = write_run(tmp_path / "run", make_content())
     write_report(run, paper)
     page = Page((run / "report.html").read_text(encoding="utf-8"))
     names = {tag for tag, _ in page.tags}
@@ -260,7 +269,7 @@ def test_report_needs_no_other_file_and_no_network(tmp_path, paper):
 
 
 def test_report_shows_every_part(tmp_path, paper):
-    run = write_run(tmp_path / "run", make_results())
+    run = write_run(tmp_path / "run", make_content())
     (run / "predictions.csv.gz").write_bytes(b"")
     write_report(run, paper)
     text = Page((run / "report.html").read_text(encoding="utf-8")).text
@@ -292,7 +301,7 @@ def test_report_shows_every_part(tmp_path, paper):
 
 
 def test_a_note_is_a_line_below_its_row_across_all_columns(tmp_path, paper):
-    run = write_run(tmp_path / "run", make_results())
+    run = write_run(tmp_path / "run", make_content())
     write_report(run, paper)
     table = re.search(r"<h3>Table 2.*?</table>", (run / "report.html").read_text(encoding="utf-8"), re.DOTALL)[0]
     head, *rows = (part.split("</tr>")[0] for part in re.split(r"<tr\b", table)[2:])  # after the headings of the groups
@@ -310,21 +319,21 @@ def test_a_note_is_a_line_below_its_row_across_all_columns(tmp_path, paper):
 
 
 def test_a_row_run_leak_free_only_keeps_its_numbers(tmp_path, paper):
-    results = make_results()
-    results["rows"] = [row for row in results["rows"] if row["protocol"] == "leakfree"]
-    results["claims"] = []
-    run = write_run(tmp_path / "run", results)
+    content = make_content(claims=[])
+    content["rows"] = [row for row in content["rows"] if row["protocol"] == "leakfree"]
+    run = write_run(tmp_path / "run", content)
     write_report(run, paper)
     text = Page((run / "report.html").read_text(encoding="utf-8")).text
     assert "set / net 90.0 – 80.0 – – – – not run 85.0 [82.0, 88.0] – 86.0" in text
 
 
 def test_leaks_of_both_protocols_stand_side_by_side(paper):
-    results = make_results()
-    splits = results["datasets"][0]["splits"]
+    content = make_content()
+    splits = content["datasets"][0]["splits"]
     clean = {"test_cases": 1200, "same_patient": 0, "same_pixels": 0, "near_duplicate": 0}
-    results["datasets"][0]["splits"] = {"leakfree": {**splits["paper"], "rule": "by patient", "leak": clean}, **splits}
-    results["datasets"].append({**results["datasets"][0], "dataset": "other", "splits": {"leakfree": splits["paper"]}})
+    content["datasets"][0]["splits"] = {"leakfree": {**splits["paper"], "rule": "by patient", "leak": clean}, **splits}
+    content["datasets"].append({**content["datasets"][0], "dataset": "other", "splits": {"leakfree": splits["paper"]}})
+    results = parse_results(content, "test")
     assert build_leak_table(results).rows == [
         ["set", "100", "77 (77.0 %)", "0", "5 (5.0 %)", "1,200", "0", "0", "0"],
         ["other", "–", "–", "–", "–", "100", "77 (77.0 %)", "0", "5 (5.0 %)"],
@@ -337,14 +346,12 @@ def test_leaks_of_both_protocols_stand_side_by_side(paper):
 
 
 def test_hostile_names_are_shown_not_run(tmp_path, paper):
-    results = make_results()
-    results["datasets"][0].update(dataset=HOSTILE, name=HOSTILE, classes={HOSTILE: 1})
-    results["rows"][3]["row"] = HOSTILE
-    results["command"] = HOSTILE
-    results["config"] = {HOSTILE: HOSTILE}
-    results["extra"]["figures"][0].update(title=HOSTILE + '"', caption=HOSTILE)
-    results["extra"]["statements"][0]["detail"] = HOSTILE
-    run = write_run(tmp_path / "run", results)
+    content = make_content(command=HOSTILE, config={HOSTILE: HOSTILE})
+    content["datasets"][0].update(dataset=HOSTILE, name=HOSTILE, classes={HOSTILE: 1})
+    content["rows"][3]["row"] = HOSTILE
+    content["extra"]["figures"][0].update(title=HOSTILE + '"', caption=HOSTILE)
+    content["extra"]["statements"][0]["detail"] = HOSTILE
+    run = write_run(tmp_path / "run", content)
     write_report(run, paper)
     page = Page((run / "report.html").read_text(encoding="utf-8"))
     assert not [given for _, given in page.tags if "onerror" in given]
@@ -375,25 +382,25 @@ def test_markdown_shows_text_as_it_is(text, expected):
 
 def test_lines_join_claims_and_rows(paper):
     net, old, absent, labels = collect_lines(make_results(), paper)
-    assert (net["paper"], net["tolerance"], net["ours"]) == (0.9, pytest.approx(0.061), 0.912)
-    assert net["difference"] == pytest.approx(-0.062)
-    assert (net["n"], net["seeds"], net["leakfree_seeds"]) == (100, 2, 2)
-    assert (net["paper_majority"], net["majority"], net["leakfree_majority"]) == (0.8, 0.8, 0.86)
-    assert net["note"] == "leak-free at or below the majority rate"
-    assert old["leakfree"] is None
-    assert old["note"].split("; ") == [
+    assert (net.paper, net.tolerance, net.ours) == (0.9, pytest.approx(0.061), 0.912)
+    assert net.difference == pytest.approx(-0.062)
+    assert (net.n, net.seeds, net.leakfree_seeds) == (100, 2, 2)
+    assert (net.paper_majority, net.majority, net.leakfree_majority) == (0.8, 0.8, 0.86)
+    assert net.note == "leak-free at or below the majority rate"
+    assert old.leakfree is None
+    assert old.note.split("; ") == [
         "impossible as printed",
         "paper at or below the majority rate",
         "ours at or below the majority rate",
         "the paper's protocol: one class for all cases (seed 0, 1)",
     ]
-    assert (absent["verdict"], absent["note"], absent["reason"]) == (
+    assert (absent.verdict, absent.note, absent.reason) == (
         "not run",
         "printed as a dash",
         "too large; see README",
     )
-    assert (absent["paper_majority"], absent["majority"], absent["leakfree_majority"]) == (0.8, None, None)
-    assert (labels["claimed"], labels["paper"], labels["ours"], labels["metric"]) == (False, None, 0.75, "accuracy")
+    assert (absent.paper_majority, absent.majority, absent.leakfree_majority) == (0.8, None, None)
+    assert (labels.claimed, labels.paper, labels.ours, labels.metric) == (False, None, 0.75, "accuracy")
     assert collect_lines(make_results(), paper, "labels") == [labels]
 
 
@@ -407,21 +414,37 @@ def test_finding_is_computed_from_the_numbers(paper):
     assert sentences[-1] == "Impossible as printed: Table 2: set / old net."
 
 
+def test_a_row_of_ours_alone_says_that_it_is_off_protocol(paper):
+    """It has no claim that could be judged; its departures say it, and it does not count as run as published."""
+    content = make_content()
+    content["rows"].append(make_row("labels", "set / net, 10 % labels", "leakfree", 0.6))
+    for row in content["rows"][-2:]:
+        row["departures"] = ["epochs = 6 instead of 100", "width = 8 instead of 64", "c", "d"]
+    off = parse_results(content, "test")
+    *_, line = collect_lines(off, paper)
+    assert (line.row, line.verdict, line.claimed) == ("set / net, 10 % labels", "off protocol", False)
+    assert line.note.startswith("off protocol: epochs = 6 instead of 100; width = 8 instead of 64; c")
+    assert "Rows run as published under both protocols: 1." in describe_finding(off, paper)[2]
+    for row in content["rows"][-2:]:
+        row["departures"] = []
+    assert "Rows run as published under both protocols: 2." in describe_finding(parse_results(content, "test"), paper)[2]
+
+
 def test_a_run_without_the_headline_says_why(paper):
-    results = make_results(rows=[], claims=[])
-    results["extra"]["not_run"] = [{"table": "2", "row": "set / net", "reason": "no data"}]
-    assert "Not run under its own protocol: no data." in describe_finding(results, paper)[0]
+    content = make_content(rows=[], claims=[])
+    content["extra"]["not_run"] = [{"table": "2", "row": "set / net", "reason": "no data"}]
+    assert "Not run under its own protocol: no data." in describe_finding(parse_results(content, "test"), paper)[0]
 
 
 def test_synthetic_data_and_overrides_are_announced_everywhere(tmp_path, paper):
-    results = make_results(overrides={"epochs": "5"})
-    results["datasets"][0]["synthetic"] = True
-    run = write_run(tmp_path / "run", results)
+    content = make_content(overrides={"epochs": "5"}, on_protocol=False)
+    content["datasets"][0]["synthetic"] = True
+    run = write_run(tmp_path / "run", content)
     write_report(run, paper)
     for text in (
         Page((run / "report.html").read_text(encoding="utf-8")).text,
         (run / "table.md").read_text(encoding="utf-8"),
-        format_screen_table(results, paper),
+        format_screen_table(parse_results(content, "test"), paper),
     ):
         assert "these numbers say nothing about the paper" in text
         assert "Off protocol: settings changed on the command line: epochs = 5." in text
@@ -430,7 +453,7 @@ def test_synthetic_data_and_overrides_are_announced_everywhere(tmp_path, paper):
 
 @pytest.mark.parametrize("content", [None, b"not a picture"])
 def test_a_missing_or_damaged_figure_is_an_error(tmp_path, paper, content):
-    run = write_run(tmp_path / "run", make_results())
+    run = write_run(tmp_path / "run", make_content())
     (run / "figures" / "a.png").unlink()
     if content:
         (run / "figures" / "a.png").write_bytes(content)
@@ -440,10 +463,10 @@ def test_a_missing_or_damaged_figure_is_an_error(tmp_path, paper, content):
 
 
 def test_screen_table_fits_120_columns(paper):
-    results = make_results()
-    results["rows"][3]["row"] = "a long name " * 20
-    results["extra"]["not_run"][0]["reason"] = "a long reason " * 20
-    table = format_screen_table(results, paper)
+    content = make_content()
+    content["rows"][3]["row"] = "a long name " * 20
+    content["extra"]["not_run"][0]["reason"] = "a long reason " * 20
+    table = format_screen_table(parse_results(content, "test"), paper)
     assert max(map(len, table.splitlines())) <= 120
     (line,) = [line for line in table.splitlines() if line.startswith("set / net ")]
     assert line.split() == [
@@ -518,7 +541,7 @@ def test_readmes_are_rewritten_then_current(tmp_path, capsys):
     assert "| attainable | accuracy 79.5 of 100; Table 2: set / old net | impossible | 79/100 = 79.00, 80/100 =" in package
     assert "| repetition | one run | set / old net |" in package
 
-    write_json_atomic(root / "results" / "some_paper" / "results.json", make_results())
+    write_json_atomic(root / "results" / "some_paper" / "results.json", make_content())
     assert main([*arguments, "--check"]) == 1
     assert main(arguments) == 0
     assert re.search(

@@ -7,46 +7,40 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sample_results import LISTS, make_command, make_content, make_dataset, make_extra, make_figure
 
+from common import runs
+from common.cli import parse_options
 from common.errors import UsageError
 from common.files import write_json_atomic
+from common.outcome import Outcome
+from common.provenance import describe_environment, git_state, list_packages
 from common.results import (
-    ENTRIES,
     PUBLISHED_FILES,
-    build_results,
-    config_hash,
-    environment,
-    git_state,
-    list_packages,
+    Environment,
+    Git,
+    Results,
+    Weights,
+    parse_results,
     publish,
     read_results,
-    run_folder,
+    to_json,
+    write_results,
 )
+from common.runs import config_hash, log_command, open_run
 
-
-def make_results(**changes) -> dict:
-    dataset = {
-        "dataset": "scans", "name": "somewhere", "note": "", "synthetic": False, "cases": 10, "patients": 5,
-        "classes": {"a": 6, "b": 4}, "files_sha256": "0" * 64, "unreadable": [], "splits": {},
-    }  # fmt: skip
-    content = {
-        "paper": "some_paper", "preset": "paper", "protocol": "both", "overrides": {}, "command": "python -m run",
-        "git": {"commit": "abc", "dirty": False}, "started": "2026-01-01T00:00:00+00:00", "seconds": 12.0,
-        "environment": {"python": "3.11", "device": "2 CPU cores"}, "datasets": [dataset],
-        "weights": {"source": "random", "sha256": None}, "config": {"epochs": 3}, "selection": {"paper": "last epoch"},
-        "seeds": [0], "rows": [], "claims": [], "extra": {"figures": [{"file": "a.png", "title": "A", "caption": ""}]},
-    }  # fmt: skip
-    return build_results(**{**content, **changes})
-
-
-def write_run(folder: Path, results: dict) -> Path:
+ENTRIES = (
+    "schema", "paper", "preset", "protocol", "overrides", "on_protocol", "command", "git", "started", "seconds",
+    "environment", "datasets", "weights", "config", "selection", "seeds", "rows", "claims", "extra",
+)  # fmt: skip
+def write_run(folder: Path, content: dict) -> Path:
     (folder / "figures").mkdir(parents=True)
     for name in PUBLISHED_FILES:
         (folder / name).write_text(name)
     (folder / "figures" / "a.png").write_text("picture")
     (folder / "cells").mkdir()
     (folder / "report.html").write_text("page")
-    write_json_atomic(folder / "results.json", results)
+    write_json_atomic(folder / "results.json", content)
     return folder
 
 
@@ -56,10 +50,23 @@ def test_config_hash_depends_on_values_not_on_order():
     assert config_hash({"a": None}) != config_hash({"a": "None"})
 
 
-def test_run_folder_names_preset_and_protocol(tmp_path):
-    folder = run_folder(tmp_path, "some_paper", "demo", "both", {"epochs": 3})
-    assert folder == tmp_path / "some_paper" / f"demo-both-{config_hash({'epochs': 3})}"
-    assert not folder.parent.exists()
+def begin(folder: Path, preset: str, *arguments: str, synthetic: bool = False, identity: dict | None = None) -> runs.Run:
+    """An opened run of a made-up package."""
+    options = parse_options(["--out", str(folder), *arguments], "replications.some_paper.run", "", ["demo", "paper"])
+    return open_run(folder / "some_paper", options, preset, identity or {"epochs": 3}, synthetic=synthetic)
+
+
+def test_run_folder_names_preset_and_protocol(tmp_path, capsys):
+    opened = begin(tmp_path / "runs", "demo")
+    assert opened.folder == tmp_path / "runs" / "some_paper" / f"demo-both-{config_hash({'epochs': 3})}"
+    assert opened.folder.is_dir()
+    assert capsys.readouterr().err == f"run folder: {opened.folder}\n"
+    assert begin(tmp_path / "runs", "demo").folder == opened.folder
+    assert begin(tmp_path / "runs", "demo", identity={"epochs": 4}).folder != opened.folder
+    capsys.readouterr()
+    other = begin(tmp_path / "runs", "paper", "--protocol", "leakfree", synthetic=True)
+    assert other.folder.name == f"paper-leakfree-{config_hash({'epochs': 3})}"
+    assert capsys.readouterr().err.startswith("synthetic data: these numbers say nothing about the paper\n")
 
 
 def test_json_is_sorted_rounded_and_strict(tmp_path):
@@ -82,24 +89,57 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path):
     assert [item.name for item in tmp_path.iterdir()] == ["results.json"]
 
 
-def test_results_have_the_entries_of_schema_1(tmp_path):
-    results = make_results()
-    assert set(results) == set(ENTRIES)
-    assert results["on_protocol"] is True
-    assert make_results(overrides={"epochs": "5"})["on_protocol"] is False
-    assert make_results(preset="demo")["on_protocol"] is False
-    write_json_atomic(tmp_path / "results.json", results)
+def build(folder: Path, monkeypatch, preset: str, *arguments: str) -> Results:
+    """The results of a run without predictions or trainings."""
+    environment = Environment(python="3.11", backend=None, device="2 CPU cores", deterministic=True)
+    monkeypatch.setattr(runs, "describe_trainings", lambda _finished, _folder: (12.0, environment, []))
+    opened = begin(folder, preset, *arguments)
+    log_command(opened)
+    outcome = Outcome(rows=[], claims=[], comparisons=[], statements=[], not_run=[], collapsed=[])
+    rules = {"paper": "last epoch", "leakfree": "lowest validation loss"}
+    given = {"datasets": [], "weights": Weights(source="random"), "config": {"epochs": 3}, "selection": rules, "finished": []}
+    return runs.build_results(opened, outcome, **given)
+
+
+def test_results_have_the_entries_of_schema_1(tmp_path, monkeypatch):
+    results = build(tmp_path, monkeypatch, "paper")
+    assert set(to_json(results)) == set(ENTRIES)
+    assert set(to_json(results)["extra"]) == set(LISTS)
+    assert results.version == 1
+    assert results.selection == {"paper": "last epoch", "leakfree": "lowest validation loss"}
+    assert [command.started for command in results.extra.commands] == [results.started]
+    assert results.on_protocol is True
+    assert build(tmp_path, monkeypatch, "paper", "--set", "epochs=5").on_protocol is False
+    assert build(tmp_path, monkeypatch, "demo").on_protocol is False
+    assert build(tmp_path, monkeypatch, "paper", "--protocol", "paper").selection == {"paper": "last epoch"}
+    write_results(tmp_path / "results.json", results)
     assert read_results(tmp_path / "results.json") == results
 
 
+def test_every_command_that_led_to_a_run_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["run.py", "--data", str(tmp_path / "my data"), "--seeds", "0"])
+    build(tmp_path, monkeypatch, "paper")
+    results = build(tmp_path, monkeypatch, "paper")
+    command = "python -m replications.some_paper.run --data '/path/to/my data' --seeds 0"
+    assert results.command == command
+    assert [entry.command for entry in results.extra.commands] == [command, command]
+
+
 def test_a_data_set_must_say_whether_it_is_synthetic():
-    with pytest.raises(ValueError, match="scans"):
-        make_results(datasets=[{"dataset": "scans"}])
+    unsaid = make_dataset()
+    del unsaid["synthetic"]
+    with pytest.raises(UsageError, match=r"^test: entry 'datasets\.0\.synthetic': is missing"):
+        parse_results(make_content(datasets=[unsaid]), "test")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "damaged JSON"), ("[]", "schema 1"), ('{"schema": 2}', "schema 1"), ('{"schema": 1}', "'paper' is missing")],
+    [
+        ("{", "damaged JSON"),
+        ("[]", "schema 1"),
+        ('{"schema": 2}', "schema 1"),
+        ('{"schema": 1}', "entry 'paper': is missing"),
+    ],
 )
 def test_reading_refuses_a_damaged_file(tmp_path, text, message):
     (tmp_path / "results.json").write_text(text)
@@ -113,9 +153,10 @@ def test_reading_a_missing_file(tmp_path):
 
 
 def test_environment_and_packages():
-    found = environment(backend="tensorflow", device="2 CPU cores", deterministic=True)
-    assert found["numpy"] == np.__version__
-    assert (found["backend"], found["device"], found["deterministic"]) == ("tensorflow", "2 CPU cores", True)
+    found = describe_environment(backend="tensorflow", device="2 CPU cores", deterministic=True)
+    assert found.further["numpy"] == np.__version__
+    assert set(found.further) == {"keras", "tensorflow", "numpy", "scipy", "scikit-learn"}
+    assert (found.backend, found.device, found.deterministic) == ("tensorflow", "2 CPU cores", True)
     lines = list_packages().splitlines()
     assert f"numpy=={np.__version__}" in lines
     assert lines[0].startswith("# Python 3")
@@ -123,7 +164,7 @@ def test_environment_and_packages():
 
 
 def test_git_state(tmp_path):
-    assert git_state(tmp_path) == {"commit": None, "dirty": None}
+    assert git_state(tmp_path) == Git(commit=None, dirty=None)
 
     def git(*arguments):
         identity = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
@@ -132,13 +173,14 @@ def test_git_state(tmp_path):
     git("init")
     git("commit", "--allow-empty", "--no-verify", "-m", "first")
     state = git_state(tmp_path)
-    assert (len(state["commit"]), state["dirty"]) == (40, False)
+    assert state.commit is not None
+    assert (len(state.commit), state.dirty) == (40, False)
     (tmp_path / "new.txt").write_text("x")
-    assert git_state(tmp_path) == {"commit": state["commit"], "dirty": True}
+    assert git_state(tmp_path) == Git(commit=state.commit, dirty=True)
 
 
 def test_publish_copies_the_accepted_content_only(tmp_path):
-    run = write_run(tmp_path / "runs" / "x", make_results())
+    run = write_run(tmp_path / "runs" / "x", make_content())
     target = tmp_path / "results" / "some_paper"
     target.mkdir(parents=True)
     (target / "stale.txt").write_text("of an older run")
@@ -150,14 +192,15 @@ def test_publish_copies_the_accepted_content_only(tmp_path):
 
 
 def test_pictures_of_private_data_are_not_published(tmp_path):
-    figures = [{"file": "a.png", "shows_cases": True}, {"file": "b.png"}]
-    datasets = [{"dataset": "clinic", "synthetic": False, "private": True}]
-    run = write_run(tmp_path / "run", make_results(datasets=datasets, extra={"figures": figures}))
+    figures = [make_figure("a.png", shows_cases=True), make_figure("b.png")]
+    datasets = [make_dataset(dataset="clinic", private=True)]
+    run = write_run(tmp_path / "run", make_content(datasets=datasets, extra=make_extra(figures=figures)))
     (run / "figures" / "b.png").write_bytes((run / "figures" / "a.png").read_bytes())
     publish(run, tmp_path / "results")
     assert [path.name for path in (tmp_path / "results" / "figures").iterdir()] == ["b.png"]
-    assert read_results(tmp_path / "results" / "results.json")["extra"]["figures"] == [{"file": "b.png"}]
-    assert len(read_results(run / "results.json")["extra"]["figures"]) == 2
+    published = json.loads((tmp_path / "results" / "results.json").read_text())
+    assert published == make_content(datasets=datasets, extra=make_extra(figures=[make_figure("b.png")]))
+    assert len(read_results(run / "results.json").extra.figures) == 2
 
 
 @pytest.mark.parametrize(
@@ -165,21 +208,21 @@ def test_pictures_of_private_data_are_not_published(tmp_path):
     [
         ({"git": {"commit": "abc", "dirty": True}}, "uncommitted"),
         ({"git": {"commit": None, "dirty": None}}, "commit of the code is unknown"),
-        ({"datasets": [{"dataset": "phantoms", "synthetic": True}]}, "synthetic data \\(phantoms\\)"),
-        ({"extra": {"commands": [{"dirty": True}, {"dirty": False}]}}, "uncommitted"),
-        ({"extra": {"figures": [{"file": "../a.png"}]}}, "plain file name"),
-        ({"extra": {"figures": [{"file": "b.png"}]}}, "missing figures/b.png"),
+        ({"datasets": [make_dataset(dataset="phantoms", synthetic=True)]}, "synthetic data \\(phantoms\\)"),
+        ({"extra": make_extra(commands=[make_command(dirty=True), make_command(dirty=False)])}, "uncommitted"),
+        ({"extra": make_extra(figures=[make_figure("../a.png")])}, "plain file name"),
+        ({"extra": make_extra(figures=[make_figure("b.png")])}, "missing figures/b.png"),
     ],
 )
 def test_publish_refuses(tmp_path, changes, message):
-    run = write_run(tmp_path / "run", make_results(**changes))
+    run = write_run(tmp_path / "run", make_content(**changes))
     with pytest.raises(UsageError, match=message):
         publish(run, tmp_path / "results")
     assert not (tmp_path / "results").exists()
 
 
 def test_publish_lists_every_missing_file(tmp_path):
-    run = write_run(tmp_path / "run", make_results())
+    run = write_run(tmp_path / "run", make_content())
     (run / "history.csv.gz").unlink()
     (run / "figures" / "a.png").unlink()
     with pytest.raises(UsageError, match=r"missing history\.csv\.gz, figures/a\.png"):

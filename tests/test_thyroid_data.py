@@ -136,7 +136,7 @@ def edit(path: Path, old: str, new: str):
 
 
 def prepare(folder: Path, out: Path, config=PAPER, **options) -> Dataset:
-    data.prepare_dataset(data.find_sources(folder, config), config, out, **options)
+    data.prepare_dataset(data.find_source(folder, config), config, out, **options)
     return load_dataset(out)
 
 
@@ -258,11 +258,11 @@ def test_rois_are_those_of_the_boxes(tmp_path):
         writer(tmp_path)
     expected = {"own": (20, 15, 60, 45), "tn5000": (10, 20, 50, 60), "tn3k": (10, 20, 60, 50)}
     for kind, box in expected.items():
-        source = data.find_sources(tmp_path, replace(PAPER, source=kind))
+        source = data.find_source(tmp_path, replace(PAPER, source=kind))
         images, cases, _ = data.read_source(source, PAPER)
         for row in (0, len(cases) - 1):
             np.testing.assert_array_equal(images[row], cut_by_hand(source.path / cases["path"][row], box), err_msg=kind)
-    source = data.find_sources(tmp_path, replace(PAPER, source="ddti"))
+    source = data.find_source(tmp_path, replace(PAPER, source="ddti"))
     images, cases, _ = data.read_source(source, PAPER)
     boxes = {"12_2-n1": (5, 5, 30, 25), "12_2-n2": (50, 30, 80, 60), "3_1-n1": (10, 10, 40, 40)}
     for case_id, box in boxes.items():
@@ -271,23 +271,23 @@ def test_rois_are_those_of_the_boxes(tmp_path):
 
 
 def test_sources_come_in_order_and_by_name(tmp_path):
-    assert data.find_sources(tmp_path, PAPER) is None
-    assert data.find_sources(None, PAPER) is None
+    assert data.find_source(tmp_path, PAPER) is None
+    assert data.find_source(None, PAPER) is None
     for kind in reversed(WRITERS):
         WRITERS[kind](tmp_path)
-        assert data.find_sources(tmp_path, PAPER).kind == kind
+        assert data.find_source(tmp_path, PAPER).kind == kind
     for kind in WRITERS:
-        assert data.find_sources(tmp_path, replace(PAPER, source=kind)).kind == kind
+        assert data.find_source(tmp_path, replace(PAPER, source=kind)).kind == kind
     shutil.rmtree(tmp_path / "tn3k")
     with pytest.raises(UsageError, match="nothing in tn3k/ for source tn3k"):
-        data.find_sources(tmp_path, replace(PAPER, source="tn3k"))
+        data.find_source(tmp_path, replace(PAPER, source="tn3k"))
     with pytest.raises(UsageError, match="known: auto, own, hou2024, tn5000, tn3k, ddti"):
-        data.find_sources(tmp_path, replace(PAPER, source="kaggle"))
+        data.find_source(tmp_path, replace(PAPER, source="kaggle"))
 
 
 def test_phantoms_are_own_pictures_named_synthetic(tmp_path):
     data.write_phantoms(tmp_path / "data", SMOKE, seed=0)
-    source = data.find_sources(tmp_path / "data", SMOKE)
+    source = data.find_source(tmp_path / "data", SMOKE)
     assert (source.kind, source.synthetic, source.substitute) == ("own", True, False)
     dataset = prepare(tmp_path / "data", tmp_path / "out", SMOKE)
     assert dataset.info["patients"] == SMOKE.phantom_patients
@@ -295,7 +295,7 @@ def test_phantoms_are_own_pictures_named_synthetic(tmp_path):
         folds = data.split_dataset(dataset, protocol, SMOKE)
         assert measure_leak(dataset, folds, protocol)["test_cases"] > 0
     (tmp_path / "data" / data.MARKER).unlink()
-    assert not data.find_sources(tmp_path / "data", SMOKE).synthetic
+    assert not data.find_source(tmp_path / "data", SMOKE).synthetic
 
 
 def test_own_table_with_masks_and_whole_pictures(tmp_path):

@@ -1,7 +1,9 @@
 """Figures of the thyroid ensemble: drawn from made-up predictions, each only from numbers that are there, marked where due."""
 
 import functools
-from dataclasses import dataclass, replace
+import time
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
@@ -11,12 +13,16 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from common import evaluation, figures
+from common import outcome, runs
+from common.cli import parse_options
+from common.figures import Picture
 from common.paper import load_paper
 from common.prepared import Dataset, Fold
-from replications.thyroid_ensemble import drawings, experiments, run, selection
+from common.results import DatasetEntry, Environment, Extra, Git, Results, Weights, read_results
+from replications.thyroid_ensemble import drawings, experiments, selection
 from replications.thyroid_ensemble.config import CLASSES, NETWORKS, SMOKE
-from replications.thyroid_ensemble.rows import list_rows, name_model
+from replications.thyroid_ensemble.plans import list_trainings
+from replications.thyroid_ensemble.rows import name_model
 
 PROTOCOLS = ("paper", "leakfree")
 COLLAPSED = ("VGG16, no transfer", "ResNet50, k = 2", "GLCM + SVM")  # give all cases one class in the first seed
@@ -82,33 +88,74 @@ def make_history(size: Size) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def make_drawn(size: Size, paper, wanted=None, departures=()) -> drawings.Drawn:
-    """A finished run without trainings; wanted: the rows that it is to have (default: all)."""
+@dataclass(frozen=True)
+class Made:
+    """A finished run without trainings."""
+
+    shown: drawings.Shown
+    results: Results
+    choices: list[selection.Choice]
+
+    def list_pictures(self) -> dict[str, Picture]:
+        """File -> figure, without writing them."""
+        pictures = list(drawings.draw_figures(self.shown, self.results))
+        found = {picture.file: picture for picture in pictures}
+        assert len(found) == len(pictures)  # each file once
+        return found
+
+
+def make_run(size: Size, paper, wanted=None, departures: dict[str, list[str]] | None = None) -> Made:
+    """wanted: the rows that the run is to have (default: all); departures: row -> what differs from the published settings."""
     config = replace(SMOKE, seeds=size.seeds, depths=size.depths)
     dataset = make_dataset(size)
     fold = Fold(-1, np.arange(size.test, size.cases), np.arange(0), np.arange(size.test))
-    trained = [row for t in experiments.list_trainings(config) for row in t.rows.values()]
+    trained = [row for t in list_trainings(config) for row in t.rows.values()]
     strength = {row: 0.5 + 0.5 * ("transfer" not in row) + 0.1 * (index % 7) for index, row in enumerate(trained)}
-    tables, choices = [], []
+    tables, choices, depths = [], [], {}
     for protocol in PROTOCOLS:
         test, judged = (
             make_predictions(dataset, size, strength, protocol, side, seed)
             for seed, side in ((0, fold.test), (1, fold.train))
         )
-        table, chosen = selection.derive_rows(test, judged if protocol == "leakfree" else None, config)
+        table, chosen, of_protocol = selection.derive_rows(test, judged if protocol == "leakfree" else None, config)
         tables.append(table)
         choices += chosen
+        depths |= of_protocol
     predictions = pd.concat(tables, ignore_index=True)
-    rows = list_rows(config) if wanted is None else wanted
-    predictions = predictions[predictions["row"].isin(rows)].reset_index(drop=True)
-    results = run.evaluate(paper, list(departures), predictions, choices, {}, {}, PROTOCOLS)
-    results |= {"datasets": [{"name": "made-up pictures", "synthetic": True, "patients_known": True}]}
-    results |= {"weights": {"source": "random"}, "choices": choices}
+    rows = experiments.list_rows(config)
+    kept = [row.name for row in rows] if wanted is None else wanted
+    predictions = predictions[predictions["row"].isin(kept)].reset_index(drop=True)
+    judged = outcome.judge_run(
+        paper, rows, predictions, protocols=PROTOCOLS, compared=[experiments.COMPARED],
+        checks=experiments.build_checks(choices), counts={}, reasons={}, departures=lambda row: (departures or {}).get(row, []),
+        impossible=(), positive_class=CLASSES[1],
+    )  # fmt: skip
     attention = {network: np.zeros((2, 67, 67), np.float32) for network in NETWORKS}
     attention["VGG16"][:, 10:40, 20:60] = np.linspace(0.2, 1, 40, dtype=np.float32)
     folds_of = {protocol: (dataset, [fold]) for protocol in PROTOCOLS}
-    shown = drawings.choose_shown_cases(dataset, folds_of)
-    return drawings.Drawn(config, dataset, folds_of, predictions, make_history(size), results, shown, attention)
+    shown = drawings.Shown(
+        paper=paper, config=config, dataset=dataset, folds_of=folds_of, predictions=predictions, history=make_history(size),
+        depths=depths, cases=drawings.choose_shown_cases(dataset, folds_of), attention=attention,
+    )  # fmt: skip
+    return Made(shown, make_results(judged, config), choices)
+
+
+def make_results(judged: outcome.Outcome, config) -> Results:
+    entry = DatasetEntry(
+        dataset="made-up", name="made-up pictures", note="", synthetic=True, patients_known=True, cases=40, patients=20,
+        classes={"benign": 20, "malignant": 20}, files_sha256=None, unreadable=[], splits={},
+    )  # fmt: skip
+    return Results(
+        version=1, paper="thyroid_ensemble", preset="smoke", protocol="both", overrides={}, on_protocol=False, command="python",
+        git=Git(commit=None, dirty=None), started="2026-01-01T00:00:00+00:00", seconds=1.0,
+        environment=Environment(python="3.11", backend=None, device=None, deterministic=True), datasets=[entry],
+        weights=Weights(source="random"), config=asdict(config), selection={}, seeds=list(config.seeds), rows=judged.rows,
+        claims=judged.claims,
+        extra=Extra(
+            comparisons=judged.comparisons, statements=judged.statements, not_run=judged.not_run, collapsed=judged.collapsed,
+            figures=[], commands=[], cells=[],
+        ),
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -120,92 +167,110 @@ def paper(root):
 def few_resamples():
     """Intervals of 50 resamples are enough here; no figure shows the paired comparisons."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "evaluate", functools.partial(evaluation.evaluate, resamples=50))
-        patch.setattr(evaluation, "compare_rows", lambda *_: [])
+        patch.setattr(outcome, "evaluate", functools.partial(outcome.evaluate, resamples=50))
+        patch.setattr(outcome, "compare_rows", lambda *_: [])
         yield
 
 
 @pytest.fixture(scope="module")
-def drawn(paper, few_resamples) -> drawings.Drawn:
-    return make_drawn(Size(), paper)
+def made(paper, few_resamples) -> Made:
+    return make_run(Size(), paper)
+
+
+FEW = ["ensemble", "AlexNet, k = 0", name_model("AlexNet", 1), "GLCM + SVM"]
+CHANGED = ["tune_epochs = 8 instead of 100"]
 
 
 @pytest.fixture(scope="module")
-def off(paper, few_resamples) -> drawings.Drawn:
+def off(paper, few_resamples) -> Made:
     """A run of a few rows, trained otherwise than published."""
-    rows = ["ensemble", "AlexNet, k = 0", name_model("AlexNet", 1), "GLCM + SVM"]
-    return make_drawn(Size(), paper, rows, ["tune_epochs = 8 instead of 100"])
-
-
-def list_figures(drawn: drawings.Drawn, monkeypatch, tmp_path) -> dict[str, tuple[dict, Figure]]:
-    """File -> entry and figure, without writing them."""
-    kept = {}
-    monkeypatch.setattr(figures, "save_figure", lambda figure, path, synthetic: kept.update({path.name: figure}))
-    entries = drawings.draw_figures(tmp_path, drawn)
-    assert [entry["file"] for entry in entries] == list(kept)  # each file once
-    return {entry["file"]: (entry, kept[entry["file"]]) for entry in entries}
+    return make_run(Size(), paper, FEW, dict.fromkeys(FEW, CHANGED))
 
 
 def texts(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.findobj(lambda item: hasattr(item, "get_text")) if text.get_text()]
 
 
-def count_right(drawn: drawings.Drawn, row: str, protocol: str) -> float:
+def count_right(made: Made, row: str, protocol: str) -> float:
     """Accuracy in percent, counted from the predictions: the mean over the seeds, which have equally many cases."""
-    part = drawn.predictions[(drawn.predictions["row"] == row) & (drawn.predictions["protocol"] == protocol)]
+    part = drawings.select(made.shown, row, protocol)
     return 100 * float(((part["y_score_1"] > 0.5) == part["y_true"]).mean())
 
 
-def test_every_figure_of_a_whole_run(drawn, monkeypatch, tmp_path):
-    found = list_figures(drawn, monkeypatch, tmp_path)
+def test_every_figure_of_a_whole_run(made):
+    found = made.list_pictures()
     both = ("figure10-roc", "confusion-networks", "confusion-methods", *(f"history-{network.lower()}" for network in NETWORKS))
     single = ("figure3-scales", "figure4-attention", "figure8-transfer", "figure9-depths", "figure11-cases", "table2",
               "accuracy-networks", "accuracy-methods", "reliability")  # fmt: skip
     assert set(found) == {f"{name}-{p}.png" for name in both for p in PROTOCOLS} | {f"{name}.png" for name in single}
-    for file, (entry, _) in found.items():
+    for file, picture in found.items():
         if not file.startswith(("figure3", "figure4", "history")):
-            assert "n = 16 test cases (8 malignant) of 8 patients, 2 seeds." in entry["caption"]
+            assert "n = 16 test cases (8 malignant) of 8 patients, 2 seeds." in picture.caption
         if file.startswith(("figure8", "figure9", "figure10", "accuracy")):
-            assert "95 % intervals resample patients" in entry["caption"]
-        assert " *" not in entry["title"]
-        assert "star" not in entry["caption"]
+            assert "95 % intervals resample patients" in picture.caption
+        assert " *" not in picture.title
+        assert "star" not in picture.caption
+        assert picture.shows_cases == file.startswith(("figure3", "figure4", "figure11"))
 
 
-def test_only_what_was_run_is_drawn(paper, monkeypatch, tmp_path):
-    few = make_drawn(Size(), paper, ["AlexNet, k = 0"])
-    found = list_figures(replace(few, attention={}), monkeypatch, tmp_path)
+def test_only_what_was_run_is_drawn(paper):
+    few = make_run(Size(), paper, ["AlexNet, k = 0"])
+    found = replace(few, shown=replace(few.shown, attention={})).list_pictures()
     assert list(found) == ["figure3-scales.png", "figure9-depths.png"]
-    lines = [line for line in found["figure9-depths.png"][1].axes[0].lines if line.get_marker() == "o"]
+    lines = [line for line in found["figure9-depths.png"].figure.axes[0].lines if line.get_marker() == "o"]
     assert [line.get_ydata()[0] for line in lines] == [pytest.approx(count_right(few, "AlexNet, k = 0", "paper"))]
 
 
-def test_files_are_written_and_say_that_data_are_made_up(off, tmp_path):
-    kept = replace(off, results=off.results | {"rows": [row for row in off.results["rows"] if row["row"] == "GLCM + SVM"]})
-    entries = drawings.draw_figures(tmp_path, replace(kept, attention={}))
+def test_files_are_written_and_say_that_data_are_made_up(off, paper, tmp_path):
+    rows = [row for row in off.results.rows if row.row == "GLCM + SVM"]
+    results = off.results.model_copy(update={"rows": rows})
+    shown = replace(off.shown, attention={})
+    options = parse_options([], "run", "", [])
+    opened = runs.Run(tmp_path, options, "smoke", tmp_path, datetime.now(UTC), time.monotonic())
+    assert runs.close_run(opened, paper, results, lambda found: drawings.draw_figures(shown, found), {}) == 0
+    entries = read_results(tmp_path / "results.json").extra.figures
     expected = ["figure3-scales", "accuracy-methods", *(f"confusion-methods-{protocol}" for protocol in PROTOCOLS)]
-    assert [entry["file"] for entry in entries] == [f"{name}.png" for name in expected]
+    assert [entry.file for entry in entries] == [f"{name}.png" for name in expected]
+    assert [entry.shows_cases for entry in entries] == [True, False, False, False]
     for entry in entries:
-        with Image.open(tmp_path / entry["file"]) as image:
+        with Image.open(tmp_path / "figures" / entry.file) as image:
             assert image.getpixel((0, 0)) == (0xD5, 0x5E, 0x00)
 
 
-def test_off_protocol_and_collapsed_rows_bear_marks(off, monkeypatch, tmp_path):
-    found = list_figures(off, monkeypatch, tmp_path)
+def list_starts(picture: Picture) -> list[str]:
+    """First lines of all texts of a figure."""
+    return [text.partition("\n")[0] for text in texts(picture.figure)]
+
+
+def test_off_protocol_and_collapsed_rows_bear_marks(off):
+    found = off.list_pictures()
     for file in ("accuracy-methods.png", "confusion-methods-paper.png"):
-        entry, figure = found[file]
-        shown = [text.partition("\n")[0] for text in texts(figure)]
+        shown = list_starts(found[file])
         assert "ensemble *" in shown
         assert "GLCM + SVM * †" in shown
         which = " (either protocol)" if file.startswith("accuracy") else ""
-        assert f"Dagger{which}: one class for all cases in at least one seed." in entry["caption"]
-        assert "A star marks trainings off protocol" in entry["caption"]
-    entry, figure = found["figure9-depths.png"]
-    assert {axes.get_title(loc="left") for axes in figure.axes} == {"the paper's protocol, n = 16 *", "leak-free, n = 16 *"}
-    assert "Hollow" not in entry["caption"]  # k = 0 of AlexNet did not collapse
+        assert f"Dagger{which}: one class for all cases in at least one seed." in found[file].caption
+        assert "A star marks trainings off protocol" in found[file].caption
+    depths = found["figure9-depths.png"]
+    titles = {axes.get_title(loc="left") for axes in depths.figure.axes}
+    assert titles == {"the paper's protocol, n = 16 *", "leak-free, n = 16 *"}
+    assert "Hollow" not in depths.caption  # k = 0 of AlexNet did not collapse
 
 
-def test_scales_are_centred_squares(drawn, paper):
-    ((_, _, caption, figure),) = drawings.draw_scales(drawn, paper)
+def test_only_the_rows_that_depart_bear_a_star(paper):
+    found = make_run(Size(), paper, FEW, {"GLCM + SVM": CHANGED}).list_pictures()
+    for file in ("accuracy-methods.png", "confusion-methods-paper.png"):
+        assert {"ensemble", "GLCM + SVM * †"} <= set(list_starts(found[file]))
+        assert "A star marks trainings off protocol" in found[file].caption
+    for file in ("figure9-depths.png", "figure10-roc-paper.png", "figure11-cases.png", "accuracy-networks.png"):
+        assert not any("*" in text for text in texts(found[file].figure))
+        assert "*" not in found[file].title
+        assert "star" not in found[file].caption
+
+
+def test_scales_are_centred_squares(made):
+    (picture,) = drawings.draw_figure_3(made.shown, made.results)
+    caption, figure = picture.caption, picture.figure
     squares = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
     assert {(p.get_x() + p.get_width() / 2, p.get_width()) for p in squares} == {(63.5, 128.0), (63.5, 64.0), (63.5, 32.0)}
     shapes = [axes.images[0].get_array().shape for axes in figure.axes]
@@ -216,8 +281,9 @@ def test_scales_are_centred_squares(drawn, paper):
     assert caption.endswith("n = 2 pictures. Source: made-up pictures.")
 
 
-def test_attention_lies_where_the_map_is(drawn, paper):
-    ((_, _, caption, figure),) = drawings.draw_attention(drawn, paper)
+def test_attention_lies_where_the_map_is(made):
+    (picture,) = drawings.draw_figure_4(made.shown, made.results)
+    caption, figure = picture.caption, picture.figure
     titles = [axes.get_title() for axes in figure.axes[:4]]
     assert titles == ["ROI, benign", "AlexNet: no evidence", "VGG16", "ResNet50: no evidence"]
     roi, without, with_ = (np.asarray(figure.axes[i].images[0].get_array()).astype(int) for i in range(3))
@@ -230,11 +296,12 @@ def test_attention_lies_where_the_map_is(drawn, paper):
     assert "after step 1" in caption
 
 
-def test_bars_are_the_accuracies_and_collapsed_ones_are_hatched(drawn, paper):
-    ((_, _, caption, figure),) = drawings.draw_transfer(drawn, paper)
+def test_bars_are_the_accuracies_and_collapsed_ones_are_hatched(made):
+    (picture,) = drawings.draw_figure_8(made.shown, made.results)
+    caption, figure = picture.caption, picture.figure
     for axes, protocol in zip(figure.axes, PROTOCOLS, strict=True):
         rows = [f"{n}, no transfer" for n in NETWORKS] + [name_model(n, 1) for n in NETWORKS]
-        assert [bar.get_height() for bar in axes.patches] == pytest.approx([count_right(drawn, row, protocol) for row in rows])
+        assert [bar.get_height() for bar in axes.patches] == pytest.approx([count_right(made, row, protocol) for row in rows])
         hatched = [row for row, bar in zip(rows, axes.patches, strict=True) if bar.get_hatch()]
         assert [row for row in hatched if "no transfer" in row] == ["VGG16, no transfer"]
         diamonds = [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "D"]
@@ -242,21 +309,23 @@ def test_bars_are_the_accuracies_and_collapsed_ones_are_hatched(drawn, paper):
     assert "Hatched: one class for all cases" in caption
 
 
-def test_depths_ring_the_published_k_and_hollow_the_collapsed(drawn, paper):
-    ((_, _, caption, figure),) = drawings.draw_depths(drawn, paper)
+def test_depths_ring_the_published_k_and_hollow_the_collapsed(made):
+    (picture,) = drawings.draw_figure_9(made.shown, made.results)
+    caption, figure = picture.caption, picture.figure
     for axes, protocol in zip(figure.axes, PROTOCOLS, strict=True):
         assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "2", "all"]
         rings = [line.get_ydata()[0] for line in axes.lines if line.get_markersize() == 13]
-        assert rings == pytest.approx([count_right(drawn, "ResNet50, k = 2", protocol)])  # 3 and 4 were not tried
+        assert rings == pytest.approx([count_right(made, "ResNet50, k = 2", protocol)])  # 3 and 4 were not tried
         points = [line for line in axes.lines if line.get_marker() == "^"]
         names = ("ResNet50, k = 0", "ResNet50, k = 2", "ResNet50, all layers")
-        assert [p.get_ydata()[0] for p in points] == pytest.approx([count_right(drawn, row, protocol) for row in names])
+        assert [p.get_ydata()[0] for p in points] == pytest.approx([count_right(made, row, protocol) for row in names])
         assert [to_hex(p.get_markerfacecolor()) == "#ffffff" for p in points] == [False, True, False]
     assert "Hollow: one class for all cases" in caption
 
 
-def test_roc_names_the_printed_area(drawn, paper):
-    (_, _, caption, figure), _ = drawings.draw_rocs(drawn, paper)
+def test_roc_names_the_printed_area(made):
+    picture, _ = drawings.draw_figure_10(made.shown, made.results)
+    caption, figure = picture.caption, picture.figure
     assert "The paper prints an AUC of 0.98 for the ensemble" in caption
     named = [text for text in texts(figure) if ": AUC " in text and "2 seeds" in text]
     assert list(dict.fromkeys(text[: text.index(":")] for text in named)) == list(drawings.CURVES)
@@ -275,15 +344,17 @@ def test_picked_cases_are_the_hardest_and_the_surest():
     assert drawings.is_right(hard).tolist() == [False, False, False, True]
 
 
-def test_pictures_of_hard_cases_are_those_of_their_cases(drawn, paper):
-    ((_, title, caption, figure),) = drawings.draw_cases(drawn, paper)
-    assert title == "Figure 11: hard test cases, leak-free"
-    part = drawn.predictions[(drawn.predictions["protocol"] == "leakfree") & (drawn.predictions["row"] == "ensemble")]
+def test_pictures_of_hard_cases_are_those_of_their_cases(made):
+    (picture,) = drawings.draw_figure_11(made.shown, made.results)
+    caption, figure = picture.caption, picture.figure
+    assert picture.title == "Figure 11: hard test cases, leak-free"
+    part = drawings.select(made.shown, "ensemble", "leakfree")
     part = part[part["seed"] == 0]
     hard, sure = drawings.pick_cases(part)
     for axes, case_id in zip(figure.axes, [*hard["case_id"], *sure["case_id"]], strict=False):
-        case = drawn.dataset.cases.index[drawn.dataset.cases["case_id"] == case_id][0]
-        np.testing.assert_array_equal(axes.images[0].get_array(), drawn.dataset.images[case, ..., 0])
+        dataset = made.shown.dataset
+        case = dataset.cases.index[dataset.cases["case_id"] == case_id][0]
+        np.testing.assert_array_equal(axes.images[0].get_array(), dataset.images[case, ..., 0])
         score, label = part.set_index("case_id").loc[case_id, ["y_score_1", "y_true"]]
         assert axes.get_title().split(": ")[1] == CLASSES[int(label)]
         assert axes.get_xlabel() == f"P(malignant) = {score:.3f}, {'right' if (score > 0.5) == label else 'wrong'}"
@@ -291,10 +362,10 @@ def test_pictures_of_hard_cases_are_those_of_their_cases(drawn, paper):
     assert f"First seed: {wrong} of 16 test cases wrong." in caption
 
 
-def test_printed_accuracies_stand_beside_ours(drawn, paper):
+def test_printed_accuracies_stand_beside_ours(made):
     """Also those of rows that stand in a figure without printed numbers."""
-    (_, _, _, networks), (_, _, _, methods) = drawings.draw_accuracies(drawn, paper)
-    printed = {claim.row: claim.value for claim in paper.claims if claim.metric == "accuracy"}
+    networks, methods = (picture.figure for picture in drawings.draw_accuracies(made.shown, made.results))
+    printed = {claim.row: claim.value for claim in made.shown.paper.claims if claim.metric == "accuracy"}
     for figure in (networks, methods):
         (axes,) = figure.axes
         rows = [label.get_text().removesuffix(" †") for label in axes.get_yticklabels()]
@@ -303,39 +374,45 @@ def test_printed_accuracies_stand_beside_ours(drawn, paper):
     assert len(rows) == 9
 
 
-def test_heat_map_marks_collapsed_networks(drawn, paper):
-    ((_, _, caption, figure),) = drawings.draw_table_2(drawn, paper)
-    collapsed = {(e["protocol"], e["row"]) for e in drawn.results["extra"]["collapsed"]}
+def test_heat_map_marks_collapsed_networks(made):
+    (picture,) = drawings.draw_table_2(made.shown, made.results)
+    caption, figure = picture.caption, picture.figure
+    collapsed = {(entry.protocol, entry.row) for entry in made.results.extra.collapsed}
     for axes, protocol in zip(figure.axes[1:3], PROTOCOLS, strict=True):
         shown = [text.get_text() for text in axes.texts]
         rows = [name_model(network, scale) for scale in (1, 2, 3) for network in NETWORKS]
-        assert shown == [f"{count_right(drawn, r, protocol):.1f}" + " †" * ((protocol, r) in collapsed) for r in rows]
+        assert shown == [f"{count_right(made, r, protocol):.1f}" + " †" * ((protocol, r) in collapsed) for r in rows]
     assert figure.axes[0].texts[0].get_text() == "85.7"
     assert ("Dagger" in caption) == any(row.startswith("Scale") for _, row in collapsed)
 
 
-def test_depths_are_found_from_the_predictions(drawn):
-    for choice in drawn.results["choices"]:
-        for network in NETWORKS:
-            assert drawings.find_depths(drawn.predictions, network, choice.protocol)[choice.seed] == choice.depths[network]
+def test_depths_are_those_whose_predictions_table_2_has(made):
+    assert set(made.shown.depths) == {(protocol, seed) for protocol in PROTOCOLS for seed in Size().seeds}
+    for choice in made.choices:
+        depths = made.shown.depths[choice.protocol, choice.seed]
+        assert depths == choice.depths
+        for network, k in depths.items():
+            both = (drawings.select(made.shown, row, choice.protocol) for row in (name_model(network, 1), f"{network}, k = {k}"))
+            scores, of_k = (part[part["seed"] == choice.seed].set_index("case_id")["y_score_1"] for part in both)
+            pd.testing.assert_series_equal(scores, of_k)
 
 
-def test_training_curves_end_with_the_chosen_step_2(drawn, paper):
-    found = {file: (caption, figure) for file, _, caption, figure in drawings.draw_trainings(drawn, paper)}
-    history = drawn.history
-    for choice in drawn.results["choices"]:
-        caption, figure = found[f"history-vgg16-{choice.protocol}.png"]
+def test_training_curves_end_with_the_chosen_step_2(made):
+    found = {picture.file: picture for picture in drawings.draw_trainings(made.shown, made.results)}
+    history = made.shown.history
+    for choice in made.choices:
+        picture = found[f"history-vgg16-{choice.protocol}.png"]
         k = choice.depths["VGG16"]
-        assert f"{k} (seed {choice.seed})" in caption
+        assert f"{k} (seed {choice.seed})" in picture.caption
         part = history[(history["protocol"] == choice.protocol) & (history["seed"] == choice.seed) & (history["fold"] < 1)]
         part = part[part["row"].isin([f"Scale 1 / VGG16, k = {k}" if k else "Scale 1 / VGG16, step 1"])]
-        thin = [line.get_ydata() for line in figure.axes[0].lines if line.get_linewidth() == 0.7]
+        thin = [line.get_ydata() for line in picture.figure.axes[0].lines if line.get_linewidth() == 0.7]
         last = [values[np.isfinite(values)][-1] for values in thin]
         assert part.sort_values("epoch")["loss"].iloc[-1] == pytest.approx(last[choice.seed])
 
 
-def test_training_curves_without_validation_do_not_speak_of_it(drawn, paper):
-    blind = replace(drawn, history=drawn.history.assign(val_loss=np.nan, val_accuracy=np.nan))
-    _, _, caption, figure = next(drawings.draw_trainings(blind, paper))
-    assert "Validation" not in caption
-    assert not any("validation" in text for text in texts(figure))
+def test_training_curves_without_validation_do_not_speak_of_it(made):
+    blind = replace(made.shown, history=made.shown.history.assign(val_loss=np.nan, val_accuracy=np.nan))
+    picture = next(drawings.draw_trainings(blind, made.results))
+    assert "Validation" not in picture.caption
+    assert not any("validation" in text for text in texts(picture.figure))

@@ -340,7 +340,7 @@ def test_paper_is_complete(paper):
     assert [claim.row for claim in paper.claims if claim.table == "3"] == [f"{{{', '.join(of)}}}" for of in SUBSETS]
     assert len({statement.id for statement in paper.statements}) == 9
     judged = judge_claims(paper.claims, [], {}, positive_class=paper.positive_class)
-    assert {claim["verdict"] for claim in judged} == {"not run"}
+    assert {claim.verdict for claim in judged} == {"not run"}
 
 
 def test_one_number_everywhere(paper):
@@ -429,7 +429,7 @@ def test_a_claim_under_a_reading_is_marked_as_it_is_printed(paper):
     judged = judge_claims(
         paper.claims, [], {}, positive_class=paper.positive_class, impossible=find_impossible_claims(paper)
     )
-    marked = {(claim["table"], claim["row"], claim["metric"]) for claim in judged if claim["impossible"]}
+    marked = {claim.key for claim in judged if claim.impossible}
     assert len(marked) == 27 + 2 * 5  # sensitivity and specificity of the five rows without a matrix, under reading b
     row = "Scale 1 / ResNet50"  # its printed sensitivity is no count: that row is impossible in Table 4, not its accuracy alone
     assert {key for key in marked if key[1] == row} == {

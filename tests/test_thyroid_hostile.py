@@ -268,7 +268,7 @@ FUZZED = {
 def test_fuzzed_files(tmp_path, name):
     kind, path, mend = FUZZED[name]
     WRITERS[kind](tmp_path)
-    source = data.find_sources(tmp_path, PAPER)
+    source = data.find_source(tmp_path, PAPER)
     fuzz(tmp_path / path, lambda: assert_sound(lambda: data.READERS[kind](source.path, PAPER)), seed=7, mend=mend)
 
 
@@ -279,7 +279,7 @@ def test_fuzzed_sources_through_the_whole_preparation(tmp_path):
     write_ddti(tmp_path)
     random = np.random.default_rng(9)
     for kind, path in (("own", tmp_path / OWN), ("ddti", tmp_path / "ddti/images/5_2.jpg"), ("ddti", tmp_path / DDTI)):
-        source = data.find_sources(tmp_path, replace(PAPER, source=kind))
+        source = data.find_source(tmp_path, replace(PAPER, source=kind))
         content = path.read_bytes()
         for _ in range(20):
             path.write_bytes(mutate(content, random))

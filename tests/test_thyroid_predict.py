@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sample_results import make_content, make_dataset
 from test_hostile_inputs import edit, fuzz
 
-from common import charts, results
+from common import charts
 from common.files import hash_file
 from replications.thyroid_ensemble import predict
 from replications.thyroid_ensemble.config import SMOKE
@@ -38,9 +39,9 @@ def write_record(cell: Path) -> None:
 
 
 def write_results(run: Path, **changes) -> None:
-    entries = dict.fromkeys(results.ENTRIES) | {"schema": 1, "paper": "thyroid_ensemble", "config": asdict(CONFIG)}
-    entries |= {"datasets": [{"synthetic": True}]} | changes
-    (run / "results.json").write_text(json.dumps(entries))
+    known = {"paper": "thyroid_ensemble", "config": asdict(CONFIG), "datasets": [make_dataset(synthetic=True)]}
+    content = make_content(**{**known, **changes})
+    (run / "results.json").write_text(json.dumps(content))
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +228,7 @@ def test_table_with_one_box_where_only_paper_is_stored(tiny_run, pictures, tmp_p
     run = copy_run(tiny_run, tmp_path)
     stored = json.loads((run / "ensembles.json").read_text())
     (run / "ensembles.json").write_text(json.dumps({"paper": stored["paper"]}))
-    write_results(run, datasets=[{"synthetic": False}])
+    write_results(run, datasets=[make_dataset()])
     argv = [pictures / "a.png", "--box", "20,10,60,50", "--run", run, "--out", tmp_path / "out"]
     assert predict.main([*map(str, argv)]) == 0
     printed = capsys.readouterr()

@@ -1,89 +1,73 @@
-"""What the paper reports: its tables as rows, the trainings behind each row, the counts and leaks of the data, its findings
-in words. The figures stand in drawings.py. Nothing here imports TensorFlow.
+"""What the paper reports: its tables as rows, the training behind each row, the counts of its data, its findings in words.
+
+The figures stand in drawings.py. Nothing here imports TensorFlow.
 """
 
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from common.cells import Cell
 from common.files import slug
-from common.paper import Statement
+from common.outcome import Check, list_changes
 from common.prepared import Dataset, Fold
+from common.rows import Row
 from common.verdicts import check_pairs
 from replications.lung_hip_compare.config import DATASETS, NETWORKS, NOT_IN_PAPER, Config
 
 TRAIN = "replications.lung_hip_compare.train:train_cell"
 PREFIXES = {"CNN": ("cnn_",), "ResNet-50": ("resnet_",), "DBN": ("dbn_", "rbm_"), "SGAN": ("sgan_",)}  # of settings
-TABLES = ("1", "2", "labels", "weights")
+IMAGENET_ROW = "LUNA16 / ResNet-50, ImageNet"
 
 
 @dataclass(frozen=True)
-class Row:
-    """A line of a table: one network on one data set."""
+class Training:
+    """One network on one data set; the row that it scores has the same name."""
 
-    table: str
-    name: str
+    row: str
     dataset: str
     network: str
     label_share: float | None = None  # None: all training labels
-    weights: str = "random"  # initial weights
-    weights_sha256: str | None = None  # of a weight file
+    weights: str = "random"  # initial weights: random, imagenet, or a file in the run folder
+    weights_sha256: str | None = None  # of that file
 
 
-def list_rows(config: Config, weights: dict[str, str | None] | None = None) -> list[Row]:
-    """All rows: Table 2 of the paper; ours beyond it: fewer labels, ImageNet weights.
+def list_trainings(config: Config, weights: str = "imagenet", weights_sha256: str | None = None) -> list[Training]:
+    """All trainings of one protocol and seed; neighbours share a network and an input size, so that graphs are traced once.
 
-    weights: {source, sha256} of the last row's initial weights: "imagenet", or a file in the run folder.
+    weights, weights_sha256: initial weights of the ImageNet row.
     """
-    rows = [
-        Row("2", f"{dataset} / {network}", dataset, network)
-        for network in NETWORKS
-        for dataset in DATASETS
-    ]
-    rows += [
-        Row("labels", f"LUNA16 / {network}, {share * 100:g} % labels", "LUNA16", network, label_share=share)
+    table_2 = [Training(f"{dataset} / {network}", dataset, network) for network in NETWORKS for dataset in DATASETS]
+    labels = [
+        Training(f"LUNA16 / {network}, {share * 100:g} % labels", "LUNA16", network, label_share=share)
         for network in ("SGAN", "CNN")
         for share in config.label_shares
     ]
-    source, sha256 = (weights["source"], weights["sha256"]) if weights else ("imagenet", None)
-    rows.append(
-        Row("weights", "LUNA16 / ResNet-50, ImageNet", "LUNA16", "ResNet-50", weights=source, weights_sha256=sha256)
-    )
-    return rows
+    return [*table_2, *labels, Training(IMAGENET_ROW, "LUNA16", "ResNet-50", None, weights, weights_sha256)]
 
 
-def plan_cells(row: Row, config: Config, protocol: str, seeds: tuple[int, ...], data: str, data_sha256: str) -> list[Cell]:
-    """The trainings behind one row: one a seed, and a fold where hips are cross-validated.
-
-    data: folder of the prepared data set, relative to the run; data_sha256: of its images, so that other data are another
-    cell.
-    """
-    folds = (-1,)
-    if protocol == "leakfree" and row.dataset != "LUNA16":
-        folds = tuple(range(config.hip_folds * config.hip_repetitions))
-    settings = {
-        "config": asdict(replace(config, resnet_weights=row.weights, seeds=())),
-        "data": data,
-        "data_sha256": data_sha256,
-        "dataset": row.dataset,
-        "label_share": row.label_share,
-        "network": row.network,
-        "protocol": protocol,
-        "row": row.name,
-    }
-    if row.weights_sha256:
-        settings["weights_sha256"] = row.weights_sha256
-    cells = []
-    for seed in seeds:
-        for fold in folds:
-            parts = [row.name, protocol, f"seed{seed}", *([f"fold{fold}"] if fold >= 0 else [])]
-            cells.append(Cell(slug(" ".join(parts)), TRAIN, settings | {"seed": seed, "fold": fold}))
-    return cells
+# Tables
 
 
-# Table 1
+def list_rows(config: Config) -> list[Row]:
+    """All rows: Table 2 of the paper; ours beyond it: fewer labels, ImageNet weights."""
+    return [
+        Row(training.row, (_find_table(training),), frozenset([training.row])) for training in list_trainings(config)
+    ]
 
 
-def count_table_1(dataset: Dataset, folds: list[Fold]) -> dict[str, int]:
+def _find_table(training: Training) -> str:
+    if training.row == IMAGENET_ROW:
+        return "weights"
+    return "2" if training.label_share is None else "labels"
+
+
+def group_table_2() -> list[list[str]]:
+    """Rows that are compared with each other: the networks on one data set of Table 2."""
+    return [sorted(f"{dataset} / {network}" for network in NETWORKS) for dataset in DATASETS]
+
+
+def count_table_1(dataset: Dataset, folds: Sequence[Fold]) -> dict[str, int]:
     """Table 1 of one data set under the paper's protocol: positive, negative, train, test."""
     labels = dataset.cases["label"].to_numpy()
     return {
@@ -94,35 +78,65 @@ def count_table_1(dataset: Dataset, folds: list[Fold]) -> dict[str, int]:
     }
 
 
-# What was not done as published
+# Trainings
+
+
+def plan_cells(
+    training: Training, config: Config, protocol: str, seeds: Sequence[int], data: str, data_sha256: str
+) -> list[Cell]:
+    """The cells of one training: one a seed, and a fold where hips are cross-validated.
+
+    data: folder of the prepared data set, relative to the run; data_sha256: of its images, so that other data are another
+    cell.
+    """
+    folds: Sequence[int] = (-1,)
+    if protocol == "leakfree" and training.dataset != "LUNA16":
+        folds = range(config.hip_folds * config.hip_repetitions)
+    settings: dict[str, Any] = {
+        "config": asdict(replace(config, resnet_weights=training.weights, seeds=())),
+        "data": data,
+        "data_sha256": data_sha256,
+        "dataset": training.dataset,
+        "label_share": training.label_share,
+        "network": training.network,
+        "protocol": protocol,
+        "row": training.row,
+    }
+    if training.weights_sha256:
+        settings["weights_sha256"] = training.weights_sha256
+    cells = []
+    for seed in seeds:
+        for fold in folds:
+            parts = [training.row, protocol, f"seed{seed}", *([f"fold{fold}"] if fold >= 0 else [])]
+            cells.append(Cell(slug(" ".join(parts)), TRAIN, settings | {"seed": seed, "fold": fold}))
+    return cells
 
 
 def list_departures(row: str, config: Config, published: Config) -> list[str]:
-    """Settings that a row's network was trained with instead of the published ones: "resnet_epochs = 6 instead of 100"."""
-    network = row.rpartition(" / ")[2].partition(",")[0]  # rows of ours end in "SGAN, 10 % labels"
-    if network not in NETWORKS:
+    """Settings that a row's network was trained with instead of the published ones: "resnet_epochs = 6 instead of 100".
+
+    [] for what is no training, such as a data set of Table 1.
+    """
+    training = next((training for training in list_trainings(config) if training.row == row), None)
+    if training is None:
         return []
-    prefixes = (*PREFIXES[network], "learning_", "batch_", "beta_", "luna_", "hip_")
-    return [
-        f"{f.name} = {getattr(config, f.name)} instead of {getattr(published, f.name)}"
-        for f in fields(config)
-        if f.name.startswith(prefixes) and getattr(config, f.name) != getattr(published, f.name)
-    ]
+    part = "luna_" if training.dataset == "LUNA16" else "hip_"
+    return list_changes(config, published, (*PREFIXES[training.network], "learning_", "batch_", "beta_", part))
 
 
 # Findings in words
 
 
-def check_statements(statements: tuple[Statement, ...], rows: list[dict]) -> list[dict]:
-    """Each finding that the paper words, held against our mean accuracies."""
-    accuracy = {(r["protocol"], r["row"]): r["metrics"]["accuracy"]["mean"] for r in rows}
-    checked = []
-    for statement in statements:
-        for protocol in ("paper", "leakfree"):
-            of_protocol = {row: value for (run, row), value in accuracy.items() if run == protocol}
-            verdict, detail = check_pairs(STATEMENTS[statement.id], of_protocol)
-            checked.append({"id": statement.id, "protocol": protocol, "verdict": verdict, "detail": detail})
-    return checked
+def build_checks() -> dict[str, Check]:
+    """How each statement of paper.toml is checked: id -> function of protocol and mean accuracies."""
+    return {name: _check(pairs) for name, pairs in STATEMENTS.items()}
+
+
+def _check(pairs: Sequence[tuple[str, str]]) -> Check:
+    def check(_protocol: str, accuracy: Mapping[str, float]) -> tuple[str, str]:
+        return check_pairs(pairs, accuracy)
+
+    return check
 
 
 def _pairs_of_sizes() -> list[tuple[str, str]]:

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import pandas as pd
 
-from common import cells, results, training
+from common import cells, training
 from common.images import shuffle_order
-from common.predictions import tabulate_scores, write_predictions
 from common.prepared import Dataset, Fold, load_dataset
+from common.products import Scored, describe_training, write_products
 from replications.lung_hip_compare import data, dbn, hips, models, sgan
 from replications.lung_hip_compare.config import Config, read_config
 
@@ -43,16 +42,12 @@ def train_cell(settings: dict, folder: Path, threads: int, report: cells.Report)
 
     part = _Part(config, images, targets, labelled, validation, seed, folder, report)
     model, history = TRAINERS[settings["network"]](part)
-    scores = training.predict(model, np.asarray(dataset.images[fold.test]))
-    _write_products(settings, dataset, fold, scores, history, model, folder)
-    commit = results.git_state(Path(__file__).parent)["commit"]
-    return {
-        "commit": commit,
-        "environment": environment,
-        "train": len(images),
-        "labelled": len(labelled),
-        "test": len(fold.test),
-    }
+    scores = np.full((len(dataset.cases), 2), np.nan, np.float32)
+    scores[fold.test] = training.predict(model, np.asarray(dataset.images[fold.test]))
+    write_products(settings, dataset, fold, [Scored(settings["row"], scores, history)], folder)
+    keras.Model(model.inputs, model.outputs, name=model.name).save(folder / "model.keras")  # without the optimiser
+    counts = {"train": len(images), "labelled": len(labelled), "test": len(fold.test)}
+    return describe_training(Path(__file__).parent, environment, **counts)
 
 
 @functools.lru_cache(maxsize=1)
@@ -225,12 +220,3 @@ def train_sgan(part: _Part) -> tuple[keras.Model, list[dict]]:
 
 
 TRAINERS = {"CNN": train_cnn, "ResNet-50": train_resnet50, "DBN": train_dbn, "SGAN": train_sgan}
-
-
-def _write_products(settings: dict, dataset: Dataset, fold: Fold, scores, history, model, folder: Path) -> None:
-    cases = dataset.cases.iloc[fold.test]
-    identity = {name: settings[name] for name in ("protocol", "row", "seed", "fold")}
-    predictions = tabulate_scores(cases, scores, **identity)
-    write_predictions(predictions, folder / "predictions.csv.gz")
-    pd.DataFrame([identity | entry for entry in history]).to_csv(folder / "history.csv", index=False)
-    keras.Model(model.inputs, model.outputs, name=model.name).save(folder / "model.keras")  # without the optimiser

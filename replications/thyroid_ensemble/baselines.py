@@ -11,9 +11,10 @@ import numpy as np
 
 from common import cells, training
 from common.images import Rows
+from common.products import Scored
 from replications.thyroid_ensemble import features
 from replications.thyroid_ensemble.tasks import Task, open_task
-from replications.thyroid_ensemble.train import Scored, Upper, open_upper, train_head, tune, write_products
+from replications.thyroid_ensemble.train import Upper, open_upper, train_head, tune, write_task
 
 DESCRIPTORS = {"ULBP": features.describe_ulbp, "GLCM": features.describe_glcm, "Gabor": features.describe_gabor}
 
@@ -24,7 +25,7 @@ def train_classic_cell(settings: dict, folder: Path, threads: int, report: cells
     described = DESCRIPTORS[task.network](np.array(task.dataset.images[..., 0]), task.config)
     scored = Scored(settings["rows"]["svm"], _score_by_svm(task, described))
     environment = {"backend": None, "device": "CPU", "threads": threads, "deterministic": True}
-    return write_products(task, environment, [scored])
+    return write_task(task, environment, [scored])
 
 
 def train_fused_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
@@ -34,7 +35,7 @@ def train_fused_cell(settings: dict, folder: Path, threads: int, report: cells.R
     deep = _pool_features(task, open_upper(task, 0))
     described = features.describe_lbp_hog(np.array(task.dataset.images[..., 0]), task.config)
     scored = Scored(settings["rows"]["svm"], _score_by_svm(task, np.concatenate([deep, described], axis=1)))
-    return write_products(task, environment, [scored])
+    return write_task(task, environment, [scored])
 
 
 def train_forest_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
@@ -48,7 +49,7 @@ def train_forest_cell(settings: dict, folder: Path, threads: int, report: cells.
     train, labels = task.fold.train, task.dataset.cases["label"].to_numpy()
     forest = features.fit_forest(described[train], labels[train], task.config, task.seed)
     scored = Scored(settings["rows"]["all"], forest.predict_proba(described), entries, upper.note)
-    return write_products(task, environment, [scored], history)
+    return write_task(task, environment, [scored], history)
 
 
 def _pool_features(task: Task, upper: Upper) -> np.ndarray:

@@ -70,7 +70,7 @@ def list_sources(folder: Path | None) -> dict[str, Source]:
     return found
 
 
-def find_sources(folder: Path | None, config: Config) -> Source | None:
+def find_source(folder: Path | None, config: Config) -> Source | None:
     """The source that a run takes: config.source, or with 'auto' the first that is there; None if there is none.
 
     Raises UsageError for an unknown config.source and for one that is not there.
@@ -268,7 +268,7 @@ def explain_data(given: argparse.Namespace) -> int:
     sources = list_sources(folder)
     if given.source:
         config = Config(source=given.source)
-        sources = {given.source: find_sources(folder, config)}
+        sources = {given.source: find_source(folder, config)}
     findings = [check_source(source) for source in sources.values()]
     if given.json:
         print(json.dumps({"folder": str(folder) if folder else None, "sources": findings}, indent=1, sort_keys=True))

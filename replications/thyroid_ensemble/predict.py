@@ -147,8 +147,8 @@ def find_ensemble(run: Path, protocol: str | None) -> Stored:
     if not ((run / "results.json").is_file() and (run / STORED).is_file()):
         raise UsageError(f"{run}: not a finished run; the command that began it goes on where it stopped")
     outcome = results.read_results(run / "results.json")
-    if outcome["paper"] != NAME:
-        raise UsageError(f"{run}: a run of {outcome['paper']}, not of {NAME}")
+    if outcome.paper != NAME:
+        raise UsageError(f"{run}: a run of {outcome.paper}, not of {NAME}")
     try:
         entries = json.loads((run / STORED).read_text())
         if not entries:
@@ -160,8 +160,8 @@ def find_ensemble(run: Path, protocol: str | None) -> Stored:
         members = _read_members(run / "cells", entries[protocol], protocol)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
         raise UsageError(f"{run / STORED}: damaged; the command that made this run writes it anew") from None
-    warned = (DISCLAIMER, SYNTHETIC) if results.is_synthetic(outcome) else (DISCLAIMER,)
-    return Stored(protocol, read_config(outcome["config"]), warned, members)
+    warned = (DISCLAIMER, SYNTHETIC) if outcome.synthetic else (DISCLAIMER,)
+    return Stored(protocol, read_config(outcome.config), warned, members)
 
 
 def _read_members(home: Path, entry: dict, protocol: str) -> tuple[Member, ...]:

@@ -5,7 +5,6 @@ enumerated. Under `paper` all this is chosen on the test images, as in the paper
 predictions of the inner cross-validation, and the test patients are scored once, by the mean of the folds' networks.
 """
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,19 @@ import pandas as pd
 from common.predictions import extract_scores
 from replications.thyroid_ensemble import ensemble
 from replications.thyroid_ensemble.config import LETTERS, NETWORKS, SCALES, SUBSETS, Config
-from replications.thyroid_ensemble.rows import NINE, PUBLISHED, list_tables, name_fixed_weights, name_model, name_subset
+from replications.thyroid_ensemble.rows import (
+    ENSEMBLE,
+    FUSIONS,
+    NINE,
+    PUBLISHED,
+    name_depth,
+    name_fixed_weights,
+    name_model,
+    name_plan,
+    name_subset,
+)
+
+Depths = dict[tuple[str, int], dict[str, int]]  # protocol, seed -> network -> k
 
 
 @dataclass(frozen=True)
@@ -41,24 +52,26 @@ def pool_folds(predictions: pd.DataFrame, folds: int) -> pd.DataFrame:
 
 def derive_rows(
     predictions: pd.DataFrame, validation: pd.DataFrame | None, config: Config
-) -> tuple[pd.DataFrame, list[Choice]]:
-    """Predictions of every row, and the choices that lead to them.
+) -> tuple[pd.DataFrame, list[Choice], Depths]:
+    """Predictions of every row, the choices that lead to them, and the depths chosen (also where a network is missing).
 
     predictions: of the test cases by every training, one protocol, fold -1. validation: out-of-fold predictions, on which
     is chosen under leakfree; None: the choice is made on the test cases themselves, as in the paper. A seed without all
     nine models gets neither chosen depths' rows that lack theirs nor ensembles.
     """
-    tables, choices = [], []
+    tables, choices, chosen = [], [], {}
+    plans = {name_plan(n, scale, k): (n, scale, k) for n in NETWORKS for scale in SCALES for k in config.depths}
     for seed, of_seed in predictions.groupby("seed"):
         judged = of_seed if validation is None else validation[validation["seed"] == seed]
         test, judge = _Scores(of_seed), _Scores(judged)
         depths = {}
         for network in NETWORKS:
-            candidates = {k: f"{name_model(network, 1)}, k = {k}" for k in config.depths}
+            candidates = {k: name_plan(network, 1, k) for k in config.depths}
             if all(test.has(row) and judge.has(row) for row in candidates.values()):
                 depths[network] = choose_depth({k: judge.measure(row) for k, row in candidates.items()})
+        chosen[test.protocol, test.seed] = depths
         best = {
-            name_model(network, scale): f"{name_model(network, scale)}, k = {depths[network]}"
+            name_model(network, scale): name_plan(network, scale, depths[network])
             for network in depths
             for scale in SCALES
         }
@@ -66,15 +79,16 @@ def derive_rows(
         renamed = {row: name for name, row in best.items()}
         tables += [test.rename(row, name) for row, name in renamed.items()]
         for row in test.rows:
-            if match := re.fullmatch(r"Scale 1 / (\w+, k = \d+)", row):
-                tables.append(test.rename(row, match[1]))
-            elif list_tables(row):
+            if row not in plans:
                 tables.append(test.rename(row, row))
+            elif plans[row][1] == 1:  # Fig. 9 is drawn at scale 1
+                network, _, depth = plans[row]
+                tables.append(test.rename(row, name_depth(network, depth)))
         if len(best) == len(NINE):
             made, choice = _build_ensembles(test, judge, best, depths, config)
             tables += made
             choices.append(choice)
-    return pd.concat(tables, ignore_index=True) if tables else predictions.iloc[:0], choices
+    return pd.concat(tables, ignore_index=True) if tables else predictions.iloc[:0], choices, chosen
 
 
 def choose_depth(accuracy: dict[int, float]) -> int:
@@ -88,9 +102,9 @@ def _build_ensembles(test: "_Scores", judge: "_Scores", best: dict[str, str], de
     chosen = ensemble.choose_subset(on_judge, judge.labels, config.weight_step)
     three = np.stack([on_test[name] for name in chosen.members])
     fused = {
-        "ensemble": ensemble.fuse(three, chosen.weights),
-        "class voting": ensemble.vote(three),
-        "mean probability": ensemble.average(three),
+        ENSEMBLE: ensemble.fuse(three, chosen.weights),
+        FUSIONS[0]: ensemble.vote(three),
+        FUSIONS[1]: ensemble.average(three),
     }
     subsets = {}
     for letters in SUBSETS:
@@ -159,7 +173,7 @@ def measure_gains(predictions: pd.DataFrame, validation: pd.DataFrame | None, co
     gains = []
     for seed, of_seed in predictions.groupby("seed"):
         test = _Scores(of_seed)
-        rows = [f"{name}, k = {k}" for name in NINE for k in config.depths]
+        rows = [name_plan(network, scale, k) for network in NETWORKS for scale in SCALES for k in config.depths]
         if not all(map(test.has, rows)):
             continue
         scores = np.stack([test.scores(row) for row in rows])
@@ -190,9 +204,8 @@ def _choose_best(scores: dict[str, np.ndarray], labels: np.ndarray, config: Conf
     """Model -> (row, scores) at the depth chosen at scale 1."""
     best = {}
     for network in NETWORKS:
-        first = name_model(network, 1)
-        measured = {k: ensemble.measure_accuracy(scores[f"{first}, k = {k}"], labels) for k in config.depths}
+        measured = {k: ensemble.measure_accuracy(scores[name_plan(network, 1, k)], labels) for k in config.depths}
         for scale in SCALES:
-            row = f"{name_model(network, scale)}, k = {choose_depth(measured)}"
+            row = name_plan(network, scale, choose_depth(measured))
             best[name_model(network, scale)] = row, scores[row]
     return best

@@ -1,7 +1,7 @@
 """The trainings of the paper (sec. 1.4): step 1, the new head on frozen convolutions; step 2, fine-tuning of the last k.
 
 Frozen activations are computed once for all images, variants, seeds, folds and protocols that share a network (see
-common.transfer). Each function that ends in _cell is one training of a run; `write_products` says what it leaves.
+common.transfer). Each function that ends in _cell is one training of a run; `write_task` says what it leaves.
 """
 
 import functools
@@ -11,18 +11,19 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import pandas as pd
 from keras import layers
 
-from common import cells, results, training, transfer
+from common import cells, training, transfer
 from common.augmentation import augment_epoch
 from common.gradcam import grad_cam
 from common.images import Rows, shuffle_order
-from common.predictions import tabulate_scores, write_predictions
+from common.products import Scored, describe_training, write_products
 from replications.thyroid_ensemble import models, phantoms, scales
 from replications.thyroid_ensemble.config import Config, read_config
+from replications.thyroid_ensemble.rows import name_step_1
 from replications.thyroid_ensemble.tasks import Task, describe_augmentation, open_task
 
+PACKAGE = Path(__file__).parent
 CACHE = "cache"  # folder of the run that holds frozen activations
 SOURCE_CLASSES = len(phantoms.SOURCE_CLASSES)
 
@@ -198,7 +199,7 @@ def train_transfer_cell(settings: dict, folder: Path, threads: int, report: cell
         scored.append(score_cases(task, row, upper, model, entries))
         if settings["keep_weights"]:
             _write_layers(folder / f"plan-{name.replace(' ', '-')}.npz", model)
-    return write_products(task, environment, scored, history)
+    return write_task(task, environment, scored, history)
 
 
 def train_scratch_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
@@ -210,7 +211,7 @@ def train_scratch_cell(settings: dict, folder: Path, threads: int, report: cells
     model = _build_part(task, whole.model, "all", "scratch", lambda: keras.optimizers.Adam(config.scratch_learning_rate))
     models.draw_small_gaussian(model, config.scratch_std, task.seed)
     history = _fit(task, model, whole.inputs, "scratch", config.scratch_epochs, config.transfer_patience)
-    return write_products(task, environment, [score_cases(task, settings["rows"]["all"], whole, model, history)])
+    return write_task(task, environment, [score_cases(task, settings["rows"]["all"], whole, model, history)])
 
 
 def train_source_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
@@ -239,7 +240,7 @@ def train_source_cell(settings: dict, folder: Path, threads: int, report: cells.
     epochs, size = config.source_task_epochs, config.batch_size
     training.fit(model, arrays_of_epoch, stage="source", epochs=epochs, batch_size=size, folder=folder, report=report)
     kept[0].save_weights(folder / "backbone.weights.h5")
-    return {"commit": results.git_state(Path(__file__).parent)["commit"], "environment": environment}
+    return describe_training(PACKAGE, environment)
 
 
 def keep_network_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
@@ -250,7 +251,7 @@ def keep_network_cell(settings: dict, folder: Path, threads: int, report: cells.
     environment = training.start_backend(threads)
     network = load_network(open_task(settings, folder, report), settings["source"], settings["plan"])
     network.save(folder / "model.keras")
-    return {"commit": results.git_state(Path(__file__).parent)["commit"], "environment": environment}
+    return describe_training(PACKAGE, environment)
 
 
 def map_attention_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
@@ -263,7 +264,7 @@ def map_attention_cell(settings: dict, folder: Path, threads: int, report: cells
     network = load_network(task, settings["source"], settings["plan"])
     patches = task.patches[np.asarray(settings["cases"])]
     np.save(folder / "cams.npy", grad_cam(network, patches, class_index=1), allow_pickle=False)
-    return {"commit": results.git_state(Path(__file__).parent)["commit"], "environment": environment}
+    return describe_training(PACKAGE, environment)
 
 
 def load_network(task: Task, source: str, plan: str) -> keras.Model:
@@ -287,16 +288,6 @@ def _write_layers(path: Path, model: keras.Model) -> None:
 # ------------------------------------------------------------------------------------------------------- the products
 
 
-@dataclass(frozen=True)
-class Scored:
-    """What one row has from a training."""
-
-    row: str
-    scores: np.ndarray  # (n, 2) of all cases; those of test and validation cases are kept
-    history: Sequence[dict] = ()
-    note: str = ""  # how its frozen layers were computed
-
-
 def score_cases(task: Task, row: str, upper: Upper, model: keras.Model, history: Sequence[dict]) -> Scored:
     """Probabilities of the test and validation cases by a trained network."""
     scores = np.full((len(task.dataset.cases), 2), np.nan, np.float32)
@@ -306,26 +297,14 @@ def score_cases(task: Task, row: str, upper: Upper, model: keras.Model, history:
     return Scored(row, scores, history, upper.note)
 
 
-def write_products(task: Task, environment: dict, scored: Sequence[Scored], history: Sequence[dict] = ()) -> dict:
-    """Write predictions.csv.gz (test cases), validation.csv.gz (leakfree) and history.csv; returns what the record keeps.
+def write_task(task: Task, environment: dict, scored: Sequence[Scored], history: Sequence[dict] = ()) -> dict:
+    """Write the products of a training (test and validation cases); returns what the record keeps.
 
     history: of what the rows have in common (step 1).
     """
-    identity = {name: task.settings[name] for name in ("protocol", "seed", "fold")}
-    for name, rows in (("predictions", task.fold.test), ("validation", task.fold.validation)):
-        if len(rows):
-            cases = task.dataset.cases.iloc[rows]
-            tables = [tabulate_scores(cases, one.scores[rows], row=one.row, **identity) for one in scored]
-            write_predictions(pd.concat(tables, ignore_index=True), task.folder / f"{name}.csv.gz")
-    entries = [identity | {"row": one.row} | entry for one in scored for entry in one.history]
-    first = f"Scale {task.settings['scale']} / {task.network}, step 1"
-    entries += [identity | {"row": first} | entry for entry in history]
-    if entries:
-        pd.DataFrame(entries).to_csv(task.folder / "history.csv", index=False)
-    return {
-        "commit": results.git_state(Path(__file__).parent)["commit"],
-        "environment": environment,
-        "frozen": {one.row: one.note for one in scored if one.note},
-        "train": len(task.fold.train),
-        "test": len(task.fold.test),
-    }
+    first = name_step_1(task.network, task.settings["scale"])
+    shared = [Scored(first, np.empty((0, 2)), history)] if history else []
+    write_products(task.settings, task.dataset, task.fold, [*scored, *shared], task.folder, validation=True)
+    frozen = {one.row: one.note for one in scored if one.note}
+    counts = {"train": len(task.fold.train), "test": len(task.fold.test)}
+    return describe_training(PACKAGE, environment, frozen=frozen, **counts)

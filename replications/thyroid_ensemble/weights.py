@@ -24,7 +24,7 @@ ADDRESSES = {
 ALEXNET_FILES = {"torchvision": "alexnet-owt-7be5be79.safetensors", "original": "bvlc_alexnet.safetensors"}
 PHANTOM = "phantom"  # weights of train.train_source_cell
 
-Weights = dict[str, dict[str, str]]  # network -> {file (in the run folder), sha256}
+Files = dict[str, dict[str, str]]  # network -> {file (in the run folder), sha256}
 
 
 def choose_weights(given: str | None, preset: str, config: Config) -> str:
@@ -40,7 +40,14 @@ def choose_weights(given: str | None, preset: str, config: Config) -> str:
     return chosen
 
 
-def provide_weights(chosen: str, networks: Sequence[str], config: Config, folder: Path) -> tuple[Weights, dict[str, str]]:
+def describe_weights(chosen: str) -> str:
+    """What results say of the initial weights."""
+    if chosen == PHANTOM:
+        return "phantom: trained on synthetic pictures, not ImageNet"
+    return chosen if chosen in ("imagenet", "random") else "imagenet, files of the user"
+
+
+def provide_weights(chosen: str, networks: Sequence[str], config: Config, folder: Path) -> tuple[Files, dict[str, str]]:
     """ImageNet weights of the networks, linked into the run folder; and for each network without a file the reason.
 
     chosen: imagenet (Keras' own cache, else downloaded) or a folder of files; others need no file. Raises UsageError that

@@ -1,0 +1,40 @@
+"""A line of a paper's tables: what every package calls a row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from common.cli import Options
+from common.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table or figure, printed in the paper or ours."""
+
+    name: str  # as in the predictions table; unique
+    tables: tuple[str, ...]  # tables and figures that it stands in; (): it only leads to others
+    needs: frozenset[str]  # names of the trainings that it follows from
+
+
+def select_rows(rows: Sequence[Row], options: Options, unavailable: dict[str, str]) -> tuple[list[Row], dict[str, str]]:
+    """Rows that --tables and --rows ask for, and for each other row why it is not run.
+
+    unavailable: row -> why it cannot be run here, whatever is asked for. Raises UsageError for an unknown table and if no row
+    is left.
+    """
+    tables = sorted({table for row in rows for table in row.tables}, key=lambda table: (not table[0].isdigit(), table))
+    if unknown := [table for table in options.tables or () if table not in tables]:
+        raise UsageError(f"--tables {unknown[0]}: no such table; known: {', '.join(tables)}")
+    wanted, reasons = [], dict(unavailable)
+    for row in rows:
+        if row.name in unavailable:
+            continue
+        if options.tables and not set(row.tables) & set(options.tables):
+            reasons[row.name] = "not asked for (--tables)"
+        elif options.rows and not any(part in row.name for part in options.rows):
+            reasons[row.name] = "not asked for (--rows)"
+        else:
+            wanted.append(row)
+    if not wanted:
+        raise UsageError("no row is left: check --tables and --rows against the rows of paper.toml")
+    return wanted, reasons
