@@ -1,11 +1,11 @@
-"""Speed of `common.augmentation` against Keras' ImageDataGenerator, which it equals.
+"""Speed of `common.training.augmentation` against Keras' ImageDataGenerator, which it equals.
 
 `python -m benchmarks.augmentation [--images 400] [--repeats 5] [--threads 1] [--out FILE.json]`
 
 Three ways make one variant of each image, by turns in one process: the fast path, ImageDataGenerator.apply_transform on the
 same drawings, and ImageDataGenerator.flow in batches of 32 as it is commonly run (other drawings of the same settings). The
 first turn of each is not counted. The images are ultrasound-like speckle, 128x128. The first two must agree within the
-tolerance of OpenCV 5 that `common.augmentation` states.
+tolerance of OpenCV 5 that `common.training.augmentation` states.
 """
 
 import argparse
@@ -19,8 +19,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import cv2
 import numpy as np
 
-from common.augmentation import Augmentation, augment_epoch, build_generator
-from common.synthetic import speckle, to_uint8
+from common.data.phantoms import speckle, to_uint8
+from common.training.augmentation import Augmentation, augment_epoch, build_generator
 
 SETTINGS = Augmentation(rotation=30, width_shift=0.2, height_shift=0.2, zoom=0.2, horizontal_flip=True)
 SIDE = 128

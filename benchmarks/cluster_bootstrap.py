@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import rankdata
 
-from common.bootstrap import cluster_bootstrap, prepare_metrics
+from common.evaluation.bootstrap import cluster_bootstrap, prepare_metrics
 
 NAMES = ("accuracy", "sensitivity", "specificity", "f1", "mcc", "auc")
 CASES_PER_PATIENT = 4
@@ -32,9 +32,7 @@ def draw_cases(cases: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return patients, y_true, np.stack([1 - score, score], axis=1)
 
 
-def resample_in_loop(
-    patients: np.ndarray, y_true: np.ndarray, scores: np.ndarray, resamples: int, seed: int
-) -> np.ndarray:
+def resample_in_loop(patients: np.ndarray, y_true: np.ndarray, scores: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """The metrics NAMES (6, resamples) by gathering the cases of the drawn patients, one resample at a time."""
     distinct = np.unique(patients)
     cases_of = [np.flatnonzero(patients == patient) for patient in distinct]

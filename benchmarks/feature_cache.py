@@ -1,4 +1,4 @@
-"""Speed of the feature cache (`common.transfer`) against plain Keras with frozen layers, with equal losses and weights.
+"""Speed of the feature cache (`common.training.feature_cache`) against plain Keras with frozen layers, equal losses and weights.
 
 `python -m benchmarks.feature_cache [--images 224] [--sweep-images 64] [--epochs 10] [--backbones AlexNet VGG16 ResNet50]
 [--quick] [--out FILE.json]`
@@ -30,9 +30,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from common import training, transfer
 from common.cli import count_cores
-from common.images import Rows, feed_batches, shuffle_order
+from common.training import cuts, feature_cache, fit
+from common.training.batches import Rows, feed_batches, shuffle_order
 from replications.thyroid_ensemble import models
 from replications.thyroid_ensemble.config import NETWORKS, PAPER, Config
 
@@ -45,8 +45,8 @@ def compile_part(model: keras.Model, k: int, config: Config) -> None:
     """With the optimiser of step 1 (k = 0) or step 2 of the paper."""
     tuned = keras.optimizers.SGD(config.tune_learning_rate, momentum=config.tune_momentum)
     optimizer = tuned if k else keras.optimizers.Adam(config.transfer_learning_rate)
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=training.use_xla())
-    training.build_optimizers(model)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=fit.use_xla())
+    fit.build_optimizers(model)
 
 
 def train_plain(model: keras.Model, images: np.ndarray, labels: np.ndarray, epochs: int) -> list[float]:
@@ -58,21 +58,19 @@ def train_plain(model: keras.Model, images: np.ndarray, labels: np.ndarray, epoc
     return losses
 
 
-def train_cached(upper: keras.Model, features: transfer.Features, labels: np.ndarray, epochs: int) -> list[float]:
+def train_cached(upper: keras.Model, features: feature_cache.Features, labels: np.ndarray, epochs: int) -> list[float]:
     def arrays_of_epoch(epoch: int) -> tuple:
         order = shuffle_order(len(labels), SEED, epoch)
         return Rows(features.inputs, order), labels[order]
 
     with tempfile.TemporaryDirectory() as folder:
-        history = training.fit(
+        history = fit.fit(
             upper, arrays_of_epoch, stage="cached", epochs=epochs, batch_size=BATCH, folder=Path(folder), report=lambda *_: None
         )
     return [entry["loss"] for entry in history]
 
 
-def compare_ways(
-    model: keras.Model, depths: tuple[int, ...], count: int, epochs: int, config: Config, folder: Path
-) -> dict:
+def compare_ways(model: keras.Model, depths: tuple[int, ...], count: int, epochs: int, config: Config, folder: Path) -> dict:
     """Seconds (wall clock, processors) of both ways over all depths, and the forward passes that their multiplications make."""
     random = np.random.default_rng(SEED)
     images = random.integers(0, 256, (count, *model.input_shape[1:]), dtype=np.uint8)
@@ -86,25 +84,25 @@ def compare_ways(
         yield
         seconds[part] += read_clocks() - started
 
-    def fill(network: keras.Model, source, name: str) -> transfer.Features:
-        return transfer.cache_features(network, source, folder / name, batch_size=BATCH, limit_bytes=1e12)
+    def fill(network: keras.Model, source, name: str) -> feature_cache.Features:
+        return feature_cache.cache_features(network, source, folder / name, batch_size=BATCH, limit_bytes=1e12)
 
-    whole = transfer.count_multiplications(model)
+    whole = cuts.count_multiplications(model)
     cut, features, first = None, images, images[:BATCH]  # the last cut; its activations; those of one batch
     for k in depths:
-        transfer.freeze_except(model, models.list_trained(model, k, config))
+        cuts.freeze_except(model, models.list_trained(model, k, config))
         before = cut
         with timed("split"):
-            cut = transfer.split_network(model)
+            cut = cuts.split_network(model)
             moved = before is None or before.names != cut.names
-            below = cut.lower if before is None else transfer.connect_cuts(model, before, cut.names) if moved else None
-        share = transfer.count_multiplications(cut.upper) / whole
+            below = cut.lower if before is None else cuts.connect_cuts(model, before, cut.names) if moved else None
+        share = cuts.count_multiplications(cut.upper) / whole
         passes["plain"] += epochs * (1 + 2 * share)
-        passes["cached"] += 3 * epochs * share + (transfer.count_multiplications(below) / whole if moved else 0)
+        passes["cached"] += 3 * epochs * share + (cuts.count_multiplications(below) / whole if moved else 0)
 
         for part in (model, cut.upper):
             compile_part(part, k, config)
-        initial = [(part, training.read_state(part)) for part in (model, cut.upper)]
+        initial = [(part, fit.read_state(part)) for part in (model, cut.upper)]
         with timed("tracing plain"):
             train_plain(model, images[:BATCH], labels[:BATCH], 1)
         restore(initial)
@@ -135,7 +133,7 @@ def read_clocks() -> np.ndarray:
 
 def restore(states: list[tuple[keras.Model, list[np.ndarray]]]) -> None:
     for model, state in states:
-        training.write_state(model, state)
+        fit.write_state(model, state)
 
 
 def summarise(compared: dict[str, dict]) -> dict[str, dict]:
@@ -179,7 +177,7 @@ def main(arguments: list[str] | None = None) -> dict:
     parser.add_argument("--quick", action="store_true", help="narrow networks, small images, k = 1, 0: a trial, no measurement")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args(arguments)
-    training.start_backend(given.threads)
+    fit.start_backend(given.threads)
     config, side = (replace(PAPER, width=0.125), 64) if given.quick else (PAPER, SIDE)
     stages = {"frozen stage": (FROZEN_STAGE, given.images), "sweep": (SWEEP[-2:] if given.quick else SWEEP, given.sweep_images)}
     result = {"images": given.images, "sweep_images": given.sweep_images, "epochs": given.epochs, "threads": given.threads}

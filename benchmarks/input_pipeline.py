@@ -1,4 +1,4 @@
-"""Speed of `common.images.feed_batches` against plain `fit(images, labels)` on arrays, with equal losses and weights.
+"""Speed of `common.training.batches.feed_batches` against plain `fit(images, labels)` on arrays, with equal losses and weights.
 
 `python -m benchmarks.input_pipeline [--images 2000] [--epochs 3] [--deterministic] [--out FILE.json]`
 
@@ -18,9 +18,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from common import training
 from common.cli import count_cores
-from common.images import feed_batches
+from common.training.batches import feed_batches
+from common.training.fit import start_backend
 
 
 def build_network() -> keras.Model:
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     if given.deterministic:
-        training.start_backend(given.threads)
+        start_backend(given.threads)
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (given.images, 50, 50, 1), dtype=np.uint8)
     labels = random.integers(0, 2, given.images)

@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from common.duplicates import (
+from common.cases.duplicates import (
     NEAR_DUPLICATE_LIMIT,
     ORIENTATIONS,
     compare_thumbnails,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.metaimage import Volume, read_header, read_region, voxel_to_world, world_to_voxel, write_volume
+from common.data.metaimage import Volume, read_header, read_region, voxel_to_world, world_to_voxel, write_volume
 
 SIDE = 50
 

@@ -30,9 +30,9 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def backend() -> dict:
     """TensorFlow, started once a process with one thread and deterministic operations."""
-    from common import training
+    from common.training import fit
 
-    return training.start_backend(1)
+    return fit.start_backend(1)
 
 
 @pytest.fixture(scope="session")

@@ -14,15 +14,16 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from common.datasets import find_data
+from common.cases.folds import Fold, check_folds, gather_fold
+from common.cases.prepared import Dataset, hash_listing, is_prepared, write_prepared
+from common.cases.table import hash_pixels
+from common.data.folder import find_data
+from common.data.pictures import hash_list
 from common.errors import UsageError, run_main
-from common.pictures import hash_list
-from common.prepared import Dataset, Fold, check_folds, gather_fold, hash_listing, is_prepared, write_prepared
-from common.samples import hash_pixels
-from replications.lung_hip_compare import acquire, hips, luna16
 from replications.lung_hip_compare.config import DATASETS, PAPER, Config
-from replications.lung_hip_compare.hips import enlarge, is_cropped
-from replications.lung_hip_compare.phantoms import MARKER, write_phantoms  # noqa: F401
+from replications.lung_hip_compare.sources import acquire, hips, luna16
+from replications.lung_hip_compare.sources.hips import enlarge, is_cropped
+from replications.lung_hip_compare.sources.phantoms import MARKER, write_phantoms  # noqa: F401
 
 CLASSES = {"luna": ("non-nodule", "nodule"), "hip": ("no fracture", "fracture")}
 MISSING = {
@@ -90,9 +91,7 @@ def explain_unavailable(dataset: str, source: Source | None) -> str | None:
     return None
 
 
-def prepare_dataset(
-    dataset: str, source: Source, config: Config, folder: Path, *, skip_unreadable: bool = False
-) -> None:
+def prepare_dataset(dataset: str, source: Source, config: Config, folder: Path, *, skip_unreadable: bool = False) -> None:
     """Write `folder`/images.npy (uint8 (n, side, side, 1)), cases.csv and data.json (where it comes from).
 
     Does nothing if the folder already holds the same data set, whole; a damaged or differing one is written anew.

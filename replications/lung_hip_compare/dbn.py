@@ -75,9 +75,7 @@ def sample_bernoulli(probabilities, generator: keras.random.SeedGenerator):
 
 def compute_energy(rbm: RBM, visible, hidden):
     """E(v, h) = -v W h - a v - b h (eq. 3) of pairs (n, visible), (n, hidden): (n,)."""
-    return (
-        -ops.sum(ops.matmul(visible, rbm.W) * hidden, axis=-1) - ops.matmul(visible, rbm.a) - ops.matmul(hidden, rbm.b)
-    )
+    return -ops.sum(ops.matmul(visible, rbm.W) * hidden, axis=-1) - ops.matmul(visible, rbm.a) - ops.matmul(hidden, rbm.b)
 
 
 def free_energy(rbm: RBM, visible):

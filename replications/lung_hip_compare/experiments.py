@@ -1,18 +1,19 @@
 """What the paper reports: its tables as rows, the training behind each row, the counts of its data, its findings in words.
 
-The figures stand in drawings.py. Nothing here imports TensorFlow.
+The figures stand in figures.py. Nothing here imports TensorFlow.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from common.cells import Cell
+from common.cases.folds import Fold
+from common.cases.prepared import Dataset
+from common.evaluation.outcome import Check, list_changes
+from common.evaluation.verdicts import check_pairs
 from common.files import slug
-from common.outcome import Check, list_changes
-from common.prepared import Dataset, Fold
-from common.rows import Row
-from common.verdicts import check_pairs
+from common.records.rows import Row
+from common.runs.cells import Cell
 from replications.lung_hip_compare.config import DATASETS, NETWORKS, NOT_IN_PAPER, Config
 
 TRAIN = "replications.lung_hip_compare.train:train_cell"
@@ -51,9 +52,7 @@ def list_trainings(config: Config, weights: str = "imagenet", weights_sha256: st
 
 def list_rows(config: Config) -> list[Row]:
     """All rows: Table 2 of the paper; ours beyond it: fewer labels, ImageNet weights."""
-    return [
-        Row(training.row, (_find_table(training),), frozenset([training.row])) for training in list_trainings(config)
-    ]
+    return [Row(training.row, (_find_table(training),), frozenset([training.row])) for training in list_trainings(config)]
 
 
 def _find_table(training: Training) -> str:

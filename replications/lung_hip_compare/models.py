@@ -92,9 +92,7 @@ def _prepare_resnet_input(images, config: Config):
 
 
 def _convolve(x, filters: int, size: int, stride: int, name: str, padding: str = "same"):
-    x = layers.Conv2D(
-        filters, size, strides=stride, padding=padding, kernel_initializer="he_normal", name=f"{name}_conv"
-    )(x)
+    x = layers.Conv2D(filters, size, strides=stride, padding=padding, kernel_initializer="he_normal", name=f"{name}_conv")(x)
     return layers.BatchNormalization(epsilon=1.001e-5, name=f"{name}_bn")(x)
 
 

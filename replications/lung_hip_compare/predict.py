@@ -18,13 +18,16 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from common import cells, charts, cli
+from common import cli
+from common.data.metaimage import read_header
+from common.data.pictures import read_picture
 from common.errors import UsageError, run_main
+from common.figures import grids
 from common.files import hash_file, slug
-from common.metaimage import read_header
-from common.pictures import read_picture
-from replications.lung_hip_compare import data, hips, luna16
+from common.runs import cells
+from replications.lung_hip_compare import data
 from replications.lung_hip_compare.config import Config, read_config
+from replications.lung_hip_compare.sources import hips, luna16
 
 MODEL = "model.keras"
 
@@ -59,9 +62,9 @@ def predict(given: argparse.Namespace) -> int:
     with cells.quiet_start():
         import keras
 
-        from common import gradcam, training
+        from common.training import fit, gradcam
     networks = [keras.saving.load_model(path, safe_mode=True) for path, _ in stored]
-    scores = np.stack([training.predict(network, images) for network in networks])  # (networks, images, classes)
+    scores = np.stack([fit.predict(network, images) for network in networks])  # (networks, images, classes)
     mean = scores.mean(axis=0)
     predicted = mean.argmax(axis=1)
     cams = np.mean([_explain(gradcam, network, images, predicted) for network in networks], axis=0)
@@ -74,7 +77,7 @@ def predict(given: argparse.Namespace) -> int:
     table["sd over networks"] = spread.round(4)
     table.to_csv(given.out / "predictions.csv", index=False)
     for number, (name, image, cam) in enumerate(zip(names, images, cams, strict=True), start=1):
-        picture = np.hstack([np.repeat(image, 3, axis=2), charts.blend_map(image, cam)])
+        picture = np.hstack([np.repeat(image, 3, axis=2), grids.blend_map(image, cam)])
         side = max(256 // image.shape[0], 1) * image.shape[0]
         resized = Image.fromarray(picture).resize((2 * side, side), Image.Resampling.NEAREST)
         resized.save(given.out / f"{number:03d}-{slug(Path(name).stem)[:60]}.png")

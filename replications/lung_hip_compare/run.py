@@ -8,19 +8,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from common import cli, products, runs
-from common.audit import find_impossible_claims
-from common.cells import Cell
-from common.datasets import find_data
+from common import cli
+from common.audit.papers import find_impossible_claims
+from common.cases.folds import describe_splits
+from common.cases.prepared import Dataset, load_dataset
+from common.data.folder import find_data
 from common.errors import UsageError, run_main
+from common.evaluation.outcome import judge_run
 from common.files import hash_file, slug
-from common.outcome import judge_run
-from common.paper import Paper, load_paper
-from common.predictions import write_predictions
-from common.prepared import Dataset, describe_splits, load_dataset
-from common.results import DatasetEntry, Weights
-from common.rows import Row, select_rows
-from replications.lung_hip_compare import data, drawings, experiments
+from common.records.paper import Paper, load_paper
+from common.records.predictions import write_predictions
+from common.records.results import DatasetEntry, Weights
+from common.records.rows import Row, select_rows
+from common.runs import products
+from common.runs.cells import Cell
+from common.runs.run import build_results, close_run, config_hash, log_command, open_run, refuse_missing_data, train
+from replications.lung_hip_compare import data, experiments, figures
 from replications.lung_hip_compare.config import (
     DATASETS,
     IMAGENET_ADDRESS,
@@ -50,19 +53,19 @@ def run(options: cli.Options) -> int:
     preset, sources = choose_sources(options)
     config = cli.apply_overrides(PRESETS[preset], options.overrides)
     identity = asdict(config) | {"seeds": [], "sources": {part: s and [s.kind, s.name] for part, s in sources.items()}}
-    opened = runs.open_run(PACKAGE, options, preset, identity, synthetic=any(s and s.synthetic for s in sources.values()))
+    opened = open_run(PACKAGE, options, preset, identity, synthetic=any(s and s.synthetic for s in sources.values()))
 
     weights = link_weights(options.weights, opened.folder)
     wanted, reasons = choose_rows(options, config, sources, weights, paper)
     datasets = prepare_datasets(sources, config, opened.folder, options.skip_unreadable)
     print("splits: measuring what they leak", file=sys.stderr)
     described, counts = describe_datasets(datasets, config, options.protocols)  # ends here if a leakfree split leaks
-    runs.log_command(opened)
+    log_command(opened)
 
     trainings = experiments.list_trainings(config, weights["source"] or "imagenet", weights["sha256"])
     asked = [training for training in trainings if any(training.row in row.needs for row in wanted)]
     planned = plan(asked, config, options.protocols, options.seeds or config.seeds, datasets)
-    failed = runs.train(opened, planned)
+    failed = train(opened, planned)
     seeds = tuple(sorted({*config.seeds, *(options.seeds or ())}))
     everything = plan(trainings, config, options.protocols, seeds, datasets)
     finished = products.list_finished(everything, opened.folder)
@@ -85,7 +88,7 @@ def run(options: cli.Options) -> int:
         departures=lambda row: experiments.list_departures(row, config, published),
         impossible=find_impossible_claims(paper),
     )
-    results = runs.build_results(
+    results = build_results(
         opened,
         outcome,
         datasets=described,
@@ -94,8 +97,8 @@ def run(options: cli.Options) -> int:
         selection=SELECTION,
         finished=finished,
     )
-    shown = drawings.Shown(paper, config, datasets, predictions, history)
-    return runs.close_run(opened, paper, results, lambda found: drawings.draw_figures(shown, found), failed)
+    shown = figures.Shown(paper, config, datasets, predictions, history)
+    return close_run(opened, paper, results, lambda found: figures.draw_figures(shown, found), failed)
 
 
 def choose_sources(options: cli.Options) -> tuple[str, Sources]:
@@ -104,11 +107,11 @@ def choose_sources(options: cli.Options) -> tuple[str, Sources]:
     sources = data.find_sources(found) if found and options.preset != "smoke" else {}
     if any(sources.values()):
         return options.preset or "paper", sources
-    runs.refuse_missing_data(PACKAGE, options)
+    refuse_missing_data(PACKAGE, options)
     preset = options.preset or "demo"
     config = cli.apply_overrides(PRESETS[preset], options.overrides)
     made = {name: value for name, value in asdict(config).items() if name.startswith(("luna_", "hip_"))}
-    phantoms = options.out / PACKAGE.name / f"phantoms-{runs.config_hash(made)}"
+    phantoms = options.out / PACKAGE.name / f"phantoms-{config_hash(made)}"
     data.write_phantoms(phantoms, config, seed=config.split_seed)
     return preset, data.find_sources(phantoms)
 

@@ -13,12 +13,15 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from common import cells, training
-from common.images import shuffle_order
-from common.prepared import Dataset, Fold, load_dataset
-from common.products import Scored, describe_training, write_products
-from replications.lung_hip_compare import data, dbn, hips, models, sgan
+from common.cases.folds import Fold
+from common.cases.prepared import Dataset, load_dataset
+from common.runs import cells
+from common.runs.products import Scored, describe_training, write_products
+from common.training import fit
+from common.training.batches import shuffle_order
+from replications.lung_hip_compare import data, dbn, models, sgan
 from replications.lung_hip_compare.config import Config, read_config
+from replications.lung_hip_compare.sources import hips
 
 
 def train_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
@@ -27,7 +30,7 @@ def train_cell(settings: dict, folder: Path, threads: int, report: cells.Report)
     settings: config, data (folder of the prepared data set, relative to the run), dataset, network, row, protocol, seed,
     fold, label_share (None: all training labels). Returns what the record keeps: environment, numbers of cases.
     """
-    environment = training.start_backend(threads)
+    environment = fit.start_backend(threads)
     config, seed = read_config(settings["config"]), settings["seed"]
     dataset, folds = _load_folds(folder.parents[1] / settings["data"], settings["dataset"], settings["protocol"], config)
     fold = next(f for f in folds if f.fold == settings["fold"])
@@ -43,7 +46,7 @@ def train_cell(settings: dict, folder: Path, threads: int, report: cells.Report)
     part = _Part(config, images, targets, labelled, validation, seed, folder, report)
     model, history = TRAINERS[settings["network"]](part)
     scores = np.full((len(dataset.cases), 2), np.nan, np.float32)
-    scores[fold.test] = training.predict(model, np.asarray(dataset.images[fold.test]))
+    scores[fold.test] = fit.predict(model, np.asarray(dataset.images[fold.test]))
     write_products(settings, dataset, fold, [Scored(settings["row"], scores, history)], folder)
     keras.Model(model.inputs, model.outputs, name=model.name).save(folder / "model.keras")  # without the optimiser
     counts = {"train": len(images), "labelled": len(labelled), "test": len(fold.test)}
@@ -61,9 +64,7 @@ def _load_folds(folder: Path, name: str, protocol: str, config: Config) -> tuple
 def _enlarge_training_part(images, targets, labels, name: str, config: Config, seed: int):
     """The paper's factor of enlargement, applied to the training part alone."""
     wanted = hips.choose_enlarged_counts(name, config)
-    counts = tuple(
-        max(int((targets == c).sum()), round(wanted[c] * (targets == c).sum() / (labels == c).sum())) for c in (0, 1)
-    )
+    counts = tuple(max(int((targets == c).sum()), round(wanted[c] * (targets == c).sum() / (labels == c).sum())) for c in (0, 1))
     enlarged, source = hips.enlarge(images, targets, counts, config, seed)
     return enlarged, targets[source]
 
@@ -104,13 +105,13 @@ class _Part:
     def build(self, network: str, name: str, build: Callable[[], keras.Model]) -> keras.Model:
         """Compiled model `name` of a network in its initial state for this seed."""
         graph = f"{network} {self.side} {self.channels} {self.config}"
-        return training.build_compiled(graph, name, build, self.seed, self.config.batch_size)
+        return fit.build_compiled(graph, name, build, self.seed, self.config.batch_size)
 
     def fit_classifier(
         self, model: keras.Model, stage: str, arrays_of_epoch: Callable, epochs: int, batch_size: int
     ) -> list[dict]:
         """All epochs under `paper`; early stopping on the validation patients under `leakfree`."""
-        return training.fit(
+        return fit.fit(
             model,
             arrays_of_epoch,
             stage=stage,
@@ -135,7 +136,7 @@ class _Part:
 def compile_classifier(model: keras.Model, config: Config) -> keras.Model:
     """Adam and cross-entropy on softmax outputs (sec. 3)."""
     optimizer = keras.optimizers.Adam(config.learning_rate, beta_1=config.beta_1)
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=training.use_xla())
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=fit.use_xla())
     return model
 
 
@@ -165,7 +166,7 @@ def train_dbn(part: _Part) -> tuple[keras.Model, list[dict]]:
         rbm, entries = _train_rbm(part, values, layer, units)
         history += entries
         machines.append(rbm)
-        values = training.predict_values(rbm, values)
+        values = fit.predict_values(rbm, values)
     build = functools.partial(dbn.build_dbn, part.side, part.config, part.channels)
     model = part.build("DBN", "classifier", lambda: compile_classifier(build(), part.config))
     for layer, rbm in enumerate(machines, start=1):
@@ -184,13 +185,13 @@ def _train_rbm(part: _Part, values: np.ndarray, layer: int, units: int) -> tuple
 
         def build(momentum: float = momentum) -> dbn.RBM:
             machine = dbn.RBM(values.shape[1], units, 100 * part.seed + layer, config.rbm_weight_decay)
-            machine.compile(keras.optimizers.SGD(rate, momentum=momentum), jit_compile=training.use_xla())
+            machine.compile(keras.optimizers.SGD(rate, momentum=momentum), jit_compile=fit.use_xla())
             return machine
 
         before, rbm = rbm, part.build("DBN", f"rbm{layer} from epoch {start}", build)
         if before is not None:
-            training.write_state(rbm, training.read_state(before))
-        history += training.fit(
+            fit.write_state(rbm, fit.read_state(before))
+        history += fit.fit(
             rbm,
             lambda epoch, start=start: (values[shuffle_order(len(values), 100 * part.seed + layer, start + epoch)],),
             stage=f"rbm{layer}-from-epoch-{start}",

@@ -12,8 +12,8 @@ import keras
 from keras import layers
 
 from common.errors import UsageError
-from common.pretrained import copy_torch_weights, find_weight_file
-from common.torch_files import read_torch_file
+from common.training.pretrained import copy_torch_weights, find_weight_file
+from common.training.torch_files import read_torch_file
 from replications.thyroid_ensemble.weights import ADDRESSES
 
 ALEXNET_ADDRESS, ALEXNET_SHA256 = ADDRESSES["AlexNet"]

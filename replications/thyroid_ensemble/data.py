@@ -14,19 +14,19 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from common.datasets import find_data
-from common.duplicates import describe_images, find_near_duplicates
+from common.cases.duplicates import describe_images, find_near_duplicates
+from common.cases.folds import Fold, check_folds, gather_fold
+from common.cases.prepared import Dataset, hash_listing, is_prepared, write_prepared
+from common.cases.table import fold_cases, join_patients, split_cases
+from common.data.folder import find_data, walk_files
+from common.data.pictures import hash_list
 from common.errors import UsageError, run_main
-from common.pictures import hash_list
-from common.prepared import Dataset, Fold, check_folds, gather_fold, hash_listing, is_prepared, write_prepared
-from common.samples import fold_cases, join_patients, split_cases
-from replications.thyroid_ensemble import acquire, ddti, own, published
 from replications.thyroid_ensemble.config import CLASSES, PAPER, Config
-from replications.thyroid_ensemble.folders import walk_files
-from replications.thyroid_ensemble.phantoms import MARKER, write_phantoms  # noqa: F401
+from replications.thyroid_ensemble.sources import acquire, ddti, published
+from replications.thyroid_ensemble.sources.phantoms import MARKER, write_phantoms  # noqa: F401
 
 READERS = {
-    "own": own.read_own,
+    "own": published.read_own,
     "hou2024": published.read_hou2024,
     "tn5000": published.read_tn5000,
     "tn3k": published.read_tn3k,

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from common.errors import UsageError
-from common.predictions import KEYS
+from common.records.predictions import KEYS
 
 CANDIDATES = 5  # "five best": A to E of Table 2
 KEPT = 2  # the two best of them, B and C, are in every subset

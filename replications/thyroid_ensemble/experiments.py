@@ -1,18 +1,19 @@
 """What the paper reports: the rows of its tables and figures, its counts, its findings in words; and tables of ours.
 
-The trainings behind the rows stand in plans.py, what is chosen in selection.py, the figures in drawings.py. Nothing here imports
+The trainings behind the rows stand in plans.py, what is chosen in selection.py, the figures in figures.py. Nothing here imports
 TensorFlow.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 
+from common.cases.folds import Fold
+from common.cases.prepared import Dataset
 from common.cli import PROTOCOLS
-from common.findings import PROTOCOL_NAMES, format_value
-from common.outcome import Check, list_changes
-from common.prepared import Dataset, Fold
-from common.results import OwnColumn, OwnTable
-from common.rows import Row
-from common.verdicts import check_pairs
+from common.evaluation.outcome import Check, list_changes
+from common.evaluation.verdicts import check_pairs
+from common.records.results import OwnColumn, OwnTable
+from common.records.rows import Row
+from common.report.wording import PROTOCOL_NAMES, format_value
 from replications.thyroid_ensemble.config import CLASSES, LETTERS, NETWORKS, SCALES, SUBSETS, Config
 from replications.thyroid_ensemble.plans import list_trainings
 from replications.thyroid_ensemble.rows import (

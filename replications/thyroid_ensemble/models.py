@@ -8,8 +8,8 @@ from pathlib import Path
 import keras
 from keras import layers, ops
 
-from common import pretrained, transfer
 from common.errors import UsageError
+from common.training import cuts, pretrained
 from replications.thyroid_ensemble import alexnet
 from replications.thyroid_ensemble.config import CLASSES, Config
 
@@ -111,7 +111,7 @@ def build_network(
         load_backbone(backbone, network, weights, config)
     inputs = keras.Input((side, side, 1), name="patch")
     outputs = build_head(backbone(standardise(inputs, network, config, dataset_mean)), config)
-    flat = transfer.inline_models(keras.Model(inputs, outputs, name=network))
+    flat = cuts.inline_models(keras.Model(inputs, outputs, name=network))
     # A copy, in which every layer is called once, so that `layer.output` is what it gives here.
     copy = keras.models.clone_model(flat)
     copy.set_weights(flat.get_weights())
@@ -134,7 +134,7 @@ def load_backbone(backbone: keras.Model, network: str, path: Path, config: Confi
 
 def draw_small_gaussian(model: keras.Model, std: float, seed: int) -> None:
     """No transfer (sec. 2.3): "small Gaussian random weights" in every convolution, of mean 0; biases 0."""
-    for i, name in enumerate(transfer.list_convolutions(model)):
+    for i, name in enumerate(cuts.list_convolutions(model)):
         layer = model.get_layer(name)
         kernel = keras.random.normal(layer.kernel.shape, stddev=std, seed=seed * 1000 + i)
         layer.kernel.assign(kernel)
@@ -144,7 +144,7 @@ def draw_small_gaussian(model: keras.Model, std: float, seed: int) -> None:
 
 def list_trained(model: keras.Model, plan: int | str, config: Config) -> list[str]:
     """Layers that step 2 trains: the head and the last k convolutions (k = 0, 1, ...), the first residual block, or all."""
-    convolutions = transfer.list_convolutions(model)
+    convolutions = cuts.list_convolutions(model)
     if plan == "all":
         return [layer.name for layer in model.layers if layer.weights]
     if plan == "first block":  # [10] of Table 7

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from common.cells import Cell
 from common.files import hash_file, slug
+from common.runs.cells import Cell
 from replications.thyroid_ensemble.config import NETWORKS, SCALES, Config
 from replications.thyroid_ensemble.rows import BLOCK, DESCRIPTORS, FOREST, FUSED, name_model, name_plan, name_training
 from replications.thyroid_ensemble.selection import Choice

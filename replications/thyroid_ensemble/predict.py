@@ -26,13 +26,16 @@ from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.progress import Progress
 
-from common import cells, charts, cli, results
+from common import cli
+from common.data.pictures import read_picture
 from common.errors import UsageError, run_main
+from common.figures import grids
 from common.files import hash_file, slug
-from common.pictures import read_picture
-from replications.thyroid_ensemble import ensemble, scales
+from common.records import results
+from common.runs import cells
+from replications.thyroid_ensemble import ensemble
 from replications.thyroid_ensemble.config import CLASSES, NETWORKS, SCALES, Config, read_config
-from replications.thyroid_ensemble.rois import Box, cut_roi
+from replications.thyroid_ensemble.rois import Box, choose_input_side, crop_scale, cut_patches, cut_roi
 from replications.thyroid_ensemble.rows import name_model
 
 NAME = Path(__file__).parent.name
@@ -177,8 +180,7 @@ def _read_members(home: Path, entry: dict, protocol: str) -> tuple[Member, ...]:
     if len(folds) != 1 or folds == {0} or not (abs(sum(weights) - 1) < 1e-9 and min(weights) >= 0):
         raise ValueError("members, networks and weights do not fit together")
     return tuple(
-        Member(name, *MODELS[name], weight, tuple(files[name]))
-        for name, weight in zip(entry["members"], weights, strict=True)
+        Member(name, *MODELS[name], weight, tuple(files[name])) for name, weight in zip(entry["members"], weights, strict=True)
     )
 
 
@@ -203,7 +205,7 @@ def load_networks(stored: Stored) -> list[list]:
     registered = {"thyroid_ensemble>LocalResponseNormalization": alexnet.LocalResponseNormalization}
     networks = []
     for member in stored.members:
-        side = scales.choose_input_side(member.network, member.scale, stored.config)
+        side = choose_input_side(member.network, member.scale, stored.config)
         networks.append([])
         for path in member.files:
             try:
@@ -258,12 +260,12 @@ def _read_file(path: Path) -> np.ndarray:
 
 def ask(member: Member, networks: list, rois: np.ndarray, config: Config, advance: Callable[[], None]) -> Answer:
     """Scores and Grad-CAM of one model for ROIs uint8 (n, roi_side, roi_side, 1); `advance` is called after each network."""
-    from common import gradcam, training
+    from common.training import fit, gradcam
 
-    patches = scales.cut_patches(rois, member.network, member.scale, config)
+    patches = cut_patches(rois, member.network, member.scale, config)
     scores, maps = [], np.zeros(patches.shape[:3], np.float32)
     for network in networks:
-        scores.append(training.predict(network, patches, config.batch_size))
+        scores.append(fit.predict(network, patches, config.batch_size))
         maps += gradcam.grad_cam(network, patches, class_index=MALIGNANT) / len(networks)
         advance()
     return Answer(member, patches, np.stack(scores), maps)
@@ -303,9 +305,9 @@ def draw_sheet(roi: np.ndarray, answers: list[Answer], index: int, line: dict, s
     for column, answer in enumerate(answers, start=1):
         left, member, patch_map = PANEL * column, answer.member, answer.maps[index]
         pen.text((left + 4, 2), f"{member.weight:g} x {member.name}: {line['models'][member.name]:.3f}")
-        sheet.paste(_enlarge(charts.blend_map(answer.patches[index], patch_map)), (left, LINE))
+        sheet.paste(_enlarge(grids.blend_map(answer.patches[index], patch_map)), (left, LINE))
         whole = place_map(patch_map, member.scale, stored.config)
-        sheet.paste(_enlarge(charts.blend_map(roi, whole)), (left, LINE + PANEL))
+        sheet.paste(_enlarge(grids.blend_map(roi, whole)), (left, LINE + PANEL))
     for number, text in enumerate(stored.warnings):
         pen.text((4, LINE + 2 * PANEL + LINE * number), text)
     return sheet
@@ -314,7 +316,7 @@ def draw_sheet(roi: np.ndarray, answers: list[Answer], index: int, line: dict, s
 def place_map(patch_map: np.ndarray, scale: int, config: Config) -> np.ndarray:
     """A map float32 (side, side) of a patch where the patch lies in the ROI: float32 (roi_side, roi_side), 0 around it."""
     whole = np.zeros((1, config.roi_side, config.roi_side, 1), np.float32)
-    crop = scales.crop_scale(whole, scale, config)[0, ..., 0]  # a view
+    crop = crop_scale(whole, scale, config)[0, ..., 0]  # a view
     crop[:] = cv2.resize(patch_map, crop.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return whole[0, ..., 0]
 

@@ -11,19 +11,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common import cli, products, runs
-from common.audit import find_impossible_claims
-from common.cells import Cell
-from common.datasets import find_data
+from common import cli
+from common.audit.papers import find_impossible_claims
+from common.cases.folds import describe_splits
+from common.cases.prepared import Dataset, load_dataset
+from common.data.folder import find_data
 from common.errors import run_main
+from common.evaluation.outcome import judge_run, list_changes
 from common.files import write_json_atomic
-from common.outcome import judge_run, list_changes
-from common.paper import load_paper
-from common.predictions import write_predictions
-from common.prepared import Dataset, describe_splits, load_dataset
-from common.results import Weights
-from common.rows import Row, select_rows
-from replications.thyroid_ensemble import data, drawings, experiments, plans, selection, weights
+from common.records.paper import load_paper
+from common.records.predictions import write_predictions
+from common.records.results import Weights
+from common.records.rows import Row, select_rows
+from common.runs import products
+from common.runs.cells import Cell
+from common.runs.run import Run, build_results, close_run, config_hash, log_command, open_run, refuse_missing_data, train
+from replications.thyroid_ensemble import data, experiments, figures, plans, selection, weights
 from replications.thyroid_ensemble.config import CLASSES, PRESETS, Config
 
 PACKAGE = Path(__file__).parent
@@ -44,7 +47,7 @@ def run(options: cli.Options) -> int:
     preset, source, config = choose_source(options)
     chosen = weights.choose_weights(options.weights, preset, config)
     identity = asdict(config) | {"seeds": [], "source": [source.kind, source.name], "weights": chosen}
-    opened = runs.open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic)
+    opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic)
 
     rows = experiments.list_rows(config)
     wanted, reasons = select_rows(rows, options, {"[10] as quoted": "quoted from another paper; not a result of this one"})
@@ -56,16 +59,16 @@ def run(options: cli.Options) -> int:
     print("splits: measuring what they leak", file=sys.stderr)
     folds_of = {protocol: (dataset, data.split_dataset(dataset, protocol, config)) for protocol in options.protocols}
     described = describe_splits(source.name, dataset, folds_of)  # ends here if a leakfree split leaks
-    runs.log_command(opened)
+    log_command(opened)
 
     if chosen == weights.PHANTOM:
         sources = [plans.plan_source(network, config) for network in networks]
-        if runs.train(opened, sources, "initial weights"):
+        if train(opened, sources, "initial weights"):
             return 1
         files = {network: plans.find_source(cell, opened.folder) for network, cell in zip(networks, sources, strict=True)}
     ready = [training for training in needed if not (training.pretrained and training.network in missing)]
     planned = plan(ready, config, options.protocols, options.seeds or config.seeds, dataset, files)
-    failed = runs.train(opened, planned)
+    failed = train(opened, planned)
     seeds = tuple(sorted({*config.seeds, *(options.seeds or ())}))
     everything = plan(plans.list_trainings(config), config, options.protocols, seeds, dataset, files)
     finished = products.list_finished(everything, opened.folder)
@@ -93,7 +96,7 @@ def run(options: cli.Options) -> int:
         positive_class=CLASSES[1],
     )
     checksums = {f"{network} sha256": file["sha256"] for network, file in files.items()}
-    results = runs.build_results(
+    results = build_results(
         opened,
         outcome,
         datasets=[described],
@@ -103,10 +106,10 @@ def run(options: cli.Options) -> int:
         finished=finished,
         tables=[experiments.tabulate_choices(choices), experiments.tabulate_gains(gains)],
     )
-    cases = drawings.choose_shown_cases(dataset, folds_of)
+    cases = figures.choose_shown_cases(dataset, folds_of)
     attention = use_networks(opened, choices, finished, cases)
-    shown = drawings.Shown(paper, config, dataset, folds_of, predictions, history, depths, cases, attention)
-    return runs.close_run(opened, paper, results, lambda found: drawings.draw_figures(shown, found), failed)
+    shown = figures.Shown(paper, config, dataset, folds_of, predictions, history, depths, cases, attention)
+    return close_run(opened, paper, results, lambda found: figures.draw_figures(shown, found), failed)
 
 
 def choose_source(options: cli.Options) -> tuple[str, data.Source, Config]:
@@ -117,11 +120,11 @@ def choose_source(options: cli.Options) -> tuple[str, data.Source, Config]:
         config = cli.apply_overrides(PRESETS[preset], options.overrides)
         if source := data.find_source(folder, config):
             return preset, source, config
-    runs.refuse_missing_data(PACKAGE, options)
+    refuse_missing_data(PACKAGE, options)
     preset = options.preset or "demo"
     config = cli.apply_overrides(PRESETS[preset], options.overrides)
     made = {name: value for name, value in asdict(config).items() if name.startswith(("phantom_", "split_seed"))}
-    phantoms = options.out / PACKAGE.name / f"phantoms-{runs.config_hash(made)}"
+    phantoms = options.out / PACKAGE.name / f"phantoms-{config_hash(made)}"
     data.write_phantoms(phantoms, config, seed=config.split_seed)
     return preset, data.find_source(phantoms, config), config
 
@@ -187,14 +190,14 @@ def explain_failures(
 
 
 def use_networks(
-    opened: runs.Run, choices: Sequence[selection.Choice], finished: Sequence[Cell], shown: Sequence[int]
+    opened: Run, choices: Sequence[selection.Choice], finished: Sequence[Cell], shown: Sequence[int]
 ) -> dict[str, np.ndarray]:
     """What needs the trained networks again: the stored ensembles for new images (ensembles.json), networks of the first
     seed and the weights of their fusion; and Grad-CAM of Fig. 4: network -> float32 (shown, side, side)."""
     stored = plans.plan_members(choices, finished)
     attention = plans.plan_attention(finished, shown)
     kept = [cell for members in stored.values() for cell in members["cells"]]
-    failed = runs.train(opened, [*kept, *attention.values()], "networks")
+    failed = train(opened, [*kept, *attention.values()], "networks")
     described = {
         protocol: members | {"cells": [cell.key for cell in members["cells"]]}
         for protocol, members in stored.items()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from common.predictions import extract_scores
+from common.records.predictions import extract_scores
 from replications.thyroid_ensemble import ensemble
 from replications.thyroid_ensemble.config import LETTERS, NETWORKS, SCALES, SUBSETS, Config
 from replications.thyroid_ensemble.rows import (
@@ -70,11 +70,7 @@ def derive_rows(
             if all(test.has(row) and judge.has(row) for row in candidates.values()):
                 depths[network] = choose_depth({k: judge.measure(row) for k, row in candidates.items()})
         chosen[test.protocol, test.seed] = depths
-        best = {
-            name_model(network, scale): name_plan(network, scale, depths[network])
-            for network in depths
-            for scale in SCALES
-        }
+        best = {name_model(network, scale): name_plan(network, scale, depths[network]) for network in depths for scale in SCALES}
         best = {name: row for name, row in best.items() if test.has(row) and judge.has(row)}
         renamed = {row: name for name, row in best.items()}
         tables += [test.rename(row, name) for row, name in renamed.items()]

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from common import cells
-from common.augmentation import Augmentation, enlarge_images
-from common.prepared import Dataset, Fold, load_dataset
-from replications.thyroid_ensemble import data, scales
+from common.cases.folds import Fold
+from common.cases.prepared import Dataset, load_dataset
+from common.runs import cells
+from common.training.augmentation import Augmentation, enlarge_images
+from replications.thyroid_ensemble import data
 from replications.thyroid_ensemble.config import Config, read_config
+from replications.thyroid_ensemble.rois import cut_patches
 
 DATA = "data"  # folder of the run that holds the prepared data set
 
@@ -94,7 +96,7 @@ def _load_patches(prepared: Path, _data_sha256: str, network: str, scale: int, c
     rois = np.asarray(load_dataset(prepared).images)
     if config.augmentation == "fixed":
         rois, _ = enlarge_images(rois, config.enlargement, describe_augmentation(config), config.split_seed)
-    return scales.cut_patches(rois, network, scale, config)
+    return cut_patches(rois, network, scale, config)
 
 
 def describe_augmentation(config: Config) -> Augmentation:

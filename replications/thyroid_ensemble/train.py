@@ -1,7 +1,7 @@
 """The trainings of the paper (sec. 1.4): step 1, the new head on frozen convolutions; step 2, fine-tuning of the last k.
 
 Frozen activations are computed once for all images, variants, seeds, folds and protocols that share a network (see
-common.transfer). Each function that ends in _cell is one training of a run; `write_task` says what it leaves.
+common.training.cuts). Each function that ends in _cell is one training of a run; `write_task` says what it leaves.
 """
 
 import functools
@@ -13,14 +13,17 @@ import keras
 import numpy as np
 from keras import layers
 
-from common import cells, training, transfer
-from common.augmentation import augment_epoch
-from common.gradcam import grad_cam
-from common.images import Rows, shuffle_order
-from common.products import Scored, describe_training, write_products
-from replications.thyroid_ensemble import models, phantoms, scales
+from common.runs import cells
+from common.runs.products import Scored, describe_training, write_products
+from common.training import cuts, feature_cache, fit
+from common.training.augmentation import augment_epoch
+from common.training.batches import Rows, shuffle_order
+from common.training.gradcam import grad_cam
+from replications.thyroid_ensemble import models
 from replications.thyroid_ensemble.config import Config, read_config
+from replications.thyroid_ensemble.rois import choose_input_side, cut_patches
 from replications.thyroid_ensemble.rows import name_step_1
+from replications.thyroid_ensemble.sources import phantoms
 from replications.thyroid_ensemble.tasks import Task, describe_augmentation, open_task
 
 PACKAGE = Path(__file__).parent
@@ -39,9 +42,9 @@ def _build_template(network: str, side: int, config: Config, weights: Path | Non
 
 
 @functools.lru_cache(maxsize=16)
-def _cut_template(template: keras.Model, plan: int | str, config: Config) -> transfer.Cut:
-    transfer.freeze_except(template, models.list_trained(template, plan, config))
-    return transfer.split_network(template)
+def _cut_template(template: keras.Model, plan: int | str, config: Config) -> cuts.Cut:
+    cuts.freeze_except(template, models.list_trained(template, plan, config))
+    return cuts.split_network(template)
 
 
 def _get_template(task: Task) -> keras.Model:
@@ -61,15 +64,13 @@ def _build_part(
     template = _get_template(task)
 
     def build() -> keras.Model:
-        transfer.freeze_except(template, models.list_trained(template, plan, task.config))
+        cuts.freeze_except(template, models.list_trained(template, plan, task.config))
         model = keras.models.clone_model(part)
-        model.compile(
-            optimizer(), "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=training.use_xla()
-        )
+        model.compile(optimizer(), "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=fit.use_xla())
         return model
 
     graph = f"{template.name} {template.input_shape} {task.weights} {_measure_mean(task)} {task.config}"
-    model = training.open_compiled(graph, f"{step} {plan} {part.name}", build, task.seed, task.config.batch_size)
+    model = fit.open_compiled(graph, f"{step} {plan} {part.name}", build, task.seed, task.config.batch_size)
     for layer in model.layers:
         if layer.weights:
             layer.set_weights(template.get_layer(layer.name).get_weights())
@@ -89,8 +90,8 @@ class Upper:
     model: keras.Model
     inputs: np.ndarray
     note: str  # how the frozen part was computed
-    cut: transfer.Cut | None = None
-    features: transfer.Features | None = None
+    cut: cuts.Cut | None = None
+    features: feature_cache.Features | None = None
 
 
 def open_upper(task: Task, plan: int | str, deeper: Upper | None = None) -> Upper:
@@ -110,16 +111,16 @@ def open_upper(task: Task, plan: int | str, deeper: Upper | None = None) -> Uppe
     derived = deeper is not None and deeper.cut is not None
     if derived and deeper.cut.names == cut.names:
         return Upper(cut.upper, deeper.inputs, deeper.note, cut, deeper.features)
-    network = transfer.connect_cuts(template, deeper.cut, cut.names) if derived else cut.lower
+    network = cuts.connect_cuts(template, deeper.cut, cut.names) if derived else cut.lower
     try:
-        features = transfer.cache_features(
+        features = feature_cache.cache_features(
             network,
             deeper.features if derived else task.patches,
             task.folder.parents[1] / CACHE,
             batch_size=config.batch_size,
             limit_bytes=config.cache_gigabytes * 1e9,
         )
-    except transfer.NoRoomError as reason:
+    except feature_cache.NoRoomError as reason:
         print(f"{task.network}, {plan}: no feature cache, frozen layers are computed in every epoch: {reason}")
         return whole(f"computed in every epoch: {reason}")
     return Upper(cut.upper, features.inputs, f"cached at {', '.join(cut.names)}", cut, features)
@@ -136,12 +137,12 @@ def _fit(task: Task, model: keras.Model, inputs: np.ndarray, stage: str, epochs:
                 rois, describe_augmentation(task.config), task.config.split_seed, epoch, task.config.enlargement
             )
             order = shuffle_order(len(fresh), task.seed, epoch)
-            patches = scales.cut_patches(fresh, task.network, task.settings["scale"], task.config)
+            patches = cut_patches(fresh, task.network, task.settings["scale"], task.config)
             return Rows(patches, order), labels[task.fold.train[source[order]]]
         order = train[shuffle_order(len(train), task.seed, epoch)]
         return Rows(inputs, order), labels[order]
 
-    return training.fit(
+    return fit.fit(
         model,
         arrays_of_epoch,
         stage=stage,
@@ -184,7 +185,7 @@ def train_transfer_cell(settings: dict, folder: Path, threads: int, report: cell
     settings: config, data_sha256, weights (file in the run folder or None), network, scale, protocol, seed, fold,
     rows {plan: row}, keep_weights. The plans are depths k, "all", "first block".
     """
-    environment = training.start_backend(threads)
+    environment = fit.start_backend(threads)
     task = open_task(settings, folder, report)
     plans = sorted((int(plan) for plan in settings["rows"] if plan.isdecimal()), reverse=True)
     uppers: dict[int | str, Upper] = {}
@@ -204,7 +205,7 @@ def train_transfer_cell(settings: dict, folder: Path, threads: int, report: cell
 
 def train_scratch_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
     """No transfer (sec. 2.3): small Gaussian weights, all layers trained. Settings as in `train_transfer_cell`."""
-    environment = training.start_backend(threads)
+    environment = fit.start_backend(threads)
     task = open_task(settings, folder, report)
     config = task.config
     whole = Upper(_get_template(task), task.patches, "all layers are trained")
@@ -215,10 +216,10 @@ def train_scratch_cell(settings: dict, folder: Path, threads: int, report: cells
 
 
 def train_source_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
-    """Initial weights for trial runs without ImageNet: a backbone trained on the synthetic source task of phantoms.py."""
-    environment = training.start_backend(threads)
+    """Initial weights for trial runs without ImageNet: a backbone trained on the synthetic source task of sources/phantoms.py."""
+    environment = fit.start_backend(threads)
     config, network = read_config(settings["config"]), settings["network"]
-    side = scales.choose_input_side(network, 1, config)
+    side = choose_input_side(network, 1, config)
     images, labels = phantoms.draw_source_task(config.source_task_images, side, config.split_seed)
     kept: list[keras.Model] = []
 
@@ -228,17 +229,17 @@ def train_source_cell(settings: dict, folder: Path, threads: int, report: cells.
         inputs = keras.Input((side, side, 1))
         pooled = layers.GlobalAveragePooling2D()(backbone(models.standardise(inputs, network, replace(config, mean="image"))))
         model = keras.Model(inputs, layers.Dense(SOURCE_CLASSES, activation="softmax")(pooled))
-        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=training.use_xla())
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=fit.use_xla())
         return model
 
-    model = training.build_compiled(f"source {network} {config}", "source", build, 0, config.batch_size)
+    model = fit.build_compiled(f"source {network} {config}", "source", build, 0, config.batch_size)
 
     def arrays_of_epoch(epoch: int) -> tuple[np.ndarray, np.ndarray]:
         order = shuffle_order(len(images), 0, epoch)
         return images[order], labels[order]
 
     epochs, size = config.source_task_epochs, config.batch_size
-    training.fit(model, arrays_of_epoch, stage="source", epochs=epochs, batch_size=size, folder=folder, report=report)
+    fit.fit(model, arrays_of_epoch, stage="source", epochs=epochs, batch_size=size, folder=folder, report=report)
     kept[0].save_weights(folder / "backbone.weights.h5")
     return describe_training(PACKAGE, environment)
 
@@ -248,7 +249,7 @@ def keep_network_cell(settings: dict, folder: Path, threads: int, report: cells.
 
     settings: those of the training, and source (its key), plan.
     """
-    environment = training.start_backend(threads)
+    environment = fit.start_backend(threads)
     network = load_network(open_task(settings, folder, report), settings["source"], settings["plan"])
     network.save(folder / "model.keras")
     return describe_training(PACKAGE, environment)
@@ -259,7 +260,7 @@ def map_attention_cell(settings: dict, folder: Path, threads: int, report: cells
 
     settings: those of a finished training with its key as source, plan, and cases (positions).
     """
-    environment = training.start_backend(threads)
+    environment = fit.start_backend(threads)
     task = open_task(settings, folder, report)
     network = load_network(task, settings["source"], settings["plan"])
     patches = task.patches[np.asarray(settings["cases"])]
@@ -293,7 +294,7 @@ def score_cases(task: Task, row: str, upper: Upper, model: keras.Model, history:
     scores = np.full((len(task.dataset.cases), 2), np.nan, np.float32)
     for rows in (task.fold.test, task.fold.validation):
         if len(rows):
-            scores[rows] = training.predict_values(model, Rows(upper.inputs, rows), task.config.batch_size)
+            scores[rows] = fit.predict_values(model, Rows(upper.inputs, rows), task.config.batch_size)
     return Scored(row, scores, history, upper.note)
 
 

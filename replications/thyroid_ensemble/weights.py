@@ -74,7 +74,7 @@ def provide_weights(chosen: str, networks: Sequence[str], config: Config, folder
 
 
 def _find_file(network: str, chosen: str, config: Config) -> Path:
-    from common.pretrained import find_weight_file  # Keras is needed for files alone
+    from common.training.pretrained import find_weight_file  # Keras is needed for files alone
 
     address, checksum = ADDRESSES[network]
     name = address.rpartition("/")[2]

@@ -1,0 +1,126 @@
+"""Checks that a paper.toml declares: [[check]] with a kind, the place in the paper, and what the kind needs.
+
+    row          values = { accuracy = "97.3", sensitivity = "80.7", specificity = "64.17" }, unit = "percent",
+                 row = "method [10]", optional classes = { ill = 40, healthy = 60 }:
+                 numbers outside the tables, checked like a row of a table
+    equation     text = "0.0412 / 0.5160 * 100 = 8.1"; with table = "1" (and rows = [...]) names in it are the metrics of
+                 that table's rows: text = "positive + negative = train + test"
+    mean, sd, variance
+                 table, metric, printed = "96.0", unit: of the metric's values in all rows of the table, or in rows = [...];
+                 sd and variance with the denominator number of values - 1
+    float32      table, metric, cases = [60, 420]: which fractions k/n, with n in these limits, give the printed 32-bit floats
+    split_size   table, metric, cases as in float32; total = 1208, share = "0.1": can test sets of these sizes come from
+                 drawing each of `total` images with this probability?
+    macro        offsets = ["0", "0.01"], optional cases = 77: the rows of more than two classes are macro means
+    pair         table, metric, rows = ["a", "b"]: smallest possible p of McNemar's test between two rows
+    enlargement  originals = 100, enlarged = 1877, test = 376: images enlarged before the test set was drawn from them
+
+Numbers as printed are given as text, so that their last digit is known.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from common.audit.outcomes import SAME_METRIC, Line
+from common.audit.printed import SCALES, Printed
+from common.errors import UsageError
+from common.records.paper import MOST_CASES, Paper, read_fields
+
+LARGEST_CASES = 100_000  # tried in the search of a denominator
+TABLE = {"table": str, "metric": str}
+FIELDS: dict[str, tuple[dict[str, type], dict[str, type]]] = {  # kind -> required and optional fields, besides `where`
+    "row": ({"row": str, "unit": str, "values": dict}, {"classes": dict}),
+    "equation": ({"text": str}, {"table": str, "rows": list}),
+    "mean": ({**TABLE, "printed": str, "unit": str}, {"rows": list}),
+    "sd": ({**TABLE, "printed": str, "unit": str}, {"rows": list}),
+    "variance": ({**TABLE, "printed": str, "unit": str}, {"rows": list}),
+    "float32": ({**TABLE, "cases": list}, {"rows": list}),
+    "split_size": ({**TABLE, "cases": list, "total": int, "share": str}, {"rows": list}),
+    "macro": ({"offsets": list}, {"cases": int}),
+    "pair": ({**TABLE, "rows": list}, {}),
+    "enlargement": ({"originals": int, "enlarged": int, "test": int}, {}),
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One [[check]]: its fields, and its place in the file for error messages."""
+
+    kind: str
+    where: str  # in the paper
+    fields: dict
+    place: str
+
+    def fail(self, field: str, fault: str) -> UsageError:
+        return UsageError(f"{self.place}: field {field!r}: {fault}")
+
+
+def read_checks(paper: Paper) -> list[Check]:
+    """The [[check]] entries, their fields and types checked. UsageError names file, line, entry and field."""
+    checks = []
+    for entry, place in paper.checks:
+        kind = entry.get("kind") if isinstance(entry, dict) else None
+        if not isinstance(kind, str) or kind not in FIELDS:
+            raise UsageError(f"{place}: field 'kind' must be one of {', '.join(FIELDS)}, not {kind!r}")
+        required, optional = FIELDS[kind]
+        fields = read_fields(entry, f"{place} ({kind})", required={"kind": str, "where": str, **required}, optional=optional)
+        if not all(isinstance(row, str) for row in fields.get("rows", ())):
+            raise UsageError(f"{place} ({kind}): field 'rows' must be names of rows")
+        checks.append(Check(fields.pop("kind"), fields.pop("where"), fields, f"{place} ({kind})"))
+    return checks
+
+
+def read_declared_lines(checks: Sequence[Check]) -> list[Line]:
+    """The rows that stand outside the tables: checks of kind "row"."""
+    lines = []
+    for check in checks:
+        if check.kind == "row":
+            classes = check.fields.get("classes", {})
+            if not check.fields["values"]:
+                raise check.fail("values", "must give the printed metrics")
+            if not all(type(cases) is int and 0 <= cases <= MOST_CASES for cases in classes.values()):
+                raise check.fail("classes", f"must give a whole number of cases, at most {MOST_CASES}, for each class")
+            metrics = {
+                SAME_METRIC.get(name, name): read_printed(check, "values", text, check.fields["unit"])
+                for name, text in check.fields["values"].items()
+            }
+            if above := [name for name, number in metrics.items() if number.value > 1]:
+                raise check.fail("values", f"{above[0]} is above 100 %")
+            lines.append(Line(f"{check.fields['row']} ({check.where})", (), classes, metrics))
+    return lines
+
+
+def read_printed(check: Check, field: str, text: object, unit: str) -> Printed:
+    if unit not in SCALES:
+        raise check.fail("unit", f"must be one of {', '.join(SCALES)}, not {unit!r}")
+    try:
+        return Printed(str(text) if isinstance(text, str) else "", unit)
+    except ValueError:
+        raise check.fail(field, f'must be a number as printed, in quotes, such as "96.0", not {text!r}') from None
+
+
+def read_fraction(check: Check, field: str, text: object) -> Fraction:
+    return read_printed(check, field, text, "fraction").value
+
+
+def read_cases(check: Check) -> tuple[int, int]:
+    cases = check.fields["cases"]
+    if not (len(cases) == 2 and all(type(n) is int for n in cases) and 1 < cases[0] <= cases[1] <= LARGEST_CASES):
+        raise check.fail("cases", f"must be the smallest and the largest number of cases, 2 to {LARGEST_CASES}, not {cases}")
+    return cases[0], cases[1]
+
+
+def select_numbers(check: Check, lines: Sequence[Line]) -> dict[str, Printed]:
+    """{row: printed value} of a check's table and metric, in all rows or those that it names."""
+    metric = SAME_METRIC.get(check.fields["metric"], check.fields["metric"])
+    table = [line for line in lines if check.fields["table"] in line.tables]
+    if not table:
+        raise check.fail("table", f"no printed ratio stands in table {check.fields['table']!r}")
+    numbers = {line.row: line.metrics[metric] for line in table if metric in line.metrics}
+    if not numbers:
+        raise check.fail("metric", f"table {check.fields['table']!r} prints no {check.fields['metric']!r}")
+    rows = check.fields.get("rows", list(numbers))
+    if foreign := [row for row in rows if row not in numbers]:
+        raise check.fail("rows", f"table {check.fields['table']!r} has no row {foreign[0]!r} with a printed {metric}")
+    return {row: numbers[row] for row in rows}

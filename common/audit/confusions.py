@@ -1,0 +1,201 @@
+"""Confusion matrices behind printed metrics: is there one that explains all metrics of a row, and how many are there?
+
+Every decision is exact. Candidates are generated from integer ranges or sieved with floats, with a margin far above
+their error; what the sieve lets through is decided with rational numbers.
+Fazekas A, Kovacs G. arXiv 2310.12527, Neurocomputing 2024;583:127556.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+import numpy as np
+
+from common.audit.printed import Printed
+
+# Metrics of two classes as (numerator, denominator) of the counts tp, fn, fp, tn.
+BINARY = {
+    "accuracy": lambda tp, fn, fp, tn: (tp + tn, tp + fn + fp + tn),
+    "sensitivity": lambda tp, fn, fp, tn: (tp, tp + fn),
+    "specificity": lambda tp, fn, fp, tn: (tn, tn + fp),
+    "precision": lambda tp, fn, fp, tn: (tp, tp + fp),
+    "npv": lambda tp, fn, fp, tn: (tn, tn + fn),
+    "f1": lambda tp, fn, fp, tn: (2 * tp, 2 * tp + fp + fn),
+    "balanced_accuracy": lambda tp, fn, fp, tn: (tp * (tn + fp) + tn * (tp + fn), 2 * (tp + fn) * (tn + fp)),
+}
+MACRO = ("sensitivity", "specificity", "precision", "f1")  # means over the classes, each against the rest
+MOST_PAIRS = 300_000  # tried one by one in a search over two classes: about a second
+MOST_CANDIDATES = 1_000_000  # held at once in a search over more than two classes
+SIEVE = 1e-9  # margin of the sieve: far above the error of a sum of a few quotients
+
+
+@dataclass(frozen=True)
+class Solution:
+    """One explanation of the macro metrics of a row: per class the cases, the right answers, and the wrong answers for it."""
+
+    cases: tuple[int, ...]
+    correct: tuple[int, ...]
+    false_positives: tuple[int, ...]
+
+
+def search_binary(printed: Mapping[str, Printed], positives: int, negatives: int, way: str = "rounded") -> list[tuple[int, int]]:
+    """Every (tp, tn) for which all printed metrics (of BINARY) come out so. A metric without cases (0/0) counts as 0.
+
+    ValueError if the metrics leave too many pairs to try.
+    """
+    everything = range(positives + negatives + 1)
+    ranges = {
+        name: printed[name].counts(n, way) if name in printed else everything
+        for name, n in (("sensitivity", positives), ("specificity", negatives), ("accuracy", positives + negatives))
+    }
+    rest = [(BINARY[name], number) for name, number in printed.items() if name not in ranges]
+    right = ranges["accuracy"]
+    pairs = len(_clip(ranges["sensitivity"], 0, positives)) * min(len(right), len(_clip(ranges["specificity"], 0, negatives)))
+    if pairs > MOST_PAIRS:
+        raise ValueError(f"{pairs} pairs of right answers: too many to search")
+    found = []
+    for tp in _clip(ranges["sensitivity"], 0, positives):
+        for tn in _clip(_clip(ranges["specificity"], 0, negatives), right.start - tp, right.stop - 1 - tp):
+            for metric, number in rest:
+                numerator, denominator = metric(tp, positives - tp, negatives - tn, tn)
+                if not number.holds(Fraction(numerator, denominator or 1), way):
+                    break
+            else:
+                found.append((tp, tn))
+    return found
+
+
+def search_macro(
+    printed: Mapping[str, Printed],
+    cases: Sequence[int],
+    offset: Fraction = Fraction(0),
+    way: str = "rounded",
+    most: int = 1000,
+) -> list[Solution]:
+    """Every explanation of macro metrics by one confusion matrix with `cases` per class; at most `most` of them.
+
+    printed: accuracy, and of MACRO at least one; "f1" is 2 P R / (P + R) of the macro means P and R. `offset` is added to
+    the denominator of every class's ratio. A ratio 0/0 counts as 0. ValueError if the search would be too large.
+    """
+    n, classes = sum(cases), len(cases)
+    sieve = {name: tuple(map(float, number.bounds(way))) for name, number in printed.items()}
+    negatives = n - np.array(cases)
+    found = []
+    for right in printed["accuracy"].counts(n, way):
+        wrong = _list_sums(n - right, classes)
+        specificity = _divide(negatives - wrong, negatives + float(offset)).mean(axis=1)
+        wrong = wrong[(wrong <= negatives).all(axis=1) & _keep(specificity, sieve.get("specificity"))]
+        correct = _list_correct(tuple(cases), right)
+        sensitivity = _divide(correct, np.array(cases) + float(offset)).mean(axis=1)
+        kept = _keep(sensitivity, sieve.get("sensitivity"))
+        correct, sensitivity = correct[kept], sensitivity[kept]
+        if len(correct) * len(wrong) > MOST_CANDIDATES:
+            raise ValueError(f"{len(correct) * len(wrong):.1g} candidates: too many to search")
+        # Wrong answers for a class and wrong answers about it are different cases: together at most all wrong ones.
+        missed = np.array(cases) - correct
+        possible = (wrong[None] + missed[:, None] <= n - right).all(axis=2)
+        precision = _divide(correct[:, None], correct[:, None] + wrong[None] + float(offset)).mean(axis=2)
+        f1 = _divide(2 * precision * sensitivity[:, None], precision + sensitivity[:, None])
+        possible &= _keep(precision, sieve.get("precision")) & _keep(f1, sieve.get("f1"))
+        for i, j in np.argwhere(possible):
+            solution = Solution(tuple(cases), tuple(correct[i].tolist()), tuple(wrong[j].tolist()))
+            metrics = compute_macro(solution, offset)
+            if all(number.holds(metrics[name], way) for name, number in printed.items()):
+                found.append(solution)
+                if len(found) == most:
+                    return found
+    return found
+
+
+def compute_macro(solution: Solution, offset: Fraction = Fraction(0)) -> dict[str, Fraction]:
+    """Accuracy and the MACRO metrics of an explanation, exactly."""
+    n = sum(solution.cases)
+
+    def mean(pairs: list[tuple[int, int]]) -> Fraction:
+        ratios = [Fraction(top) / (bottom + offset) if bottom + offset else Fraction(0) for top, bottom in pairs]
+        return sum(ratios) / len(ratios)
+
+    rows = list(zip(solution.cases, solution.correct, solution.false_positives, strict=True))
+    recall = mean([(right, cases) for cases, right, _ in rows])
+    precision = mean([(right, right + wrong) for _, right, wrong in rows])
+    return {
+        "accuracy": Fraction(sum(solution.correct), n),
+        "sensitivity": recall,
+        "specificity": mean([(n - cases - wrong, n - cases) for cases, _, wrong in rows]),
+        "precision": precision,
+        "f1": 2 * precision * recall / (precision + recall) if precision + recall else Fraction(0),
+    }
+
+
+def list_compositions(n: int, classes: int) -> list[tuple[int, ...]]:
+    """Every way to write n as a sum of `classes` numbers >= 1, largest first; macro means do not depend on the order."""
+    if classes == 1:
+        return [(n,)]
+    return [
+        (first, *rest)
+        for first in range(-(-n // classes), n - classes + 2)
+        for rest in list_compositions(n - first, classes - 1)
+        if rest[0] <= first
+    ]
+
+
+def list_matrices(solution: Solution, most: int = 100) -> list[tuple[tuple[int, ...], ...]]:
+    """Confusion matrices (truth in rows) with these right answers and margins; at most `most` of them."""
+    classes = len(solution.cases)
+    missed = [cases - right for cases, right in zip(solution.cases, solution.correct, strict=True)]
+    found = []
+
+    def fill(row: int, left: tuple[int, ...], rows: tuple[tuple[int, ...], ...]) -> None:
+        if row == classes:
+            found.extend([rows] * (not any(left)))
+            return
+        for wrong in _list_sums(missed[row], classes).tolist():
+            if len(found) < most and wrong[row] == 0 and all(w <= free for w, free in zip(wrong, left, strict=True)):
+                remaining = tuple(free - w for free, w in zip(left, wrong, strict=True))
+                fill(row + 1, remaining, (*rows, (*wrong[:row], solution.correct[row], *wrong[row + 1 :])))
+
+    fill(0, solution.false_positives, ())
+    return found
+
+
+def _clip(numbers: range, low: int, high: int) -> range:
+    return range(max(numbers.start, low), min(numbers.stop - 1, high) + 1)
+
+
+def _keep(values: np.ndarray, bounds: tuple[float, float] | None) -> np.ndarray:
+    """Mask of the values that may lie within the bounds."""
+    if bounds is None:
+        return np.ones(values.shape, bool)
+    return (values >= bounds[0] - SIEVE) & (values <= bounds[1] + SIEVE)
+
+
+def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Quotient, 0 where the denominator is 0."""
+    shape = np.broadcast_shapes(numerator.shape, denominator.shape)
+    return np.divide(numerator, denominator, out=np.zeros(shape), where=denominator > 0)
+
+
+@lru_cache(maxsize=16)
+def _list_sums(total: int, parts: int) -> np.ndarray:
+    """Every vector of `parts` whole numbers >= 0 with this sum: (count, parts) int64."""
+    if (total + 1) ** (parts - 1) > MOST_CANDIDATES:
+        raise ValueError(f"{total} wrong answers can be spread over {parts} classes in too many ways to search")
+    return _complete(np.indices((total + 1,) * (parts - 1)).reshape(parts - 1, -1).T, total)
+
+
+@lru_cache(maxsize=16)
+def _list_correct(cases: tuple[int, ...], right: int) -> np.ndarray:
+    """Every vector of right answers per class with this sum: (count, classes) int64."""
+    if math.prod(n + 1 for n in cases[:-1]) > MOST_CANDIDATES:
+        raise ValueError(f"{right} right answers can be spread over {len(cases)} classes in too many ways to search")
+    grid = np.indices([n + 1 for n in cases[:-1]]).reshape(len(cases) - 1, -1).T
+    complete = _complete(grid, right)
+    return complete[complete[:, -1] <= cases[-1]]
+
+
+def _complete(grid: np.ndarray, total: int) -> np.ndarray:
+    """Rows of the grid with a last entry that makes their sum `total`, where it is not negative."""
+    last = total - grid.sum(axis=1, keepdims=True)
+    return np.hstack([grid, last])[last[:, 0] >= 0]

@@ -1,0 +1,73 @@
+"""Printed sums, differences and ratios: "0.0412 / 0.5160 * 100 = 8.1", in exact interval arithmetic.
+
+A number with decimals stands for all values that round to it; a whole number is exact. An equation is possible if its two
+sides have a value in common. A number that stands in it twice is taken as two, so that a wrong equation may pass but a
+right one never fails.
+"""
+
+import ast
+from collections.abc import Mapping
+from fractions import Fraction
+from itertools import product
+
+from common.audit.printed import Printed
+
+Interval = tuple[Fraction, Fraction]
+LONGEST = 300  # characters of an equation
+OPERATIONS = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b,
+}
+
+
+def solve_equation(text: str, names: Mapping[str, Printed] | None = None, way: str = "rounded") -> tuple[Interval, Interval]:
+    """(left side, right side) as intervals. `names`: what names in the text stand for. `way`: how the last printed number
+    on the right may have come about, if the right side is one number.
+
+    ValueError, saying what is wrong, for anything but numbers, names, + - * / and brackets on both sides of one "=".
+    """
+    sides = text.split("=")
+    if len(sides) != 2 or len(text) > LONGEST:
+        raise ValueError(f"an equation of at most {LONGEST} characters with one '=' is needed")
+    left, right = (_parse(side.strip()) for side in sides)
+    names = names or {}
+    return _evaluate(left, sides[0].strip(), names, "rounded"), _evaluate(right, sides[1].strip(), names, way)
+
+
+def list_names(text: str) -> list[str]:
+    """The names in an equation, in order."""
+    nodes = [node for side in text.split("=") for node in ast.walk(_parse(side.strip()))]
+    return list(dict.fromkeys(node.id for node in nodes if isinstance(node, ast.Name)))
+
+
+def overlap(a: Interval, b: Interval) -> bool:
+    return a[0] <= b[1] and b[0] <= a[1]
+
+
+def _parse(side: str) -> ast.expr:
+    try:
+        return ast.parse(side, mode="eval").body
+    except (SyntaxError, RecursionError, MemoryError):
+        raise ValueError(f"{side!r} is not a sum, difference, product or ratio of numbers") from None
+
+
+def _evaluate(node: ast.expr, source: str, names: Mapping[str, Printed], way: str) -> Interval:
+    if isinstance(node, ast.Constant):
+        return _bound(Printed(ast.get_source_segment(source, node), "count"), way)
+    if isinstance(node, ast.Name):
+        if node.id not in names:
+            raise ValueError(f"{node.id!r} is not a metric of the row" if names else f"{node.id!r} is not a number")
+        return _bound(names[node.id], way)
+    if isinstance(node, ast.BinOp) and type(node.op) in OPERATIONS:
+        a, b = (_evaluate(part, source, names, "rounded") for part in (node.left, node.right))
+        if isinstance(node.op, ast.Div) and b[0] <= 0 <= b[1]:
+            raise ValueError("division by zero")
+        ends = [OPERATIONS[type(node.op)](x, y) for x, y in product(a, b)]
+        return min(ends), max(ends)
+    raise ValueError(f"{ast.unparse(node)!r} is not allowed: only numbers, names, + - * / and brackets are")
+
+
+def _bound(number: Printed, way: str) -> Interval:
+    return number.bounds(way) if number.digits else (number.value, number.value)

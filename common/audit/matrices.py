@@ -1,0 +1,271 @@
+"""Rows with several metrics: is there one confusion matrix that gives them all?"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from math import comb, factorial, prod
+
+from common.audit.confusions import (
+    BINARY,
+    MACRO,
+    Solution,
+    compute_macro,
+    list_compositions,
+    list_matrices,
+    search_binary,
+    search_macro,
+)
+from common.audit.outcomes import (
+    IMPOSSIBLE,
+    POSSIBLE,
+    SWAPPED,
+    UNDECIDED,
+    VERDICT_OF_WAY,
+    Line,
+    Outcome,
+    group_lines,
+    join_keys,
+)
+from common.audit.printed import WAYS, Printed, find_way, format_chance
+from common.audit.rows import exchange_f1, find_cases, find_f1_column
+
+MOST_WORK = 50_000_000  # divisions into classes x rows x offsets x ways to spread the right answers: about ten seconds
+
+
+def check_matrix(lines: Sequence[Line], positive_class: str) -> list[Outcome]:
+    """Two classes: does one confusion matrix give all metrics of a row, and which class was positive?
+
+    The rows are judged with the class as positive that explains more of them; the outcome "orientation" says which.
+    """
+    outcomes = []
+    for group in group_lines(line for line in lines if line.n and len(line.classes) == 2):
+        group = [line for line in group if len(line.metrics.keys() & BINARY.keys()) > 1]
+        if not group:
+            continue
+        orders = find_binary_orders(group[0], positive_class)
+        explained = {order: [_explain(line, order) for line in group] for order in orders}
+        fitting = {order: sum(way in WAYS for way, _ in found) for order, found in explained.items()}
+        best = max(orders, key=fitting.get)  # as stated if both explain as many
+        for line, (way, solutions) in zip(group, explained[best], strict=True):
+            outcomes.append(_judge_row(line, best, way, solutions))
+        if len(set(group[0].classes.values())) == 2:
+            outcomes.insert(0, _judge_orientation(group, orders, explained, best))
+    return outcomes
+
+
+def _explain(line: Line, order: tuple[str, str]) -> tuple[str | None, list[tuple[int, int]]]:
+    """(strictest way in which one confusion matrix gives all metrics, all such (tp, tn)); "too many" is a way, too."""
+    positives, negatives = (line.classes[name] for name in order)
+    known = {name: number for name, number in line.metrics.items() if name in BINARY}
+    for way in WAYS:
+        try:
+            solutions = search_binary(known, positives, negatives, way)
+        except ValueError:
+            return "too many", []
+        if solutions:
+            return way, solutions
+    return None, []
+
+
+def find_right(line: Line, lines: Sequence[Line], positive_class: str) -> tuple[list[int], int]:
+    """(possible numbers of right answers of a row, number of cases). From the accuracy; if that is not attainable, from a
+    confusion matrix of two classes that is within one unit of all metrics. `lines`: all rows of the paper."""
+    group = [other for other in lines if dict(other.classes) == dict(line.classes)]
+    n = find_cases(group)
+    right = set(find_way(line.metrics["accuracy"], n)[1])
+    if not right and n == line.n:
+        for order in find_binary_orders(line, positive_class):
+            right |= {tp + tn for tp, tn in _explain(line, order)[1]}
+    return sorted(right), n
+
+
+def _judge_row(line: Line, order: tuple[str, str], way: str | None, solutions: list[tuple[int, int]]) -> Outcome:
+    positives, negatives = (line.classes[name] for name in order)
+    names = tuple(name for name in line.metrics if name in BINARY)
+    tests = [number.chance(line.classes[order[i]]) for i, name in enumerate(("sensitivity", "specificity"))
+             if (number := line.metrics.get(name))]  # fmt: skip
+    return Outcome(
+        "one matrix",
+        line.show(*names),
+        VERDICT_OF_WAY[way],
+        f"{order[0]} positive: " + _describe_matrix(line, positives, negatives, solutions),
+        line.keys,
+        len(solutions),
+        (positives + 1) * (negatives + 1),
+        prod(tests, start=Fraction(1)) if tests else None,
+        metrics=names,
+    )
+
+
+def _describe_matrix(line: Line, positives: int, negatives: int, solutions: list[tuple[int, int]]) -> str:
+    """The metrics that the first solution gives; without one, those of the counts nearest to sensitivity and specificity."""
+    if solutions:
+        tp, tn = solutions[0]
+    elif {"sensitivity", "specificity"} <= line.metrics.keys():
+        tp, tn = (round(line.metrics[name].value * n) for name, n in (("sensitivity", positives), ("specificity", negatives)))
+    else:
+        return "no confusion matrix gives these metrics, or there are too many to try"
+    parts = []
+    for name in ("sensitivity", "specificity", *(name for name in line.metrics if name in BINARY), "accuracy"):
+        top, bottom = BINARY[name](tp, positives - tp, negatives - tn, tn)
+        number = line.metrics.get(name, next(iter(line.metrics.values())))
+        text = f"{name} {top}/{bottom} = {number.show(Fraction(top, bottom or 1))}"
+        if name in line.metrics and not solutions and not number.holds(Fraction(top, bottom or 1), "near"):
+            text += f" (printed {number.text})"
+        parts.append(text)
+    return ", ".join(dict.fromkeys(parts))
+
+
+def _judge_orientation(
+    group: Sequence[Line], orders: Sequence[tuple[str, str]], explained: Mapping, best: tuple[str, str]
+) -> Outcome:
+    texts = []
+    for order in orders:
+        ways = Counter(way for way, _ in explained[order] if way in WAYS)
+        words = {"rounded": "rounded", "truncated": "some truncated", "near": "some off by one unit of the last digit"}
+        split = ", ".join(f"{count} {words[way]}" for way in WAYS if (count := ways[way]))
+        alone = []
+        for name, cases in zip(("sensitivity", "specificity"), (group[0].classes[c] for c in order), strict=True):
+            numbers = [line.metrics[name] for line in group if name in line.metrics]
+            if numbers:
+                hits = sum(find_way(number, cases)[0] is not None for number in numbers)
+                chance = format_chance(numbers[0].chance(cases))
+                alone.append(f"{name} alone is k/{cases} in {hits} of {len(numbers)}, {chance} each by chance")
+        texts.append(
+            f"{order[0]} positive ({group[0].classes[order[0]]}): {ways.total()} of {len(group)} rows have a confusion matrix"
+            + (f" ({split})" if split else "") + "".join(f"; {text}" for text in alone)
+        )  # fmt: skip
+    if best != orders[0]:
+        texts.append(f"So {best[0]} was the positive class, or the numbers of cases of the two classes are exchanged")
+    return Outcome(
+        "orientation",
+        f"{len(group)} row{'s' * (len(group) > 1)} of {group[0].n} cases, {orders[0][0]} positive",
+        POSSIBLE if best == orders[0] else SWAPPED,
+        ". ".join(texts),
+        join_keys(group),
+        sum(way in WAYS for way, _ in explained[best]),
+        len(group),
+    )
+
+
+def find_binary_orders(line: Line, positive_class: str) -> list[tuple[str, str]]:
+    """(positive class, other class) of two classes, as stated first; [] for a row of more classes."""
+    if len(line.classes) != 2:
+        return []
+    stated = [part.strip() for part in positive_class.split(";")]
+    first, second = sorted(line.classes, key=lambda name: name not in stated)
+    return [(first, second), (second, first)]
+
+
+def check_macro(lines: Sequence[Line], offsets: Sequence[Fraction], cases: int | None = None) -> list[Outcome]:
+    """Macro means of several classes: which numbers of cases per class, and which offset in the denominators, explain
+    all rows? Lines of one test set; `cases`: of all classes together, searched for if not given.
+
+    The stated cases per class come first; if they explain all rows, no others are searched. Columns that `check_f1` finds
+    exchanged are exchanged back; F1 counts if it is 2 P R / (P + R) in all rows that print P and R as well.
+    """
+    lines = [exchange_f1(line) for line in lines if "accuracy" in line.metrics and set(MACRO) & line.metrics.keys()]
+    if not lines:
+        return []
+    defining = [find_f1_column(line) for line in lines if {"precision", "sensitivity", "f1"} <= line.metrics.keys()]
+    if set(defining) != {"f1"}:  # a mean of the classes' F1, or unknown
+        lines = [replace(line, metrics={k: v for k, v in line.metrics.items() if k != "f1"}) for line in lines]
+    stated = tuple(sorted(lines[0].classes.values(), reverse=True))
+    telling = [line for line in lines if {"sensitivity", "specificity", "precision"} <= line.metrics.keys()] or lines
+    n = cases or find_cases(lines)
+    # Of the ordered divisions, classes! each, nearly all are the same one in another order.
+    divisions = comb(n - 1, len(stated) - 1) // factorial(len(stated)) + 1
+    work = divisions * len(telling) * len(offsets) * (n // len(stated) + 1) ** (len(stated) - 1)
+    try:
+        if n < len(stated):
+            raise ValueError(f"{n} cases cannot be divided into {len(stated)} classes")
+        if sum(stated) == n and _count_explained(telling, stated, offsets[0]) == len(telling):
+            compositions = [stated]
+        elif work > MOST_WORK:
+            raise ValueError(f"{n} cases can be divided into {len(stated)} classes in about {divisions} ways: too many to search")
+        else:
+            compositions = list_compositions(n, len(stated))
+        explained = {
+            (composition, offset): _count_explained(telling, composition, offset)
+            for composition in compositions
+            for offset in offsets
+        }
+        (best, offset), most = max(explained.items(), key=lambda item: item[1])
+        names = sorted(lines[0].classes, key=lines[0].classes.get, reverse=True)
+        rows = [_judge_macro_row(line, best, offset, names) for line in lines] if most else []
+    except ValueError as error:
+        return [Outcome("macro", f"{len(lines)} rows of macro means", UNDECIDED, str(error), join_keys(lines))]
+    return [_judge_composition(lines, telling, stated, explained, best, offset), *rows]
+
+
+def _count_explained(lines: Sequence[Line], composition: tuple[int, ...], offset: Fraction) -> int:
+    return sum(bool(search_macro(_list_macro(line), composition, offset, "truncated", most=1)) for line in lines)
+
+
+def _list_macro(line: Line) -> dict[str, Printed]:
+    return {name: line.metrics[name] for name in ("accuracy", *MACRO) if name in line.metrics}
+
+
+def _solve_macro(line: Line, composition: tuple[int, ...], offset: Fraction) -> tuple[str | None, list[Solution]]:
+    """(way, solutions) of the strictest of "rounded" and "truncated" that has any."""
+    for way in WAYS[:2]:
+        if solutions := search_macro(_list_macro(line), composition, offset, way, most=100):
+            return way, solutions
+    return None, []
+
+
+def _judge_composition(
+    lines: Sequence[Line],
+    telling: Sequence[Line],
+    stated: tuple[int, ...],
+    explained: Mapping[tuple[tuple[int, ...], Fraction], int],
+    best: tuple[int, ...],
+    offset: Fraction,
+) -> Outcome:
+    most, total = explained[best, offset], len(telling)
+
+    def name(composition: tuple[int, ...]) -> str:
+        return "/".join(map(str, composition))
+
+    others = [count for (composition, _), count in explained.items() if composition != best]
+    added = f" with {float(offset):g} added to every denominator" if offset else ""
+    parts = [f"{name(best)}{added} explains {most} of {total} rows"]
+    parts += [f"with offset {float(e):g} {explained[best, e]}" for c, e in explained if c == best and e != offset]
+    if others:
+        parts.append(f"the best other division of {sum(best)} explains {max(others)}")
+    if sum(stated) != sum(best):
+        parts.append(f"the stated {name(stated)} are {sum(stated)} cases, over which not all accuracies are attainable")
+    good = best == stated and not offset and most == total
+    return Outcome(
+        "macro",
+        f"{total} rows of macro means, {name(stated)} cases",
+        POSSIBLE if good else IMPOSSIBLE,
+        "; ".join(parts),
+        join_keys(lines),
+        sum(count == most for count in explained.values()),
+        len(explained),
+    )
+
+
+def _judge_macro_row(line: Line, composition: tuple[int, ...], offset: Fraction, classes: Sequence[str]) -> Outcome:
+    way, solutions = _solve_macro(line, composition, offset)
+    names = tuple(_list_macro(line))
+    subject = line.show(*names)
+    if not solutions:
+        text = f"no confusion matrix of {'/'.join(map(str, composition))} cases"
+        return Outcome("macro row", subject, IMPOSSIBLE, text, line.keys, 0, metrics=names)
+    first = solutions[0]
+    matrices = [matrix for solution in solutions for matrix in list_matrices(solution)]
+    terms = [f"{right}/{float(cases + offset):g}" for right, cases in zip(first.correct, first.cases, strict=True)]
+    recall = Printed("0.0000", "fraction").show(compute_macro(first, offset)["sensitivity"])
+    parts = [
+        f"right {', '.join(map(str, first.correct))} of {', '.join(map(str, composition))} ({', '.join(classes)})",
+        f"wrongly called so {', '.join(map(str, first.false_positives))}",
+        f"sensitivity ({' + '.join(terms)}) / {len(terms)} = {recall}",
+    ]
+    if len(matrices) == 1:
+        parts.append(f"one matrix: {', '.join(map(str, matrices[0]))}")
+    elif len(solutions) > 1:
+        parts.append(f"{len(solutions) - 1} other such counts")
+    return Outcome("macro row", subject, VERDICT_OF_WAY[way], "; ".join(parts), line.keys, len(matrices))

@@ -1,0 +1,95 @@
+"""Printed numbers row by row, and the form in which every check says what it found."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from common.audit.printed import Printed, print_claim
+from common.records.paper import Claim, name_row
+
+POSSIBLE, TRUNCATED, NEAR, IMPOSSIBLE = "possible", "only truncated", "within one unit", "impossible"
+SWAPPED, BELOW, NOT_ABOVE, UNDECIDED = "swapped", "below majority", "not above majority", "undecided"
+NOT_SIGNIFICANT, LEAKS, UNLIKELY = "never significant", "leaks", "unlikely"
+STRONGEST_FIRST = (
+    IMPOSSIBLE, SWAPPED, LEAKS, UNLIKELY, BELOW, NOT_SIGNIFICANT, NOT_ABOVE, NEAR, TRUNCATED, UNDECIDED, POSSIBLE,
+)  # fmt: skip
+VERDICT_OF_WAY = {"rounded": POSSIBLE, "truncated": TRUNCATED, "near": NEAR, None: IMPOSSIBLE, "too many": UNDECIDED}
+SAME_METRIC = {"recall": "sensitivity", "ppv": "precision", "f1_score": "f1"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one check says about one printed number, row or table."""
+
+    check: str
+    subject: str  # what was checked, with the printed numbers
+    verdict: str
+    arithmetic: str  # to be checked by hand
+    rows: tuple[tuple[str, str], ...] = ()  # (table, row) of the claims
+    fits: int | None = None  # readings that fit ...
+    tried: int | None = None  # ... of those tried
+    chance: Fraction | None = None  # that numbers drawn at random would pass
+    interval: tuple[float, float] | None = None  # Wilson, 95 %, fractions
+    metrics: tuple[str, ...] = ()  # of the rows, those that are judged; filled in where a row can be impossible
+
+
+@dataclass(frozen=True)
+class Line:
+    """The printed metrics of one row; lines of several tables that repeat each other are one."""
+
+    row: str
+    tables: tuple[str, ...]
+    classes: Mapping[str, int]  # cases per class; empty if unknown
+    metrics: Mapping[str, Printed]
+
+    @property
+    def n(self) -> int:
+        return sum(self.classes.values())
+
+    @property
+    def name(self) -> str:
+        return name_row(self.row, self.tables)
+
+    @property
+    def keys(self) -> tuple[tuple[str, str], ...]:
+        return tuple((table, self.row) for table in self.tables)
+
+    def show(self, *names: str) -> str:
+        """The row with some of its metrics as printed; all of them without names."""
+        shown = [f"{name} {self.metrics[name].text}" for name in names or self.metrics if name in self.metrics]
+        return f"{self.name}, {', '.join(shown)}"
+
+
+def read_lines(claims: Iterable[Claim]) -> list[Line]:
+    """Printed ratios, row by row, in the order of the claims."""
+    lines: dict[tuple, Line] = {}
+    for claim in claims:
+        if claim.value is None or claim.unit == "count":
+            continue
+        key = (claim.table, claim.row, tuple(claim.classes.items()))
+        line = lines.get(key, Line(claim.row, (claim.table,), claim.classes, {}))
+        lines[key] = replace(line, metrics={**line.metrics, SAME_METRIC.get(claim.metric, claim.metric): print_claim(claim)})
+    merged: list[Line] = []
+    for line in lines.values():
+        for i, other in enumerate(merged):
+            common = line.metrics.keys() & other.metrics.keys()
+            same = (line.row, dict(line.classes)) == (other.row, dict(other.classes))
+            if same and common and all(line.metrics[name] == other.metrics[name] for name in common):
+                merged[i] = replace(other, tables=other.tables + line.tables, metrics={**other.metrics, **line.metrics})
+                break
+        else:
+            merged.append(line)
+    return merged
+
+
+def group_lines(lines: Iterable[Line]) -> list[list[Line]]:
+    """Lines of the same test cases together, in the order of the claims."""
+    groups: dict[tuple, list[Line]] = {}
+    for line in lines:
+        groups.setdefault(tuple(sorted(line.classes.items())), []).append(line)
+    return list(groups.values())
+
+
+def join_keys(lines: Iterable[Line]) -> tuple[tuple[str, str], ...]:
+    """(table, row) of all lines, each once."""
+    return tuple(dict.fromkeys(key for line in lines for key in line.keys))

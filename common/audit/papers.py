@@ -1,0 +1,106 @@
+"""Which of the numbers that a paper prints can exist? Arithmetic alone tells, before anything is trained.
+
+docs/audit.md explains each check.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
+from functools import lru_cache
+
+from common.audit.checks import read_checks, read_declared_lines
+from common.audit.confusions import BINARY
+from common.audit.declared import run_checks
+from common.audit.matrices import check_matrix
+from common.audit.outcomes import IMPOSSIBLE, POSSIBLE, SAME_METRIC, Line, Outcome, read_lines
+from common.audit.printed import Printed
+from common.audit.rows import check_attainable, check_between, check_denominators, check_f1, check_majority
+from common.records.paper import Paper
+from common.records.results import Results
+
+SIGNIFICANT = 6  # digits of the numbers in results.json
+# Checks of single numbers and rows: what they find impossible cannot be right as printed.
+SINGLE = ("attainable", "one matrix", "between", "F1", "equation", "macro row", "mean", "sd", "variance")
+
+
+@lru_cache(maxsize=16)
+def audit_paper(paper: Paper) -> tuple[Outcome, ...]:
+    """Everything that arithmetic says about a paper's printed numbers. UsageError for a wrong [[check]]."""
+    checks = read_checks(paper)
+    lines = read_lines(paper.printed)
+    every = [*lines, *read_declared_lines(checks)]
+    return (
+        *check_attainable(every),
+        *check_denominators(every),
+        *check_matrix(every, paper.positive_class),
+        *check_between(every),
+        *check_f1(every),
+        *check_majority(every),
+        *run_checks(checks, paper, lines),
+    )
+
+
+@lru_cache(maxsize=16)
+def find_impossible_claims(paper: Paper) -> frozenset[tuple[str, str, str]]:
+    """`printed_key` of the claims that cannot be right as printed.
+
+    Where numbers of one row exclude each other, all of them count, in each table that prints more than one of them.
+    """
+    impossible = set()
+    for outcome in audit_paper(paper):
+        if outcome.verdict == IMPOSSIBLE and outcome.check in SINGLE:
+            judged: dict[tuple[str, str], list[tuple[str, str, str]]] = {row: [] for row in outcome.rows}
+            for claim in paper.printed:
+                row = (claim.table, claim.row)
+                if row in judged and claim.value is not None and SAME_METRIC.get(claim.metric, claim.metric) in outcome.metrics:
+                    judged[row].append(claim.key)
+            impossible |= {key for keys in judged.values() if len(keys) >= min(2, len(outcome.metrics)) for key in keys}
+    return frozenset(impossible)
+
+
+def audit_results(results: Results) -> list[Outcome]:
+    """The same arithmetic over a run's own results.json: every row and seed, and the means over the seeds."""
+    binary = all(len(dataset.classes) == 2 for dataset in results.datasets)
+    lines, outcomes = [], []
+    for row in results.rows:
+        name = f"{row.row}, {row.protocol}"
+        classes = {"class 1": row.positives, "class 0": row.n - row.positives} if binary else {"all": row.n}
+        for i, seed in enumerate(row.seeds):
+            values = {metric: row.metrics[metric].by_seed[i] for metric in BINARY if metric in row.metrics}
+            numbers = {metric: print_significant(value) for metric, value in values.items() if value is not None}
+            lines.append(Line(f"{name}, seed {seed}", (row.table,), classes, numbers))
+        for metric, summary in row.metrics.items():
+            by_seed = [value for value in summary.by_seed if value is not None]
+            if summary.mean is not None and len(by_seed) == len(summary.by_seed):
+                subject, key = f"Table {row.table}: {name}, {metric}", (row.table, row.row)
+                outcomes.append(_check_mean(subject, key, by_seed, summary.mean))
+    return [*(check_matrix(lines, "class 1") if binary else check_attainable(lines)), *outcomes]
+
+
+def print_significant(value: float) -> Printed:
+    """A fraction of results.json as printed: with six significant digits, trailing zeros included."""
+    number = Decimal(repr(value))
+    digits = SIGNIFICANT - 1 - number.adjusted() if number else SIGNIFICANT
+    return Printed(f"{number:.{digits}f}", "fraction")
+
+
+def _check_mean(subject: str, key: tuple[str, str], by_seed: Sequence[float], given: float) -> Outcome:
+    values = [Fraction(repr(value)) for value in by_seed]
+    mean = sum(values, Fraction(0)) / len(values)
+    printed = Fraction(repr(given))
+    # Half a unit of the sixth digit, once for the values and once for their mean.
+    allowed = max(map(abs, [*values, printed])) * Fraction(1, 10 ** (SIGNIFICANT - 1))
+    text = f"mean of {len(values)} seeds {float(mean):.6g}, written {given:.6g}"
+    return Outcome("mean over seeds", subject, POSSIBLE if abs(mean - printed) <= allowed else IMPOSSIBLE, text, (key,))
+
+
+def describe_scope(paper: Paper) -> str:
+    """How many ratios the paper prints, how many of them are impossible, and which are not checked."""
+    ratios = [claim for claim in paper.printed if claim.unit != "count"]
+    missing = sum(claim.value is None for claim in ratios)
+    impossible = sum(claim.key in find_impossible_claims(paper) for claim in ratios)
+    unknown = sorted({claim.metric for claim in ratios if SAME_METRIC.get(claim.metric, claim.metric) not in BINARY})
+    parts = [f"printed ratios: {len(ratios) - missing}", f"impossible as printed: {impossible}"]
+    parts += [f"not in the available text: {missing}"] if missing else []
+    parts += [f"not checked: {', '.join(unknown)}"] if unknown else []
+    return "; ".join(parts)

@@ -1,0 +1,89 @@
+"""What the audit found, as text, as a table of a README, and for programs."""
+
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from common.audit.outcomes import POSSIBLE, STRONGEST_FIRST, Outcome
+from common.audit.printed import format_chance
+
+# Checks with many outcomes: on the screen those that are possible are counted only.
+QUIET = ("attainable", "one matrix", "between", "F1", "majority", "equation", "mean over seeds")
+
+
+def describe_weight(outcome: Outcome) -> str:
+    """How many readings fit, what chance would do, and the Wilson interval, as far as they are known."""
+    parts = []
+    if outcome.fits is not None:
+        parts.append(f"fits: {outcome.fits}" + (f" of {outcome.tried}" if outcome.tried else ""))
+    if outcome.chance is not None:
+        parts.append(f"by chance {format_chance(outcome.chance)}")
+    if outcome.interval:
+        parts.append("95 % interval {:.1f} to {:.1f} %".format(*(100 * end for end in outcome.interval)))
+    return "; ".join(parts)
+
+
+def is_quiet(outcome: Outcome) -> bool:
+    """Whether it is enough to count it: possible, and one of many."""
+    return outcome.verdict == POSSIBLE and outcome.check in QUIET
+
+
+def render_text(title: str, outcomes: Sequence[Outcome], everything: bool, width: int) -> str:
+    """The audit for the screen: check by check, what was found, and how to check it by hand."""
+    out = [*textwrap.wrap(title, width), ""]
+    for check in dict.fromkeys(outcome.check for outcome in outcomes):
+        group = [outcome for outcome in outcomes if outcome.check == check]
+        tally = Counter(outcome.verdict for outcome in group)
+        out.append(f"{check}: {', '.join(f'{count} {verdict}' for verdict, count in tally.items())}")
+        for outcome in group:
+            if everything or not is_quiet(outcome):
+                weight = describe_weight(outcome)
+                text = outcome.arithmetic + (f" [{weight}]" if weight else "")
+                hanging = {"width": width, "subsequent_indent": " " * 21}
+                out += textwrap.wrap(f"  {outcome.verdict:<19}{outcome.subject}", **hanging)
+                out += textwrap.wrap(" " * 21 + text, **hanging)
+        out.append("")
+    return "\n".join(out)
+
+
+def render_markdown(outcomes: Sequence[Outcome], everything: bool, example: tuple[str, str] | None = None) -> str:
+    """The audit as a table: every outcome, or for a README one line a check and verdict, the strongest first.
+
+    example: (table, row) that stands for the others of its line if it is among them; else the one with the fewest fits.
+    """
+    shown = [(o.subject, o) for o in outcomes]
+    if not everything:
+        groups: dict[tuple[str, str], list[Outcome]] = {}
+        for outcome in sorted(outcomes, key=lambda o: STRONGEST_FIRST.index(o.verdict)):
+            if not is_quiet(outcome):
+                groups.setdefault((outcome.check, outcome.verdict), []).append(outcome)
+        shown = []
+        for group in groups.values():
+            first = min(group, key=lambda o: (example not in o.rows, o.fits or 0))
+            shown.append((f"{first.subject}; {len(group) - 1} more" if group[1:] else first.subject, first))
+    rows = ["| check | what | verdict | arithmetic | weight |", "|---|---|---|---|---|"]
+    for subject, o in shown:
+        cells = (o.check, subject, o.verdict, o.arithmetic, describe_weight(o))
+        escaped = (cell.replace("|", r"\|").replace("*", r"\*").replace("<", "&lt;") for cell in cells)
+        rows.append(f"| {' | '.join(escaped)} |")
+    return "\n".join(rows)
+
+
+def list_plain(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """The outcomes in plain JSON types."""
+    return [
+        {
+            "check": o.check,
+            "subject": o.subject,
+            "verdict": o.verdict,
+            "arithmetic": o.arithmetic,
+            "rows": [{"table": table, "row": row} for table, row in o.rows],
+            "metrics": list(o.metrics),
+            "fits": o.fits,
+            "tried": o.tried,
+            "chance": None if o.chance is None else float(o.chance),
+            "interval": None if o.interval is None else list(o.interval),
+        }
+        for o in outcomes
+    ]

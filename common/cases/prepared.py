@@ -1,0 +1,67 @@
+"""A prepared data set: images.npy, cases.csv, data.json in one folder, written whole or not at all."""
+
+import hashlib
+import json
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from common.errors import UsageError
+from common.files import hash_file, replace_folder
+
+FILES = {"images": "images.npy", "cases": "cases.csv"}
+# Columns that are text even where every value looks like a number.
+TEXT_COLUMNS = dict.fromkeys(("case_id", "path", "sha256", "patient_id", "split", "side", "source_case"), str)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    images: np.ndarray  # uint8 (n, side, side, 1), memory-mapped when it comes from disk
+    cases: pd.DataFrame  # one line an image: case_id, path, sha256, patient_id, label, ...
+    info: dict  # data.json
+
+
+def write_prepared(folder: Path, images: np.ndarray, cases: pd.DataFrame, info: dict) -> None:
+    """Write images (n, side, side) uint8, cases and info; the folder appears at once (temporary folder, then rename)."""
+    with replace_folder(folder) as temporary:
+        np.save(temporary / FILES["images"], images[..., None], allow_pickle=False)
+        cases.to_csv(temporary / FILES["cases"], index=False, lineterminator="\n")
+        info = {**info, **{f"{name}_sha256": hash_file(temporary / file) for name, file in FILES.items()}}
+        text = json.dumps(info, indent=1, sort_keys=True)
+        (temporary / "data.json").write_text(text + "\n", encoding="utf-8")
+
+
+def is_prepared(folder: Path, origin: dict, skip_unreadable: bool) -> bool:
+    """Whether the folder holds a whole data set of this origin (and, unless they may be skipped, without unreadable files)."""
+    try:
+        info = load_dataset(folder).info
+    except UsageError:
+        return False
+    return info["origin"] == origin and (skip_unreadable or not info["unreadable"])
+
+
+def load_dataset(folder: Path) -> Dataset:
+    """A prepared data set; images are memory-mapped, read-only. Raises UsageError if it is missing or damaged."""
+    try:
+        info = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+        for name, file in FILES.items():
+            if hash_file(folder / file) != info[f"{name}_sha256"]:
+                raise UsageError(f"{folder / file}: damaged; delete the folder and prepare it again")
+        images = np.load(folder / FILES["images"], mmap_mode="r", allow_pickle=False)
+        cases = pd.read_csv(folder / FILES["cases"], dtype=TEXT_COLUMNS, keep_default_na=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{folder}: no whole prepared data set ({error}); prepare it again") from None
+    return Dataset(images, cases, info)
+
+
+def hash_listing(files: Collection[Path]) -> str:
+    """sha256 of names, sizes and times of raw files: tells whether they are still those that were read."""
+    listing = hashlib.sha256()
+    for path in files:
+        stat = path.stat()
+        listing.update(os.fsencode(path) + f"\t{stat.st_size}\t{stat.st_mtime_ns}\n".encode())
+    return listing.hexdigest()

@@ -1,0 +1,262 @@
+"""The sample table: one line per case, its checks, patient-grouped splits, and the proof that a split does not leak.
+
+A case table is a pandas.DataFrame with at least
+
+    case_id     str, unique
+    path        str, relative to the data folder; '' for a case that is not a file
+    sha256      str, 64 hexadecimal digits, of the file (`hash_file`) or of the pixels (`hash_pixels`)
+    patient_id  str, the group that must not be torn apart: patient, scan or subject
+    label       int, 0..C-1
+"""
+
+import hashlib
+from collections.abc import Iterable
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from common.cases.duplicates import NEAR_DUPLICATE_LIMIT, Descriptions, describe_images, find_near_duplicates
+from common.data.csv_files import read_csv_table
+from common.errors import UsageError
+from common.files import hash_file, write_text_atomic
+
+COLUMNS = ("case_id", "path", "sha256", "patient_id", "label")
+SIDES = ("train", "validation", "test")
+DEALS, TRIES = 1000, 20  # random deals of the patients that are drawn; most even ones of them that are evened out
+
+
+class LeakError(UsageError):
+    """Two sides of a split share a patient, a file or a picture: the data or the split must change before anything is trained."""
+
+
+def hash_pixels(pixels: np.ndarray) -> str:
+    """Return the sha256 of an array: its type, shape and values, whatever its memory layout."""
+    digest = hashlib.sha256(f"{pixels.dtype.str} {pixels.shape}".encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
+
+
+def check_cases(cases: pd.DataFrame) -> None:
+    """Raise UsageError naming the first fault of a case table: columns, empty or double ids, checksums, labels."""
+    missing = [name for name in COLUMNS if name not in cases]
+    if missing:
+        raise UsageError(f"case table: no column {', '.join(missing)}; it needs {', '.join(COLUMNS)}")
+    if cases.empty:
+        raise UsageError("case table: no cases")
+    for name in ("case_id", "patient_id"):
+        blank = cases[name].isna() | (cases[name].astype(str).str.strip() == "")
+        if blank.any():
+            first = int(blank.to_numpy().argmax()) + 1
+            raise UsageError(f"case table: {int(blank.sum())} cases without {name}, first in row {first}")
+    double = cases["case_id"].astype(str).duplicated()
+    if double.any():
+        first = cases["case_id"][double].iloc[0]
+        raise UsageError(f"case table: {int(double.sum())} case ids occur twice, first {first!r}")
+    wrong = ~cases["sha256"].astype(str).str.fullmatch("[0-9a-f]{64}")
+    if wrong.any():
+        first = cases["case_id"][wrong].iloc[0]
+        raise UsageError(f"case table: {int(wrong.sum())} cases without a sha256 of 64 digits, first {first!r}")
+    if not pd.api.types.is_integer_dtype(cases["label"]) or cases["label"].min() < 0:
+        raise UsageError("case table: label must hold whole numbers from 0")
+
+
+def split_cases(
+    cases: pd.DataFrame, *, test_share: float, validation_share: float, seed: int, by: str = "patient_id"
+) -> pd.Series:
+    """Split cases into 'train', 'validation' and 'test', patients kept whole, classes in equal shares.
+
+    by: the column of the group ('case_id' gives an image-level split). Shares are of the cases, 0 <= share, sum < 1; a
+    share of 0 leaves that side out. Returns a Series of str with the index of `cases`. It depends on the seed and on
+    the set of cases, not on their order. Raises UsageError where a class has too few patients for the sides.
+    """
+    if not (0 <= test_share < 1 and 0 <= validation_share < 1 and 0 < test_share + validation_share < 1):
+        raise UsageError(f"split: test_share {test_share} + validation_share {validation_share} must lie between 0 and 1")
+    shares = {"train": 1 - test_share - validation_share, "validation": validation_share, "test": test_share}
+    shares = {side: share for side, share in shares.items() if share > 0}
+    dealt = _deal_groups(cases, list(shares.values()), seed, by, "sides")
+    return pd.Series(np.array(list(shares), object)[dealt], index=cases.index, name="side").astype(str)
+
+
+def fold_cases(cases: pd.DataFrame, folds: int, seed: int, by: str = "patient_id") -> pd.Series:
+    """Number the cases 0..folds-1 for cross-validation, grouped and stratified as in `split_cases`. Returns int64."""
+    if folds < 2:
+        raise UsageError(f"cross-validation needs at least 2 folds, not {folds}")
+    return pd.Series(_deal_groups(cases, [1 / folds] * folds, seed, by, "folds"), index=cases.index, name="fold")
+
+
+def _deal_groups(cases: pd.DataFrame, shares: list[float], seed: int, by: str, noun: str) -> np.ndarray:
+    """Part number (n,) int64 of every case.
+
+    Groups are dealt at random many times, and the deal with the class counts nearest to the wanted ones is kept, so
+    that every group has its chance to get anywhere. Then single groups move as long as that brings the counts nearer
+    (the aim of scikit-learn's StratifiedGroupKFold, for unequal shares). Nearness: sum of (count - wanted)^2 / wanted.
+    """
+    if by not in cases:
+        raise UsageError(f"split: the case table has no column {by!r} to group by")
+    if cases[by].isna().any():
+        raise UsageError(f"split: {int(cases[by].isna().sum())} cases without {by}: every case needs one")
+    groups, group_of = np.unique(cases[by].astype(str).to_numpy(object), return_inverse=True)
+    labels, label_of = np.unique(cases["label"].to_numpy(), return_inverse=True)
+    counts = np.zeros((len(groups), len(labels)))
+    np.add.at(counts, (group_of, label_of), 1)
+    for label, having in zip(labels, (counts > 0).sum(axis=0), strict=True):
+        if having < len(shares):
+            raise UsageError(
+                f"split: class {label} has cases of {having} different {by}, too few for {len(shares)} {noun}: "
+                f"ask for fewer {noun} or add data"
+            )
+    wanted = np.outer(shares, counts.sum(axis=0))
+    count = max(TRIES, min(DEALS, 5_000_000 // len(groups)))  # of very many groups every deal is even, and large
+    deals = np.random.default_rng(seed).choice(len(shares), size=(count, len(groups)), p=shares).astype(np.int16)
+    have = np.stack([(deals == part).astype(np.float64) @ counts for part in range(len(shares))], axis=1)
+    deviation = (np.square(have - wanted) / wanted).sum(axis=(1, 2))
+    for deal in np.argsort(deviation, kind="stable")[:TRIES]:
+        part_of = _even_out(deals[deal].astype(np.int64), counts, wanted)
+        if all((counts[part_of == part].sum(axis=0) > 0).all() for part in range(len(shares))):
+            return part_of[group_of]
+    raise UsageError(
+        f"split: found no way to give each of the {len(shares)} {noun} cases of every class without tearing a {by} "
+        f"apart: ask for fewer {noun} or add data"
+    )
+
+
+def _even_out(part_of: np.ndarray, counts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Move one group after the other to another part as long as that brings the counts nearer to the wanted ones."""
+    rows = np.arange(len(part_of))
+    while True:
+        have = np.stack([counts[part_of == part].sum(axis=0) for part in range(len(wanted))])
+        excess = have - wanted
+        enter = (counts[:, None] * (2 * excess + counts[:, None]) / wanted).sum(axis=2)
+        leave = (counts * (counts - 2 * excess[part_of]) / wanted[part_of]).sum(axis=1)
+        change = enter + leave[:, None]
+        change[rows, part_of] = 0
+        group, part = np.unravel_index(change.argmin(), change.shape)
+        if change[group, part] > -1e-9:
+            return part_of
+        part_of[group] = part
+
+
+def join_patients(cases: pd.DataFrame, pairs: Iterable[tuple[int, int]] = ()) -> pd.Series:
+    """Give patients that share a file (sha256) or a near-duplicate picture one common group id, the first of their ids.
+
+    pairs: positions of cases, such as the index_a and index_b of `find_near_duplicates`. Published collections list one
+    picture under several patients; those have to stay on one side. Returns a Series of str with the index of `cases`.
+    """
+    patients, patient_of = np.unique(cases["patient_id"].astype(str).to_numpy(object), return_inverse=True)
+    _, first, file_of = np.unique(cases["sha256"].to_numpy(str), return_index=True, return_inverse=True)
+    edges = np.array([*pairs, *zip(first[file_of], range(len(cases)), strict=True)], np.int64).reshape(-1, 2)
+    left, right = patient_of[edges].T
+    graph = coo_array((np.ones(len(edges)), (left, right)), shape=(len(patients), len(patients)))
+    _, group_of = connected_components(graph, directed=False)
+    _, first_patient = np.unique(group_of, return_index=True)
+    return pd.Series(patients[first_patient[group_of[patient_of]]], index=cases.index, name="patient_id").astype(str)
+
+
+def assert_no_leak(
+    cases: pd.DataFrame,
+    sides: pd.Series,
+    images: Iterable[np.ndarray] | Descriptions | None = None,
+    *,
+    limit: float = NEAR_DUPLICATE_LIMIT,
+    candidates: int = 3,
+) -> dict:
+    """Prove that no two sides share a patient, a file or, given the images, a near-duplicate picture.
+
+    sides: the side ('train', ...) or fold number of every case, with the index of `cases`; missing = not used.
+    images: (h, w[, c]) uint8 in the order of `cases`, or their `describe_images`. Every image of the smaller of two
+    sides is compared with its `candidates` most similar ones of the other.
+    Returns what was checked: {cases, patients, files, sides: {side: cases}, near_duplicates: None without images, else
+    {limit, image_pairs (searched), compared (registered, because they looked alike), closest: {similarity, case_ids},
+    None where nothing looked alike}}.
+    Raises LeakError, one line, with the counts of all three kinds and the first offenders; UsageError for a faulty case
+    table; ValueError where sides or images do not fit it.
+    """
+    check_cases(cases)
+    if not sides.index.equals(cases.index):
+        raise ValueError("sides must have the index of the case table")
+    used = sides.notna().to_numpy()
+    described = images if images is None or isinstance(images, Descriptions) else describe_images(images)
+    if described is not None:
+        if len(described.thumbnails) != len(cases):
+            raise ValueError(f"{len(described.thumbnails)} images for {len(cases)} cases")
+        described = described.take(used)
+    cases, sides = cases[used], sides[used]
+    faults = [_find_torn(cases, sides, "patient_id", "patients"), _find_torn(cases, sides, "sha256", "files")]
+    near = None
+    if described is not None:
+        near, pairs = _compare_sides(cases, sides, described, limit, candidates)
+        if pairs:
+            examples = ", ".join(f"{a} ~ {b} ({similarity:.3f})" for a, b, similarity in pairs[:3])
+            faults.append(f"{len(pairs)} near-duplicate pairs of similarity >= {limit}: {examples}")
+    if any(faults):
+        raise LeakError("the split leaks across sides: " + "; ".join(filter(None, faults)))
+    return {
+        "cases": len(cases),
+        "patients": int(cases["patient_id"].nunique()),
+        "files": int(cases["sha256"].nunique()),
+        "sides": {str(side): int(count) for side, count in sides.value_counts().sort_index().items()},
+        "near_duplicates": near,
+    }
+
+
+def _find_torn(cases: pd.DataFrame, sides: pd.Series, column: str, noun: str) -> str:
+    """Count and first examples of the values of a column that stand on more than one side; '' where there are none."""
+    sides_of = pd.DataFrame({"value": cases[column].astype(str), "side": sides.astype(str)}).drop_duplicates()
+    torn = sorted(set(sides_of["value"][sides_of["value"].duplicated()]))
+    examples = []
+    for value in torn[:3]:
+        where = "/".join(sorted(sides_of["side"][sides_of["value"] == value]))
+        same = " = ".join(cases["case_id"][cases[column] == value].astype(str).head(4))
+        examples.append(f"{same if column == 'sha256' else value} ({where})")
+    return f"{len(torn)} {noun}: {', '.join(examples)}" if torn else ""
+
+
+def _compare_sides(
+    cases: pd.DataFrame, sides: pd.Series, described: Descriptions, limit: float, candidates: int
+) -> tuple[dict, list[tuple[str, str, float]]]:
+    """Summary, and the pairs (case_id, case_id, similarity >= limit) between different sides, closest first."""
+    case_ids = cases["case_id"].astype(str).to_numpy()
+    parts = sorted((np.flatnonzero(sides == side) for side in sides.unique()), key=len, reverse=True)
+    image_pairs, found = 0, []
+    for larger, smaller in combinations(parts, 2):
+        image_pairs += len(larger) * len(smaller)
+        table = find_near_duplicates(described.take(larger), described.take(smaller), limit=-1, candidates=candidates)
+        ids_a, ids_b = case_ids[larger[table["index_a"]]], case_ids[smaller[table["index_b"]]]
+        found.extend(zip(ids_a, ids_b, table["similarity"].tolist(), strict=True))
+    found.sort(key=lambda row: (-row[2], row[0], row[1]))
+    closest = {"similarity": found[0][2], "case_ids": [str(found[0][0]), str(found[0][1])]} if found else None
+    summary = {"limit": limit, "image_pairs": image_pairs, "compared": len(found), "closest": closest}
+    return summary, [row for row in found if row[2] >= limit]
+
+
+def write_split(path: Path, cases: pd.DataFrame, sides: pd.Series) -> str:
+    """Write case_id, patient_id, side ('' = not used), sorted by case_id; return the sha256 of the file."""
+    table = cases[["case_id", "patient_id"]].astype(str)
+    table["side"] = sides.astype(object).where(sides.notna(), "").astype(str)
+    write_text_atomic(path, table.sort_values("case_id").to_csv(index=False, lineterminator="\n"))
+    return hash_file(path)
+
+
+def read_split(path: Path, cases: pd.DataFrame) -> pd.Series:
+    """Read what `write_split` wrote: a Series of str, missing = not used, with the index of `cases`.
+
+    Raises UsageError where the file is no split of exactly these cases and patients.
+    """
+    table = read_csv_table(path, {"case_id": str, "patient_id": str, "side": str})
+    double = table["case_id"].duplicated()
+    if double.any():
+        raise UsageError(f"{path}: case {table['case_id'][double].iloc[0]!r} stands there twice; split again")
+    wanted = cases["case_id"].astype(str)
+    foreign = sorted(set(table["case_id"]) ^ set(wanted))
+    if foreign:
+        raise UsageError(f"{path}: a split of other data: {len(foreign)} case ids differ, first {foreign[0]!r}; split again")
+    table = table.set_index("case_id").loc[wanted]
+    moved = table["patient_id"].to_numpy() != cases["patient_id"].astype(str).to_numpy()
+    if moved.any():
+        raise UsageError(f"{path}: case {wanted.iloc[moved.argmax()]!r} has another patient_id there; split again")
+    side = pd.Series(table["side"].to_numpy(), index=cases.index, name="side").astype(str)
+    return side.mask(side == "")

@@ -1,0 +1,1 @@
+"""One raw file at a time, hostile until it is read."""

@@ -1,0 +1,103 @@
+"""Tables (CSV) from elsewhere: read with limits, their columns checked and converted."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import pandas as pd
+
+from common.errors import UsageError
+
+MAX_TABLE_BYTES = 256 << 20
+MAX_LINE_BYTES = 1 << 16
+
+
+def read_csv_table(path: Path, columns: Mapping[str, type], *, max_rows: int = 10_000_000) -> pd.DataFrame:
+    """Read the named columns of a CSV file (UTF-8, comma, header line), strictly.
+
+    columns: name -> str, int or float. Text stays as it stands (also 'NA' and '=1+1'); numbers must be whole or finite.
+    Other columns are left out. Raises UsageError `file:line: what is wrong` for a missing or double column, a wrong
+    count of fields, a wrong type, NUL bytes, binary content, a line over 64 KiB, a file over 256 MiB.
+    """
+    data = _read_table_bytes(path)
+    lines = _iterate_fields(data)
+    try:
+        header = next(lines, [])
+        missing = [name for name in columns if name not in header]
+        if missing:
+            found = ", ".join(name if name.isprintable() else repr(name) for name in header)[:300] or "nothing"
+            raise UsageError(f"{path}:1: no column {', '.join(missing)} in the header line; found: {found}")
+        double = [name for name in columns if header.count(name) > 1]
+        if double:
+            raise UsageError(f"{path}:1: column {double[0]} occurs twice")
+        flat: list[str] = []  # all fields, row after row: a list of lists would keep the garbage collector busy
+        for fields in lines:
+            if len(fields) == len(header):
+                flat.extend(fields)
+            elif fields:  # an empty line is no row
+                raise UsageError(f"{path}:{lines.line_num}: {len(fields)} fields where the header has {len(header)}")
+    except csv.Error as error:
+        raise UsageError(f"{path}:{lines.line_num}: not a CSV line: {error}") from None
+    if len(flat) > max_rows * len(header):
+        raise UsageError(f"{path}: {len(flat) // len(header)} rows, more than the {max_rows} expected")
+    table = {}
+    for name, kind in columns.items():
+        texts = flat[header.index(name) :: len(header)]
+        try:
+            table[name] = texts if kind is str else _convert_numbers(texts, kind)
+        except (ValueError, OverflowError):
+            _raise_bad_number(path, data, name, kind)
+    return pd.DataFrame(table).astype({name: str for name, kind in columns.items() if kind is str})
+
+
+def _convert_numbers(texts: list[str], kind: type) -> np.ndarray:
+    values = np.fromiter(map(kind, texts), np.int64 if kind is int else np.float64, len(texts))
+    if not np.isfinite(values).all() or any("_" in text for text in texts):  # Python takes 1_0 for a number
+        raise ValueError
+    return values
+
+
+def _read_table_bytes(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_TABLE_BYTES:
+            raise UsageError(f"{path}: {path.stat().st_size} bytes are too many for a table; is it the right file?")
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    nul = data.find(b"\0")
+    if nul >= 0:
+        raise UsageError(f"{path}:{data.count(10, 0, nul) + 1}: a NUL byte; this is not a CSV file")
+    start = 0
+    while len(data) - start > MAX_LINE_BYTES:
+        end = data.rfind(b"\n", start, start + MAX_LINE_BYTES)
+        if end < 0:
+            line = data.count(b"\n", 0, start) + 1
+            raise UsageError(f"{path}:{line}: a line of more than {MAX_LINE_BYTES} bytes; this is not a CSV table")
+        start = end + 1
+    try:
+        data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{path}:{line}: not UTF-8 text; save the table as UTF-8 CSV") from None
+    return data
+
+
+def _iterate_fields(data: bytes) -> Iterator[list[str]]:
+    return csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=""), strict=True)
+
+
+def _raise_bad_number(path: Path, data: bytes, name: str, kind: type) -> NoReturn:
+    """Raise UsageError for the first text of a column that is no number, with its line."""
+    lines = _iterate_fields(data)
+    place = next(lines).index(name)
+    for fields in filter(None, lines):
+        try:
+            _convert_numbers([fields[place]], kind)
+        except (ValueError, OverflowError):
+            noun = "a whole number" if kind is int else "a finite number"
+            message = f"{path}:{lines.line_num}: column {name}: {fields[place][:60]!r} is not {noun}"
+            raise UsageError(message) from None
+    raise AssertionError(f"{path}: column {name} failed as a whole but not in any line")

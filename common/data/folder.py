@@ -1,0 +1,141 @@
+"""The data folder: where it lies, what is in it, and a check that lists every fault.
+
+Its files come from elsewhere: names inside tables and archives are never trusted to stay inside the folder.
+"""
+
+import os
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PureWindowsPath
+from typing import NamedTuple
+
+from common.errors import UsageError
+from common.files import hash_file
+
+MAX_LIST_BYTES = 4 * 2**20
+MAX_DEPTH = 12
+HIDDEN = (".", "__MACOSX")
+
+
+class FileFacts(NamedTuple):
+    """What is known of an expected file; None = not known."""
+
+    size: int | None = None  # bytes
+    sha256: str | None = None
+
+
+def find_data(package: str, given: Path | None = None) -> Path | None:
+    """Return the folder of a package's data, or None where there is none.
+
+    Looked for in this order: `given` (--data; UsageError where it is no folder), $REPLICATIONS_DATA/<package>,
+    data/<package> below the working directory. An empty folder counts as none, except as `given`.
+    """
+    if given is not None:
+        if not given.is_dir():
+            raise UsageError(f"--data {given}: no such folder")
+        return given
+    root = os.environ.get("REPLICATIONS_DATA")
+    places = ([Path(root) / package] if root else []) + [Path("data") / package]
+    return next((place for place in places if place.is_dir() and any(place.iterdir())), None)
+
+
+def has_control_characters(text: str) -> bool:
+    """True for line breaks, NUL, escape sequences and the like, which spoil messages and tables."""
+    return any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in text)
+
+
+def resolve_inside(folder: Path, relative: str, *, follow_links: bool = False) -> Path:
+    """Return folder/relative as a path that does not leave the folder; it need not exist.
+
+    Raises UsageError for absolute names, drive letters, '..', control characters, and symbolic links that lead out. With
+    follow_links, links are accepted, for folders that the user laid out with links to large data.
+    """
+    if has_control_characters(relative):
+        raise UsageError(f"{folder}: {relative[:200]!r}, a name in the data folder, holds control characters; correct it")
+    windows = PureWindowsPath(relative)  # knows both separators and drive letters
+    if not relative or windows.anchor or ".." in windows.parts:
+        raise UsageError(f"{folder}: the name {relative[:200]!r} leaves the data folder; correct the table or archive")
+    path = folder / relative
+    # Path.resolve() would raise RuntimeError on a link to itself.
+    if not follow_links and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        raise UsageError(f"{folder}: {relative[:200]!r} is a link out of the data folder; put the file there itself")
+    return path
+
+
+def check_folder(
+    folder: Path,
+    expected: Mapping[str, FileFacts],
+    *,
+    pattern: str = "**/*",
+    read: Callable[[Path], object] | None = None,
+) -> list[str]:
+    """List every problem of a data folder, one line each, sorted; an empty list means that it is whole.
+
+    expected: name relative to the folder -> what is known of the file. pattern: the files that belong to the data set;
+    those of them that are not expected are reported. read: opens a file as its reader does; what it raises makes the
+    file unreadable. Problems: missing, unexpected, wrong size, wrong checksum, unreadable, files with equal content.
+    """
+    problems: list[str] = []
+    present = {file.relative_to(folder).as_posix() for file in folder.glob(pattern) if file.is_file()}
+    problems += [f"{name}: unexpected" for name in present - expected.keys()]
+    same: dict[str, list[str]] = {}
+    for name, facts in sorted(expected.items()):
+        file = resolve_inside(folder, name, follow_links=True)
+        if not file.is_file():
+            problems.append(f"{name}: missing")
+            continue
+        try:
+            size, checksum = file.stat().st_size, hash_file(file)
+            if facts.size is not None and size != facts.size:
+                problems.append(f"{name}: wrong size: {size} bytes, expected {facts.size}")
+            elif facts.sha256 is not None and checksum != facts.sha256:
+                problems.append(f"{name}: wrong checksum")
+            if read is not None:
+                read(file)
+        except Exception as error:  # whatever a reader raises on a damaged file is a finding
+            problems.append(f"{name}: unreadable: {' '.join(str(error).split())[:200] or type(error).__name__}")
+            continue
+        same.setdefault(checksum, []).append(name)
+    problems += [f"{names[0]}: the same content as {', '.join(names[1:])}" for names in same.values() if len(names) > 1]
+    return sorted(problems)
+
+
+def walk_files(folder: Path) -> list[Path]:
+    """All regular files below a folder, sorted, without hidden ones and what macOS adds to archives.
+
+    Links are followed, but no folder is entered twice: links may lead in a ring.
+    """
+    seen, files = set(), []
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen or len(Path(place).relative_to(folder).parts) >= MAX_DEPTH:
+            folders.clear()
+        if real in seen:
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith(HIDDEN))
+        files += [path for name in names if not name.startswith(HIDDEN) and (path := Path(place) / name).is_file()]
+    return sorted(files)
+
+
+def find_holding(folder: Path, names: Sequence[str]) -> Path:
+    """The folder itself or the first one, at most two levels below it, that holds all of `names`; UsageError if there is none."""
+    places = [folder, *sorted(folder.glob("*/")), *sorted(folder.glob("*/*/"))]
+    for place in places:
+        if all((place / name).exists() for name in names):
+            return place
+    raise UsageError(f"{folder}: not the expected layout: no folder in it holds {', '.join(names)} together")
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines of a list (UTF-8), without outer spaces; UsageError if it cannot be read or is no text."""
+    try:
+        if not path.is_file():
+            raise UsageError(f"{path}: no such file")
+        if path.stat().st_size > MAX_LIST_BYTES:
+            raise UsageError(f"{path}: {path.stat().st_size} bytes are too many for a list")
+        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not UTF-8 text") from None
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from None

@@ -1,0 +1,105 @@
+"""A user's own pictures: a table cases.csv beside them says label, patient and, where known, the place in the picture."""
+
+import csv
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.data.csv_files import read_csv_table
+from common.data.folder import has_control_characters
+from common.errors import UsageError
+
+TABLE = "cases.csv"
+NEEDED = ("path", "label", "patient")
+BOX = ("x0", "y0", "x1", "y1")
+
+Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, x1 and y1 exclusive
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A line of cases.csv whose label, patient and box can be read."""
+
+    number: int  # of the line; the header is line 1
+    path: str  # as given: not yet known to lie inside the folder
+    label: int
+    patient: str
+    box: Box | None
+    more: Mapping[str, str]  # the optional columns that were asked for; "" where there is none
+
+    @property
+    def where(self) -> str:
+        return f"{TABLE} line {self.number}"
+
+
+def list_own(
+    folder: Path, labels: Mapping[str, int], expected: str, optional: Sequence[str] = ()
+) -> tuple[list[Listed], list[str]]:
+    """The readable lines of folder/cases.csv, and every other line's fault as one text.
+
+    labels: what may stand in the column label (lower case) -> class; expected: the same in words, for the fault; optional:
+    further columns that are kept. Raises UsageError for a table that cannot be read.
+    """
+    path = folder / TABLE
+    read_csv_table(path, dict.fromkeys(NEEDED, str))  # whatever is wrong with the file is said here
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        known = [name for name in next(csv.reader(file)) if name in (*BOX, *optional)]
+    table = read_csv_table(path, dict.fromkeys([*NEEDED, *known], str))
+    listed, faults = [], []
+    for number, line in enumerate(table.to_dict("records"), start=2):
+        more = {name: line.get(name, "").strip() for name in optional}
+        try:
+            box = read_box([line.get(name, "").strip() for name in BOX])
+            label, patient = _read_label(line["label"], labels, expected), _read_patient(line["patient"])
+        except UsageError as error:
+            faults.append(f"{TABLE} line {number}: {error}")
+            continue
+        listed.append(Listed(number, line["path"], label, patient, box, more))
+    return listed, faults
+
+
+def drop_repeated(
+    listed: Sequence[Listed], key: Callable[[Listed], Hashable], what: Callable[[Listed], str], faults: list[str]
+) -> list[Listed]:
+    """Lines of which none has the `key` of an earlier one; the others become faults.
+
+    One that is listed twice counts once, and not at all if its labels differ. what: end of "is listed twice ...".
+    """
+    first: dict[Hashable, Listed] = {}
+    torn = set()
+    for line in listed:
+        known = first.setdefault(key(line), line)
+        if known is line:
+            continue
+        if known.label != line.label:
+            torn.add(key(line))
+        fault = f"{line.where}: {line.path[:80]!r} is listed twice{what(line)}"
+        faults.append(f"{fault}, with both labels" if key(line) in torn else fault)
+    return [line for place, line in first.items() if place not in torn]
+
+
+def read_box(words: Sequence[str]) -> Box | None:
+    """Box of the four texts x0, y0, x1, y1; None if all are empty. Raises UsageError if they are no box."""
+    if not any(words):
+        return None
+    if not all(word.isascii() and word.isdigit() and len(word) < 7 for word in words):
+        raise UsageError(f"box {','.join(words)[:60]!r} is not four whole numbers x0,y0,x1,y1")
+    x0, y0, x1, y1 = map(int, words)
+    if not (x0 < x1 and y0 < y1):
+        raise UsageError(f"box {x0},{y0},{x1},{y1} is empty; x0 < x1 and y0 < y1 are needed")
+    return x0, y0, x1, y1
+
+
+def _read_label(text: str, labels: Mapping[str, int], expected: str) -> int:
+    label = labels.get(text.strip().lower())
+    if label is None:
+        raise UsageError(f"label {text[:20]!r} is not {expected}")
+    return label
+
+
+def _read_patient(text: str) -> str:
+    if not text.strip():
+        raise UsageError("no patient; give each patient a name of its own")
+    if has_control_characters(text):
+        raise UsageError(f"patient {text[:60]!r} holds control characters")
+    return text.strip()

@@ -1,0 +1,1 @@
+"""From predictions to metrics, verdicts and one judgement; without TensorFlow."""

@@ -1,0 +1,138 @@
+"""One judgement for all papers: from predictions to rows, verdicts on claims, comparisons and checked statements.
+
+Departures belong to a row: what was trained otherwise than published is shown, but neither judged, nor compared, nor used to
+check a statement.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import pandas as pd
+
+from common.cli import PROTOCOLS
+from common.errors import UsageError
+from common.evaluation.metrics import collapsed, compare_rows, evaluate
+from common.evaluation.verdicts import judge_claims, mark_departures
+from common.records.paper import Paper, Statement
+from common.records.results import Collapse, JudgedClaim, Missing, Pair, RowResult, StatementCheck
+from common.records.rows import Row
+
+Check = Callable[[str, Mapping[str, float]], tuple[str, str]]  # protocol, {row: mean accuracy} -> verdict, detail
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything of results.json that follows from the predictions."""
+
+    rows: list[RowResult]  # once for every table that a row stands in
+    claims: list[JudgedClaim]
+    comparisons: list[Pair]
+    statements: list[StatementCheck]
+    not_run: list[Missing]
+    collapsed: list[Collapse]
+
+
+def judge_run(
+    paper: Paper,
+    rows: Sequence[Row],
+    predictions: pd.DataFrame,
+    *,
+    protocols: Sequence[str],
+    compared: Sequence[Sequence[str]],
+    checks: Mapping[str, Check],
+    counts: Mapping[tuple[str, str, str], float],
+    reasons: Mapping[str, str],
+    departures: Callable[[str], Sequence[str]],
+    impossible: Collection[tuple[str, str, str]],
+    positive_class: str | None = None,
+) -> Outcome:
+    """Judge the predictions of a run.
+
+    compared: groups of rows, on the same test cases each, of which every pair is compared, the first named minus the other;
+    checks: statement id -> how it is checked; counts: (table, row, metric) -> number, for claims of unit "count"; reasons:
+    row -> why it was not run; departures: row -> settings that differ from the published ones; impossible: `printed_key`s of
+    claims that the audit found impossible; positive_class: which class of a claim our class 1 is, for claims of sensitivity,
+    specificity and AUC. Raises UsageError for a statement of paper.toml without a check.
+    """
+    found = evaluate(predictions)
+    done = {row.row for row in found}
+    reasons = {row: reason for row, reason in reasons.items() if row not in done}
+    not_asked = {row: "the paper's protocol was not asked for" for row in done if "paper" not in protocols}
+    claims = judge_claims(
+        paper.claims, found, reasons | not_asked, positive_class=positive_class, extra=counts, impossible=impossible
+    )
+    comparable = [row for row in found if not departures(row.row)]
+    return Outcome(
+        rows=[
+            row.model_copy(update={"table": table, "departures": list(departures(row.row))})
+            for row in found
+            for table in _list_tables(row.row, rows, paper, everywhere=True)
+        ],
+        claims=mark_departures(claims, departures),
+        comparisons=_compare(predictions, protocols, compared, comparable),
+        statements=_check_statements(paper.statements, checks, comparable),
+        not_run=[
+            Missing(table=table, row=row, reason=why)
+            for row, why in sorted(reasons.items())
+            for table in _list_tables(row, rows, paper, everywhere=False)
+        ],
+        collapsed=[
+            Collapse(row=row.row, protocol=row.protocol, seeds=seeds)
+            for row in found
+            if (seeds := collapsed(predictions, row.row, row.protocol))
+        ],
+    )
+
+
+def list_changes(config: Any, published: Any, settings: Sequence[str]) -> list[str]:
+    """Settings of a row that differ from the published ones, as departures: "epochs = 6 instead of 100".
+
+    config, published: configurations (dataclasses of one kind); settings: beginnings of the names of those that matter.
+    """
+    return [
+        f"{field.name} = {getattr(config, field.name)} instead of {getattr(published, field.name)}"
+        for field in fields(config)
+        if field.name.startswith(tuple(settings)) and getattr(config, field.name) != getattr(published, field.name)
+    ]
+
+
+def _list_tables(name: str, rows: Sequence[Row], paper: Paper, *, everywhere: bool) -> list[str]:
+    """Tables that a row stands in: its own and (everywhere, or if it has none) those of its claims."""
+    own = next((list(row.tables) for row in rows if row.name == name), [])
+    printed = list(dict.fromkeys(claim.table for claim in paper.claims if claim.row == name))
+    if everywhere:
+        return list(dict.fromkeys([*own, *printed]))
+    return own or printed[:1] or [""]
+
+
+def _compare(
+    predictions: pd.DataFrame, protocols: Sequence[str], compared: Sequence[Sequence[str]], comparable: Sequence[RowResult]
+) -> list[Pair]:
+    pairs = []
+    for protocol in protocols:
+        present = {row.row for row in comparable if row.protocol == protocol}
+        for group in compared:
+            of_group = [row for row in group if row in present]
+            if len(of_group) > 1:
+                pairs += compare_rows(predictions, protocol, of_group)
+    return pairs
+
+
+def _check_statements(
+    statements: Sequence[Statement], checks: Mapping[str, Check], comparable: Sequence[RowResult]
+) -> list[StatementCheck]:
+    if unknown := [statement.id for statement in statements if statement.id not in checks]:
+        raise UsageError(f"paper.toml: statement {unknown[0]!r} has no check in experiments.py")
+    accuracy = {
+        protocol: {
+            row.row: mean for row in comparable if row.protocol == protocol and (mean := row.metrics["accuracy"].mean) is not None
+        }
+        for protocol in PROTOCOLS
+    }
+    checked = []
+    for statement in statements:
+        for protocol in PROTOCOLS:
+            verdict, detail = checks[statement.id](protocol, accuracy[protocol])
+            checked.append(StatementCheck(id=statement.id, protocol=protocol, verdict=verdict, detail=detail))
+    return checked

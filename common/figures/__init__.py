@@ -1,0 +1,1 @@
+"""Drawing alone: numbers in, a matplotlib Figure out."""

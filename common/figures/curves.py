@@ -1,0 +1,135 @@
+"""Curves: ROC (mean over seeds), reliability, and the course of a training."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from scipy.stats import binomtest
+
+from common.figures.style import BLUE, COLOURS, GREY, LINES, MARKERS, NORMAL, SMALL, VERMILION, new_figure, style_axes
+
+
+@dataclass(frozen=True)
+class RocCurve:
+    """The ROC curves of a row: false-positive against true-positive rates, arrays (k,) in [0, 1]."""
+
+    name: str
+    seeds: Sequence[tuple[np.ndarray, np.ndarray]]
+    mean: tuple[np.ndarray, np.ndarray]  # over the seeds
+    area: float  # mean over the seeds
+    interval: tuple[float, float] | None  # 95 % limits of the area, if known
+    cases: int
+    positives: int
+
+
+def plot_roc(curves: Sequence[RocCurve], *, title: str = "", positive_class: str = "positive") -> Figure:
+    """Mean ROC of every curve (thick), its seeds (thin), AUC with interval in the legend, chance line."""
+    figure = new_figure(4.8, 5.4 + 0.17 * len(curves))
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="chance, AUC 0.5")
+    for number, curve in enumerate(curves):
+        colour, line = COLOURS[number % len(COLOURS)], LINES[number % len(LINES)]
+        if len(curve.seeds) > 1:
+            for x, y in curve.seeds:
+                axes.plot(x, y, color=colour, linewidth=0.6, alpha=0.35)
+        limits = f" [{curve.interval[0]:.3f}, {curve.interval[1]:.3f}]" if curve.interval else ""
+        seeds = f"{len(curve.seeds)} seed{'s' if len(curve.seeds) > 1 else ''}"
+        axes.plot(
+            *curve.mean,
+            color=colour,
+            linestyle=line,
+            linewidth=1.8,
+            label=f"{curve.name}: AUC {curve.area:.3f}{limits}, {seeds}",
+        )
+    if curves:
+        counts = f"n = {curves[0].cases:,}, of which {curves[0].positives:,} {positive_class}"
+        title = f"{title}\n{counts}" if title else counts
+    style_axes(axes, title=title, x="false-positive rate (1 - specificity)", y="true-positive rate (sensitivity)")
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    figure.legend(
+        loc="outside lower center", fontsize=SMALL, frameon=False, title="AUC with 95 % interval", title_fontsize=NORMAL
+    )
+    return figure
+
+
+def plot_reliability(
+    curves: Sequence[tuple[str, np.ndarray, np.ndarray]], *, bins: int = 10, positive_class: str = "positive"
+) -> Figure:
+    """Observed frequency of the positive class against its mean score, in bins of equal numbers of cases.
+
+    curves: (name, y_true (n,) of 0 and 1, score (n,) in 0..1). Bars are 95 % Wilson intervals of the observed
+    frequency. The lower panel counts the scores.
+    """
+    figure = new_figure(4.6, 5.2)
+    upper, lower = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
+    upper.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="calibrated")
+    for number, (name, y_true, score) in enumerate(curves):
+        y_true, score = np.asarray(y_true), np.asarray(score, dtype=float)
+        order = np.argsort(score, kind="stable")
+        groups = [group for group in np.array_split(order, min(bins, len(order))) if len(group)]
+        expected = [score[group].mean() for group in groups]
+        observed = np.array([y_true[group].mean() for group in groups])
+        limits = [binomtest(int(y_true[group].sum()), len(group)).proportion_ci(method="wilson") for group in groups]
+        errors = [observed - [limit.low for limit in limits], [limit.high for limit in limits] - observed]
+        colour, line, marker = (style[number % len(style)] for style in (COLOURS, LINES, MARKERS))
+        upper.errorbar(
+            expected,
+            observed,
+            yerr=np.maximum(errors, 0),
+            color=colour,
+            linestyle=line,
+            marker=marker,
+            markersize=4,
+            linewidth=1.4,
+            elinewidth=0.8,
+            capsize=2,
+            label=f"{name} (n = {len(y_true):,})",
+        )
+        lower.hist(score, bins=np.linspace(0, 1, 21), histtype="step", color=colour, linestyle=line, linewidth=1.2)
+    style_axes(upper, y=f"observed share of {positive_class}")
+    style_axes(lower, x=f"score for {positive_class}", y="cases")
+    lower.set_yscale("log")
+    upper.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    upper.legend(fontsize=SMALL, frameon=False, loc="upper left")
+    return figure
+
+
+def plot_history(histories: Mapping[Any, Mapping[str, Sequence[float]]], *, title: str = "") -> Figure:
+    """Loss and accuracy by epoch, training and validation.
+
+    histories: {seed: {loss, accuracy[, val_loss, val_accuracy]}}, one value an epoch, of any lengths. Thin lines are
+    seeds; the thick line is the mean of the seeds still training at that epoch.
+    """
+    figure = new_figure(7.2, 3.1)
+    panels = figure.subplots(1, 2)
+    drawn = {}
+    labels = ("loss (cross-entropy)", "accuracy (%)")
+    for axes, heading, name, label in zip(panels, (title, ""), ("loss", "accuracy"), labels, strict=True):
+        scale = 100 if name == "accuracy" else 1
+        for key, text, colour, line in ((name, "training", BLUE, "-"), (f"val_{name}", "validation", VERMILION, "--")):
+            runs = [scale * np.asarray(run[key], dtype=float) for run in histories.values() if len(run.get(key, ()))]
+            if not runs:
+                continue
+            for run in runs:
+                axes.plot(range(1, len(run) + 1), run, color=colour, linestyle=line, linewidth=0.7, alpha=0.4)
+            padded = np.full((len(runs), max(map(len, runs))), np.nan)
+            for row, run in zip(padded, runs, strict=True):
+                row[: len(run)] = run
+            present = np.isfinite(padded)
+            mean = np.where(present, padded, 0).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
+            (drawn[text],) = axes.plot(
+                range(1, len(mean) + 1),
+                np.where(present.any(axis=0), mean, np.nan),
+                color=colour,
+                linestyle=line,
+                linewidth=2,
+                label=f"{text}, mean of n = {len(runs)} seed{'s' if len(runs) > 1 else ''}",
+            )
+        style_axes(axes, title=heading, x="epoch", y=label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if drawn:
+        figure.legend(handles=list(drawn.values()), loc="outside lower center", ncols=2, fontsize=SMALL, frameon=False)
+    return figure

@@ -1,0 +1,291 @@
+"""Figures of measured values: bars, steps and points with intervals, shares.
+
+Colours, line styles and sizes are those of style.py; what a colour says, a hatch, a marker or a line says again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from common.figures.style import (
+    BLACK,
+    BLUE,
+    COLOURS,
+    GREEN,
+    GREY,
+    LINES,
+    MARKERS,
+    SKY,
+    SMALL,
+    VERMILION,
+    YELLOW,
+    IntervalLine,
+    new_figure,
+    style_axes,
+)
+
+BARS = ((SKY, BLACK), (BLUE, "white"), (YELLOW, BLACK), (BLACK, "white"))  # light and dark by turns, and what is legible on it
+STEPS = (BLUE, VERMILION, GREEN, BLACK)
+HATCH = "xxxx"
+
+
+@dataclass(frozen=True)
+class Value:
+    """A measured value with the limits of its interval (None: there is none)."""
+
+    mean: float
+    low: float | None = None
+    high: float | None = None
+    doubtful: bool = False  # drawn hatched or hollow
+    reference: float | None = None  # another's value of the same quantity
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One axes: series -> group (or step) -> value; level: a value that all are held against, such as guessing."""
+
+    title: str
+    series: Mapping[str, Mapping[str, Value]]
+    level: float | None = None
+
+
+def plot_bars(
+    panels: Sequence[Panel], *, label: str, doubtful: str = "", reference: str = "", level: str = "", top: float | None = None
+) -> Figure:
+    """Grouped bars with intervals, a panel beside the other, each mean written at the foot of its bar.
+
+    label: the quantity with its unit; doubtful, reference, level: what the legend says of hatched bars, of diamonds and of the
+    dotted line; top: highest possible value. A bar without a value is marked "not run".
+    """
+    names, groups = _list_keys(panels)
+    figure = new_figure(0.9 + len(panels) * (0.3 + len(groups) * (0.25 + 0.42 * len(names))), 3.9)
+    width = 0.8 / len(names)
+    for axes, panel in zip(_split(figure, panels), panels, strict=True):
+        _draw_level(axes, panel)
+        for number, name in enumerate(names):
+            for position, group in enumerate(groups):
+                face, ink = BARS[number % len(BARS)]
+                x = position + width * (number - (len(names) - 1) / 2)
+                value = panel.series.get(name, {}).get(group)
+                if value is None:
+                    axes.text(x, 0, " not run", rotation=90, ha="center", va="bottom", fontsize=SMALL, color=GREY)
+                    continue
+                hatch = {"hatch": HATCH, "facecolor": "white", "edgecolor": face} if value.doubtful else {"color": face}
+                axes.bar(x, value.mean, 0.92 * width, **hatch)
+                _draw_limits(axes, x, value, BLACK)
+                if value.reference is not None:
+                    aside = x + 0.3 * width  # so that it does not cover the interval
+                    axes.plot(aside, value.reference, "D", color=BLACK, markerfacecolor="white", markersize=4.5)
+                ink, ground = (BLACK, "white") if value.doubtful else (ink, face)
+                style = {"color": ink, "bbox": {"facecolor": ground, "edgecolor": "none", "pad": 1}, "fontsize": SMALL}
+                axes.annotate(f"{value.mean:.1f}", (x, 0), (0, 4), textcoords="offset points", ha="center", zorder=4, **style)
+        style_axes(axes, title=panel.title, y=label if panel is panels[0] else "")
+        axes.grid(False, axis="x")
+        axes.set_xticks(range(len(groups)), groups)
+        axes.set_xlim(-0.55, len(groups) - 0.45)
+        axes.set_ylim(0, top and 1.04 * top)
+    handles = [Patch(color=BARS[number % len(BARS)][0], label=name) for number, name in enumerate(names)]
+    values = _list_values(panels)
+    if any(value.reference is not None for value in values):
+        handles.append(Line2D([], [], color=BLACK, marker="D", markerfacecolor="white", linestyle="none", label=reference))
+    if any(value.doubtful for value in values):
+        handles.append(Patch(facecolor="white", edgecolor=GREY, hatch=HATCH, label=doubtful))
+    _add_legend(figure, panels, handles, level)
+    return figure
+
+
+def plot_steps(
+    panels: Sequence[Panel],
+    steps: Sequence[str],
+    *,
+    x: str,
+    label: str,
+    ringed: Mapping[str, str] | None = None,
+    ring: str = "",
+    doubtful: str = "",
+    level: str = "",
+) -> Figure:
+    """Values against ordered steps, one line a series, a panel beside the other. Steps without a value are passed over.
+
+    x, label: the axes with their units; ringed: series -> step to be ringed; ring, doubtful, level: what the legend says of
+    ringed points, of hollow points and of the dotted line.
+    """
+    names, _ = _list_keys(panels)
+    ringed = ringed or {}
+    figure = new_figure(0.8 + len(panels) * max(2.6, 0.6 + 0.5 * len(steps)), 4.0)
+    for axes, panel in zip(_split(figure, panels), panels, strict=True):
+        _draw_level(axes, panel)
+        for number, (name, values) in enumerate(panel.series.items()):
+            number = names.index(name)
+            colour, line, marker = (style[number % len(style)] for style in (STEPS, LINES, MARKERS))
+            # Series are moved apart a little, so that their intervals do not cover each other.
+            places = {step: steps.index(step) + 0.16 * (number - (len(names) - 1) / 2) for step in steps if step in values}
+            axes.plot(list(places.values()), [values[step].mean for step in places], color=colour, linestyle=line, linewidth=1.4)
+            for step, place in places.items():
+                value = values[step]
+                _draw_limits(axes, place, value, colour)
+                face = "white" if value.doubtful else colour
+                axes.plot(place, value.mean, marker, color=colour, markerfacecolor=face, markersize=5.5, zorder=3)
+                if ringed.get(name) == step:
+                    axes.plot(place, value.mean, "o", color=BLACK, markerfacecolor="none", markersize=13, zorder=4)
+        style_axes(axes, title=panel.title, x=x, y=label if panel is panels[0] else "")
+        axes.set_xticks(range(len(steps)), steps)
+        axes.set_xlim(-0.5, len(steps) - 0.5)
+    handles = []
+    for number, name in enumerate(names):
+        colour, line, marker = (style[number % len(style)] for style in (STEPS, LINES, MARKERS))
+        handles.append(Line2D([], [], color=colour, linestyle=line, marker=marker, markersize=5.5, label=name))
+    if any(step in panel.series.get(name, {}) for panel in panels for name, step in ringed.items()):
+        plain = {"color": BLACK, "markerfacecolor": "none", "linestyle": "none"}
+        handles.append(Line2D([], [], marker="o", markersize=11, label=ring, **plain))
+    if any(value.doubtful for value in _list_values(panels)):
+        handles.append(Line2D([], [], color=GREY, marker="o", markerfacecolor="white", linestyle="none", label=doubtful))
+    _add_legend(figure, panels, handles, level)
+    return figure
+
+
+def _list_keys(panels: Sequence[Panel]) -> tuple[list[str], list[str]]:
+    """Names of the series and of their groups, each once, in the order in which they come."""
+    names = dict.fromkeys(name for panel in panels for name in panel.series)
+    groups = dict.fromkeys(group for panel in panels for series in panel.series.values() for group in series)
+    return list(names), list(groups)
+
+
+def _list_values(panels: Sequence[Panel]) -> list[Value]:
+    return [value for panel in panels for series in panel.series.values() for value in series.values()]
+
+
+def _split(figure: Figure, panels: Sequence[Panel]) -> list[Axes]:
+    return list(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0])
+
+
+def _draw_level(axes: Axes, panel: Panel) -> None:
+    if panel.level is not None:
+        axes.axhline(panel.level, color=GREY, linestyle=(0, (1, 1)), linewidth=1.4, zorder=1.5)
+
+
+def _draw_limits(axes: Axes, x: float, value: Value, colour: str) -> None:
+    if value.low is not None and value.high is not None:
+        errors = [[max(value.mean - value.low, 0)], [max(value.high - value.mean, 0)]]
+        axes.errorbar(x, value.mean, yerr=errors, color=colour, elinewidth=1, capsize=3)
+
+
+def _add_legend(figure: Figure, panels: Sequence[Panel], handles: list, level: str) -> None:
+    if any(panel.level is not None for panel in panels):
+        handles.append(Line2D([], [], color=GREY, linestyle=(0, (1, 1)), linewidth=1.4, label=level))
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=SMALL, frameon=False)
+
+
+def plot_intervals(lines: Sequence[IntervalLine], *, label: str, scale: float = 100.0) -> Figure:
+    """Forest plot, one line a row: the paper's value with its tolerance, ours under both protocols with intervals.
+
+    lines: as `findings.collect_lines` gives them. label: the quantity on the axis with its unit; scale: factor onto that unit.
+    """
+    if not lines:
+        raise ValueError("no lines to plot")
+    figure = new_figure(7.2, 1.3 + 0.46 * len(lines))
+    axes = figure.subplots()
+    kinds = (
+        ("paper", ("tolerance",), "paper, 95 % sampling tolerance", BLACK, "D", 0.24),
+        ("ours", ("low", "high"), "ours, the paper's protocol, 95 % interval", BLUE, "o", 0.0),
+        ("leakfree", ("leakfree_low", "leakfree_high"), "ours, leak-free, 95 % interval", VERMILION, "s", -0.24),
+    )
+    for position, line in enumerate(reversed(lines)):
+        for name, bounds, _, colour, marker, offset in kinds:
+            mean: float | None = getattr(line, name)
+            if mean is None:
+                continue
+            limits = [getattr(line, bound) for bound in bounds]
+            if None not in limits:
+                low, high = (mean - limits[0], mean + limits[0]) if len(limits) == 1 else limits
+                axes.plot(
+                    [scale * low, scale * high],
+                    [position + offset] * 2,
+                    color=colour,
+                    linewidth=1.6,
+                    linestyle="-" if name != "leakfree" else (0, (3, 1)),
+                )
+            axes.plot(
+                scale * mean,
+                position + offset,
+                marker=marker,
+                color=colour,
+                markersize=5,
+                linestyle="none",
+                markerfacecolor="white" if name == "leakfree" else colour,
+            )
+        # The leak-free test set is another one: its majority rate stands beside its own marker.
+        for name, top, bottom in (("majority", 0.42, -0.12), ("leakfree_majority", -0.12, -0.42)):
+            if (rate := getattr(line, name)) is not None:
+                axes.plot(
+                    [scale * rate] * 2,
+                    [position + top, position + bottom],
+                    color=GREY,
+                    linewidth=1.4,
+                    linestyle=(0, (1, 1)),
+                )
+        if position:
+            axes.axhline(position - 0.5, color="#e3e6ea", linewidth=0.6)
+    style_axes(axes, x=label)
+    axes.grid(False, axis="y")
+    axes.set_yticks(range(len(lines)), [line.row for line in reversed(lines)])
+    axes.set_ylim(-0.6, len(lines) - 0.4)
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=colour,
+            marker=marker,
+            markersize=5,
+            linewidth=1.6,
+            label=text,
+            linestyle="-" if name != "leakfree" else (0, (3, 1)),
+            markerfacecolor="white" if name == "leakfree" else colour,
+        )
+        for name, _, text, colour, marker, _ in kinds
+    ]
+    majority = "always the most frequent class of the test set"
+    handles.append(Line2D([], [], color=GREY, linestyle=(0, (1, 1)), linewidth=1.4, label=majority))
+    figure.legend(handles=handles, loc="outside upper left", ncols=2, fontsize=SMALL, frameon=False)
+    return figure
+
+
+def plot_shares(series: Mapping[str, Sequence[tuple[float, float, float | None, float | None]]], *, label: str) -> Figure:
+    """A metric against the share of labelled training data.
+
+    series: {name: (share in 0..1, mean, low, high) ...}; low and high None where there is no interval.
+    label: the metric with its unit.
+    """
+    figure = new_figure(5.2, 3.4)
+    axes = figure.subplots()
+    for number, (name, points) in enumerate(series.items()):
+        points = sorted(points)
+        share = [100 * point[0] for point in points]
+        mean = np.array([point[1] for point in points], dtype=float)
+        errors = np.array([[m - (m if low is None else low), (m if high is None else high) - m] for _, m, low, high in points]).T
+        colour, line, marker = (style[number % len(style)] for style in (COLOURS, LINES, MARKERS))
+        # Neighbouring series are moved apart a little, so that their intervals do not cover each other.
+        moved = np.array(share) + 0.7 * (number - (len(series) - 1) / 2)
+        axes.errorbar(
+            moved,
+            mean,
+            yerr=np.maximum(errors, 0),
+            color=colour,
+            linestyle=line,
+            marker=marker,
+            markersize=5,
+            linewidth=1.5,
+            elinewidth=1,
+            capsize=3,
+            label=name,
+        )
+    style_axes(axes, x="labelled share of the training cases (%)", y=label)
+    ticks = sorted({round(100 * point[0], 6) for points in series.values() for point in points})
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.legend(fontsize=SMALL, frameon=False, title="95 % intervals", title_fontsize=SMALL)
+    return figure

@@ -1,0 +1,108 @@
+"""How every figure looks, and how it is written. Each kind of figure is a function that returns a matplotlib Figure.
+
+Colours are those of Okabe and Ito (distinct for colour-blind readers); line styles, markers and hatching repeat the
+distinction, so that every figure reads in grey.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from common.files import replace_file
+
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442",
+)  # fmt: skip
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW)
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 3)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+SMALL, NORMAL = 8, 9  # font sizes in points
+GREY = "#5b6470"
+DPI = 200
+SYNTHETIC = "synthetic data: these numbers say nothing about the paper"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A finished figure with what a report says of it."""
+
+    file: str  # name of its PNG
+    title: str
+    caption: str
+    figure: Figure
+    shows_cases: bool = False  # pictures of patients
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure in inches with the Agg canvas; nothing is registered with pyplot."""
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def style_axes(axes: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
+    """Title and labels (with units) in one size everywhere, light grid, no box."""
+    axes.set_title(title, fontsize=NORMAL, loc="left")
+    axes.set_xlabel(x, fontsize=NORMAL)
+    axes.set_ylabel(y, fontsize=NORMAL)
+    axes.tick_params(labelsize=SMALL)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#e3e6ea", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def save_figure(figure: Figure, path: Path, synthetic: bool) -> None:
+    """Write a PNG at 200 dpi, whole or not at all; equal figures give equal bytes.
+
+    `synthetic` puts a strip above the picture that says so.
+    """
+    pixels = _render(figure)
+    if synthetic:
+        width = pixels.shape[1] / DPI
+        strip = new_figure(width + 1 / DPI, 0.24)  # a pixel more: sizes in inches are rounded down
+        strip.set_facecolor(VERMILION)
+        text = SYNTHETIC if width > 4 else "synthetic data"
+        strip.text(0.5, 0.5, text, color="white", fontsize=SMALL, weight="bold", ha="center", va="center_baseline")
+        pixels = np.vstack([_render(strip)[:, : pixels.shape[1]], pixels])
+    with replace_file(path) as temporary:
+        Image.fromarray(pixels).save(temporary, format="png", dpi=(DPI, DPI))
+
+
+def _render(figure: Figure) -> np.ndarray:
+    """The drawn figure, uint8 (h, w, 3)."""
+    figure.set_dpi(DPI)
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+
+
+class IntervalLine(Protocol):
+    """One line of a forest plot; numbers are fractions, None where there is none."""
+
+    @property
+    def row(self) -> str: ...
+    @property
+    def paper(self) -> float | None: ...
+    @property
+    def tolerance(self) -> float | None: ...
+    @property
+    def ours(self) -> float | None: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+    @property
+    def leakfree(self) -> float | None: ...
+    @property
+    def leakfree_low(self) -> float | None: ...
+    @property
+    def leakfree_high(self) -> float | None: ...
+    @property
+    def majority(self) -> float | None: ...
+    @property
+    def leakfree_majority(self) -> float | None: ...

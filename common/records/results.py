@@ -1,0 +1,323 @@
+"""The records of results.json, schema 1: read, written and published. Other modules read attributes, never string keys.
+
+A field with a default is left out of the file where it has that value. `results.schema.json` beside this file is the JSON Schema
+of the whole document (`build_schema`).
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from common.errors import UsageError
+from common.files import write_json_atomic
+
+SCHEMA = 1
+
+
+class Record(BaseModel):
+    """An immutable document with named, typed fields; unknown ones are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class OpenRecord(Record):
+    """A record that takes further fields, whose names a package chooses; `further` lists them."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
+
+    @property
+    def further(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class Git(Record):
+    """State of the code; None outside a checkout."""
+
+    commit: str | None
+    dirty: bool | None  # uncommitted changes
+
+
+class Environment(OpenRecord):
+    """What the trainings computed with; further: versions of the packages, None where one is not installed."""
+
+    python: str
+    backend: str | None  # tensorflow, jax; None: nothing that needed one was trained
+    device: str | None  # in words
+    deterministic: bool
+
+
+class Leak(Record):
+    """Test cases, summed over the folds, that have a relative among the training cases."""
+
+    test_cases: int
+    same_patient: int
+    same_pixels: int
+    near_duplicate: int
+
+
+class Split(Record):
+    """How a data set was split under one protocol; counts of the first fold."""
+
+    rule: str
+    folds: int
+    train: int
+    validation: int
+    test: int
+    left_out: int  # cases on no side
+    sha256: str  # of every case with its side in every fold
+    leak: Leak
+
+
+class DatasetEntry(OpenRecord):
+    """A data set of the run; further: what its reader counted."""
+
+    dataset: str
+    name: str  # of the source
+    note: str
+    synthetic: bool  # phantoms
+    cases: int
+    patients: int | None  # None: unknown
+    classes: dict[str, int]  # cases of each
+    files_sha256: str | None
+    unreadable: list[str]
+    splits: dict[str, Split]  # by protocol
+    substitute: bool = False  # other data than the paper's
+    private: bool = False  # no picture of it is published
+    patients_known: bool | None = None  # False: each picture counts as one patient
+
+
+class Weights(OpenRecord):
+    """Initial weights; further: sha256 of files."""
+
+    source: str
+
+
+class Metric(Record):
+    """A metric over the seeds, as a fraction; None where it is not defined or has no interval."""
+
+    mean: float | None
+    sd: float | None  # over the seeds; None with one
+    low: float | None  # 95 % interval
+    high: float | None
+    by_seed: list[float | None]
+
+
+class RowResult(Record):
+    """The metrics of one row of a table under one protocol."""
+
+    table: str = ""
+    row: str
+    protocol: str
+    n: int  # test cases
+    patients: int | None
+    positives: int  # cases of class 1
+    seeds: list[int]
+    below_majority: bool  # mean accuracy at or below that of always giving the most frequent class
+    metrics: dict[str, Metric]
+    departures: list[str] = []  # settings that differ from the published ones
+
+
+class JudgedClaim(Record):
+    """A printed number beside ours, in the unit of the claim; None where there is none."""
+
+    table: str
+    row: str
+    metric: str
+    where: str
+    paper: float | None
+    tolerance: float | None  # 95 % sampling half-width of the printed value
+    ours: int | float | None
+    low: int | float | None
+    high: int | float | None
+    verdict: str
+    note: str
+    impossible: bool = False  # as printed, by the audit
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.table, self.row, self.metric
+
+
+class Pair(Record):
+    """Two rows compared on their common cases and seeds (see `evaluation.compare_rows`); differences are row_a minus row_b."""
+
+    protocol: str
+    row_a: str
+    row_b: str
+    seeds: list[int]
+    n: int
+    patients: int
+    accuracy_a: float
+    accuracy_b: float
+    accuracy_difference: float
+    low: float | None
+    high: float | None
+    only_a: int  # cases that only row_a has right
+    only_b: int
+    mcnemar_p: float | None
+    mcnemar_p_holm: float | None
+    auc_difference: float | None
+    auc_low: float | None
+    auc_high: float | None
+    delong_p: float | None
+    delong_p_holm: float | None
+
+
+class StatementCheck(Record):
+    """A finding that the paper words, held against our numbers."""
+
+    id: str
+    protocol: str
+    verdict: str  # holds, does not hold, partly run, not run
+    detail: str
+
+
+class Missing(Record):
+    """A row that was not run."""
+
+    table: str
+    row: str
+    reason: str
+
+
+class Collapse(Record):
+    """Seeds in which a row gave every case one and the same class."""
+
+    row: str
+    protocol: str
+    seeds: list[int]
+
+
+class FigureEntry(Record):
+    """A picture in figures/."""
+
+    file: str
+    title: str
+    caption: str
+    shows_cases: bool = False  # pictures of patients
+
+
+class Command(Record):
+    """A command that led to the run, in the order given."""
+
+    command: str
+    started: str  # ISO 8601 with zone
+    commit: str | None
+    dirty: bool | None
+
+
+class Training(Record):
+    """A finished cell."""
+
+    key: str
+    commit: str | None
+    seconds: float
+    threads: list[int]
+
+
+class OwnColumn(Record):
+    name: str
+    kind: str  # text, number, verdict, note
+    group: str
+
+
+class OwnTable(Record):
+    """A table that a package hands over ready, cells as text."""
+
+    title: str
+    columns: list[OwnColumn]
+    rows: list[list[str]]
+    note: str
+
+
+class Extra(Record):
+    """What stands beside rows and claims."""
+
+    comparisons: list[Pair]
+    statements: list[StatementCheck]
+    not_run: list[Missing]
+    collapsed: list[Collapse]
+    figures: list[FigureEntry]
+    commands: list[Command]
+    cells: list[Training]
+    tables: list[OwnTable] = []
+
+
+class Results(Record):
+    """The content of results.json."""
+
+    version: int = Field(alias="schema", json_schema_extra={"const": SCHEMA})
+    paper: str  # name of the package
+    preset: str  # smoke, demo, paper
+    protocol: str  # paper, leakfree, both
+    overrides: dict[str, str]  # settings given on the command line
+    on_protocol: bool
+    command: str
+    git: Git
+    started: str  # ISO 8601 with zone
+    seconds: float  # of all trainings
+    environment: Environment
+    datasets: list[DatasetEntry]
+    weights: Weights
+    config: dict[str, Any]
+    selection: dict[str, str]  # protocol -> rule by which the scored epoch or model was chosen
+    seeds: list[int]
+    rows: list[RowResult]
+    claims: list[JudgedClaim]
+    extra: Extra
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether any data set of the run consists of phantoms."""
+        return any(dataset.synthetic for dataset in self.datasets)
+
+
+def parse_results(content: Any, place: str) -> Results:
+    """Results from the JSON form. Raises UsageError that names the place, the entry and the fault."""
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise UsageError(f"{place}: not a results file of schema {SCHEMA}; run the replication again")
+    try:
+        return Results.model_validate(content, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        entry = ".".join(map(str, first["loc"]))
+        fault = "is missing" if first["type"] == "missing" else first["msg"][:1].lower() + first["msg"][1:]
+        raise UsageError(f"{place}: entry {entry!r}: {fault}; run the replication again") from None
+
+
+def read_results(path: Path) -> Results:
+    """Read a results.json. Raises UsageError if it is missing, damaged, or of another schema."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); run the replication first") from None
+    except ValueError as error:
+        raise UsageError(f"{path}: damaged JSON ({error}); run the replication again") from None
+    return parse_results(content, str(path))
+
+
+def to_json(results: Results) -> dict[str, Any]:
+    """The JSON form; fields that have their default are left out."""
+    return results.model_dump(by_alias=True, exclude_defaults=True)
+
+
+def write_results(path: Path, results: Results) -> None:
+    """Write results.json, whole or not at all: keys sorted, floats to 6 significant digits, NaN as null."""
+    write_json_atomic(path, to_json(results))
+
+
+def build_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of results.json."""
+    schema = Results.model_json_schema(by_alias=True, mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def find_figures(folder: Path, results: Results) -> list[Path]:
+    """Paths of the figures that a result lists, in order; they need not exist. Raises UsageError for a name with a
+    folder in it."""
+    names = [figure.file for figure in results.extra.figures]
+    if foreign := [name for name in names if Path(name).name != name]:
+        raise UsageError(f"{folder}/results.json: figure {foreign[0]!r} must be a plain file name inside figures/")
+    return [Path(folder) / "figures" / name for name in names]

@@ -1,0 +1,231 @@
+"""A run's results set beside the paper: the lines of the tables, the finding in words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from common.cli import PROTOCOLS
+from common.evaluation.verdicts import IMPOSSIBLE, OFF_PROTOCOL
+from common.records.paper import Claim, Paper, name_row
+from common.records.results import JudgedClaim, Metric, Results, RowResult
+from common.report.wording import PROTOCOL_NAMES, SYNTHETIC, choose_unit, format_value, name_metric
+
+# ------------------------------------------------------------------------------------------------- lines of the tables
+
+
+@dataclass(frozen=True)
+class Line:
+    """One printed ratio, or one row that is ours alone, with all that stands beside it. Ratios are fractions; what does not
+    exist is None."""
+
+    table: str
+    row: str
+    metric: str
+    unit: str
+    digits: int
+    claimed: bool  # printed in the paper
+    n: int | None  # test cases
+    paper: float | None
+    tolerance: float | None
+    ours: float | None
+    low: float | None
+    high: float | None
+    sd: float | None
+    seeds: int | None  # their number
+    verdict: str
+    leakfree: float | None
+    leakfree_low: float | None
+    leakfree_high: float | None
+    leakfree_seeds: int | None
+    difference: float | None  # leak-free minus paper's protocol
+    paper_majority: float | None  # rates of always giving the most frequent class of the test set
+    majority: float | None
+    leakfree_majority: float | None
+    no_better: tuple[str, ...]  # of "paper", "ours", "leak-free": whose accuracy is at or below that rate
+    note: str
+    reason: str  # why it was not run
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.table, self.row, self.metric
+
+
+def collect_lines(results: Results, paper: Paper, table: str | None = None) -> list[Line]:
+    """One line per printed ratio, in the order of paper.toml, then per row that is ours alone."""
+    found = {(row.table, row.row, row.protocol): row for row in results.rows}
+    judged = {claim.key: claim for claim in results.claims}
+    reasons = {(item.table, item.row): item.reason for item in results.extra.not_run}
+    lines = [
+        _build_line(claim.key, claim, judged.get(claim.key), found, reasons.get((claim.table, claim.row), ""))
+        for claim in paper.claims
+        if claim.unit != "count"
+    ]
+    claimed = {(claim.table, claim.row) for claim in paper.claims}
+    lines += [
+        _build_line((*name, paper.headline.metric), None, None, found, "")
+        for name in dict.fromkeys((row.table, row.row) for row in results.rows)
+        if name not in claimed
+    ]
+    for constant in results.extra.collapsed:
+        seeds = ", ".join(map(str, constant.seeds))
+        note = f"{PROTOCOL_NAMES[constant.protocol]}: one class for all cases (seed {seeds})"
+        lines = [
+            replace(line, note="; ".join(filter(None, [line.note, note]))) if line.row == constant.row else line for line in lines
+        ]
+    return [line for line in lines if table is None or line.table == table]
+
+
+def _build_line(
+    key: tuple[str, str, str],
+    claim: Claim | None,
+    judged: JudgedClaim | None,
+    found: Mapping[tuple[str, str, str], RowResult],
+    reason: str,
+) -> Line:
+    table, row, metric = key
+    run = {protocol: found.get((table, row, protocol)) for protocol in PROTOCOLS}
+    ours, leakfree = (_find_metric(run[protocol], metric) for protocol in PROTOCOLS)
+    majority = {
+        "paper": max(claim.classes.values()) / claim.n if claim and claim.n else None,
+        "ours": _find_metric(run["paper"], "majority_rate").mean,
+        "leak-free": _find_metric(run["leakfree"], "majority_rate").mean,
+    }
+    printed = claim.fraction if claim else None
+    means = {"paper": printed, "ours": ours.mean, "leak-free": leakfree.mean} if metric == "accuracy" else {}
+    # A mean of equal rates may differ from them in the last bit.
+    no_better = tuple(
+        who for who, mean in means.items() if mean is not None and (rate := majority[who]) is not None and mean <= rate + 1e-12
+    )
+    any_run = run["paper"] or run["leakfree"]
+    # The reason stands in a table of its own, once for all the rows that share it.
+    said = judged.note if judged else claim.note if claim else ""
+    if claim is None and any_run and any_run.departures:
+        said = f"{OFF_PROTOCOL}: {'; '.join(any_run.departures[:3])}"
+    notes = [said.replace(reason, "").strip("; "), IMPOSSIBLE if judged and judged.impossible else ""]
+    notes += [f"{who} at or below the majority rate" for who in no_better]
+    tolerance = judged.tolerance if judged else None
+    if tolerance is not None and claim is not None and claim.unit == "percent":
+        tolerance /= 100  # verdicts are in the unit of the claim
+    unit, digits = (claim.unit, max(claim.digits, 1)) if claim else choose_unit(metric)
+    return Line(
+        table=table,
+        row=row,
+        metric=metric,
+        unit=unit,
+        digits=digits,
+        claimed=claim is not None,
+        n=any_run.n if any_run else claim.n if claim else None,
+        paper=printed,
+        tolerance=tolerance,
+        ours=ours.mean,
+        low=ours.low,
+        high=ours.high,
+        sd=ours.sd,
+        seeds=len(run["paper"].seeds) if run["paper"] else None,
+        verdict=judged.verdict if judged else "not run" if claim else OFF_PROTOCOL if any_run and any_run.departures else "",
+        leakfree=leakfree.mean,
+        leakfree_low=leakfree.low,
+        leakfree_high=leakfree.high,
+        leakfree_seeds=len(run["leakfree"].seeds) if run["leakfree"] else None,
+        difference=None if ours.mean is None or leakfree.mean is None else leakfree.mean - ours.mean,
+        paper_majority=majority["paper"],
+        majority=majority["ours"],
+        leakfree_majority=majority["leak-free"],
+        no_better=no_better,
+        note="; ".join(note for note in notes if note),
+        reason=reason,
+    )
+
+
+def _find_metric(row: RowResult | None, metric: str) -> Metric:
+    none = Metric(mean=None, sd=None, low=None, high=None, by_seed=[])
+    return row.metrics.get(metric, none) if row else none
+
+
+# ---------------------------------------------------------------------------------------------------- finding in words
+
+
+def describe_finding(results: Results, paper: Paper) -> list[str]:
+    """Sentences for the head of the report, computed from the numbers; the headline claim first."""
+    if results.synthetic:
+        return [f"{SYNTHETIC} The run shows that the code works, from the raw files to this report."]
+    lines = collect_lines(results, paper)
+    sentences = [_describe_line(find_headline(lines, paper))]
+    verdicts = [line.verdict for line in lines if line.paper is not None]
+    tally = "; ".join(f"{verdicts.count(word)} {word}" for word in dict.fromkeys(verdicts))
+    sentences.append(f"Of {len(verdicts)} printed ratios: {tally}.")
+    metric = paper.headline.metric
+    both = [
+        line.difference
+        for line in lines
+        if line.metric == metric and line.difference is not None and line.verdict != OFF_PROTOCOL
+    ]
+    if both:
+        unit, digits = choose_unit(metric)
+        mean, low, high = (
+            format_value(value, unit, digits, signed=True) for value in (sum(both) / len(both), min(both), max(both))
+        )
+        points = " points" if unit == "percent" else ""
+        sentences.append(
+            f"Rows run as published under both protocols: {len(both)}. There the leak-free {name_metric(metric, '')} minus "
+            f"that of the paper's protocol is {mean}{points} on average, from {low} to {high}."
+        )
+    where = {"paper": "In the paper", "ours": "Here, under the paper's protocol", "leak-free": "Here, leak-free"}
+    for who, text in where.items():
+        rows = [line.row for line in lines if who in line.no_better]
+        if rows:
+            sentences.append(f"{text}: no better than always giving the most frequent class: {'; '.join(rows)}.")
+    found = {claim.key for claim in results.claims if claim.impossible}
+    impossible: dict[str, list[str]] = {}
+    for table, row, _ in dict.fromkeys(claim.printed_key for claim in paper.claims if claim.key in found):
+        if table not in impossible.setdefault(row, []):
+            impossible[row].append(table)
+    if impossible:
+        sentences.append(f"Impossible as printed: {'; '.join(name_row(*item) for item in impossible.items())}.")
+    return sentences
+
+
+def find_headline(lines: Sequence[Line], paper: Paper) -> Line:
+    """The line of `collect_lines` that holds the paper's headline claim."""
+    key = (paper.headline.table, paper.headline.row, paper.headline.metric)
+    return next(line for line in lines if line.key == key)
+
+
+def _describe_line(line: Line) -> str:
+    sign = "\N{NO-BREAK SPACE}%" if line.unit == "percent" else ""
+
+    def show(value: float | None) -> str:
+        return format_value(value, line.unit, line.digits)
+
+    def spread(low: float | None, high: float | None, seeds: int | None) -> str:
+        limits = f"95 % interval {show(low)} to {show(high)}, " if None not in (low, high) else ""
+        return f"({limits}{'one seed' if seeds == 1 else f'{seeds} seeds'})"
+
+    printed = "prints no number" if line.paper is None else f"printed {show(line.paper)}{sign}"
+    place = f"{'Table ' * line.table[0].isdigit()}{line.table}"
+    parts = [f"{line.row}, {name_metric(line.metric, '')} ({place}): the paper {printed}."]
+    if line.ours is None:
+        parts.append(f"Not run under its own protocol{': ' + line.reason if line.reason else ''}.")
+    elif line.verdict == OFF_PROTOCOL:
+        parts.append(f"Not run as published; off protocol we get {show(line.ours)}{sign}: {line.note}.")
+    else:
+        tolerance = "" if line.tolerance is None else f" (sampling tolerance ±{show(line.tolerance)})"
+        measured = f"{show(line.ours)}{sign} {spread(line.low, line.high, line.seeds)}"
+        parts.append(f"Under its own protocol we get {measured}: {line.verdict}{tolerance}.")
+    if line.leakfree is not None:
+        parts.append(
+            f"Leak-free: {show(line.leakfree)}{sign} {spread(line.leakfree_low, line.leakfree_high, line.leakfree_seeds)}."
+        )
+    return " ".join(parts)
+
+
+def list_banners(results: Results) -> list[str]:
+    """Warnings that stand above everything else."""
+    banners = [SYNTHETIC] if results.synthetic else []
+    if substitutes := [dataset.name for dataset in results.datasets if dataset.substitute]:
+        banners.append(f"Substitute data: {', '.join(substitutes)}, not the paper's own.")
+    if results.overrides:
+        changed = ", ".join(f"{name} = {value}" for name, value in sorted(results.overrides.items()))
+        banners.append(f"Off protocol: settings changed on the command line: {changed}.")
+    elif not results.on_protocol:
+        banners.append(f"Off protocol: preset {results.preset}, not the paper's settings.")
+    return banners

@@ -1,0 +1,105 @@
+"""The generated tables of the READMEs.
+
+`python -m common.report [--check] [--root FOLDER]` rewrites (or checks) the blocks of README.md and
+replications/*/README.md between `<!-- generated: NAME -->` and `<!-- end -->`.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from common.audit import render
+from common.audit.papers import audit_paper, describe_scope, find_impossible_claims
+from common.errors import UsageError
+from common.evaluation.verdicts import IMPOSSIBLE
+from common.files import write_text_atomic
+from common.records.paper import Paper, load_paper
+from common.records.results import Results, read_results
+from common.report.background import build_deviation_table, build_remark_table, build_unstated_table
+from common.report.findings import collect_lines, describe_finding, find_headline
+from common.report.pages import build_main_tables, escape_markdown, render_markdown_table
+from common.report.wording import format_duration, format_value, name_metric
+
+
+def render_blocks(root: Path) -> dict[Path, dict[str, str]]:
+    """{README: {block name: content}} of all papers below `root`."""
+    papers, lines = {}, []
+    for path in sorted((root / "replications").glob("*/paper.toml")):
+        paper = load_paper(path)
+        accepted = root / "results" / paper.name / "results.json"
+        results = read_results(accepted) if accepted.is_file() else None
+        lines.append(_summarise_paper(paper, results, has_code=(path.parent / "run.py").is_file()))
+        shown = ["Not run yet."]
+        if results:
+            shown = [escape_markdown(sentence) for sentence in describe_finding(results, paper)]
+            for table in build_main_tables(results, paper):
+                shown += [f"**{escape_markdown(table.title)}**", render_markdown_table(table)]
+        papers[path.parent / "README.md"] = {
+            "results": "\n\n".join(shown),
+            "deviations": render_markdown_table(build_deviation_table(paper)),
+            "unstated": render_markdown_table(build_unstated_table(paper)),
+            "audit": _render_audit(paper),
+            "remarks": render_markdown_table(build_remark_table(paper)),
+        }
+    head = ["| paper | claim | ours | verdict | cost | command |", "|---|---|---|---|---|---|"]
+    return {root / "README.md": {"papers": "\n".join(head + lines)}, **papers}
+
+
+def _render_audit(paper: Paper) -> str:
+    headline = (paper.headline.table, paper.headline.row)
+    text = f"`python -m common.audit {paper.name}` computes from the printed numbers alone ({describe_scope(paper)}):"
+    return f"{text}\n\n{render.render_markdown(audit_paper(paper), everything=False, example=headline)}"
+
+
+def _summarise_paper(paper: Paper, results: Results | None, has_code: bool) -> str:
+    key = (paper.headline.table, paper.headline.row, paper.headline.metric)
+    claim = next(claim for claim in paper.claims if claim.key == key)
+    sign = "\N{NO-BREAK SPACE}%" if claim.unit == "percent" else ""
+    printed = "n/a" if claim.value is None else f"{claim.value:.{claim.digits}f}{sign}"
+    if claim.printed_key in find_impossible_claims(paper):
+        printed += f" ({IMPOSSIBLE})"
+    ours, verdict, cost = "not run yet" if has_code else "audit only", "", ""
+    if results:
+        line = find_headline(collect_lines(results, paper), paper)
+        ours = "not run" if line.ours is None else format_value(line.ours, line.unit, line.digits) + sign
+        if line.leakfree is not None:
+            ours += f"; leak-free {format_value(line.leakfree, line.unit, line.digits)}{sign}"
+        verdict = line.verdict
+        cost = f"{format_duration(results.seconds)}, {results.environment.device}"
+    cells = [f"{claim.row}, {name_metric(claim.metric, '')}: {printed}", ours, verdict, cost]
+    title = f"[{escape_markdown(paper.title)}](replications/{paper.name}/README.md)"
+    command = f"`python -m replications.{paper.name}.run`" if has_code else f"`python -m common.audit {paper.name}`"
+    return "| " + " | ".join([title, *map(escape_markdown, cells), command]) + " |"
+
+
+def update_readmes(root: Path, *, check: bool = False) -> list[Path]:
+    """Rewrite the generated blocks of every README below `root`; with `check` change nothing. Returns the stale ones.
+
+    Raises UsageError for a block that is unknown or not closed.
+    """
+    stale = []
+    for path, blocks in render_blocks(Path(root)).items():
+        if not path.is_file():
+            continue
+        text = path.read_text(encoding="utf-8")
+        fresh = _replace_blocks(text, blocks, path)
+        if fresh != text:
+            stale.append(path)
+            if not check:
+                write_text_atomic(path, fresh)
+    return stale
+
+
+def _replace_blocks(text: str, blocks: Mapping[str, str], path: Path) -> str:
+    opening = re.compile(r"<!-- generated: (\S+) -->\n")
+    parts, position = [], 0
+    while match := opening.search(text, position):
+        end = text.find("<!-- end -->", match.end())
+        following = opening.search(text, match.end())
+        if end < 0 or (following and following.start() < end):
+            raise UsageError(f"{path}: block {match[1]!r} is not closed; add <!-- end -->")
+        if match[1] not in blocks:
+            raise UsageError(f"{path}: unknown block {match[1]!r}; known: {', '.join(blocks)}")
+        parts += [text[position : match.end()], blocks[match[1]], "\n"]
+        position = end
+    return "".join(parts) + text[position:]

@@ -1,0 +1,155 @@
+"""What the figures of a run show and say: rows, protocols, stages and curves picked out of its results."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from common.cli import PROTOCOLS
+from common.evaluation.statistics import GRID, average_roc, compute_roc
+from common.evaluation.verdicts import OFF_PROTOCOL
+from common.figures.curves import RocCurve
+from common.figures.intervals import Panel, Value
+from common.records.results import Results, RowResult
+from common.report.wording import PROTOCOL_NAMES
+
+COLLAPSED = "one class for all cases in at least one seed"
+MAJORITY = "always the most frequent class of the test set"
+
+
+def join_stages(
+    stages: Sequence[Mapping[Any, Mapping[str, Sequence[float]]]],
+) -> tuple[dict[Any, dict[str, np.ndarray]], list[int]]:
+    """Stages of a training end to end, for `figures.plot_history`: {seed: curves}, and the epoch where each stage ends.
+
+    stages: {seed: {loss, accuracy[, val_loss, val_accuracy]}} of each stage. A stage takes as many epochs as its longest run;
+    shorter runs are filled with NaN. A seed may lack a stage.
+    """
+    joined, ends = {seed: {} for stage in stages for seed in stage}, [0]
+    for stage in stages:
+        length = max((len(values) for curves in stage.values() for values in curves.values()), default=0)
+        for seed, curves in joined.items():
+            for name in sorted({name for other in stages for name in other.get(seed, {})}):
+                values = np.asarray(stage.get(seed, {}).get(name, ()), dtype=float)
+                padded = np.concatenate([values, np.full(length - len(values), np.nan)])
+                curves[name] = np.concatenate([curves.get(name, np.empty(0)), padded])
+        ends.append(ends[-1] + length)
+    return joined, ends[1:]
+
+
+def find_rows(results: Results, protocol: str) -> dict[str, RowResult]:
+    """Row -> its entry in the results of a protocol."""
+    return {entry.row: entry for entry in results.rows if entry.protocol == protocol}
+
+
+def list_protocols(results: Results, rows: Iterable[str]) -> list[str]:
+    """Protocols under which at least one of the rows was run."""
+    wanted = set(rows)
+    return [protocol for protocol in PROTOCOLS if wanted & set(find_rows(results, protocol))]
+
+
+def is_collapsed(results: Results, row: str, protocol: str) -> bool:
+    """Whether the row gave all cases one class in a seed."""
+    return any((entry.row, entry.protocol) == (row, protocol) for entry in results.extra.collapsed)
+
+
+def list_off(results: Results) -> set[str]:
+    """Rows that were trained otherwise than published."""
+    judged = {claim.row for claim in results.claims if claim.verdict == OFF_PROTOCOL}
+    return judged | {row.row for row in results.rows if row.departures}
+
+
+def mark_off(results: Results, name: str, rows: Iterable[str]) -> str:
+    """The name, with a star if any of the rows was trained off protocol."""
+    return name + " *" * bool(set(rows) & list_off(results))
+
+
+def mark_row(results: Results, row: str, protocols: Sequence[str]) -> str:
+    """The row's name, with a star if trained off protocol, with a dagger if it collapsed under one of the protocols."""
+    return mark_off(results, row, [row]) + " †" * any(is_collapsed(results, row, protocol) for protocol in protocols)
+
+
+def explain(
+    results: Results,
+    protocols: Sequence[str],
+    rows: Sequence[str],
+    *,
+    positive_class: str,
+    mark: str = "Dagger",
+    intervals: bool = True,
+) -> str:
+    """The end of a caption: test cases and seeds, what our intervals are, what the marks of `rows` mean.
+
+    mark: how rows that collapsed to one class are marked; intervals: whether the figure shows intervals. For runs on one
+    data set.
+    """
+    (dataset,) = results.datasets
+    known, sentences = dataset.patients_known is not False, []
+    for protocol in protocols:
+        entry = next(entry for row, entry in find_rows(results, protocol).items() if row in rows)
+        patients = f" of {entry.patients} patients" if known else ""
+        seeds = f"{len(entry.seeds)} seed" + "s" * (len(entry.seeds) > 1)
+        cases = f"n = {entry.n} test cases ({entry.positives} {positive_class}){patients}, {seeds}."
+        sentences.append(f"{PROTOCOL_NAMES[protocol].capitalize()}: {cases}")
+    if intervals:
+        sentences.append(f"Our 95 % intervals resample {'patients' if known else 'cases, as no patients are known'}.")
+    if any(is_collapsed(results, row, protocol) for row in rows for protocol in protocols):
+        sentences.append(f"{mark}: {COLLAPSED}.")
+    if set(rows) & list_off(results):
+        sentences.append("A star marks trainings off protocol (see the notes in the tables).")
+    return " ".join(sentences)
+
+
+def read_accuracy(results: Results, row: str, protocol: str, reference: float | None = None) -> Value | None:
+    """Accuracy in percent with its interval; None if the row was not run."""
+    if (entry := find_rows(results, protocol).get(row)) is None:
+        return None
+    accuracy = entry.metrics["accuracy"]
+    mean, low, high = (None if value is None else 100 * value for value in (accuracy.mean, accuracy.low, accuracy.high))
+    return Value(mean, low, high, is_collapsed(results, row, protocol), reference)
+
+
+def build_panel(
+    results: Results,
+    protocol: str,
+    series: Mapping[str, Mapping[str, str]],
+    references: Mapping[str, float] | None = None,
+) -> Panel:
+    """Panel of accuracies in percent under a protocol: series -> group -> row; references: row -> another's value.
+
+    Rows that were not run are left out; the level is the majority rate of the test set.
+    """
+    found = {
+        name: {group: read_accuracy(results, row, protocol, (references or {}).get(row)) for group, row in rows.items()}
+        for name, rows in series.items()
+    }
+    wanted = {row for rows in series.values() for row in rows.values()}
+    entry = next(entry for row, entry in find_rows(results, protocol).items() if row in wanted)
+    title = mark_off(results, f"{PROTOCOL_NAMES[protocol]}, n = {entry.n}", wanted)
+    known = {name: {group: value for group, value in values.items() if value} for name, values in found.items()}
+    level = 100 * entry.metrics["majority_rate"].mean
+    return Panel(title, {name: values for name, values in known.items() if values}, level)
+
+
+def read_curves(history: pd.DataFrame, seed: int, stage: str) -> dict[str, np.ndarray]:
+    """Curves by epoch of one seed and stage, for `figures.plot_history`, without those that were not recorded."""
+    part = history[(history["seed"] == seed) & (history["stage"] == stage)].sort_values("epoch")
+    names = ("loss", "accuracy", "val_loss", "val_accuracy")
+    return {name: part[name].to_numpy() for name in names if name in part and part[name].notna().all()}
+
+
+def build_roc(results: Results, row: str, protocol: str, runs: Sequence[tuple[np.ndarray, np.ndarray]], name: str) -> RocCurve:
+    """ROC of a row with its interval; runs: (y_true (n,) of 0 and 1, score (n,)) of each seed; name: in the legend."""
+    area = find_rows(results, protocol)[row].metrics["auc"]
+    heights, mean = average_roc(runs)
+    y_true = np.asarray(runs[0][0])
+    return RocCurve(
+        name,
+        [compute_roc(*run)[:2] for run in runs],
+        (GRID, heights),
+        mean,
+        None if area.low is None or area.high is None else (area.low, area.high),
+        len(y_true),
+        int((y_true == 1).sum()),
+    )

@@ -1,0 +1,257 @@
+"""The tables that the report, table.md, the READMEs and the terminal show, built once from results.json and paper.toml."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+from common.records.paper import Paper
+from common.records.results import Results
+from common.report.findings import Line, collect_lines
+from common.report.wording import (
+    NONE,
+    PERCENT_METRICS,
+    PROTOCOL_NAMES,
+    choose_unit,
+    format_interval,
+    format_value,
+    name_metric,
+)
+
+METRIC_ORDER = (*PERCENT_METRICS, "auc", "f1", "mcc", "ece", "brier")
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    kind: str = "text"  # text, number, verdict, note (on a page no column: a line of its own below the row)
+    group: str = ""  # heading over neighbouring columns
+
+
+@dataclass(frozen=True)
+class Table:
+    title: str
+    columns: tuple[Column, ...]
+    rows: list[list[str]]
+    note: str = ""
+
+    def groups(self) -> list[tuple[str, int]]:
+        """(group heading, number of columns) on a page, left to right; "" for a column without a group, one by one."""
+        spans: list[tuple[str, int]] = []
+        for column in self.page_columns():
+            if spans and column.group and spans[-1][0] == column.group:
+                spans[-1] = (column.group, spans[-1][1] + 1)
+            else:
+                spans.append((column.group, 1))
+        return spans
+
+    def page_columns(self) -> list[Column]:
+        return [column for column in self.columns if column.kind != "note"]
+
+    def page_rows(self) -> list[tuple[list[str], int, str]]:
+        """Each row as a page shows it: its cells, the number of columns that one "not run" fills at its end, its note.
+
+        The cells are those of `page_columns`, less the columns filled by "not run": there the row holds only dashes.
+        """
+        rows = []
+        for row in self.rows:
+            cells = [cell for cell, column in zip(row, self.columns, strict=True) if column.kind != "note"]
+            note = "; ".join(cell for cell, column in zip(row, self.columns, strict=True) if column.kind == "note")
+            empty = list(takewhile(lambda cell: cell in (NONE, "not run"), reversed(cells)))
+            filled = len(empty) if "not run" in empty[1:] else 0  # a verdict in the last column stays there
+            rows.append((cells[: len(cells) - filled], filled, note))
+        return rows
+
+
+def build_comparison_tables(results: Results, paper: Paper) -> list[Table]:
+    """Paper, ours and leak-free side by side: one table per printed table of ratios, then our own tables."""
+    lines = collect_lines(results, paper)
+    return [
+        _build_comparison_table(name, [line for line in lines if line.table == name])
+        for name in dict.fromkeys(line.table for line in lines)
+    ]
+
+
+def _build_comparison_table(name: str, lines: Sequence[Line]) -> Table:
+    claimed = any(line.claimed for line in lines)
+    metrics = {(line.metric, line.unit) for line in lines}
+    keys = ("paper", "tolerance", "ours", "sd", "leakfree", "difference")
+    majorities = ("paper_majority", "majority", "leakfree_majority")
+    rows = []
+    for line in lines:
+        unit, digits = line.unit, line.digits
+        show = {key: format_value(getattr(line, key), unit, digits, signed=key == "difference") for key in keys}
+        for key in majorities:
+            show[key] = format_value(getattr(line, key), unit, digits) if line.metric == "accuracy" else NONE
+        show["seeds"] = NONE if line.seeds is None else str(line.seeds)
+        show["interval"] = format_interval(line.low, line.high, unit, digits)
+        show["leakfree_interval"] = format_interval(line.leakfree_low, line.leakfree_high, unit, digits)
+        show["metric"] = name_metric(line.metric, unit)
+        if line.paper is None:
+            show["paper"] = "n/a"
+        if line.tolerance is not None:
+            show["tolerance"] = f"±{show['tolerance']}"
+        rows.append({**show, "row": line.row, "verdict": line.verdict, "note": line.note})
+
+    paper, ours, leakfree = "Paper", "Ours, the paper's protocol", "Ours, leak-free"
+    columns = {
+        "row": Column("row"),
+        "metric": Column("metric"),
+        "paper": Column("printed", "number", paper),
+        "tolerance": Column("tolerance", "number", paper),
+        "paper_majority": Column("majority", "number", paper),
+        "ours": Column("mean", "number", ours),
+        "sd": Column("sd", "number", ours),
+        "seeds": Column("seeds", "number", ours),
+        "interval": Column("95 % interval", "number", ours),
+        "majority": Column("majority", "number", ours),
+        "verdict": Column("verdict", "verdict"),
+        "leakfree": Column("mean", "number", leakfree),
+        "leakfree_interval": Column("95 % interval", "number", leakfree),
+        "difference": Column("minus paper's protocol", "number", leakfree),
+        "leakfree_majority": Column("majority", "number", leakfree),
+        "note": Column("note", "note"),
+    }
+    hidden = set() if claimed else {"paper", "tolerance", "paper_majority", "verdict"}
+    hidden |= {"metric"} if len(metrics) == 1 else set()
+    hidden |= set() if any(line.metric == "accuracy" for line in lines) else set(majorities)
+    hidden |= set() if any(row["note"] for row in rows) else {"note"}
+    if claimed and all(row["majority"] in (NONE, row["paper_majority"]) for row in rows):
+        hidden.add("majority")  # the same test composition as the paper's, so the column would only repeat its
+    shown = [key for key in columns if key not in hidden]
+    metric = f": {name_metric(*next(iter(metrics)))}" if len(metrics) == 1 else ""
+    if name.startswith("Fig."):
+        title = f"{name}{metric}" if claimed else f"{name}{metric} (the paper prints no numbers)"
+    elif claimed:
+        title = f"{'Table ' * name[0].isdigit()}{name}{metric}"
+    else:
+        title = f"Beyond the paper, {name}{metric}"
+    title = title[0].upper() + title[1:]
+    return Table(title, tuple(columns[key] for key in shown), [[row[key] for key in shown] for row in rows])
+
+
+def build_count_tables(results: Results, paper: Paper) -> list[Table]:
+    """Printed counts against ours: one table per printed table, one line a row, paper and ours for each count."""
+    judged = {claim.key: claim for claim in results.claims}
+    counts = [claim for claim in paper.claims if claim.unit == "count"]
+    tables = []
+    for name in dict.fromkeys(claim.table for claim in counts):
+        claims = {(claim.row, claim.metric): claim for claim in counts if claim.table == name}
+        metrics = list(dict.fromkeys(metric for _, metric in claims))
+        columns = [Column("row")]
+        for metric in metrics:
+            columns += [Column("paper", "number", metric), Column("ours", "number", metric)]
+        rows = []
+        for row in dict.fromkeys(row for row, _ in claims):
+            cells, verdicts = [row], []
+            for metric in metrics:
+                claim = claims.get((row, metric))
+                found = judged.get((name, row, metric))
+                value = claim.value if claim else None
+                cells += [format_value(value, "count"), format_value(found.ours if found else None, "count")]
+                if value is not None:
+                    verdicts.append(found.verdict if found else "not run")
+            within = f"{verdicts.count('within')} of {len(verdicts)} within"
+            rows.append([*cells, verdicts[0] if len(set(verdicts)) == 1 else within])
+        tables.append(Table(f"Table {name}: counts", (*columns, Column("verdict", "verdict")), rows))
+    return tables
+
+
+def build_metric_tables(results: Results) -> list[Table]:
+    """All metrics with intervals, one table a protocol."""
+    tables = []
+    for protocol, title in PROTOCOL_NAMES.items():
+        # A row that stands in several tables is the same everywhere.
+        rows = list({row.row: row for row in results.rows if row.protocol == protocol}.values())
+        present = {metric for row in rows for metric in row.metrics}
+        metrics = [name for name in METRIC_ORDER if name in present] + sorted(present - set(METRIC_ORDER))
+        lines = []
+        for row in rows:
+            line = [row.row, f"{row.n:,}", NONE if row.patients is None else f"{row.patients:,}", str(len(row.seeds))]
+            for metric in metrics:
+                unit, digits = choose_unit(metric)
+                value = row.metrics.get(metric)
+                text = format_value(value.mean if value else None, unit, digits)
+                limits = format_interval(value.low, value.high, unit, digits) if value else NONE
+                constant = metric == "majority_rate"
+                line.append(text if limits == NONE or constant else f"{text} {limits}")
+            lines.append(line)
+        columns = [Column("row"), *(Column(name, "number") for name in ("n", "patients", "seeds"))]
+        columns += [Column(name_metric(metric), "number") for metric in metrics]
+        if lines:
+            tables.append(
+                Table(
+                    f"All metrics, {title}",
+                    tuple(columns),
+                    lines,
+                    "Mean over the seeds, with 95 % intervals. A dash: not defined, or not computed.",
+                )
+            )
+    return tables
+
+
+def _format_p(value: float | None) -> str:
+    if value is None:
+        return NONE
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def build_pair_table(results: Results) -> Table:
+    """Paired comparisons of rows on the same cases, with Holm's correction."""
+    accuracy, auc = "Accuracy, first minus second (points)", "AUC, first minus second"
+    columns = [Column("protocol"), Column("first"), Column("second"), Column("n", "number")]
+    columns += [Column(name, "number", accuracy) for name in ("difference", "95 % interval", "p, McNemar", "p, Holm")]
+    columns += [Column(name, "number", auc) for name in ("difference", "p, DeLong", "p, Holm")]
+    rows = []
+    for pair in results.extra.comparisons:
+        rows.append(
+            [
+                PROTOCOL_NAMES[pair.protocol],
+                pair.row_a,
+                pair.row_b,
+                f"{pair.n:,}",
+                format_value(pair.accuracy_difference, "percent", signed=True),
+                format_interval(pair.low, pair.high, "percent"),
+                _format_p(pair.mcnemar_p),
+                _format_p(pair.mcnemar_p_holm),
+                format_value(pair.auc_difference, "fraction", 3, signed=True),
+                _format_p(pair.delong_p),
+                _format_p(pair.delong_p_holm),
+            ]
+        )
+    note = (
+        "The same cases scored by both. Difference: mean over the seeds, with a patient-cluster bootstrap interval. "
+        "The tests take each case's score averaged over the seeds and treat cases as independent."
+    )
+    return Table("Paired comparisons", tuple(columns), rows, note)
+
+
+def build_statement_table(results: Results, paper: Paper) -> Table:
+    """What the paper says in words, and whether our numbers agree."""
+    rows = []
+    for statement in paper.statements:
+        checks = [check for check in results.extra.statements if check.id == statement.id]
+        rows += [[statement.text, statement.where, PROTOCOL_NAMES[c.protocol], c.verdict, c.detail] for c in checks]
+        if not checks:
+            rows.append([statement.text, statement.where, NONE, "not run", "not computed in this run"])
+    columns = tuple(Column(name) for name in ("statement", "where", "checked under"))
+    columns += (Column("ours", "verdict"), Column("detail"))
+    return Table("Statements of the paper", columns, rows)
+
+
+def build_own_tables(results: Results) -> list[Table]:
+    """Tables that a package hands over ready."""
+    return [
+        Table(own.title, tuple(Column(c.name, c.kind, c.group) for c in own.columns), own.rows, own.note)
+        for own in results.extra.tables
+    ]
+
+
+def build_missing_table(results: Results) -> Table:
+    """Rows not run, with the reason; rows that share table and reason stand together."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for missing in results.extra.not_run:
+        names = groups.setdefault((missing.table, missing.reason), [])
+        if missing.row not in names:
+            names.append(missing.row)
+    rows = [[table, "; ".join(names), reason] for (table, reason), names in groups.items()]
+    return Table("Not run", (Column("table"), Column("rows"), Column("reason")), rows)

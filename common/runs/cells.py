@@ -1,0 +1,145 @@
+"""A run is many independent trainings ("cells"): run them side by side, skip what is done, go on after `kill -9`.
+
+A cell is a function and its JSON settings. It works in `cells/<key>.partial/` (where its checkpoints live) and becomes
+`cells/<key>/` by one rename, after every file of it is on disk and listed with its sha256 in `cell.json`. So a cell is
+there whole or not at all; a damaged or outdated one is done again. Its result depends on its settings and on the number of
+threads that it computed with (recorded: a list, as a resumed cell may have had several), not on the number of workers or
+the order.
+"""
+
+import contextlib
+import hashlib
+import importlib
+import json
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common.errors import UsageError
+from common.files import hash_file, hold_lock, put_in_place
+
+RECORD = "cell.json"
+Report = Callable[[str, int, int, dict], None]  # stage, epochs done, epochs in all, logs
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training. function: "module:name", called as function(settings, folder, threads, report) and writing its products
+    into folder; it returns a JSON-able dict for the record. key: file name, unique in the run. settings: JSON-able, all
+    that the result depends on."""
+
+    key: str
+    function: str
+    settings: dict = field(hash=False)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of function and settings: an outdated result is recognised by it."""
+        text = json.dumps([self.function, self.settings], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def is_done(cell: Cell, home: Path) -> bool:
+    """True if the cell's result is there, whole and up to date; a damaged or outdated one is removed."""
+    folder = home / cell.key
+    if not folder.exists():
+        return False
+    record = _read_record(folder)
+    outdated = record is None or record["digest"] != cell.digest
+    if outdated or any(_hash(folder / name) != digest for name, digest in record["files"].items()):
+        shutil.rmtree(folder)
+        return False
+    return True
+
+
+def read_record(cell: Cell, home: Path) -> dict:
+    """The record of a finished cell: digest, seconds, threads, files and what its function returned."""
+    record = _read_record(home / cell.key)
+    if record is None:
+        raise UsageError(f"{home / cell.key}: not a finished cell; run the same command again")
+    return record
+
+
+def _read_record(folder: Path) -> dict | None:
+    try:
+        record = json.loads((folder / RECORD).read_text())
+        return record if {"digest", "files", "threads"} <= record.keys() else None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def run_cell(cell: Cell, home: Path, threads: int, report: Report) -> None:
+    """Run one cell and put its result in place by one rename."""
+    partial, final = home / f"{cell.key}.partial", home / cell.key
+    partial.mkdir(parents=True, exist_ok=True)
+    with hold_lock(partial / ".lock", wait=True):
+        if is_done(cell, home):
+            return
+        claim = partial / ".digest"  # first line: the digest; then the threads of every start
+        lines = claim.read_text().split() if claim.exists() else []
+        if lines[:1] != [cell.digest]:  # checkpoints of other settings
+            _clear(partial)
+            lines = [cell.digest]
+        claim.write_text("\n".join([*lines, str(threads)]))
+        module, name = cell.function.split(":")
+        with quiet_start():
+            function = getattr(importlib.import_module(module), name)
+        started = time.time()
+        outcome = function(cell.settings, partial, threads, report)
+        for path in [*partial.glob("checkpoint-*"), *partial.glob(".checkpoint-*")]:
+            path.unlink()
+        products = sorted(p for p in partial.rglob("*") if p.is_file() and not p.name.startswith("."))
+        record = {
+            "digest": cell.digest,
+            "files": {str(p.relative_to(partial)): hash_file(p) for p in products},
+            "outcome": outcome,
+            "seconds": round(time.time() - started, 3),
+            "settings": cell.settings,
+            "threads": sorted({int(n) for n in claim.read_text().split()[1:]}),
+        }
+        (partial / RECORD).write_text(json.dumps(record, sort_keys=True, indent=1))
+        put_in_place(partial, final)
+    for name in (".lock", ".digest"):
+        (final / name).unlink(missing_ok=True)
+
+
+def _clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.name != ".lock":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _hash(path: Path) -> str | None:
+    try:
+        return hash_file(path)
+    except OSError:
+        return None
+
+
+@contextlib.contextmanager
+def quiet_start() -> Iterator[None]:
+    """Keep a network library's own start-up messages off the screen; they come back if the import fails.
+
+    Its later advice on retracing is silenced as well: every training has a network of its own.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as messages:
+        os.dup2(messages.fileno(), 2)
+        try:
+            yield
+            logging.getLogger("tensorflow").setLevel(logging.ERROR)
+        except BaseException:
+            messages.seek(0)
+            os.write(screen, messages.read())
+            raise
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)

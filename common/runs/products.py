@@ -1,0 +1,92 @@
+"""What a training leaves (predictions, history) and how a run collects it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from common.cases.folds import Fold
+from common.cases.prepared import Dataset
+from common.files import write_gzip_atomic
+from common.records.predictions import read_predictions, tabulate_scores, write_predictions
+from common.records.provenance import describe_environment, git_state
+from common.records.results import Environment, Training
+from common.runs.cells import Cell, is_done, read_record
+
+PREDICTIONS, VALIDATION, HISTORY = "predictions.csv.gz", "validation.csv.gz", "history.csv"
+KEYS = ("protocol", "row", "seed", "fold")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What one row has from a training."""
+
+    row: str
+    scores: np.ndarray  # (n, classes): probabilities of all cases of the data set; those that are not written may be NaN
+    history: Sequence[Mapping[str, Any]] = ()  # one entry an epoch
+    note: str = ""  # how its frozen layers were computed
+
+
+def write_products(
+    settings: Mapping[str, Any], dataset: Dataset, fold: Fold, scored: Sequence[Scored], folder: Path, *, validation: bool = False
+) -> None:
+    """Write predictions.csv.gz (test cases), with `validation` also validation.csv.gz, and history.csv of a training.
+
+    settings: of the cell; protocol, seed and fold stand in every line. A row without scores (shape (0, ...)) gives its history
+    alone.
+    """
+    identity = {name: settings[name] for name in ("protocol", "seed", "fold")}
+    for name, index in ((PREDICTIONS, fold.test), (VALIDATION, fold.validation if validation else fold.test[:0])):
+        if len(index):
+            cases = dataset.cases.iloc[index]
+            tables = [tabulate_scores(cases, one.scores[index], row=one.row, **identity) for one in scored if len(one.scores)]
+            write_predictions(pd.concat(tables, ignore_index=True), folder / name)
+    entries = [identity | {"row": one.row} | entry for one in scored for entry in one.history]
+    if entries:
+        pd.DataFrame(entries).to_csv(folder / HISTORY, index=False)
+
+
+def describe_training(package: Path, environment: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """What the record of a training keeps: the commit of the code, what it computed with, and whatever else is given."""
+    return {"commit": git_state(package).commit, "environment": dict(environment), **more}
+
+
+def list_finished(cells: Sequence[Cell], folder: Path) -> list[Cell]:
+    """The cells whose result is there, whole and up to date."""
+    return [cell for cell in cells if is_done(cell, folder / "cells")]
+
+
+def collect_predictions(finished: Sequence[Cell], folder: Path, name: str = PREDICTIONS) -> pd.DataFrame:
+    """Predictions of all finished trainings that have the file."""
+    paths = [folder / "cells" / cell.key / name for cell in finished]
+    return pd.concat([read_predictions(path) for path in paths if path.is_file()], ignore_index=True)
+
+
+def collect_history(finished: Sequence[Cell], folder: Path) -> pd.DataFrame:
+    """Histories of all finished trainings, also written as history.csv.gz of the run (the same bytes every time).
+
+    Without any (classic features have none) the header alone.
+    """
+    paths = [folder / "cells" / cell.key / HISTORY for cell in finished]
+    header = pd.DataFrame(columns=[*KEYS, "stage", "epoch", "loss", "accuracy"])
+    history = pd.concat([pd.read_csv(path) for path in paths if path.is_file()] or [header], ignore_index=True)
+    history = history.sort_values(list(KEYS), kind="stable")
+    write_gzip_atomic(folder / "history.csv.gz", history.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    return history
+
+
+def describe_trainings(finished: Sequence[Cell], folder: Path) -> tuple[float, Environment, list[Training]]:
+    """What results.json says of the trainings: seconds in all, environment, one entry each."""
+    records = [read_record(cell, folder / "cells") for cell in finished]
+    environments = [record["outcome"]["environment"] for record in records]
+    # A row of classic features needs no network library; the others say which one they had.
+    first = next((known for known in environments if known["backend"]), environments[0])
+    trainings = [
+        Training(key=cell.key, seconds=r["seconds"], threads=r["threads"], commit=r["outcome"]["commit"])
+        for cell, r in zip(finished, records, strict=True)
+    ]
+    environment = describe_environment(**{name: first[name] for name in ("backend", "device", "deterministic")})
+    return round(sum(record["seconds"] for record in records), 1), environment, trainings

@@ -1,0 +1,239 @@
+"""Weight files for Keras models: Keras' .h5 and .weights.h5, and tensors of PyTorch (`torch_files`) copied by name.
+
+A weight file comes from elsewhere and is only data: nothing that it names is imported or called, sizes that it claims are
+checked before arrays are made, and a model is changed only after everything was found to fit.
+"""
+
+import hashlib
+import math
+import mmap
+import os
+import re
+import struct
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+from keras import layers as kinds
+
+from common.errors import UsageError
+from common.training.torch_files import DAMAGE, shorten_error
+
+HDF5_FILTERS = {1, 2, 3}  # deflate, shuffle, checksum; others would load a plug-in
+MAX_DEFLATE = 1032  # the most that deflate can reach
+
+
+def find_weight_file(folder: Path | None, filename: str, address: str, checksum: str) -> Path:
+    """Return folder/filename after checking its checksum. folder None: Keras' cache, downloaded there on first use.
+
+    checksum: hexadecimal MD5 (32 digits), sha256 (64 digits), or the first digits of a sha256, as in the names of PyTorch's
+    files. Raises UsageError that says which file, where from, which checksum, where to put it.
+    """
+    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+    path = (folder or home / "models") / filename
+    kind = "md5" if len(checksum) == 32 else "sha256"
+    begins = "" if len(checksum) in (32, 64) else "begins with "
+    advice = f"get {filename} from {address} (its {kind} {begins}{checksum}) and put it into {path.parent}"
+    try:
+        if folder is None and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)  # Keras would fall back to a folder that all users share
+            keras.utils.get_file(filename, address, cache_dir=home, cache_subdir="models")
+        with open(path, "rb") as file:
+            found = hashlib.file_digest(file, kind).hexdigest()
+    except Exception as error:  # get_file raises plain Exception on every failure of the network
+        raise UsageError(f"{path}: not here: {getattr(error, 'strerror', None) or shorten_error(error)}; {advice}") from None
+    if not found.startswith(checksum.lower()):
+        raise UsageError(f"{path}: damaged or another file, its {kind} is {found}; {advice}")
+    return path
+
+
+def load_keras_file(
+    model: keras.Model, path: Path, *, names: Mapping[str, str] | None = None, skip: Collection[str] = ()
+) -> None:
+    """Copy the weights of an HDF5 file into the layers of a model, matched by layer name; layers of nested models too.
+
+    Takes weight files of keras.applications (with or without top), whole models saved as .h5, and Keras 3's .weights.h5.
+    names: layer of the model -> its name in the file, where they differ. skip: layers that keep the values they have.
+    Layers of the file that the model lacks are left out: the model may be a part of the network. Raises UsageError where a
+    layer is missing in the file, a shape differs, values are not finite, the file is damaged or refers to other files; the
+    model then stays as it was.
+    """
+    targets = {name: layer for name, layer in _collect_layers(model).items() if name not in set(skip)}
+    sources = {name: (names or {}).get(name, name) for name in targets}
+    values = {}
+    try:
+        _check_heaps(path)
+        with h5py.File(path, "r") as file:
+            found = _find_layers(file, set(sources.values()), path)
+            for name, layer in targets.items():
+                where = f"{path}: layer {sources[name]}" + (f", for {name}" if sources[name] != name else "")
+                items, shapes = found.get(sources[name]), [tuple(weight.shape) for weight in layer.weights]
+                if items is None or len(items) != len(shapes):
+                    count = "not" if items is None else f"{len(items)} weights"
+                    raise UsageError(f"{where}: {count} in the file, {len(shapes)} weights in the model: of another network?")
+                values[name] = [_read_dataset(item, shape, where) for item, shape in zip(items, shapes, strict=True)]
+    except DAMAGE as error:
+        raise UsageError(f"{path}: missing, damaged or no HDF5 file: {shorten_error(error)}") from None
+    for name, layer in targets.items():
+        layer.set_weights(values[name])
+
+
+def _collect_layers(model: keras.Model) -> dict[str, keras.Layer]:
+    """Layers that own weights by name, those of nested models in their place."""
+    if not model.built:
+        raise ValueError(f"{model.name} has no weights yet: build it first")
+    found: dict[str, keras.Layer] = {}
+    for layer in model.layers:
+        inner = _collect_layers(layer) if isinstance(layer, keras.Model) else {layer.name: layer} if layer.weights else {}
+        if double := found.keys() & inner.keys():
+            raise ValueError(f"two layers are called {min(double)}: weights cannot be matched by name")
+        found |= inner
+    return found
+
+
+def _check_heaps(path: Path) -> None:
+    """ValueError for a heap of texts whose entries do not add up: the HDF5 library (1.14.6) can read such a one for ever."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for start in (found.start() for found in re.finditer(rb"GCOL\x01", data)):
+            place, end = start + 16, min(start + int.from_bytes(data[start + 8 : start + 16], "little"), len(data))
+            while place + 16 <= end:
+                number, size = struct.unpack_from("<H6xQ", data, place)
+                step = 16 + (size + 7) // 8 * 8 if number else size  # 0: what is free, its header included
+                if not 0 < step <= end - place:
+                    raise ValueError("a heap of texts that does not add up")
+                place += step
+
+
+def _find_layers(file: h5py.File, wanted: Collection[str], path: Path) -> dict[str, list]:
+    """Datasets of the wanted layers, in order, as far as the file has them."""
+    found: dict[str, list] = {}
+    root = _open_item(file, "model_weights", path) or file  # a whole model, or weights alone
+    if "layer_names" in root.attrs or "layer_names0" in root.attrs:  # the layout before Keras 3
+        for name in wanted:
+            if isinstance(group := _open_item(root, name, path), h5py.Group):
+                if math.prod(group.attrs.get_id("weight_names").shape) > 64:  # no layer has so many
+                    raise UsageError(f"{path}: layer {name}: too many weights: damaged")
+                weights = [text.decode() if isinstance(text, bytes) else text for text in group.attrs["weight_names"]]
+                found[name] = [_open_item(group, weight, path) for weight in weights]
+        return found
+    layers = _open_item(file, "layers", path)
+    for name in layers if isinstance(layers, h5py.Group) else ():  # a text's wrong length costs HDF5 up to 4 GiB, then OSError
+        variables = _open_item(layers, f"{name}/vars", path)
+        if isinstance(variables, h5py.Group) and (label := variables.attrs.get("name")) in wanted:
+            found[label] = [_open_item(variables, str(number), path) for number in range(len(variables))]
+    return found
+
+
+def _open_item(group: h5py.Group, name: str, path: Path) -> Any:
+    """Group or dataset below a group, or None; UsageError where a link leads elsewhere."""
+    for part in filter(None, name.split("/")):
+        link = group.get(part, getlink=True) if isinstance(group, h5py.Group) else None
+        if link is None:
+            return None
+        if not isinstance(link, h5py.HardLink):
+            raise UsageError(f"{path}: {name[:100]!r} is a link to another place or file; weights must stand in the file itself")
+        group = group[part]
+    return group
+
+
+def _read_dataset(item: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
+    """Values of a dataset, checked before anything is read. Memory: a small multiple of what the model itself takes."""
+    if not isinstance(item, h5py.Dataset):
+        raise UsageError(f"{where}: a weight is missing in the file")
+    if item.is_virtual or item.external:
+        raise UsageError(f"{where}: values stand in another file; weights must stand in the file itself")
+    if item.dtype.kind not in "fiu":
+        raise UsageError(f"{where}: holds {item.dtype}, not numbers")
+    if item.shape != shape:
+        raise UsageError(f"{where}: shape {item.shape} in the file, {shape} in the model")
+    plan, stored, chunks = item.id.get_create_plist(), item.id.get_storage_size(), item.chunks or shape
+    filters = {plan.get_filter(i)[0] for i in range(plan.get_nfilters())}
+    if not filters <= HDF5_FILTERS:
+        raise UsageError(f"{where}: compressed in an unknown way; save it without compression or with gzip")
+    most = stored * MAX_DEFLATE if 1 in filters else stored
+    if any(c > s for c, s in zip(chunks, shape, strict=True)) or not stored <= 2 * item.nbytes + 4096 or most < item.nbytes:
+        raise UsageError(f"{where}: claims {item.nbytes} bytes, {stored} are stored: damaged")
+    return _check_finite(item[()], where)
+
+
+def _check_finite(values: np.ndarray, where: str) -> np.ndarray:
+    if not np.isfinite(values).all():
+        raise UsageError(f"{where}: values that are not finite: damaged")
+    return values
+
+
+def copy_torch_weights(
+    model: keras.Model, tensors: Mapping[str, np.ndarray], names: Mapping[str, str], path: Path, *, epsilon: float = 1e-5,
+    unused: Collection[str] = (), flattened: Mapping[str, tuple[int, int, int]] | None = None,
+) -> None:  # fmt: skip
+    """Copy tensors into every layer of a model that owns weights.
+
+    tensors: from `read_torch_file`; path: the file, for messages. names: layer -> prefix ("conv1" -> "features.0" takes
+    features.0.weight and features.0.bias). Kinds: Conv2D with groups, DepthwiseConv2D, Dense, BatchNormalization.
+    unused: tensors, or prefixes of them, that the model has no place for. flattened: Dense layer -> (channels, height,
+    width) of the map that was flattened before it: PyTorch flattens channels first, Keras channels last.
+    epsilon: what the network's BatchNorm adds to the variance (PyTorch's default); layers must have the same.
+    A strided convolution must be "valid" behind a ZeroPadding2D: PyTorch pads both sides alike, Keras' "same" does not.
+    Raises UsageError unless every layer gets its tensors, every tensor has one layer, shapes and epsilon agree and values are
+    finite; the model then stays as it was.
+    """
+    targets = _collect_layers(model)
+    for name in sorted(targets.keys() ^ names.keys()):
+        raise UsageError(f"{path}: layer {name} is in the {'model' if name in targets else 'map'} of weights only")
+    values: dict[str, list[np.ndarray]] = {}
+    taken: set[str] = set()
+    for name, layer in targets.items():
+        values[name] = []
+        for part, weight in zip(_name_parts(layer, epsilon), layer.weights, strict=True):
+            tensor = f"{names[name]}.{part}"
+            where = f"{path}: tensor {tensor}, for layer {name}"
+            if tensor not in tensors or tensor in taken:
+                raise UsageError(f"{where}: {'another layer has it already' if tensor in taken else 'missing in the file'}")
+            taken.add(tensor)
+            shape, split, axes = _plan_layout(layer, part, tuple(weight.shape), (flattened or {}).get(name))
+            if tensors[tensor].shape != shape:
+                raise UsageError(f"{where}: shape {tensors[tensor].shape} in the file, {shape} needed")
+            array = _check_finite(tensors[tensor], where).reshape(split).transpose(axes)
+            values[name].append(array.reshape(weight.shape).astype(np.float32))
+    taken |= {name for name in tensors if name.endswith("num_batches_tracked")}
+    if spare := [name for name in tensors.keys() - taken if not f"{name}.".startswith(tuple(f"{entry}." for entry in unused))]:
+        raise UsageError(f"{path}: {len(spare)} tensors have no layer in this network: {', '.join(sorted(spare)[:5])[:300]!r}")
+    for name, layer in targets.items():
+        layer.set_weights(values[name])
+
+
+def _name_parts(layer: keras.Layer, epsilon: float) -> list[str]:
+    """PyTorch's names for layer.weights, in their order."""
+    if isinstance(layer, kinds.BatchNormalization):
+        if not math.isclose(layer.epsilon, epsilon, rel_tol=1e-6):
+            raise UsageError(f"layer {layer.name}: epsilon is {layer.epsilon}, the network's in PyTorch {epsilon}")
+        parts = {"weight": layer.scale, "bias": layer.center, "running_mean": True, "running_var": True}
+        return [part for part, present in parts.items() if present]
+    if not isinstance(layer, (kinds.Conv2D, kinds.DepthwiseConv2D, kinds.Dense)):
+        raise UsageError(f"layer {layer.name}: no rule how PyTorch keeps the weights of a {type(layer).__name__}")
+    if not isinstance(layer, kinds.Dense) and layer.padding == "same" and max(layer.strides) > 1 < max(layer.kernel_size):
+        raise UsageError(f"layer {layer.name}: strided with padding 'same', which PyTorch pads otherwise")
+    return ["weight", "bias"][: len(layer.weights)]
+
+
+def _plan_layout(
+    layer: keras.Layer, part: str, shape: tuple[int, ...], flattened: tuple[int, int, int] | None
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Shape of the tensor that belongs into a weight of `shape`; shape to split it into; order of the axes after that."""
+    if part != "weight" or isinstance(layer, kinds.BatchNormalization):
+        return shape, shape, (0,)
+    if isinstance(layer, kinds.Conv2D):  # with groups, `inputs` are those of one group on both sides
+        height, width, inputs, outputs = shape
+        return (outputs, inputs, height, width), (outputs, inputs, height, width), (2, 3, 1, 0)
+    if isinstance(layer, kinds.DepthwiseConv2D):
+        height, width, inputs, times = shape
+        return (inputs * times, 1, height, width), (inputs, times, height, width), (2, 3, 0, 1)
+    inputs, outputs = shape
+    if flattened is None:
+        return (outputs, inputs), (outputs, inputs), (1, 0)
+    if math.prod(flattened) != inputs:
+        raise UsageError(f"layer {layer.name}: {inputs} inputs are no flattened map of {flattened}")
+    return (outputs, inputs), (outputs, *flattened), (2, 3, 1, 0)

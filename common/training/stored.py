@@ -1,0 +1,21 @@
+"""A network that a training stored, opened again."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from common.errors import UsageError
+
+
+def open_network(path: Path, registered: Mapping[str, Any] | None = None) -> keras.Model:
+    """A stored network, without its optimiser; registered: layers of a package's own by their Keras names.
+
+    Raises UsageError for a file that Keras cannot read.
+    """
+    try:
+        return keras.saving.load_model(path, custom_objects=dict(registered or {}), compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever a foreign file leads it to
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UsageError(f"{path}: cannot be read by Keras {keras.__version__} ({first[:300]})") from None

@@ -1,0 +1,40 @@
+"""Initial weights: the file of each network found, and linked into the run folder, where every training finds it."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.errors import UsageError
+from common.files import hash_file
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A weight file in the run folder."""
+
+    file: str  # relative to the run folder
+    sha256: str
+
+
+def link_weights(
+    networks: Sequence[str], find: Callable[[str], Path], folder: Path
+) -> tuple[dict[str, WeightFile], dict[str, str]]:
+    """Link the weight file of each network into the run folder; and for each network without one the reason.
+
+    find: network -> file; raises UsageError that says which file is missing, where it is offered, its checksum, and where to
+    put it.
+    """
+    found, missing = {}, {}
+    for network in networks:
+        try:
+            path = find(network)
+        except UsageError as error:
+            missing[network] = str(error)
+            continue
+        place = folder / "weights" / path.name
+        place.parent.mkdir(exist_ok=True)
+        place.unlink(missing_ok=True)
+        os.symlink(path.resolve(), place)
+        found[network] = WeightFile(f"weights/{path.name}", hash_file(path))
+    return found, missing

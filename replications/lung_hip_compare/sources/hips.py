@@ -1,0 +1,243 @@
+"""Hip part (section 1, Table 1): radiographs and crops, their enlargement by flips and shifts, and how they are split.
+
+"resized" (Table 1) = cropped to the hip, then scaled; "unresized" = the whole radiograph scaled. Both are scaled plainly
+to a square, as the paper's 128x128 and 256x256 imply: the aspect ratio of 3056x2544 is not kept.
+"""
+
+import csv
+import math
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from common.cases.table import fold_cases, hash_pixels, join_patients, split_cases
+from common.data.csv_files import read_csv_table
+from common.data.folder import has_control_characters, resolve_inside
+from common.data.pictures import read_picture
+from common.errors import UsageError
+from common.files import hash_file
+from replications.lung_hip_compare.config import Config
+
+BOX = ["x0", "y0", "x1", "y1"]
+LISTED = ["path", "label", "patient", "side", "box"]
+FRACATLAS_FOLDERS = {1: ("Fractured",), 0: ("Non_fractured", "Non-fractured")}
+
+
+def is_cropped(dataset: str) -> bool:
+    """True for the "resized" data sets of Table 1, which are cropped to the hip first."""
+    return dataset.endswith(" resized")
+
+
+def choose_side(dataset: str, config: Config) -> int:
+    """Pixels of a side: hip_sides[0] for the 128x128 data sets, hip_sides[1] for the 256x256 ones."""
+    return config.hip_sides[0 if dataset.startswith("128") else 1]
+
+
+def list_radiographs(folder: Path) -> tuple[pd.DataFrame, list[str]]:
+    """cases.csv of a user's folder: path, label, patient, side ('R', 'L' or ''), box ((x0, y0, x1, y1) or None); and every
+    fault as one text. A hip that is listed twice counts once, and not at all if its labels differ.
+    """
+    path = folder / "cases.csv"
+    needed = ["path", "label", "patient"]
+    read_csv_table(path, dict.fromkeys(needed, str))  # whatever is wrong with the file is said here
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        optional = [name for name in next(csv.reader(file)) if name in ("side", *BOX)]
+    table = read_csv_table(path, dict.fromkeys(needed + optional, str))
+    lines: dict[tuple[str, str], tuple] = {}  # by path and side
+    faults, torn = [], set()
+    for number, line in enumerate(table.to_dict("records"), start=2):
+        where = f"cases.csv line {number}"
+        side = line.get("side", "").strip()
+        try:
+            box = parse_box([line.get(name, "").strip() for name in BOX])
+        except ValueError as error:
+            faults.append(f"{where}: {error}")
+            continue
+        if line["label"] not in ("0", "1"):
+            faults.append(f"{where}: label {line['label'][:20]!r} is not 0 (no fracture) or 1 (fracture)")
+        elif not line["patient"].strip():
+            faults.append(f"{where}: no patient; give each patient a name of its own")
+        elif has_control_characters(line["patient"]):
+            faults.append(f"{where}: patient {line['patient'][:60]!r} holds control characters")
+        elif side not in ("", "R", "L"):
+            faults.append(f"{where}: side {side[:20]!r} is not R, L or empty")
+        else:
+            hip, label = (line["path"], side), int(line["label"])
+            if hip not in lines:
+                lines[hip] = (line["path"], label, line["patient"].strip(), side, box)
+                continue
+            torn |= {hip} if lines[hip][1] != label else set()
+            fault = f"{where}: {line['path'][:80]!r} is listed twice{f' for side {side}' if side else ''}"
+            faults.append(f"{fault}, with both labels" if hip in torn else fault)
+    return pd.DataFrame([line for hip, line in lines.items() if hip not in torn], columns=LISTED), faults
+
+
+def parse_box(words: list[str]) -> tuple[int, int, int, int] | None:
+    """Crop box of the four texts x0, y0, x1, y1; None if all are empty; ValueError if they are no box."""
+    if not any(words):
+        return None
+    if not all(word.isascii() and word.isdigit() and len(word) < 7 for word in words):
+        raise ValueError(f"crop box {','.join(words)[:60]!r} is not four whole numbers x0,y0,x1,y1")
+    x0, y0, x1, y1 = map(int, words)
+    if not (x0 < x1 and y0 < y1):
+        raise ValueError(f"crop box {(x0, y0, x1, y1)} is empty; x0 < x1 and y0 < y1 are needed")
+    return x0, y0, x1, y1
+
+
+def list_fracatlas(folder: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Hip pictures of FracAtlas in its published layout. It names no patients: each picture counts as one."""
+    table = read_csv_table(folder / "dataset.csv", {"image_id": str, "hip": str, "fractured": str})
+    lines, faults = [], []
+    for number, line in enumerate(table.to_dict("records"), start=2):
+        if line["hip"] not in ("0", "1") or line["fractured"] not in ("0", "1"):
+            faults.append(f"dataset.csv line {number}: hip and fractured must be 0 or 1")
+        elif line["hip"] == "1":
+            label, name = int(line["fractured"]), line["image_id"]
+            places = [f"images/{place}/{name}" for place in FRACATLAS_FOLDERS[label]]
+            path = next((place for place in places if os.path.isfile(folder / place)), places[0])
+            lines.append((path, label, Path(name).stem, "", None))
+    return pd.DataFrame(lines, columns=LISTED), faults
+
+
+def gather_radiographs(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """One line a picture, from one line a hip: a picture is 'fracture' if one of its hips is. A picture under several
+    patients is a fault, and left out.
+    """
+    patients = table.groupby("path", sort=False)["patient"].nunique()
+    torn = patients[patients > 1]
+    faults = [f"{path[:80]!r} is listed under {count} patients" for path, count in torn.items()]
+    table = table[~table["path"].isin(torn.index)]
+    return table.groupby("path", sort=False, as_index=False).agg(
+        label=("label", "max"), patient=("patient", "first"), side=("side", "".join)
+    ), faults
+
+
+def read_hips(folder: Path, kind: str, dataset: str, config: Config) -> tuple[np.ndarray, pd.DataFrame, dict]:
+    """The ORIGINAL pictures of one data set, scaled: uint8 (n, side, side), cases and notes (`faults`).
+
+    sha256 is the file's for whole radiographs; two hips of one picture share a file, so a crop has that of its pixels.
+    """
+    table, faults = (list_fracatlas if kind == "fracatlas" else list_radiographs)(folder)
+    cropped = is_cropped(dataset)
+    whole, torn = gather_radiographs(table)
+    faults += torn
+    if cropped:
+        table = table[table["box"].notna() & table["path"].isin(whole["path"])].reset_index(drop=True)
+        if table.empty and not faults:
+            raise UsageError(f"{folder}: no crop boxes (x0,y0,x1,y1), so no picture for the cropped data set {dataset!r}")
+    else:
+        table = whole
+    side = choose_side(dataset, config)
+    images, lines = [], []
+    last_path, picture = None, None
+    for index, line in enumerate(table.itertuples()):
+        try:
+            if line.path != last_path:  # the hips of a picture usually follow each other
+                last_path, picture = None, None
+                path = resolve_inside(folder, line.path)
+                picture, last_path = read_picture(path), line.path
+            part = crop_picture(picture, line.box, line.path) if cropped else picture
+            scaled = scale_picture(part, side)
+        except UsageError as error:
+            faults.append(str(error))
+            continue
+        images.append(scaled)
+        sha256 = hash_pixels(scaled) if cropped else hash_file(path)
+        lines.append((f"h{index:03d}", line.path, sha256, line.patient, line.label, line.side))
+    cases = pd.DataFrame(lines, columns=["case_id", "path", "sha256", "patient_id", "label", "side"])
+    stacked = np.stack(images) if images else np.empty((0, side, side), np.uint8)
+    return stacked, cases, {"faults": faults, "radiographs": len(whole)}
+
+
+def crop_picture(picture: np.ndarray, box: tuple[int, int, int, int], name: str) -> np.ndarray:
+    """The part of a picture inside box (x0, y0, x1, y1), x1 and y1 exclusive; UsageError if it leaves the picture."""
+    height, width = picture.shape
+    x0, y0, x1, y1 = box
+    if x1 > width or y1 > height:
+        raise UsageError(f"{name}: crop box {box} leaves the picture of {width}x{height}")
+    return picture[y0:y1, x0:x1]
+
+
+def scale_picture(picture: np.ndarray, side: int) -> np.ndarray:
+    """uint8 (side, side): area means where the picture shrinks, linear interpolation where it grows."""
+    shrinks = min(picture.shape) >= side
+    return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def enlarge(
+    images: np.ndarray, labels: np.ndarray, counts: tuple[int, int], config: Config, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Flips and shifts (Fig. 3c) of uint8 images (n, side, side, 1) to counts[label] images of each label.
+
+    Returns images (sum(counts), side, side, 1) and source_index int64: the originals come first, in their order, then
+    the variants, dealt evenly over a class's originals. Shift and flip as ImageDataGenerator draws them (width_shift =
+    height_shift = hip_shift of the side, fill 'nearest', horizontal flip of every second). The same seed, the same images.
+    """
+    random = np.random.default_rng(seed)
+    sources = [np.arange(len(images))]
+    for label, count in enumerate(counts):
+        own = np.flatnonzero(labels == label)
+        if len(own) == 0 or len(own) > count:
+            raise UsageError(
+                f"class {label} has {len(own)} originals and cannot be enlarged to {count}; "
+                f"set hip_enlarged_cropped and hip_enlarged_uncropped to at least that number"
+            )
+        rounds = math.ceil((count - len(own)) / len(own))
+        dealt = np.concatenate([random.permutation(own) for _ in range(rounds)] or [own[:0]])
+        sources.append(dealt[: count - len(own)])
+    source = np.concatenate(sources).astype(np.int64)
+    side = images.shape[1]
+    shifts = random.uniform(-config.hip_shift, config.hip_shift, (len(source), 2)) * side
+    flips = (random.random(len(source)) < 0.5) & config.hip_flip
+    enlarged = np.empty((len(source), *images.shape[1:]), dtype=np.uint8)
+    enlarged[: len(images)] = images
+    for index in range(len(images), len(source)):
+        enlarged[index, ..., 0] = move_image(images[source[index], ..., 0], shifts[index], flips[index])
+    return enlarged, source
+
+
+def move_image(image: np.ndarray, shift: np.ndarray, flip: bool) -> np.ndarray:
+    """Shift (rows, columns) by linear interpolation with the border repeated, then mirror left and right."""
+    matrix = np.array([[1, 0, shift[1]], [0, 1, shift[0]]], np.float64)
+    size = image.shape[::-1]
+    moved = cv2.warpAffine(np.asarray(image), matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return moved[:, ::-1] if flip else moved
+
+
+def choose_enlarged_counts(dataset: str, config: Config) -> tuple[int, int]:
+    """(without fracture, with fracture) of Table 1."""
+    return config.hip_enlarged_cropped if is_cropped(dataset) else config.hip_enlarged_uncropped
+
+
+def split_images(labels: np.ndarray, config: Config) -> np.ndarray:
+    """The paper's split of the enlarged pictures: of each class ceil(20 %) at random, 'train' or 'test', shape (n,)."""
+    random = np.random.default_rng([config.split_seed, 1])
+    sides = np.full(len(labels), "train", dtype="<U10")
+    for label in (0, 1):
+        own = np.flatnonzero(labels == label)
+        count = math.ceil(round(config.hip_test_share * len(own), 9))
+        sides[random.permutation(own)[:count]] = "test"
+    return sides
+
+
+def split_leakfree(cases: pd.DataFrame, config: Config) -> list[tuple[np.ndarray, str]]:
+    """Grouped stratified cross-validation, hip_folds times hip_repetitions: for each fold the side of each case and the
+    rule in words. Patients that share a picture count as one. Validation patients are taken from the training patients:
+    validation_share of the cases, in small data at least one patient of the rarer class.
+    """
+    cases = cases.assign(patient_id=join_patients(cases))
+    folds = []
+    for repetition in range(config.hip_repetitions):
+        seed = config.split_seed + repetition
+        fold_of = fold_cases(cases, config.hip_folds, seed).to_numpy()
+        for fold in range(config.hip_folds):
+            rest = cases[fold_of != fold]
+            share = max(config.validation_share, 1 / rest.groupby("label")["patient_id"].nunique().min())
+            sides = np.full(len(cases), "test", dtype="<U10")
+            sides[fold_of != fold] = split_cases(rest, test_share=0, validation_share=share, seed=seed)
+            rule = f"{config.hip_folds} folds of patients, stratified; validation: {share:.0%} of the training patients"
+            folds.append((sides, rule))
+    return folds

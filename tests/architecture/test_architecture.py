@@ -1,0 +1,238 @@
+"""The rules of the layout: who may import whom, what importing does, where numbers of papers stand, names and sizes."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common.records.paper import load_paper
+
+ROOT = Path(__file__).parents[2]
+COMMON = sorted((ROOT / "common").rglob("*.py"))
+PACKAGES = sorted(p.parent for p in (ROOT / "replications").glob("*/config.py"))
+MODULES = [*COMMON, *(m for p in PACKAGES for m in sorted(p.rglob("*.py")))]
+# room -> rooms it may import, besides itself; a file of common/ itself is a room of its own
+FLOOR = {"errors"}
+GROUND = FLOOR | {"files", "cli"}
+MIDDLE = GROUND | {"data", "training", "records"}
+MAY_IMPORT = {
+    "errors": set(), "files": FLOOR, "cli": FLOOR, "figures": FLOOR | {"files"},
+    "data": GROUND, "training": GROUND, "records": GROUND,
+    "cases": MIDDLE, "evaluation": MIDDLE,
+}  # fmt: skip
+MAY_IMPORT["audit"] = MIDDLE | {"cases", "evaluation"}
+MAY_IMPORT["report"] = MAY_IMPORT["audit"] | {"audit", "figures"}
+MAY_IMPORT["runs"] = MAY_IMPORT["report"] | {"report"}
+# Arrows that still run the wrong way: (module, module it imports). Take one out when it is mended; add none.
+EXCEPTIONS: set[tuple[str, str]] = set()
+# Modules of a package that may import Keras, at their head or inside a function.
+KERAS_STEMS = {"models", "train", "baselines", "predict", "alexnet", "dbn", "sgan", "ensemble"}
+NO_KERAS = ("config", "data", "experiments", "run", "figures")  # of every package: importing them starts no network library
+LIMIT = 350  # lines a module
+TOO_LONG: dict[str, int] = {
+    "common.records.results": 361,
+    "common.report.tables": 369,
+    "replications.thyroid_ensemble.predict": 377,
+}  # module -> lines: may shrink, not grow
+ORDER = {
+    "config": 0, "data": 1, "models": 2, "tasks": 2.5, "train": 3, "baselines": 3.5, "experiments": 4, "figures": 4.5,
+    "run": 5, "predict": 6,
+}  # fmt: skip
+FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "misc", "base", "manager", "tools"}
+PACKAGE_FILES = {"README.md", "paper.toml", "__init__.py", "config.py", "data.py", "models.py", "train.py", "experiments.py",
+                 "run.py", "predict.py"}  # fmt: skip
+
+
+def name_module(path: Path) -> str:
+    """Full name of a module; of a package for its __init__.py."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def name_room(module: str) -> str | None:
+    """The room of a module of common."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "common" and len(parts) > 1 else None
+
+
+def imports_of(path: Path, top_level_only: bool = False) -> set[str]:
+    """Full names of everything a module imports ("a.b" also for `from a import b`)."""
+    tree = ast.parse(path.read_text())
+    found = set()
+    for node in tree.body if top_level_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+NAMES = {name_module(path): path for path in MODULES}
+
+
+def modules_of(path: Path) -> set[str]:
+    """Modules of the project that a module imports: for `from a import b` a.b where it is one, else a."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in NAMES else node.module)
+    return found & NAMES.keys()
+
+
+@pytest.mark.parametrize("path", COMMON, ids=lambda p: p.relative_to(ROOT / "common").as_posix())
+def test_common_knows_no_paper(path):
+    assert not [name for name in imports_of(path) if name.startswith("replications")]
+    for package in PACKAGES:
+        assert package.name not in path.read_text()
+
+
+def test_every_room_has_its_place():
+    rooms = {name_room(name) for name in NAMES} - {None}
+    assert rooms == MAY_IMPORT.keys(), "say what a new room may import"
+    for path in COMMON:
+        assert (path.parent / "__init__.py").is_file(), path
+
+
+def test_imports_of_rooms_run_one_way():
+    """runs > report > audit > {cases, evaluation} > {data, training, records} > files, cli, errors; figures stands alone."""
+    wrong = set()
+    for path in COMMON:
+        module = name_module(path)
+        room = name_room(module)
+        for other in modules_of(path):
+            if room is None or name_room(other) not in {room, *MAY_IMPORT[room]}:
+                wrong.add((module, other))
+    assert wrong == EXCEPTIONS
+
+
+def test_no_circle_of_imports():
+    """No module of common imports itself through others, not even inside functions."""
+    arrows = {name: modules_of(path) - {name} for name, path in NAMES.items() if name.startswith("common")}
+    while leaves := [name for name, others in arrows.items() if not others & arrows.keys()]:
+        for name in leaves:
+            del arrows[name]
+    assert not arrows
+
+
+def test_only_training_and_networks_import_keras():
+    for path in MODULES:
+        heavy = {name.split(".")[0] for name in imports_of(path)} & {"keras", "tensorflow"}
+        allowed = name_room(name_module(path)) == "training" if path in COMMON else path.stem in KERAS_STEMS
+        assert allowed or not heavy, f"{path} imports {heavy}"
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.name)
+def test_packages_do_not_import_each_other(package):
+    for path in package.rglob("*.py"):
+        foreign = {name.split(".")[1] for name in imports_of(path) if name.startswith("replications.")} - {package.name}
+        assert not foreign, f"{path} imports {foreign}"
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.name)
+def test_packages_import_in_reading_order(package):
+    for path in package.rglob("*.py"):
+        used = {n.split(".")[2] for n in imports_of(path) if n.startswith(f"replications.{package.name}.")}
+        for other in used & ORDER.keys():
+            if path.stem in ORDER and path.parent == package:
+                assert ORDER[other] < ORDER[path.stem], f"{path.name} imports {other}"
+            elif path.stem != "__init__":  # a module of one subject beside data.py or models.py, a reader in sources/
+                assert ORDER[other] <= ORDER["config"], f"{path.name} imports {other}"
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.name)
+def test_packages_have_the_same_files(package):
+    assert {p.name for p in package.iterdir()} >= PACKAGE_FILES
+
+
+def test_core_runs_without_network_library():
+    """Importing every room but training, and what a package needs to plan and report, loads neither TensorFlow nor Keras."""
+    names = [name for name, path in NAMES.items() if path in COMMON and name_room(name) != "training"]
+    names += [f"replications.{p.name}.{m}" for p in PACKAGES for m in NO_KERAS]
+    names += [name for name in NAMES if ".sources" in name]
+    code = f"import sys\nfor n in {names!r}: __import__(n)\nprint([m for m in ('tensorflow', 'keras') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_importing_does_nothing(path):
+    """At module level stand only imports, definitions, constants and the __main__ guard."""
+    for node in ast.parse(path.read_text()).body:
+        allowed = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+        is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        is_guard = isinstance(node, ast.If) and "__main__" in ast.unparse(node.test)
+        assert isinstance(node, allowed) or is_docstring or is_guard, f"line {node.lineno}: {ast.unparse(node)[:60]}"
+        if isinstance(node, (ast.Assign, ast.AnnAssign)):
+            assert "os.environ" not in ast.unparse(node), f"line {node.lineno} touches the environment"
+
+
+def test_imports_open_no_socket_and_write_no_file(tmp_path):
+    names = sorted(NAMES)
+    code = f"""
+import sys, socket, builtins, os, tempfile
+tempfile.gettempdir()
+for heavy in ("keras", "tensorflow"): __import__(heavy)
+def refuse(*a, **k): raise AssertionError("a socket at import")
+socket.socket.connect = refuse
+before = dict(os.environ)
+real = builtins.open
+def guarded(file, mode="r", *a, **k):
+    assert not set(mode) & set("wax+"), f"{{file}} is written at import"
+    return real(file, mode, *a, **k)
+builtins.open = guarded
+sys.dont_write_bytecode = True
+for n in {names!r}: __import__(n)
+assert dict(os.environ) == before, "environment changed at import"
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_module_names_and_sizes():
+    for name, path in NAMES.items():
+        assert path.stem not in FORBIDDEN_NAMES, path
+        lines = len(path.read_text().splitlines())
+        assert lines <= max(LIMIT, TOO_LONG.get(name, 0)), f"{path} has grown out of one subject"
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.name)
+def test_printed_numbers_stand_in_paper_toml_only(package):
+    """No accuracy that the paper printed is a literal in the package's code."""
+    printed = {f"{c.value:.{c.digits}f}" for c in load_paper(package / "paper.toml").claims if c.value and c.unit == "percent"}
+    for path in package.rglob("*.py"):
+        numbers = {
+            node.value for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Constant) and isinstance(node.value, float)
+        }  # fmt: skip
+        assert not printed & {f"{number:.1f}" for number in numbers if number > 1}, path
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.name)
+def test_every_setting_cites_its_place(package):
+    """Every field of Config has a comment beside it or in the heading of its group."""
+    text = (package / "config.py").read_text()
+    body = text[text.index("class Config") : text.index("PAPER =")]
+    group_cited = False
+    for line in body.splitlines()[1:]:
+        if line.strip().startswith("#"):
+            group_cited = "sec." in line or "Table" in line or "Fig." in line or "leakfree" in line
+        elif re.match(r"    \w+: ", line):
+            assert group_cited or "#" in line, line
+
+
+def test_no_pickle():
+    for path in MODULES:
+        assert not {"pickle", "joblib", "dill", "shelve"} & imports_of(path), path
+        assert "allow_pickle=True" not in path.read_text()
+        assert "safe_mode=False" not in path.read_text()
+
+
+def test_ruff():
+    done = subprocess.run([sys.executable, "-m", "ruff", "check", "."], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]

@@ -1,0 +1,85 @@
+"""Committed results: metrics recomputed from the committed predictions; READMEs current; commands in them work."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common.evaluation.metrics import evaluate
+from common.records.predictions import read_predictions
+from common.records.results import read_results
+from common.report.__main__ import main
+from common.runs.publish import PUBLISHED_FILES
+
+ROOT = Path(__file__).parents[2]
+PUBLISHED = sorted(p.parent for p in (ROOT / "results").glob("*/results.json"))
+READMES = [ROOT / "README.md", *sorted((ROOT / "replications").glob("*/README.md"))]
+
+
+@pytest.mark.parametrize("folder", PUBLISHED, ids=lambda p: p.name)
+def test_metrics_follow_from_predictions(folder):
+    published = read_results(folder / "results.json")
+    rows = {(row.row, row.protocol): row for row in published.rows}
+    computed = evaluate(read_predictions(folder / "predictions.csv.gz"))
+    assert {(row.row, row.protocol) for row in computed} == rows.keys()
+    for row in computed:
+        expected = rows[row.row, row.protocol]
+        assert (row.n, row.patients) == (expected.n, expected.patients)
+        for name, metric in row.metrics.items():
+            for part in ("mean", "sd", "low", "high"):
+                wanted = getattr(expected.metrics[name], part)
+                found = getattr(metric, part)
+                assert found == (None if wanted is None else pytest.approx(wanted, rel=1e-5, abs=1e-6)), (row.row, name)
+
+
+@pytest.mark.parametrize("folder", PUBLISHED, ids=lambda p: p.name)
+def test_published_runs_are_whole_and_real(folder):
+    published = read_results(folder / "results.json")
+    assert not published.synthetic
+    assert published.git.dirty is False
+    for name in PUBLISHED_FILES:
+        assert (folder / name).is_file()
+    for figure in published.extra.figures:
+        assert (folder / "figures" / figure.file).is_file()
+
+
+def test_readme_tables_are_current():
+    assert main(["--check", "--root", str(ROOT)]) == 0
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda p: p.parent.name)
+def test_commands_of_the_readme_run(path, monkeypatch):
+    """Every `python -m module` that a README names answers --help, with every flag that stands beside it."""
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    commands = set(re.findall(r"python -m ((?:replications|common|benchmarks)[\w.]+)([^\n`#&|]*)", path.read_text()))
+    assert commands
+    helps = {}
+    for module, rest in sorted(commands):
+        if module not in helps:
+            done = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            helps[module] = done.stdout
+        for flag in re.findall(r"--[a-z-]+", rest):
+            assert flag in helps[module], f"{module} knows no {flag}"
+
+
+def test_flags_of_the_readme_exist():
+    table = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `--")]
+    assert len(table) > 4
+    shown = subprocess.run(
+        [sys.executable, "-m", "replications.lung_hip_compare.run", "--help"], cwd=ROOT, capture_output=True, text=True
+    ).stdout
+    for flag in re.findall(r"--[a-z-]+", "".join(line.split("|")[1] for line in table)):
+        assert flag in shown
+
+
+def test_the_two_commands_set_everything_up():
+    """README and continuous integration agree: each command makes .venv, installs by the constraints, and runs."""
+    text = (ROOT / "README.md").read_text()
+    for name, end in (("run", "-m replications.lung_hip_compare.run"), ("tests", "-m pytest")):
+        (command,) = re.findall(rf"<!-- command: {name} -->\n```\n(.+)\n```", text)
+        assert command.startswith("python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt -e ")
+        assert command.endswith(end)
+    assert "<!-- command: tests -->" in (ROOT / ".ci/run").read_text()

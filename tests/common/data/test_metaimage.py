@@ -1,0 +1,164 @@
+"""MetaImage reader: equal to SimpleITK on what is valid, one clear error on what is not."""
+
+import numpy as np
+import pytest
+
+from common.data.metaimage import (
+    MAX_HEADER_BYTES,
+    read_header,
+    read_region,
+    read_volume,
+    voxel_to_world,
+    world_to_voxel,
+    write_volume,
+)
+from common.errors import UsageError
+
+ROTATION = np.array([[0.0, -0.6, 0.8], [1.0, 0.0, 0.0], [0.0, 0.8, 0.6]])  # x -> y, the rest turned by 53 degrees
+
+
+def write_example(folder, dtype="<i2", direction=None):
+    voxels = np.random.default_rng(0).integers(-1000, 400, (5, 7, 9)).astype(dtype)
+    write_volume(folder / "scan.mhd", voxels, (0.7, 0.8, 2.5), (-100.0, 50.0, -300.5), direction)
+    return folder / "scan.mhd", voxels
+
+
+def rewrite(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize("direction", [None, np.diag([-1.0, -1.0, 1.0]), ROTATION], ids=["plain", "flipped", "oblique"])
+@pytest.mark.parametrize("dtype", ["<i2", ">i2", "u1", "<f4", ">f8"])
+def test_reader_equals_simpleitk(tmp_path, dtype, direction):
+    sitk = pytest.importorskip("SimpleITK")
+    path, voxels = write_example(tmp_path, dtype, direction)
+    volume = read_header(path)
+    image = sitk.ReadImage(str(path))
+    assert volume.size == image.GetSize()
+    np.testing.assert_allclose(volume.spacing, image.GetSpacing())
+    np.testing.assert_allclose(volume.origin, image.GetOrigin())
+    np.testing.assert_allclose(volume.direction.ravel(), image.GetDirection())
+    np.testing.assert_array_equal(read_volume(volume), sitk.GetArrayFromImage(image))
+    np.testing.assert_array_equal(read_region(volume, (2, 1, 3), (4, 5, 2)), voxels[3:5, 1:6, 2:6])
+    point = image.TransformContinuousIndexToPhysicalPoint([2.25, 4.5, 1.0])
+    np.testing.assert_allclose(world_to_voxel(volume, point), [2.25, 4.5, 1.0], atol=1e-9)
+    np.testing.assert_allclose(voxel_to_world(volume, [2.25, 4.5, 1.0]), point, atol=1e-9)
+
+
+def test_region_has_native_byte_order(tmp_path):
+    volume = read_header(write_example(tmp_path, ">i2")[0])
+    assert read_region(volume, (0, 0, 0), (1, 1, 1)).dtype == np.int16
+
+
+@pytest.mark.parametrize(("start", "size"), [((-1, 0, 0), (2, 2, 2)), ((8, 0, 0), (2, 1, 1)), ((0, 0, 0), (1, 0, 1))])
+def test_region_outside_the_volume_is_refused(tmp_path, start, size):
+    volume = read_header(write_example(tmp_path)[0])
+    with pytest.raises(ValueError, match="leaves the volume"):
+        read_region(volume, start, size)
+
+
+def test_header_size_skips_leading_bytes(tmp_path):
+    path, voxels = write_example(tmp_path)
+    raw = path.with_suffix(".raw")
+    raw.write_bytes(b"head" + raw.read_bytes())
+    rewrite(path, "ElementType", "HeaderSize = -1\nElementType")
+    np.testing.assert_array_equal(read_volume(read_header(path)), voxels)
+
+
+HOSTILE = {
+    "more voxels than the raw file": ("DimSize = 9 7 5", "DimSize = 9 7 6", "claims 756 bytes"),
+    "fewer voxels than the raw file": ("DimSize = 9 7 5", "DimSize = 9 7 4", "claims 504 bytes"),
+    "negative size": ("DimSize = 9 7 5", "DimSize = 9 -7 5", "each must be 1 to"),
+    "huge size": ("DimSize = 9 7 5", "DimSize = 99999999999 99999999999 99999999999", "each must be 1 to"),
+    "endless digits": ("DimSize = 9 7 5", "DimSize = 9 7 " + "9" * 5000, "whole numbers"),
+    "size of zero": ("DimSize = 9 7 5", "DimSize = 0 7 5", "each must be 1 to"),
+    "size in words": ("DimSize = 9 7 5", "DimSize = 9 seven 5", "3 whole numbers"),
+    "two sizes": ("DimSize = 9 7 5", "DimSize = 9 7", "3 whole numbers"),
+    "four dimensions": ("NDims = 3", "NDims = 4", "only volumes of 3"),
+    "no spacing": ("ElementSpacing", "Spacing", "no ElementSpacing"),
+    "spacing of zero": ("ElementSpacing = 0.69999999999999996", "ElementSpacing = 0", "must be positive"),
+    "spacing not a number": ("ElementSpacing = 0.69999999999999996", "ElementSpacing = nan", "3 numbers"),
+    "singular matrix": ("TransformMatrix = 1", "TransformMatrix = 0", "no rotation"),
+    "unknown type": ("MET_SHORT", "MET_STRING", "is none of"),
+    "several channels": ("NDims = 3", "NDims = 3\nElementNumberOfChannels = 3", "only grey"),
+    "compressed": ("CompressedData = False", "CompressedData = True", "uncompressed"),
+    "text voxels": ("BinaryData = True", "BinaryData = False", "voxels as text"),
+    "no truth value": ("CompressedData = False", "CompressedData = maybe", "True or False"),
+    "given twice": ("NDims = 3", "NDims = 3\nNDims = 3", "line 3: NDims is given twice"),
+    "no entry": ("NDims = 3", "NDims = 3\nhello", "expected 'Name = value'"),
+    "raw outside": ("= scan.raw", "= ../scan.raw", "leaves the folder"),
+    "raw absolute": ("= scan.raw", "= /etc/passwd", "leaves the folder"),
+    "raw missing": ("= scan.raw", "= other.raw", "are missing"),
+    "raw name too long": ("= scan.raw", "= " + "a" * 5000, "a name of 5000 characters"),
+    "raw a folder": ("= scan.raw", "= .", "are missing"),
+    "voxels in the header": ("= scan.raw", "= LOCAL", "only one raw file"),
+    "a list of slices": ("= scan.raw", "= slice%03d.raw 1 5 1", "only one raw file"),
+    "negative offset": ("NDims = 3", "NDims = 3\nHeaderSize = -7", "claims"),
+}
+
+
+@pytest.mark.parametrize("fault", HOSTILE, ids=str)
+def test_hostile_header_is_one_clear_error(tmp_path, fault):
+    path, _ = write_example(tmp_path)
+    old, new, message = HOSTILE[fault]
+    rewrite(path, old, new)
+    with pytest.raises(UsageError, match=message) as caught:
+        read_header(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400 + 2 * len(str(path))
+
+
+def test_link_out_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "inside").mkdir()
+    path, _ = write_example(tmp_path / "inside")
+    path.with_suffix(".raw").rename(tmp_path / "secret.raw")
+    path.with_suffix(".raw").symlink_to(tmp_path / "secret.raw")
+    with pytest.raises(UsageError, match="leaves the folder"):
+        read_header(path)
+    assert read_header(path, folder=tmp_path).size == (9, 7, 5)
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 100, b"\xff\xfe" * 50, b"DimSize = 1 1 1\n" * 9, b"\xff\nElementDataFile = a"])
+def test_file_that_is_no_header(tmp_path, content):
+    path = tmp_path / "scan.mhd"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match="not a MetaImage header"):
+        read_header(path)
+
+
+def test_header_is_read_to_a_limit_only(tmp_path):
+    path, _ = write_example(tmp_path)
+    path.write_bytes(b"\n" * (MAX_HEADER_BYTES + 1) + path.read_bytes())
+    with pytest.raises(UsageError, match="no ElementDataFile in its first 65536 bytes"):
+        read_header(path)
+
+
+def test_raw_cut_after_the_check(tmp_path):
+    path, _ = write_example(tmp_path)
+    volume = read_header(path)
+    volume.raw.write_bytes(volume.raw.read_bytes()[:100])
+    with pytest.raises(UsageError, match="ends early"):
+        read_region(volume, (0, 0, 4), (9, 7, 1))
+
+
+def test_fuzzed_headers_never_end_in_a_traceback(tmp_path):
+    path, _ = write_example(tmp_path)
+    whole = path.read_bytes()
+    random = np.random.default_rng(1)
+    refused = accepted = 0
+    for _ in range(500):
+        data = bytearray(whole)
+        for position in random.integers(0, len(data), random.integers(1, 6)):
+            data[position] = random.integers(0, 256)
+        path.write_bytes(bytes(data[: random.integers(1, len(data) + 1)]))
+        try:
+            read_header(path)
+        except UsageError as error:
+            refused += str(error).count("\n") == 0
+        else:
+            accepted += 1
+    assert refused + accepted == 500
+    assert refused > 100

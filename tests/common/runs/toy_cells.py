@@ -1,0 +1,47 @@
+"""Cells for the tests of common.runs.cells: functions that worker processes can import. Run as a script: a run to be killed."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from common.errors import UsageError
+from common.runs.cells import Cell
+from common.runs.workers import run_cells
+
+
+def count(settings: dict, folder: Path, threads: int, report) -> dict:
+    """Sum numbers slowly, with a checkpoint after each; the result depends on the settings alone."""
+    checkpoint = folder / "checkpoint-sum.json"
+    done, total = json.loads(checkpoint.read_text()) if checkpoint.exists() else (0, 0)
+    while done < settings["steps"]:
+        time.sleep(settings.get("wait", 0))
+        total += (done + settings["seed"]) ** 2
+        done += 1
+        checkpoint.with_suffix(".new").write_text(json.dumps([done, total]))
+        os.replace(checkpoint.with_suffix(".new"), checkpoint)
+        report("sum", done, settings["steps"], {"loss": float(total)})
+    (folder / "sum.txt").write_text(str(total))
+    return {"pid": os.getpid(), "threads": threads}
+
+
+def fail(settings: dict, folder: Path, threads: int, report) -> dict:
+    """Fail the way the settings say."""
+    if settings["how"] == "usage":
+        raise UsageError("weights.h5: missing; put it here")
+    raise ValueError("broken")
+
+
+def die(settings: dict, folder: Path, threads: int, report) -> dict:
+    """End the process at once, as the kernel does when memory is short."""
+    os._exit(9)
+
+
+def make_cells(number: int, steps: int = 3, wait: float = 0) -> list[Cell]:
+    """Cells that sum `steps` numbers each."""
+    return [Cell(f"cell-{i}", "toy_cells:count", {"seed": i, "steps": steps, "wait": wait}) for i in range(number)]
+
+
+if __name__ == "__main__":
+    run_cells(make_cells(4, steps=20, wait=0.05), Path(sys.argv[1]), workers=int(sys.argv[2]), threads=1)

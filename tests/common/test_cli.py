@@ -1,0 +1,93 @@
+"""Flags, typed overrides and exit codes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from common import cli
+from common.errors import UsageError, run_main
+
+
+@dataclass(frozen=True)
+class Settings:
+    epochs: int = 100
+    rate: float = 1e-4
+    name: str = "a"
+    flip: bool = True
+    sides: tuple[int, ...] = (128, 256)
+
+
+def parse(*argv: str) -> cli.Options:
+    return cli.parse_options(argv, "package.run", "description", ["smoke", "paper"])
+
+
+def test_defaults_say_nothing_but_the_protocols():
+    options = parse()
+    assert options.protocols == ("paper", "leakfree")
+    assert (options.preset, options.tables, options.seeds, options.overrides) == (None, None, None, {})
+    assert options.workers == cli.count_cores()
+    assert options.out == Path("runs")
+
+
+def test_lists_and_overrides():
+    argv = ["--protocol", "leakfree", "--tables", "2, labels", "--seeds", "0,4"]
+    options = parse(*argv, "--set", "rate=1e-3", "--set", "sides=64")
+    assert options.protocols == ("leakfree",)
+    assert options.tables == ("2", "labels")
+    assert options.seeds == (0, 4)
+    assert cli.apply_overrides(Settings(), options.overrides) == Settings(rate=1e-3, sides=(64,))
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        "--preset none",
+        "--seeds 0,x",
+        "--seeds 1,1",
+        "--seeds -1",
+        "--workers 0",
+        "--tables 2,,3",
+        "--workers 2 --cluster tcp://127.0.0.1:1",
+        "--nonsense",
+    ],
+)
+def test_usage_errors_exit_with_2(argv, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parse(*argv.split())
+    assert stopped.value.code == 2
+    assert "error" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "message"),
+    [
+        ("epoch", "3", "did you mean epochs"),
+        ("zzz", "3", "Known: epochs, flip, name, rate, sides"),
+        ("epochs", "3.5", "expected a whole number"),
+        ("rate", "fast", "expected a number"),
+        ("flip", "1", "expected true or false"),
+        ("sides", "a,b", "expected a list of int"),
+    ],
+)
+def test_wrong_overrides_name_the_fault(key, text, message):
+    with pytest.raises(UsageError, match=message):
+        cli.apply_overrides(Settings(), {key: text})
+
+
+def test_override_without_value():
+    with pytest.raises(UsageError, match="expected KEY=VALUE"):
+        parse("--set", "epochs")
+
+
+def test_exit_codes(capsys):
+    def fail():
+        raise UsageError("data.csv:3: label 7 is not 0 or 1; correct it")
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    assert run_main(lambda: 0) == 0
+    assert run_main(fail) == 2
+    assert capsys.readouterr().err == "error: data.csv:3: label 7 is not 0 or 1; correct it\n"
+    assert run_main(interrupt) == 130
