@@ -32,7 +32,7 @@ import numpy as np
 
 from common.cli import count_cores
 from common.training import cuts, feature_cache, fit
-from common.training.batches import Rows, feed_batches, shuffle_order
+from common.training.batches import Indexed, feed_batches, shuffle_order
 from replications.thyroid_ensemble import models
 from replications.thyroid_ensemble.config import NETWORKS, PAPER, Config
 
@@ -61,7 +61,7 @@ def train_plain(model: keras.Model, images: np.ndarray, labels: np.ndarray, epoc
 def train_cached(upper: keras.Model, features: feature_cache.Features, labels: np.ndarray, epochs: int) -> list[float]:
     def arrays_of_epoch(epoch: int) -> tuple:
         order = shuffle_order(len(labels), SEED, epoch)
-        return Rows(features.inputs, order), labels[order]
+        return Indexed(features.inputs, order), labels[order]
 
     with tempfile.TemporaryDirectory() as folder:
         history = fit.fit(

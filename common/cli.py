@@ -9,30 +9,39 @@ import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
+from common import __version__
 from common.errors import UsageError
 
 PROTOCOLS = ("paper", "leakfree")  # the paper's own, and the one that keeps patients apart
-ConfigT = TypeVar("ConfigT")
+
+
+class Configuration(Protocol):
+    """Settings of a paper: any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+
+ConfigT = TypeVar("ConfigT", bound=Configuration)
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What the command line asks for; `None` means "not said"."""
+    """What the command line asks for; `None` where it says nothing, so that the paper's own setting holds."""
 
     preset: str | None
-    protocols: tuple[str, ...]
-    data: Path | None
-    weights: str | None
+    protocols: tuple[str, ...]  # of PROTOCOLS
+    data: Path | None  # folder
+    weights: str | None  # imagenet, random or a folder
     tables: tuple[str, ...] | None
-    rows: tuple[str, ...] | None
+    rows: tuple[str, ...] | None  # parts of their names
     seeds: tuple[int, ...] | None
-    overrides: dict[str, str]
+    overrides: dict[str, str]  # setting -> value as text, see `apply_overrides`
     out: Path
-    workers: int
-    threads: int | None
-    cluster: str | None
+    workers: int  # trainings side by side
+    threads: int | None  # of each training
+    cluster: str | None  # address of a Dask scheduler
     skip_unreadable: bool
     publish: bool
 
@@ -55,6 +64,7 @@ def parse_options(argv: Sequence[str] | None, module: str, description: str, pre
     add("--cluster", metavar="ADDRESS", help="Dask scheduler to spread the trainings over")
     add("--skip-unreadable", action="store_true", help="leave out (and count) unreadable files instead of stopping")
     add("--publish", action="store_true", help="copy the finished run of real data to results/")
+    add("--version", action="version", version=f"%(prog)s {__version__}")
     given = parser.parse_args(argv)
     if given.cluster and given.workers:
         parser.error("--workers and --cluster exclude each other")
@@ -107,7 +117,9 @@ def _parse_like(value: object, text: str) -> object:
         if text.lower() not in ("true", "false"):
             raise ValueError(text)
         return text.lower() == "true"
-    return type(value)(text)
+    if isinstance(value, int | float):
+        return type(value)(text)
+    return text
 
 
 def _name_type(value: object) -> str:
@@ -151,3 +163,12 @@ def _split_overrides(items: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"--set {item}: expected KEY=VALUE")
         overrides[key.strip()] = value.strip()
     return overrides
+
+
+def restore_config(kind: type[ConfigT], values: dict[str, Any]) -> ConfigT:
+    """Settings from their JSON form: lists become tuples; settings of another version, which `kind` does not have, are left out.
+
+    kind: the dataclass. A setting that `values` lacks takes its default; TypeError where it has none.
+    """
+    known = {f.name for f in dataclasses.fields(kind)}
+    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if name in known})

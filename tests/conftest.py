@@ -1,7 +1,9 @@
 """Fixtures that several tests share. Each test process computes with one thread: two of them fill two cores."""
 
 import fcntl
+import importlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,29 +38,31 @@ def backend() -> dict:
 
 
 @pytest.fixture(scope="session")
-def smoke_run(tmp_path_factory) -> Path:
-    """Folder of a finished smoke run of lung_hip_compare, through its own command line; one for all test processes."""
-    from replications.lung_hip_compare import run
-
-    return run_smoke(run, tmp_path_factory)
-
-
-@pytest.fixture(scope="session")
-def thyroid_smoke_run(tmp_path_factory) -> Path:
-    """The same of thyroid_ensemble."""
-    from replications.thyroid_ensemble import run
-
-    return run_smoke(run, tmp_path_factory)
-
-
-def run_smoke(run, tmp_path_factory) -> Path:
-    """The finished run's folder; the first test process that asks for it runs it."""
+def smoke_of(tmp_path_factory) -> Callable[[str], Path]:
+    """Package name -> folder of its finished smoke run, through its own command line; one for all test processes."""
     parallel = os.environ.get("PYTEST_XDIST_WORKER")
     base = tmp_path_factory.getbasetemp().parent if parallel else tmp_path_factory.getbasetemp()
     out = base / "smoke"
-    with open(base / f"smoke-{run.PACKAGE.name}.lock", "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not list(out.glob(f"{run.PACKAGE.name}/smoke-both-*/report.html")):
-            assert run.main(["--preset", "smoke", "--out", str(out), "--workers", "1", "--threads", "1"]) == 0
-    (folder,) = (out / run.PACKAGE.name).glob("smoke-both-*")
-    return folder
+
+    def run_smoke(name: str) -> Path:
+        run = importlib.import_module(f"replications.{name}.run")
+        with open(base / f"smoke-{name}.lock", "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the first test process that asks for it runs it
+            if not list(out.glob(f"{name}/smoke-both-*/report.html")):
+                assert run.main(["--preset", "smoke", "--out", str(out), "--workers", "1", "--threads", "1"]) == 0
+        (folder,) = (out / name).glob("smoke-both-*")
+        return folder
+
+    return run_smoke
+
+
+@pytest.fixture(scope="session")
+def smoke_run(smoke_of) -> Path:
+    """Folder of a finished smoke run of lung_hip_compare."""
+    return smoke_of("lung_hip_compare")
+
+
+@pytest.fixture(scope="session")
+def thyroid_smoke_run(smoke_of) -> Path:
+    """The same of thyroid_ensemble."""
+    return smoke_of("thyroid_ensemble")

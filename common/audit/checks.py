@@ -21,13 +21,15 @@ Numbers as printed are given as text, so that their last digit is known.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from common.audit.outcomes import SAME_METRIC, Line
 from common.audit.printed import SCALES, Printed
 from common.errors import UsageError
-from common.records.paper import MOST_CASES, Paper, read_fields
+from common.records.paper import Paper
+from common.records.paper_entries import MOST_CASES, read_fields
 
-LARGEST_CASES = 100_000  # tried in the search of a denominator
+LARGEST_CASES = 100_000  # largest number of cases that a check may ask to try
 TABLE = {"table": str, "metric": str}
 FIELDS: dict[str, tuple[dict[str, type], dict[str, type]]] = {  # kind -> required and optional fields, besides `where`
     "row": ({"row": str, "unit": str, "values": dict}, {"classes": dict}),
@@ -49,15 +51,24 @@ class Check:
 
     kind: str
     where: str  # in the paper
-    fields: dict
+    fields: dict[str, Any]  # see FIELDS
     place: str
 
     def fail(self, field: str, fault: str) -> UsageError:
+        """The error to raise for a wrong field."""
         return UsageError(f"{self.place}: field {field!r}: {fault}")
 
 
 def read_checks(paper: Paper) -> list[Check]:
-    """The [[check]] entries, their fields and types checked. UsageError names file, line, entry and field."""
+    """The [[check]] entries, their fields and types checked. UsageError names file, line, entry and field.
+
+    >>> from pathlib import Path
+    >>> from common.audit.example import EXAMPLE
+    >>> from common.records.paper import parse_paper
+    >>> (check,) = read_checks(parse_paper(EXAMPLE, Path("mine/paper.toml")))
+    >>> check.kind, check.where, check.fields
+    ('equation', 'section 3', {'text': '40 + 60 = 110'})
+    """
     checks = []
     for entry, place in paper.checks:
         kind = entry.get("kind") if isinstance(entry, dict) else None
@@ -72,7 +83,12 @@ def read_checks(paper: Paper) -> list[Check]:
 
 
 def read_declared_lines(checks: Sequence[Check]) -> list[Line]:
-    """The rows that stand outside the tables: checks of kind "row"."""
+    """The rows that stand outside the tables: checks of kind "row". Raises UsageError for a wrong value.
+
+    >>> fields = {"row": "method [10]", "unit": "percent", "values": {"accuracy": "97.3", "recall": "80.7"}}
+    >>> [line.show() for line in read_declared_lines([Check("row", "section 2", fields, "mine.toml: check 1")])]
+    ['method [10] (section 2), accuracy 97.3, sensitivity 80.7']
+    """
     lines = []
     for check in checks:
         if check.kind == "row":
@@ -92,6 +108,11 @@ def read_declared_lines(checks: Sequence[Check]) -> list[Line]:
 
 
 def read_printed(check: Check, field: str, text: object, unit: str) -> Printed:
+    """The number that a field gives as printed. Raises UsageError for other values and units.
+
+    >>> read_printed(Check("mean", "section 2", {}, "mine.toml: check 1"), "printed", "96.0", "percent")
+    Printed(text='96.0', unit='percent')
+    """
     if unit not in SCALES:
         raise check.fail("unit", f"must be one of {', '.join(SCALES)}, not {unit!r}")
     try:
@@ -101,10 +122,20 @@ def read_printed(check: Check, field: str, text: object, unit: str) -> Printed:
 
 
 def read_fraction(check: Check, field: str, text: object) -> Fraction:
+    """The value of a number that a field gives as printed, exactly. Raises UsageError as `read_printed` does.
+
+    >>> read_fraction(Check("split_size", "section 2", {}, "mine.toml: check 1"), "share", "0.1")
+    Fraction(1, 10)
+    """
     return read_printed(check, field, text, "fraction").value
 
 
 def read_cases(check: Check) -> tuple[int, int]:
+    """The smallest and the largest number of cases of a check's field `cases`; UsageError unless 2 <= smallest <= largest.
+
+    >>> read_cases(Check("float32", "Table 2", {"cases": [60, 420]}, "mine.toml: check 1"))
+    (60, 420)
+    """
     cases = check.fields["cases"]
     if not (len(cases) == 2 and all(type(n) is int for n in cases) and 1 < cases[0] <= cases[1] <= LARGEST_CASES):
         raise check.fail("cases", f"must be the smallest and the largest number of cases, 2 to {LARGEST_CASES}, not {cases}")
@@ -112,7 +143,15 @@ def read_cases(check: Check) -> tuple[int, int]:
 
 
 def select_numbers(check: Check, lines: Sequence[Line]) -> dict[str, Printed]:
-    """{row: printed value} of a check's table and metric, in all rows or those that it names."""
+    """{row: printed value} of a check's table and metric, in all rows or those that it names.
+
+    lines: the printed ratios of the paper. Raises UsageError for a table, metric or row that is not among them.
+
+    >>> lines = [Line(row, ("2",), {}, {"accuracy": Printed("96.0", "percent")}) for row in ("run 1", "run 2")]
+    >>> check = Check("mean", "Table 2", {"table": "2", "metric": "accuracy", "rows": ["run 2"]}, "mine.toml: check 1")
+    >>> select_numbers(check, lines)
+    {'run 2': Printed(text='96.0', unit='percent')}
+    """
     metric = SAME_METRIC.get(check.fields["metric"], check.fields["metric"])
     table = [line for line in lines if check.fields["table"] in line.tables]
     if not table:

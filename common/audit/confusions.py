@@ -33,7 +33,8 @@ SIEVE = 1e-9  # margin of the sieve: far above the error of a sum of a few quoti
 
 @dataclass(frozen=True)
 class Solution:
-    """One explanation of the macro metrics of a row: per class the cases, the right answers, and the wrong answers for it."""
+    """One explanation of the macro metrics of a row: for each class its cases, how many of them were recognised (correct), and
+    how many cases of other classes were taken for it (false_positives)."""
 
     cases: tuple[int, ...]
     correct: tuple[int, ...]
@@ -43,7 +44,14 @@ class Solution:
 def search_binary(printed: Mapping[str, Printed], positives: int, negatives: int, way: str = "rounded") -> list[tuple[int, int]]:
     """Every (tp, tn) for which all printed metrics (of BINARY) come out so. A metric without cases (0/0) counts as 0.
 
-    ValueError if the metrics leave too many pairs to try.
+    positives, negatives: test cases of the two classes; way: one of printed.WAYS. Raises ValueError if the metrics leave more
+    than MOST_PAIRS pairs to try.
+
+    Of 40 ill and 60 healthy cases, 87.5 % sensitivity and 85 % accuracy are 35 ill and 50 healthy ones recognised:
+
+    >>> printed = {"sensitivity": Printed("87.5", "percent"), "accuracy": Printed("85.0", "percent")}
+    >>> search_binary(printed, 40, 60)
+    [(35, 50)]
     """
     everything = range(positives + negatives + 1)
     ranges = {
@@ -77,10 +85,18 @@ def search_macro(
     """Every explanation of macro metrics by one confusion matrix with `cases` per class; at most `most` of them.
 
     printed: accuracy, and of MACRO at least one; "f1" is 2 P R / (P + R) of the macro means P and R. `offset` is added to
-    the denominator of every class's ratio. A ratio 0/0 counts as 0. ValueError if the search would be too large.
+    the denominator of every class's ratio: some programs add a small number against a division by 0. A ratio 0/0 counts as 0.
+    way: one of printed.WAYS. Raises ValueError if more than MOST_CANDIDATES would have to be held.
+
+    Two classes of two cases, three cases right: one of the two classes has both right.
+
+    >>> found = search_macro({"accuracy": Printed("0.75", "fraction"), "sensitivity": Printed("0.75", "fraction")}, [2, 2])
+    >>> [(solution.correct, solution.false_positives) for solution in found]
+    [((1, 2), (0, 1)), ((2, 1), (1, 0))]
     """
     n, classes = sum(cases), len(cases)
-    sieve = {name: tuple(map(float, number.bounds(way))) for name, number in printed.items()}
+    bounds = {name: number.bounds(way) for name, number in printed.items()}
+    sieve = {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
     negatives = n - np.array(cases)
     found = []
     for right in printed["accuracy"].counts(n, way):
@@ -110,12 +126,18 @@ def search_macro(
 
 
 def compute_macro(solution: Solution, offset: Fraction = Fraction(0)) -> dict[str, Fraction]:
-    """Accuracy and the MACRO metrics of an explanation, exactly."""
+    """Accuracy and the MACRO metrics of an explanation, exactly; offset as in `search_macro`.
+
+    Recall 2/2 and 1/2, precision 2/3 and 1/1:
+
+    >>> {name: str(value) for name, value in compute_macro(Solution((2, 2), (2, 1), (1, 0))).items()}
+    {'accuracy': '3/4', 'sensitivity': '3/4', 'specificity': '3/4', 'precision': '5/6', 'f1': '15/19'}
+    """
     n = sum(solution.cases)
 
     def mean(pairs: list[tuple[int, int]]) -> Fraction:
         ratios = [Fraction(top) / (bottom + offset) if bottom + offset else Fraction(0) for top, bottom in pairs]
-        return sum(ratios) / len(ratios)
+        return sum(ratios, Fraction(0)) / len(ratios)
 
     rows = list(zip(solution.cases, solution.correct, solution.false_positives, strict=True))
     recall = mean([(right, cases) for cases, right, _ in rows])
@@ -130,7 +152,11 @@ def compute_macro(solution: Solution, offset: Fraction = Fraction(0)) -> dict[st
 
 
 def list_compositions(n: int, classes: int) -> list[tuple[int, ...]]:
-    """Every way to write n as a sum of `classes` numbers >= 1, largest first; macro means do not depend on the order."""
+    """Every way to write n as a sum of `classes` numbers >= 1, largest first; macro means do not depend on the order.
+
+    >>> list_compositions(6, 3)
+    [(2, 2, 2), (3, 2, 1), (4, 1, 1)]
+    """
     if classes == 1:
         return [(n,)]
     return [
@@ -142,7 +168,11 @@ def list_compositions(n: int, classes: int) -> list[tuple[int, ...]]:
 
 
 def list_matrices(solution: Solution, most: int = 100) -> list[tuple[tuple[int, ...], ...]]:
-    """Confusion matrices (truth in rows) with these right answers and margins; at most `most` of them."""
+    """Confusion matrices (truth in rows) with these right answers and margins; at most `most` of them.
+
+    >>> list_matrices(Solution((2, 2, 2), (2, 1, 1), (1, 0, 1)))
+    [((2, 0, 0), (0, 1, 1), (1, 0, 1))]
+    """
     classes = len(solution.cases)
     missed = [cases - right for cases, right in zip(solution.cases, solution.correct, strict=True)]
     found = []

@@ -38,11 +38,24 @@ from common.audit.printed import (
 from common.evaluation import statistics
 from common.records.paper import Paper
 
+# A p below the first is called impossible, below the second unlikely; above the third no test finds a difference.
 IMPOSSIBLE_P, UNLIKELY_P, SIGNIFICANT_P = 1e-12, 1e-3, 0.05
 
 
 def run_checks(checks: Sequence[Check], paper: Paper, lines: Sequence[Line]) -> list[Outcome]:
-    """What the declared checks find. `lines`: the printed ratios of the paper."""
+    """What the declared checks find; common.audit.checks lists their kinds, docs/audit.md explains them.
+
+    lines: the printed ratios of the paper (`read_lines`). Raises UsageError, naming the check and the field, for a check that
+    does not fit the paper.
+
+    >>> from pathlib import Path
+    >>> from common.audit.checks import read_checks
+    >>> from common.audit.example import EXAMPLE
+    >>> from common.records.paper import parse_paper
+    >>> paper = parse_paper(EXAMPLE, Path("mine/paper.toml"))
+    >>> [(outcome.verdict, outcome.arithmetic) for outcome in run_checks(read_checks(paper), paper, lines=[])]
+    [('impossible', '40 + 60 is 100; 110 is 110')]
+    """
     runners: dict[str, Callable[[Check, Paper, Sequence[Line]], list[Outcome]]] = {
         "row": lambda check, paper, lines: [],  # checked with the rows of the tables
         "equation": _check_equation,
@@ -62,7 +75,7 @@ def run_checks(checks: Sequence[Check], paper: Paper, lines: Sequence[Line]) -> 
 
 
 def _check_equation(check: Check, paper: Paper, lines: Sequence[Line]) -> list[Outcome]:
-    text, table = check.fields["text"], check.fields.get("table")
+    text, table = check.fields["text"], check.fields.get("table", "")
     try:
         if not list_names(text):
             return [_judge_equation(text, {}, check.where, ())]
@@ -116,7 +129,7 @@ def _check_moment(check: Check, paper: Paper, lines: Sequence[Line]) -> list[Out
         for line in lines
         if printed in line.metrics.values() and not (line.row in selected and check.fields["table"] in line.tables)
     ]
-    shown = [f"{name} {printed.show(sum(interval) / 2)}".strip() for name, interval in readings.items()]
+    shown = [f"{name} {printed.show(sum(interval, Fraction(0)) / 2)}".strip() for name, interval in readings.items()]
     return [
         Outcome(
             check.kind,

@@ -26,7 +26,14 @@ def solve_equation(text: str, names: Mapping[str, Printed] | None = None, way: s
     """(left side, right side) as intervals. `names`: what names in the text stand for. `way`: how the last printed number
     on the right may have come about, if the right side is one number.
 
-    ValueError, saying what is wrong, for anything but numbers, names, + - * / and brackets on both sides of one "=".
+    Raises ValueError, saying what is wrong, for anything but numbers, names, + - * / and brackets on both sides of one "=",
+    and for a division by an interval that holds 0.
+
+    0.5 stands for 0.45 to 0.55 and 2 for itself; 1.0 for 0.95 to 1.05:
+
+    >>> left, right = solve_equation("0.5 * 2 = 1.0")
+    >>> left, right, overlap(left, right)
+    ((Fraction(9, 10), Fraction(11, 10)), (Fraction(19, 20), Fraction(21, 20)), True)
     """
     sides = text.split("=")
     if len(sides) != 2 or len(text) > LONGEST:
@@ -37,12 +44,22 @@ def solve_equation(text: str, names: Mapping[str, Printed] | None = None, way: s
 
 
 def list_names(text: str) -> list[str]:
-    """The names in an equation, in order."""
+    """The names in an equation, each once, in the order in which they are met. Raises ValueError for what is no equation.
+
+    >>> list_names("train + test = 110")
+    ['train', 'test']
+    """
     nodes = [node for side in text.split("=") for node in ast.walk(_parse(side.strip()))]
     return list(dict.fromkeys(node.id for node in nodes if isinstance(node, ast.Name)))
 
 
 def overlap(a: Interval, b: Interval) -> bool:
+    """Whether two closed intervals (low, high) have a value in common; an end is enough.
+
+    >>> one, two, three = Fraction(1), Fraction(2), Fraction(3)
+    >>> overlap((one, two), (two, three)), overlap((one, one), (two, three))
+    (True, False)
+    """
     return a[0] <= b[1] and b[0] <= a[1]
 
 
@@ -55,7 +72,7 @@ def _parse(side: str) -> ast.expr:
 
 def _evaluate(node: ast.expr, source: str, names: Mapping[str, Printed], way: str) -> Interval:
     if isinstance(node, ast.Constant):
-        return _bound(Printed(ast.get_source_segment(source, node), "count"), way)
+        return _bound(Printed(ast.get_source_segment(source, node) or "", "count"), way)
     if isinstance(node, ast.Name):
         if node.id not in names:
             raise ValueError(f"{node.id!r} is not a metric of the row" if names else f"{node.id!r} is not a number")

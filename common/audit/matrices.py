@@ -30,13 +30,27 @@ from common.audit.outcomes import (
 from common.audit.printed import WAYS, Printed, find_way, format_chance
 from common.audit.rows import exchange_f1, find_cases, find_f1_column
 
-MOST_WORK = 50_000_000  # divisions into classes x rows x offsets x ways to spread the right answers: about ten seconds
+# Divisions of the cases into classes x rows x offsets x ways to spread the right answers: what is tried in about ten seconds.
+MOST_WORK = 50_000_000
+
+# Strictest way in which one confusion matrix gives all metrics of a row, None if there is none or "too many" if the search was
+# given up; and all such (tp, tn).
+Explanation = tuple[str | None, list[tuple[int, int]]]
 
 
 def check_matrix(lines: Sequence[Line], positive_class: str) -> list[Outcome]:
     """Two classes: does one confusion matrix give all metrics of a row, and which class was positive?
 
-    The rows are judged with the class as positive that explains more of them; the outcome "orientation" says which.
+    The rows are judged with the class as positive that explains more of them; the outcome "orientation" says which. lines: of any
+    test sets; those without cases, of other than two classes or with one metric are passed over. positive_class: as the paper
+    says; several are separated by ";".
+
+    >>> metrics = {"accuracy": Printed("85.0", "percent"), "sensitivity": Printed("87.5", "percent")}
+    >>> outcomes = check_matrix([Line("CNN", ("2",), {"ill": 40, "healthy": 60}, metrics)], "ill")
+    >>> [(outcome.check, outcome.verdict) for outcome in outcomes]
+    [('orientation', 'possible'), ('one matrix', 'possible')]
+    >>> outcomes[1].arithmetic
+    'ill positive: sensitivity 35/40 = 87.50, specificity 50/60 = 83.33, accuracy 85/100 = 85.00'
     """
     outcomes = []
     for group in group_lines(line for line in lines if line.n and len(line.classes) == 2):
@@ -46,7 +60,7 @@ def check_matrix(lines: Sequence[Line], positive_class: str) -> list[Outcome]:
         orders = find_binary_orders(group[0], positive_class)
         explained = {order: [_explain(line, order) for line in group] for order in orders}
         fitting = {order: sum(way in WAYS for way, _ in found) for order, found in explained.items()}
-        best = max(orders, key=fitting.get)  # as stated if both explain as many
+        best = max(orders, key=fitting.__getitem__)  # as stated if both explain as many
         for line, (way, solutions) in zip(group, explained[best], strict=True):
             outcomes.append(_judge_row(line, best, way, solutions))
         if len(set(group[0].classes.values())) == 2:
@@ -54,8 +68,7 @@ def check_matrix(lines: Sequence[Line], positive_class: str) -> list[Outcome]:
     return outcomes
 
 
-def _explain(line: Line, order: tuple[str, str]) -> tuple[str | None, list[tuple[int, int]]]:
-    """(strictest way in which one confusion matrix gives all metrics, all such (tp, tn)); "too many" is a way, too."""
+def _explain(line: Line, order: tuple[str, str]) -> Explanation:
     positives, negatives = (line.classes[name] for name in order)
     known = {name: number for name, number in line.metrics.items() if name in BINARY}
     for way in WAYS:
@@ -70,7 +83,12 @@ def _explain(line: Line, order: tuple[str, str]) -> tuple[str | None, list[tuple
 
 def find_right(line: Line, lines: Sequence[Line], positive_class: str) -> tuple[list[int], int]:
     """(possible numbers of right answers of a row, number of cases). From the accuracy; if that is not attainable, from a
-    confusion matrix of two classes that is within one unit of all metrics. `lines`: all rows of the paper."""
+    confusion matrix of two classes that is within one unit of all metrics. `lines`: all rows of the paper.
+
+    >>> line = Line("CNN", ("2",), {"ill": 40, "healthy": 60}, {"accuracy": Printed("85.0", "percent")})
+    >>> find_right(line, [line], "ill")
+    ([85], 100)
+    """
     group = [other for other in lines if dict(other.classes) == dict(line.classes)]
     n = find_cases(group)
     right = set(find_way(line.metrics["accuracy"], n)[1])
@@ -118,7 +136,10 @@ def _describe_matrix(line: Line, positives: int, negatives: int, solutions: list
 
 
 def _judge_orientation(
-    group: Sequence[Line], orders: Sequence[tuple[str, str]], explained: Mapping, best: tuple[str, str]
+    group: Sequence[Line],
+    orders: Sequence[tuple[str, str]],
+    explained: Mapping[tuple[str, str], list[Explanation]],
+    best: tuple[str, str],
 ) -> Outcome:
     texts = []
     for order in orders:
@@ -150,7 +171,11 @@ def _judge_orientation(
 
 
 def find_binary_orders(line: Line, positive_class: str) -> list[tuple[str, str]]:
-    """(positive class, other class) of two classes, as stated first; [] for a row of more classes."""
+    """(positive class, other class) of two classes, as stated first; [] for a row of more classes.
+
+    >>> find_binary_orders(Line("CNN", ("2",), {"ill": 40, "healthy": 60}, {}), "healthy")
+    [('healthy', 'ill'), ('ill', 'healthy')]
+    """
     if len(line.classes) != 2:
         return []
     stated = [part.strip() for part in positive_class.split(";")]
@@ -163,7 +188,17 @@ def check_macro(lines: Sequence[Line], offsets: Sequence[Fraction], cases: int |
     all rows? Lines of one test set; `cases`: of all classes together, searched for if not given.
 
     The stated cases per class come first; if they explain all rows, no others are searched. Columns that `check_f1` finds
-    exchanged are exchanged back; F1 counts if it is 2 P R / (P + R) in all rows that print P and R as well.
+    exchanged are exchanged back; F1 counts if it is 2 P R / (P + R) in all rows that print P and R as well. offsets: tried as
+    what is added to every denominator, the usual one (0) first. Returns one outcome "macro" for all lines and, if any row is
+    explained, one "macro row" for each; "undecided" where the search would be too large.
+
+    Two right of two, one of two, one of two: accuracy and macro recall 4/6, macro precision (2/3 + 1 + 1/2) / 3 = 0.722.
+
+    >>> metrics = {"accuracy": "0.667", "sensitivity": "0.667", "precision": "0.722"}
+    >>> printed = {name: Printed(text, "fraction") for name, text in metrics.items()}
+    >>> outcomes = check_macro([Line("CNN", ("2",), {"a": 2, "b": 2, "c": 2}, printed)], [Fraction(0)])
+    >>> [(outcome.check, outcome.verdict) for outcome in outcomes], outcomes[0].arithmetic
+    ([('macro', 'possible'), ('macro row', 'possible')], '2/2/2 explains 1 of 1 rows')
     """
     lines = [exchange_f1(line) for line in lines if "accuracy" in line.metrics and set(MACRO) & line.metrics.keys()]
     if not lines:
@@ -192,7 +227,7 @@ def check_macro(lines: Sequence[Line], offsets: Sequence[Fraction], cases: int |
             for offset in offsets
         }
         (best, offset), most = max(explained.items(), key=lambda item: item[1])
-        names = sorted(lines[0].classes, key=lines[0].classes.get, reverse=True)
+        names = sorted(lines[0].classes, key=lines[0].classes.__getitem__, reverse=True)
         rows = [_judge_macro_row(line, best, offset, names) for line in lines] if most else []
     except ValueError as error:
         return [Outcome("macro", f"{len(lines)} rows of macro means", UNDECIDED, str(error), join_keys(lines))]

@@ -7,19 +7,26 @@ from fractions import Fraction
 from common.audit.printed import Printed, print_claim
 from common.records.paper import Claim, name_row
 
+# What a check says of a printed number.
 POSSIBLE, TRUNCATED, NEAR, IMPOSSIBLE = "possible", "only truncated", "within one unit", "impossible"
 SWAPPED, BELOW, NOT_ABOVE, UNDECIDED = "swapped", "below majority", "not above majority", "undecided"
 NOT_SIGNIFICANT, LEAKS, UNLIKELY = "never significant", "leaks", "unlikely"
 STRONGEST_FIRST = (
     IMPOSSIBLE, SWAPPED, LEAKS, UNLIKELY, BELOW, NOT_SIGNIFICANT, NOT_ABOVE, NEAR, TRUNCATED, UNDECIDED, POSSIBLE,
 )  # fmt: skip
+# By the way (see printed.WAYS) in which a number can have come about; None: in none, "too many": the search was given up.
 VERDICT_OF_WAY = {"rounded": POSSIBLE, "truncated": TRUNCATED, "near": NEAR, None: IMPOSSIBLE, "too many": UNDECIDED}
+# Other names for our metrics.
 SAME_METRIC = {"recall": "sensitivity", "ppv": "precision", "f1_score": "f1"}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one check says about one printed number, row or table."""
+    """What one check says about one printed number, row or table.
+
+    `fits` and `tried` count the readings: of so many, such as the numbers k of right answers, so many agree with what is
+    printed. `chance`: how often numbers drawn at random would pass; near 1 the check says nothing.
+    """
 
     check: str
     subject: str  # what was checked, with the printed numbers
@@ -35,7 +42,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Line:
-    """The printed metrics of one row; lines of several tables that repeat each other are one."""
+    """The printed metrics of one row; lines of several tables that repeat each other are one.
+
+    >>> line = Line("CNN", ("2", "3"), {"ill": 40, "healthy": 60}, {"accuracy": Printed("91.0", "percent")})
+    >>> line.n, line.keys, line.show("accuracy")
+    (100, (('2', 'CNN'), ('3', 'CNN')), 'Tables 2, 3: CNN, accuracy 91.0')
+    """
 
     row: str
     tables: tuple[str, ...]
@@ -44,14 +56,17 @@ class Line:
 
     @property
     def n(self) -> int:
+        """Number of test cases; 0 if unknown."""
         return sum(self.classes.values())
 
     @property
     def name(self) -> str:
+        """The row with its tables."""
         return name_row(self.row, self.tables)
 
     @property
     def keys(self) -> tuple[tuple[str, str], ...]:
+        """(table, row) for each of its tables."""
         return tuple((table, self.row) for table in self.tables)
 
     def show(self, *names: str) -> str:
@@ -61,8 +76,18 @@ class Line:
 
 
 def read_lines(claims: Iterable[Claim]) -> list[Line]:
-    """Printed ratios, row by row, in the order of the claims."""
-    lines: dict[tuple, Line] = {}
+    """Printed ratios, row by row, in the order of the claims; counts and claims without a value are left out.
+
+    Rows of one name and the same test cases, in different tables, are one line if the metrics that they share are equal.
+
+    >>> claims = [
+    ...     Claim(table, "CNN", metric, 91.0, 1, "percent", "", {"ill": 40, "healthy": 60})
+    ...     for table, metric in [("2", "accuracy"), ("2", "recall"), ("3", "accuracy")]
+    ... ]
+    >>> [(line.name, list(line.metrics)) for line in read_lines(claims)]
+    [('Tables 2, 3: CNN', ['accuracy', 'sensitivity'])]
+    """
+    lines: dict[tuple[str, str, tuple[tuple[str, int], ...]], Line] = {}
     for claim in claims:
         if claim.value is None or claim.unit == "count":
             continue
@@ -83,13 +108,22 @@ def read_lines(claims: Iterable[Claim]) -> list[Line]:
 
 
 def group_lines(lines: Iterable[Line]) -> list[list[Line]]:
-    """Lines of the same test cases together, in the order of the claims."""
-    groups: dict[tuple, list[Line]] = {}
+    """Lines of the same test cases together, in the order of the claims.
+
+    >>> lines = [Line(row, ("2",), classes, {}) for row, classes in [("A", {"ill": 1}), ("B", {}), ("C", {"ill": 1})]]
+    >>> [[line.row for line in group] for group in group_lines(lines)]
+    [['A', 'C'], ['B']]
+    """
+    groups: dict[tuple[tuple[str, int], ...], list[Line]] = {}
     for line in lines:
         groups.setdefault(tuple(sorted(line.classes.items())), []).append(line)
     return list(groups.values())
 
 
 def join_keys(lines: Iterable[Line]) -> tuple[tuple[str, str], ...]:
-    """(table, row) of all lines, each once."""
+    """(table, row) of all lines, each once.
+
+    >>> join_keys([Line("A", ("2", "3"), {}, {}), Line("A", ("3",), {}, {})])
+    (('2', 'A'), ('3', 'A'))
+    """
     return tuple(dict.fromkeys(key for line in lines for key in line.keys))

@@ -18,14 +18,22 @@ from common.audit.rows import check_attainable, check_between, check_denominator
 from common.records.paper import Paper
 from common.records.results import Results
 
-SIGNIFICANT = 6  # digits of the numbers in results.json
+SIGNIFICANT = 6  # digits of the numbers in results.json (`files.write_json_atomic`)
 # Checks of single numbers and rows: what they find impossible cannot be right as printed.
 SINGLE = ("attainable", "one matrix", "between", "F1", "equation", "macro row", "mean", "sd", "variance")
 
 
 @lru_cache(maxsize=16)
 def audit_paper(paper: Paper) -> tuple[Outcome, ...]:
-    """Everything that arithmetic says about a paper's printed numbers. UsageError for a wrong [[check]]."""
+    """Everything that arithmetic says about a paper's printed numbers, check by check. UsageError for a wrong [[check]].
+
+    >>> from pathlib import Path
+    >>> from common.audit.example import EXAMPLE
+    >>> from common.records.paper import parse_paper
+    >>> outcomes = audit_paper(parse_paper(EXAMPLE, Path("mine/paper.toml")))
+    >>> [(outcome.check, outcome.verdict) for outcome in outcomes]
+    [('attainable', 'impossible'), ('denominator', 'impossible'), ('majority', 'possible'), ('equation', 'impossible')]
+    """
     checks = read_checks(paper)
     lines = read_lines(paper.printed)
     every = [*lines, *read_declared_lines(checks)]
@@ -45,6 +53,12 @@ def find_impossible_claims(paper: Paper) -> frozenset[tuple[str, str, str]]:
     """`printed_key` of the claims that cannot be right as printed.
 
     Where numbers of one row exclude each other, all of them count, in each table that prints more than one of them.
+
+    >>> from pathlib import Path
+    >>> from common.audit.example import EXAMPLE
+    >>> from common.records.paper import parse_paper
+    >>> find_impossible_claims(parse_paper(EXAMPLE, Path("mine/paper.toml")))
+    frozenset({('2', 'ours', 'accuracy')})
     """
     impossible = set()
     for outcome in audit_paper(paper):
@@ -59,7 +73,19 @@ def find_impossible_claims(paper: Paper) -> frozenset[tuple[str, str, str]]:
 
 
 def audit_results(results: Results) -> list[Outcome]:
-    """The same arithmetic over a run's own results.json: every row and seed, and the means over the seeds."""
+    """The same arithmetic over a run's own results.json: every row and seed, and the means over the seeds.
+
+    91.5 % of 100 cases in one seed, 92 % in the other:
+
+    >>> from types import SimpleNamespace
+    >>> from common.records.results import Metric, RowResult
+    >>> accuracy = Metric(mean=0.9175, sd=None, low=None, high=None, by_seed=[0.915, 0.92])
+    >>> about = {"row": "CNN", "protocol": "paper", "table": "2", "patients": 100, "below_majority": False}
+    >>> row = RowResult(**about, n=100, positives=40, seeds=[0, 1], metrics={"accuracy": accuracy})
+    >>> results = SimpleNamespace(rows=[row], datasets=[SimpleNamespace(classes={"a": 40, "b": 30, "c": 30})])  # what is read
+    >>> [(outcome.check, outcome.verdict) for outcome in audit_results(results)]
+    [('attainable', 'impossible'), ('attainable', 'possible'), ('mean over seeds', 'possible')]
+    """
     binary = all(len(dataset.classes) == 2 for dataset in results.datasets)
     lines, outcomes = [], []
     for row in results.rows:
@@ -78,7 +104,11 @@ def audit_results(results: Results) -> list[Outcome]:
 
 
 def print_significant(value: float) -> Printed:
-    """A fraction of results.json as printed: with six significant digits, trailing zeros included."""
+    """A fraction of results.json as printed: with six significant digits, trailing zeros included.
+
+    >>> print_significant(0.85).text, print_significant(0.0123).text
+    ('0.850000', '0.0123000')
+    """
     number = Decimal(repr(value))
     digits = SIGNIFICANT - 1 - number.adjusted() if number else SIGNIFICANT
     return Printed(f"{number:.{digits}f}", "fraction")
@@ -95,7 +125,14 @@ def _check_mean(subject: str, key: tuple[str, str], by_seed: Sequence[float], gi
 
 
 def describe_scope(paper: Paper) -> str:
-    """How many ratios the paper prints, how many of them are impossible, and which are not checked."""
+    """How many ratios the paper prints, how many of them are impossible, and which are not checked.
+
+    >>> from pathlib import Path
+    >>> from common.audit.example import EXAMPLE
+    >>> from common.records.paper import parse_paper
+    >>> describe_scope(parse_paper(EXAMPLE, Path("mine/paper.toml")))
+    'printed ratios: 1; impossible as printed: 1'
+    """
     ratios = [claim for claim in paper.printed if claim.unit != "count"]
     missing = sum(claim.value is None for claim in ratios)
     impossible = sum(claim.key in find_impossible_claims(paper) for claim in ratios)

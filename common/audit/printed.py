@@ -15,16 +15,25 @@ from functools import cached_property
 
 from common.records.paper import Claim
 
-# How a value may have become the printed one, from strict to lenient; each way includes those before it. "near" is
-# wrong by at most one unit of the last digit, as after rounding twice.
+# How a value may have become the printed one, from strict to lenient; each way includes those before it: rounded to the
+# digits printed; cut off after them; wrong by at most one unit of the last digit, as after rounding twice.
 WAYS = ("rounded", "truncated", "near")
-MOST_IMAGES = 1_000_000
-SCALES = {"percent": 100, "fraction": 1, "count": 1}
+MOST_IMAGES = 1_000_000  # of an enlarged data set: a larger number is taken for a mistake
+SCALES = {"percent": 100, "fraction": 1, "count": 1}  # printed number -> value: 96.0 % is 0.96
 
 
 @dataclass(frozen=True)
 class Printed:
-    """A number as printed. `value` and `step`, one unit of its last digit, are exact; percent are turned into fractions."""
+    """A number as printed. `value` and `step`, one unit of its last digit, are exact; percent are turned into fractions.
+
+    Raises ValueError for an unknown unit and a text that is no decimal number.
+
+    >>> printed = Printed("91.5", "percent")
+    >>> printed.value, printed.step, printed.digits
+    (Fraction(183, 200), Fraction(1, 1000), 1)
+    >>> printed.counts(100), printed.counts(200)  # 91/100 = 91.0 %, 92/100 = 92.0 %; 183/200 = 91.5 %
+    (range(92, 92), range(183, 184))
+    """
 
     text: str  # decimal number without a sign: "96.0"
     unit: str  # one of SCALES
@@ -37,14 +46,17 @@ class Printed:
 
     @cached_property
     def value(self) -> Fraction:
+        """The printed number, percent as a fraction."""
         return Fraction(self.text) / SCALES[self.unit]
 
     @cached_property
     def step(self) -> Fraction:
+        """One unit of the last printed digit, on the scale of `value`."""
         return Fraction(1, SCALES[self.unit] * 10**self.digits)
 
     @property
     def digits(self) -> int:
+        """Decimals as printed."""
         return len(self.text.partition(".")[2])
 
     def bounds(self, way: str = "rounded") -> tuple[Fraction, Fraction]:
@@ -74,10 +86,13 @@ class Printed:
 
 
 def print_claim(claim: Claim) -> Printed:
-    """The claim's value as printed. ValueError if it has more decimals than `digits` says, or no value.
+    """The claim's value as printed, trailing zeros included. ValueError if it has more decimals than `digits`, or no value.
 
     Exact for up to 15 significant digits, and for more where the printed number is the shortest text of a double, as
     programs print it.
+
+    >>> print_claim(Claim("2", "CNN", "accuracy", 96.0, 2, "percent", "Table 2", {}))
+    Printed(text='96.00', unit='percent')
     """
     try:
         written = Decimal(repr(claim.value))
@@ -90,19 +105,33 @@ def print_claim(claim: Claim) -> Printed:
 
 
 def format_exact(value: Fraction, digits: int) -> str:
-    """A rational number with fixed decimals, rounded half up; no float on the way."""
+    """A rational number with fixed decimals, halves rounded away from 0; no float on the way.
+
+    >>> format_exact(Fraction(2, 3), 2), format_exact(Fraction(-1, 8), 2)
+    ('0.67', '-0.13')
+    """
     scaled = math.floor(abs(value) * 10**digits + Fraction(1, 2))
     whole, rest = divmod(scaled, 10**digits)
     return f"{'-' if value < 0 and scaled else ''}{whole}" + (f".{rest:0{digits}d}" if digits else "")
 
 
 def format_chance(value: Fraction | float) -> str:
-    """A probability as text: "13.7 %", "3e-13"."""
+    """A probability as text.
+
+    >>> format_chance(Fraction(137, 1000)), format_chance(3e-13)
+    ('13.7 %', '3e-13')
+    """
     return f"{float(value):.1%}".replace("%", " %") if value >= 0.001 else f"{float(value):.0e}"
 
 
 def find_way(printed: Printed, n: int) -> tuple[str | None, range]:
-    """(strictest of "rounded" and "truncated" for which some k/n prints so, these k); (None, empty) if there is none."""
+    """(strictest of "rounded" and "truncated" for which some k/n prints so, these k); (None, empty) if there is none.
+
+    2/3 is 66.7 % rounded and 66.6 % cut off:
+
+    >>> find_way(Printed("66.7", "percent"), 3), find_way(Printed("66.6", "percent"), 3), find_way(Printed("66.5", "percent"), 3)
+    (('rounded', range(2, 3)), ('truncated', range(2, 3)), (None, range(0, 0)))
+    """
     for way in WAYS[:2]:
         if counts := printed.counts(n, way):
             return way, counts
@@ -110,7 +139,11 @@ def find_way(printed: Printed, n: int) -> tuple[str | None, range]:
 
 
 def describe_counts(printed: Printed, n: int) -> str:
-    """The fractions of n that print so; without any, those on either side of the printed value."""
+    """The fractions of n that print so; without any, those on either side of the printed value.
+
+    >>> describe_counts(Printed("91.5", "percent"), 100)
+    '91/100 = 91.00, 92/100 = 92.00'
+    """
     _, counts = find_way(printed, n)
     below = math.floor(printed.value * n)
     shown = counts or [k for k in (below, below + 1) if 0 <= k <= n]
@@ -119,14 +152,22 @@ def describe_counts(printed: Printed, n: int) -> str:
 
 
 def find_denominators(numbers: Sequence[Printed], largest: int) -> list[int]:
-    """Every n of 2..largest over which all numbers are attainable, by rounding or truncation."""
+    """Every n of 2..largest over which all numbers are attainable, by rounding or truncation.
+
+    >>> find_denominators([Printed("33.3", "percent"), Printed("50.0", "percent")], 20)  # a third and a half
+    [6, 12, 18]
+    """
     return [n for n in range(2, largest + 1) if all(number.counts(n, "truncated") for number in numbers)]
 
 
 def find_float32_fractions(printed: Printed, smallest: int, largest: int) -> list[tuple[int, int]] | None:
     """Every (k, n), smallest <= n <= largest, for which k/n as a 32-bit float is the printed number.
 
-    None if the printed number is not the text of a 32-bit float in (0, 1) at all.
+    Programs print accuracies so; the many digits often leave one denominator. A printed number that is not the shortest text
+    of a 32-bit float in (0, 1) gives None.
+
+    >>> find_float32_fractions(Printed("0.75", "fraction"), 2, 10)
+    [(3, 4), (6, 8)]
     """
     number = float(printed.text)
     (nearest,) = struct.unpack("<f", struct.pack("<f", number))
@@ -143,13 +184,24 @@ def find_float32_fractions(printed: Printed, smallest: int, largest: int) -> lis
 def bound_mcnemar_p(difference: int) -> Fraction:
     """Smallest possible two-sided p of the exact McNemar test if one classifier has `difference` more cases right.
 
-    It is reached if no case is right with the worse one only: 2 / 2**difference. McNemar Q. Psychometrika 1947;12:153-157.
+    It is reached if no case is right with the worse one only: 2 / 2**difference, at most 1.
+    McNemar Q. Psychometrika 1947;12:153-157.
+
+    >>> bound_mcnemar_p(5), bound_mcnemar_p(6)  # 0.0625 and 0.03125: six cases more are needed for p < 0.05
+    (Fraction(1, 16), Fraction(1, 32))
     """
     return min(Fraction(1), Fraction(2, 2 ** abs(difference)))
 
 
 def compute_binomial_p(count: int, n: int, share: Fraction) -> Fraction:
-    """Two-sided p (twice the smaller tail) that each of n independent draws with probability `share` gives `count`."""
+    """Two-sided p of a binomial count: twice the probability of `count` or one further from the mean, at most 1, exactly.
+
+    count: successes of n independent draws, each with probability `share`. Raises ValueError unless 0 <= count <= n and
+    0 < share < 1.
+
+    >>> compute_binomial_p(0, 10, Fraction(1, 2))  # 2 / 2**10
+    Fraction(1, 512)
+    """
     if not (0 <= count <= n and 0 < share < 1):
         raise ValueError(f"0 <= count <= n and a share between 0 and 1 are needed, not {count}, {n}, {share}")
     win, lose = share.numerator, share.denominator - share.numerator
@@ -163,7 +215,13 @@ def compute_no_sibling(originals: int, enlarged: int, test: int) -> Fraction:
     """Probability that a test image has no variant of its own original in training.
 
     `originals` were enlarged to `enlarged` images, equally often but for the remainder, and `test` of these drawn at random.
-    The original with the fewest variants is taken: all others leave even less.
+    The original with the fewest variants is taken: all others leave even less. Raises ValueError unless 0 < originals <=
+    enlarged <= MOST_IMAGES and 0 < test <= enlarged.
+
+    Two originals of two variants each, two of the four drawn: the other one that is drawn is the sibling in one of three cases.
+
+    >>> compute_no_sibling(2, 4, 2)
+    Fraction(1, 3)
     """
     if not (0 < originals <= enlarged <= MOST_IMAGES and 0 < test <= enlarged):
         raise ValueError(f"0 < originals <= enlarged <= {MOST_IMAGES} and 0 < test <= enlarged are needed")
@@ -172,6 +230,10 @@ def compute_no_sibling(originals: int, enlarged: int, test: int) -> Fraction:
 
 
 def compute_variance(values: Sequence[Fraction], less: int) -> Fraction:
-    """Sum of squared deviations from the mean over len(values) - less."""
+    """Sum of squared deviations from the mean over len(values) - less: the sample variance with less = 1, exactly.
+
+    >>> compute_variance([Fraction(1), Fraction(3)], 1), compute_variance([Fraction(1), Fraction(3)], 0)
+    (Fraction(2, 1), Fraction(1, 1))
+    """
     mean = sum(values, Fraction(0)) / len(values)
     return sum(((value - mean) ** 2 for value in values), Fraction(0)) / (len(values) - less)

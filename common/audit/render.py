@@ -3,17 +3,22 @@
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from common.audit.outcomes import POSSIBLE, STRONGEST_FIRST, Outcome
 from common.audit.printed import format_chance
 
-# Checks with many outcomes: on the screen those that are possible are counted only.
+# Checks with many outcomes: those that are possible are counted, not listed.
 QUIET = ("attainable", "one matrix", "between", "F1", "majority", "equation", "mean over seeds")
 
 
 def describe_weight(outcome: Outcome) -> str:
-    """How many readings fit, what chance would do, and the Wilson interval, as far as they are known."""
+    """How many readings fit, what chance would do, and the Wilson interval, as far as they are known.
+
+    >>> describe_weight(Outcome("attainable", "accuracy 91.0 of 100", POSSIBLE, "91/100 = 91.00", fits=1, tried=101))
+    'fits: 1 of 101'
+    """
     parts = []
     if outcome.fits is not None:
         parts.append(f"fits: {outcome.fits}" + (f" of {outcome.tried}" if outcome.tried else ""))
@@ -25,13 +30,29 @@ def describe_weight(outcome: Outcome) -> str:
 
 
 def is_quiet(outcome: Outcome) -> bool:
-    """Whether it is enough to count it: possible, and one of many."""
+    """Whether it is enough to count it: possible, and one of many.
+
+    >>> is_quiet(Outcome("attainable", "accuracy 91.0 of 100", POSSIBLE, "91/100 = 91.00"))
+    True
+    """
     return outcome.verdict == POSSIBLE and outcome.check in QUIET
 
 
 def render_text(title: str, outcomes: Sequence[Outcome], everything: bool, width: int) -> str:
-    """The audit for the screen: check by check, what was found, and how to check it by hand."""
+    """The audit for the screen: check by check, what was found, and how to check it by hand.
+
+    everything: list also what `is_quiet`; width: characters of a line.
+
+    >>> outcome = Outcome("equation", "40 + 60 = 110 (section 3)", "impossible", "40 + 60 is 100; 110 is 110")
+    >>> print(render_text("A network", [outcome], everything=False, width=60).strip())
+    A network
+    <BLANKLINE>
+    equation: 1 impossible
+      impossible         40 + 60 = 110 (section 3)
+                         40 + 60 is 100; 110 is 110
+    """
     out = [*textwrap.wrap(title, width), ""]
+    wrap = partial(textwrap.wrap, width=width, subsequent_indent=" " * 21)
     for check in dict.fromkeys(outcome.check for outcome in outcomes):
         group = [outcome for outcome in outcomes if outcome.check == check]
         tally = Counter(outcome.verdict for outcome in group)
@@ -40,9 +61,8 @@ def render_text(title: str, outcomes: Sequence[Outcome], everything: bool, width
             if everything or not is_quiet(outcome):
                 weight = describe_weight(outcome)
                 text = outcome.arithmetic + (f" [{weight}]" if weight else "")
-                hanging = {"width": width, "subsequent_indent": " " * 21}
-                out += textwrap.wrap(f"  {outcome.verdict:<19}{outcome.subject}", **hanging)
-                out += textwrap.wrap(" " * 21 + text, **hanging)
+                out += wrap(f"  {outcome.verdict:<19}{outcome.subject}")
+                out += wrap(" " * 21 + text)
         out.append("")
     return "\n".join(out)
 
@@ -51,6 +71,10 @@ def render_markdown(outcomes: Sequence[Outcome], everything: bool, example: tupl
     """The audit as a table: every outcome, or for a README one line a check and verdict, the strongest first.
 
     example: (table, row) that stands for the others of its line if it is among them; else the one with the fewest fits.
+
+    >>> outcome = Outcome("equation", "40 + 60 = 110", "impossible", "40 + 60 is 100; 110 is 110")
+    >>> print(render_markdown([outcome], everything=False).splitlines()[-1])
+    | equation | 40 + 60 = 110 | impossible | 40 + 60 is 100; 110 is 110 |  |
     """
     shown = [(o.subject, o) for o in outcomes]
     if not everything:
@@ -71,7 +95,12 @@ def render_markdown(outcomes: Sequence[Outcome], everything: bool, example: tupl
 
 
 def list_plain(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """The outcomes in plain JSON types."""
+    """The outcomes in plain JSON types, one dictionary each: what `python -m common.audit --json` prints.
+
+    >>> (plain,) = list_plain([Outcome("mean", "mean 96.0", POSSIBLE, "96.01", rows=(("2", "CNN"),))])
+    >>> plain["verdict"], plain["rows"], plain["chance"]
+    ('possible', [{'table': '2', 'row': 'CNN'}], None)
+    """
     return [
         {
             "check": o.check,

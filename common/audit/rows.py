@@ -21,17 +21,24 @@ from common.audit.outcomes import (
 from common.audit.printed import Printed, describe_counts, find_denominators, find_way, format_chance
 from common.evaluation import statistics
 
-LARGEST_CASES = 20_000  # tried in the search for a number of cases
+LARGEST_CASES = 20_000  # largest number of cases tried where the stated one does not fit
 
 
 def check_attainable(lines: Sequence[Line]) -> list[Outcome]:
-    """Is every accuracy k/n for a whole number k? One outcome for each printed value and test set."""
+    """Is every accuracy k/n for a whole number k of right answers? One outcome for each printed value and test set.
+
+    This is the GRIM test (Brown NJL, Heathers JAJ. Soc Psychol Personal Sci 2017;8:363-369). Lines without cases are passed over.
+
+    >>> lines = [Line("CNN", ("2",), {"ill": 40, "healthy": 60}, {"accuracy": Printed("91.5", "percent")})]
+    >>> [(outcome.verdict, outcome.arithmetic, outcome.fits, outcome.tried) for outcome in check_attainable(lines)]
+    [('impossible', '91/100 = 91.00, 92/100 = 92.00', 0, 101)]
+    """
     outcomes = []
     for group in _group_accuracies(lines):
         for number in dict.fromkeys(line.metrics["accuracy"] for line in group):
             same, n = [line for line in group if line.metrics["accuracy"] == number], group[0].n
             way, counts = find_way(number, n)
-            nearest = counts[len(counts) // 2] if counts else min(number.value, 1) * n
+            nearest = counts[len(counts) // 2] if counts else min(number.value, Fraction(1)) * n
             outcomes.append(
                 Outcome(
                     "attainable",
@@ -50,7 +57,14 @@ def check_attainable(lines: Sequence[Line]) -> list[Outcome]:
 
 
 def check_denominators(lines: Sequence[Line]) -> list[Outcome]:
-    """Where an accuracy is not attainable over the stated cases: over which numbers of cases would all of them be?"""
+    """Where an accuracy is not attainable over the stated cases: over which numbers of cases would all of them be?
+
+    One outcome for each test set with such an accuracy; `limit_denominators` says how far is searched.
+
+    >>> metrics = {"accuracy": Printed("33.3", "percent")}
+    >>> [outcome.arithmetic.split(" (")[0] for outcome in check_denominators([Line("CNN", ("2",), {"ill": 10}, metrics)])]
+    ['0 of 1 are attainable over 10; all are over these of 2 to 400: 3, 6, 9, 12, 15, 18, ...']
+    """
     outcomes = []
     for group in _group_accuracies(lines):
         numbers, n = list(dict.fromkeys(line.metrics["accuracy"] for line in group)), group[0].n
@@ -79,7 +93,11 @@ def check_denominators(lines: Sequence[Line]) -> list[Outcome]:
 
 def find_cases(lines: Sequence[Line]) -> int:
     """Number of cases behind lines of one test set: the stated one if all accuracies are attainable over it, else the
-    smallest over which they are; the stated one if there is none."""
+    smallest over which they are; the stated one if there is none.
+
+    >>> find_cases([Line("CNN", ("2",), {"ill": 10}, {"accuracy": Printed("33.3", "percent")})])  # 1/3
+    3
+    """
     numbers, n = list({line.metrics["accuracy"] for line in lines if "accuracy" in line.metrics}), lines[0].n
     if not numbers or all(find_way(number, n)[0] for number in numbers):
         return n
@@ -92,12 +110,26 @@ def _group_accuracies(lines: Sequence[Line]) -> list[list[Line]]:
 
 
 def limit_denominators(numbers: Sequence[Printed], n: int) -> int:
-    """Largest number of cases worth trying: above half of the printable numbers nearly everything fits."""
+    """Largest number of cases worth trying in place of n: twice as many or 400, whichever is more.
+
+    It is at most LARGEST_CASES and half of the numbers that the printed digits tell apart: above that nearly everything fits.
+
+    >>> limit_denominators([Printed("91.5", "percent")], 100), limit_denominators([Printed("91.5", "percent")], 1000)
+    (400, 500)
+    """
     return min(max(400, 2 * n), max(int(1 / number.step) // 2 for number in numbers), LARGEST_CASES)
 
 
 def check_between(lines: Sequence[Line]) -> list[Outcome]:
-    """With two classes accuracy is a weighted mean of sensitivity and specificity, so it lies between them."""
+    """With two classes accuracy is a weighted mean of sensitivity and specificity, so it lies between them.
+
+    One outcome for each line that prints all three; each number may be wrong by one unit of its last digit.
+
+    >>> metrics = {"accuracy": "95.0", "sensitivity": "90.0", "specificity": "93.0"}
+    >>> line = Line("CNN", ("2",), {}, {name: Printed(text, "percent") for name, text in metrics.items()})
+    >>> [(outcome.verdict, outcome.arithmetic) for outcome in check_between([line])]
+    [('impossible', 'accuracy 95.0 is not between 90.0 and 93.0')]
+    """
     outcomes = []
     for line in lines:
         names = ("accuracy", "sensitivity", "specificity")
@@ -120,7 +152,15 @@ def check_between(lines: Sequence[Line]) -> list[Outcome]:
 
 
 def check_majority(lines: Sequence[Line]) -> list[Outcome]:
-    """Accuracy beside that of always giving the commonest class of the test set."""
+    """Is accuracy above that of always giving the commonest class of the test set?
+
+    Verdicts: "below majority"; "not above majority" where the lower end of the accuracy's 95 % Wilson interval does not exceed
+    it; else "possible".
+
+    >>> line = Line("CNN", ("2",), {"ill": 40, "healthy": 60}, {"accuracy": Printed("65.0", "percent")})
+    >>> [(outcome.verdict, outcome.arithmetic) for outcome in check_majority([line])]  # Wilson: from 55.3 %
+    [('not above majority', 'always healthy: 60/100 = 60.00; 5 cases above')]
+    """
     outcomes = []
     for line in lines:
         if not line.n or "accuracy" not in line.metrics:
@@ -137,7 +177,7 @@ def check_majority(lines: Sequence[Line]) -> list[Outcome]:
                 "majority",
                 line.show("accuracy"),
                 verdict,
-                f"always {name}: {most}/{n} = {number.show(Fraction(most, n))}; {format_count(gap)} cases "
+                f"always {name}: {most}/{n} = {number.show(Fraction(most, n))}; {_format_count(gap)} cases "
                 f"{'below' if right < most else 'above'}",
                 line.keys,
             )
@@ -145,12 +185,21 @@ def check_majority(lines: Sequence[Line]) -> list[Outcome]:
     return outcomes
 
 
-def format_count(value: Fraction) -> str:
+def _format_count(value: Fraction) -> str:
     return str(value) if value.denominator == 1 else f"about {round(value)}"
 
 
 def check_f1(lines: Sequence[Line]) -> list[Outcome]:
-    """Is F1 2 P R / (P + R) of the printed precision P and recall R; if not, is another column?"""
+    """Is F1 2 P R / (P + R) of the printed precision P and recall R; if not, is another column?
+
+    Verdicts: "possible"; "swapped" where another column of the row is it; else "impossible" with two classes and "undecided" with
+    more, where F1 may be a mean over the classes.
+
+    >>> metrics = {"precision": "0.50", "sensitivity": "1.00", "specificity": "0.67", "f1": "0.80"}
+    >>> line = Line("CNN", ("2",), {}, {name: Printed(text, "fraction") for name, text in metrics.items()})
+    >>> [(outcome.verdict, outcome.arithmetic) for outcome in check_f1([line])]
+    [('swapped', '2 x 0.50 x 1.00 / (0.50 + 1.00) = 0.667: the column headed specificity, 0.67')]
+    """
     outcomes = []
     for line in lines:
         names = ("precision", "sensitivity", "f1")
@@ -174,7 +223,14 @@ def check_f1(lines: Sequence[Line]) -> list[Outcome]:
 
 
 def find_f1_column(line: Line) -> str | None:
-    """The metric whose printed value is 2 P R / (P + R) within rounding: "f1" where it is; None if there is none."""
+    """The metric whose printed value is 2 P R / (P + R) within rounding: "f1" where it is; None if there is none.
+
+    The line must print precision and sensitivity.
+
+    >>> metrics = {"precision": "0.50", "sensitivity": "1.00", "specificity": "0.67", "f1": "0.80"}
+    >>> find_f1_column(Line("CNN", ("2",), {}, {name: Printed(text, "fraction") for name, text in metrics.items()}))
+    'specificity'
+    """
     p, r = line.metrics["precision"], line.metrics["sensitivity"]
     low, high = (_combine_f1(a, b) for a, b in zip(p.bounds("truncated"), r.bounds("truncated"), strict=True))
     for name in ("f1", *(name for name in line.metrics if name not in ("f1", "precision", "sensitivity"))):
@@ -185,7 +241,13 @@ def find_f1_column(line: Line) -> str | None:
 
 
 def exchange_f1(line: Line) -> Line:
-    """The line with F1 and the column that is F1 exchanged, where `check_f1` says so."""
+    """The line with F1 and the column that is F1 exchanged, where `check_f1` says so.
+
+    >>> metrics = {"precision": "0.50", "sensitivity": "1.00", "specificity": "0.67", "f1": "0.80"}
+    >>> line = Line("CNN", ("2",), {}, {name: Printed(text, "fraction") for name, text in metrics.items()})
+    >>> exchange_f1(line).show("f1", "specificity")
+    'Table 2: CNN, f1 0.67, specificity 0.80'
+    """
     if not {"precision", "sensitivity", "f1"} <= line.metrics.keys():
         return line
     other = find_f1_column(line)

@@ -1,4 +1,4 @@
-"""The folds of a prepared data set, and what a split leaks."""
+"""The folds of a prepared data set, and what a split leaks: test cases that have a relative on the training side."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,10 @@ from common.records.results import DatasetEntry, Leak, Split
 
 @dataclass(frozen=True)
 class Fold:
-    """Indices of cases, int64. `rule` says how they were drawn, `left_out` how many cases no side has."""
+    """One division of the cases into sides: positions of cases, int64, shapes (n_train,), (n_validation,) and (n_test,).
+
+    `rule` says in words how they were drawn, `left_out` how many cases no side has.
+    """
 
     fold: int  # -1 where there is one fixed split
     train: np.ndarray
@@ -27,13 +30,22 @@ class Fold:
 
 
 def gather_fold(sides: np.ndarray, rule: str, fold: int = -1) -> Fold:
-    """Fold from the side of every case: 'train', 'validation', 'test' or '' (left out), shape (n,)."""
+    """Fold from the side of every case: 'train', 'validation', 'test' or '' (left out), shape (n,).
+
+    >>> fold = gather_fold(np.array(["train", "test", "train", ""]), rule="drawn by hand")
+    >>> fold.train.tolist(), fold.validation.tolist(), fold.test.tolist(), fold.left_out
+    ([0, 2], [], [1], 1)
+    """
     index = {side: np.flatnonzero(sides == side) for side in SIDES}
     return Fold(fold, **index, rule=rule, left_out=int((sides == "").sum()))
 
 
 def name_sides(fold: Fold, count: int) -> np.ndarray:
-    """'train', 'validation', 'test' or '' (left out) of each case, shape (count,)."""
+    """The side of each of `count` cases: 'train', 'validation', 'test' or '' (left out), shape (count,); undoes `gather_fold`.
+
+    >>> name_sides(Fold(0, train=np.array([0, 2]), validation=np.array([], int), test=np.array([1])), 4).tolist()
+    ['train', 'test', 'train', '']
+    """
     sides = np.full(count, "", dtype="<U10")
     for side in SIDES:
         sides[getattr(fold, side)] = side
@@ -41,7 +53,15 @@ def name_sides(fold: Fold, count: int) -> np.ndarray:
 
 
 def hash_folds(dataset: Dataset, folds: Sequence[Fold]) -> str:
-    """sha256 of a split: every case id with its side in every fold."""
+    """sha256 of a split, 64 hexadecimal digits: every case id with its side in every fold, in whatever order the cases stand.
+
+    >>> cases = pd.DataFrame({"case_id": ["a", "b"]})
+    >>> turned = Dataset(np.zeros((2, 4, 4, 1), np.uint8), cases[::-1], {})
+    >>> fold = gather_fold(np.array(["train", "test"]), rule="")
+    >>> back = gather_fold(np.array(["test", "train"]), rule="")
+    >>> hash_folds(Dataset(turned.images, cases, {}), [fold]) == hash_folds(turned, [back]) != hash_folds(turned, [fold])
+    True
+    """
     digest = hashlib.sha256()
     for fold in folds:
         sides = name_sides(fold, len(dataset.cases))
@@ -52,7 +72,15 @@ def hash_folds(dataset: Dataset, folds: Sequence[Fold]) -> str:
 
 def check_folds(cases: pd.DataFrame, folds: Sequence[Fold], protocol: str, name: str) -> None:
     """Raise UsageError where a side lacks a class or leakfree has no validation cases, LeakError where a leakfree split
-    shares a patient or a file. (Near-duplicate pictures: `measure_leak`.)"""
+    shares a patient or a file. (Near-duplicate pictures: `measure_leak`.)
+
+    cases: a case table (common.cases.table); protocol: "paper" or "leakfree"; name: of the data set, for the message.
+
+    >>> cases = pd.DataFrame({"label": [0, 1, 1]})
+    >>> check_folds(cases, [gather_fold(np.array(["train", "train", "test"]), rule="")], "paper", "hips")
+    Traceback (most recent call last):
+    common.errors.UsageError: hips, paper: too few cases (3): the test side lacks a class
+    """
     for fold in folds:
         sides = name_sides(fold, len(cases))
         for side in ("train", "test"):
@@ -66,7 +94,15 @@ def check_folds(cases: pd.DataFrame, folds: Sequence[Fold], protocol: str, name:
 
 def measure_leak(dataset: Dataset, folds: Sequence[Fold], protocol: str) -> Leak:
     """Test cases (summed over folds) that have, on the training side, a case of the same patient, the same pixels, or a
-    near-duplicate picture. Leakage is measured, not assumed; under `leakfree` any raises LeakError, on any two sides."""
+    near-duplicate picture. Leakage is measured, not assumed; under `leakfree` any raises LeakError, on any two sides.
+
+    Three test cases: one of a patient in training, one whose pixels are, and one of its own; the pictures are blank:
+
+    >>> cases = pd.DataFrame({"patient_id": ["x", "y", "x", "v", "w"], "sha256": ["a", "b", "c", "b", "d"]})
+    >>> fold = gather_fold(np.array(["train", "train", "test", "test", "test"]), rule="")
+    >>> measure_leak(Dataset(np.zeros((5, 8, 8, 1), np.uint8), cases, {}), [fold], "paper")
+    Leak(test_cases=3, same_patient=1, same_pixels=1, near_duplicate=0)
+    """
     cases = dataset.cases
     patients, pixels = cases["patient_id"].to_numpy(), cases["sha256"].to_numpy()
     described = describe_images(dataset.images)
@@ -86,7 +122,16 @@ def measure_leak(dataset: Dataset, folds: Sequence[Fold], protocol: str) -> Leak
 def describe_splits(name: str, dataset: Dataset, folds_of: Mapping[str, tuple[Dataset, Sequence[Fold]]]) -> DatasetEntry:
     """Entry of the data set `name` in results.json, with the split under each protocol and what it leaks.
 
-    folds_of: protocol -> the cases that are split (the data set itself, or an enlarged one) and their folds.
+    folds_of: protocol -> the cases that are split (the data set itself, or an enlarged one) and their folds. Raises LeakError
+    as `measure_leak` does, and pydantic's ValidationError where `dataset.info` lacks what an entry needs.
+
+    >>> cases = pd.DataFrame({"case_id": ["1", "2"], "patient_id": ["x", "y"], "sha256": ["a", "b"], "label": [0, 1]})
+    >>> about = {"name": "my hips", "note": "", "synthetic": False, "cases": 2, "patients": 2, "classes": {"ill": 1, "well": 1}}
+    >>> hips = Dataset(np.zeros((2, 8, 8, 1), np.uint8), cases, about | {"files_sha256": None, "unreadable": []})
+    >>> fold = gather_fold(np.array(["train", "test"]), rule="half of the patients")
+    >>> split = describe_splits("hips", hips, {"paper": (hips, [fold])}).splits["paper"]
+    >>> split.rule, split.train, split.test, split.leak.same_patient
+    ('half of the patients', 1, 1, 0)
     """
     splits = {
         protocol: Split(

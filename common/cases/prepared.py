@@ -20,13 +20,24 @@ TEXT_COLUMNS = dict.fromkeys(("case_id", "path", "sha256", "patient_id", "split"
 
 @dataclass(frozen=True)
 class Dataset:
+    """Images and the table of their cases, in the same order."""
+
     images: np.ndarray  # uint8 (n, side, side, 1), memory-mapped when it comes from disk
     cases: pd.DataFrame  # one line an image: case_id, path, sha256, patient_id, label, ...
     info: dict  # data.json
 
 
 def write_prepared(folder: Path, images: np.ndarray, cases: pd.DataFrame, info: dict) -> None:
-    """Write images (n, side, side) uint8, cases and info; the folder appears at once (temporary folder, then rename)."""
+    """Write images (n, side, side) uint8, their case table and info (JSON); the checksums of both files are added to info.
+
+    The folder appears at once (temporary folder, then rename); one that stands there is replaced. `load_dataset` reads it.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_prepared(Path(folder) / "hips", np.zeros((2, 8, 8), np.uint8), pd.DataFrame({"label": [0, 1]}), {})
+    ...     sorted(path.name for path in (Path(folder) / "hips").iterdir())
+    ['cases.csv', 'data.json', 'images.npy']
+    """
     with replace_folder(folder) as temporary:
         np.save(temporary / FILES["images"], images[..., None], allow_pickle=False)
         cases.to_csv(temporary / FILES["cases"], index=False, lineterminator="\n")
@@ -36,7 +47,13 @@ def write_prepared(folder: Path, images: np.ndarray, cases: pd.DataFrame, info: 
 
 
 def is_prepared(folder: Path, origin: dict, skip_unreadable: bool) -> bool:
-    """Whether the folder holds a whole data set of this origin (and, unless they may be skipped, without unreadable files)."""
+    """Whether the folder holds a whole data set of this origin (and, unless they may be skipped, without unreadable files).
+
+    origin: what the data set was made of and how, as in its data.json.
+
+    >>> is_prepared(Path("no/such/folder"), {"side": 50}, skip_unreadable=False)
+    False
+    """
     try:
         info = load_dataset(folder).info
     except UsageError:
@@ -45,7 +62,15 @@ def is_prepared(folder: Path, origin: dict, skip_unreadable: bool) -> bool:
 
 
 def load_dataset(folder: Path) -> Dataset:
-    """A prepared data set; images are memory-mapped, read-only. Raises UsageError if it is missing or damaged."""
+    """A prepared data set; images are memory-mapped, read-only. Raises UsageError if it is missing or damaged.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_prepared(Path(folder) / "hips", np.zeros((2, 8, 8), np.uint8), pd.DataFrame({"label": [0, 1]}), {"side": 8})
+    ...     hips = load_dataset(Path(folder) / "hips")
+    >>> hips.images.shape, hips.cases["label"].to_list(), hips.info["side"]
+    ((2, 8, 8, 1), [0, 1], 8)
+    """
     try:
         info = json.loads((folder / "data.json").read_text(encoding="utf-8"))
         for name, file in FILES.items():
@@ -59,7 +84,16 @@ def load_dataset(folder: Path) -> Dataset:
 
 
 def hash_listing(files: Collection[Path]) -> str:
-    """sha256 of names, sizes and times of raw files: tells whether they are still those that were read."""
+    """sha256 of names, sizes and times of raw files, without reading them: tells whether they are still those that were read.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (picture := Path(folder) / "1.png").touch()
+    ...     before, again = hash_listing([picture]), hash_listing([picture])
+    ...     _ = picture.write_bytes(b"other")
+    ...     (before == again, before == hash_listing([picture]))
+    (True, False)
+    """
     listing = hashlib.sha256()
     for path in files:
         stat = path.stat()

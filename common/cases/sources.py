@@ -1,7 +1,7 @@
 """From a source of pictures to a prepared data set with its list of faults, and the `data` command that tells what is there.
 
-A reader gives (images, cases, notes): images uint8 (n, height, width), cases (see common.cases.table) in the same order, notes
-with `faults` (one text a fault) and whatever it counted.
+A reader gives `Read`: images, uint8 (n, side, side); their case table (see common.cases.table), one line an image in the same
+order; and notes, a dictionary with `faults` (a text for each) and whatever else the reader counted, as JSON takes it.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from common.errors import UsageError
 
 SHOWN_FAULTS = 3
 
-Read = tuple[np.ndarray, pd.DataFrame, dict[str, Any]]
+Read = tuple[np.ndarray, pd.DataFrame, dict[str, Any]]  # images, cases, notes
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,24 @@ def prepare_source(
     *,
     skip_unreadable: bool,
 ) -> None:
-    """Write `folder`/images.npy (uint8 (n, side, side, 1)), cases.csv and data.json (where it comes from).
+    """Prepare a source: write images.npy (uint8 (n, side, side, 1)), cases.csv and data.json (where it comes from) into `folder`.
 
-    origin: what the prepared set depends on (JSON); the folder is left as it is if it already holds the same data set, whole.
-    read: reads the source, only if it must be; classes: names of the labels 0, 1, ...; module: whose command lists all faults.
-    The folder appears at once. Raises UsageError that names every fault in number and the first ones in words; with
-    `skip_unreadable` faulty files are left out and counted in data.json.
+    origin: all that the prepared set depends on (JSON). A folder that holds a whole set of this origin stays as it is; any other
+    is written anew, and appears whole or not at all. read: called only where something must be written. classes: names of the
+    labels 0, 1, ...; module: the `data` command that lists all faults. With `skip_unreadable` faulty files are left out, and
+    data.json lists their faults. Raises UsageError where there are faults (their number, the first ones in words) or fewer than
+    two classes; nothing is written then.
+
+    >>> import tempfile
+    >>> columns = {"case_id": ["a", "b"], "path": ["a.png", "b.png"], "sha256": ["0" * 64, "1" * 64]}
+    >>> cases = pd.DataFrame(columns | {"patient_id": ["ann", "ben"], "label": [0, 1]})
+    >>> source = Source("own", Path("pictures"), "two pictures", synthetic=False)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     read = lambda: (np.zeros((2, 4, 4), np.uint8), cases, {"faults": []})
+    ...     place = Path(folder) / "data"
+    ...     prepare_source(source, {"side": 4}, place, read, ["no", "yes"], "replications.paper.data", skip_unreadable=False)
+    ...     sorted(path.name for path in place.iterdir()), np.load(place / "images.npy").shape
+    (['cases.csv', 'data.json', 'images.npy'], (2, 4, 4, 1))
     """
     if is_prepared(folder, dict(origin), skip_unreadable):
         return
@@ -92,9 +104,16 @@ def prepare_source(
 
 
 def drop_contradictions(source: Source, read: Read, apart: str = "path") -> Read:
-    """Leave out pictures that bear both labels, under several values of the column `apart`; each becomes one fault.
+    """The same without the pictures that bear several labels; each of them becomes one fault.
 
-    Paths in faults become relative to the source.
+    A picture is its sha256. Lines that agree in the column `apart` are one thing with several labels, such as the nodules of one
+    file, and stay. Paths in all faults become relative to the source.
+
+    >>> cases = pd.DataFrame({"path": ["a.png", "b.png", "c.png"], "sha256": ["x", "x", "y"], "label": [0, 1, 1]})
+    >>> source = Source("own", Path("pictures"), "three pictures", synthetic=False)
+    >>> images, cases, notes = drop_contradictions(source, (np.zeros((3, 4, 4), np.uint8), cases, {"faults": []}))
+    >>> len(images), cases["path"].tolist(), notes["faults"]
+    (1, ['c.png'], ['the same picture has both labels: a.png, b.png (2 cases)'])
     """
     images, cases, notes = read
     for sha256, group in cases.groupby("sha256"):
@@ -108,12 +127,20 @@ def drop_contradictions(source: Source, read: Read, apart: str = "path") -> Read
 
 
 def count_classes(cases: pd.DataFrame, classes: Sequence[str]) -> dict[str, int]:
-    """Cases of each class, by its name."""
+    """Number of cases of each class by its name; classes: names of the labels 0, 1, ...
+
+    >>> count_classes(pd.DataFrame({"label": [1, 0, 1]}), ["benign", "malignant"])
+    {'benign': 1, 'malignant': 2}
+    """
     return {name: int((cases["label"] == label).sum()) for label, name in enumerate(classes)}
 
 
 def summarize_faults(faults: Sequence[str], module: str) -> str:
-    """Their number, the first ones, and where all are listed."""
+    """Number of faults (at least one), the first SHOWN_FAULTS in words, and which command lists the others.
+
+    >>> summarize_faults(["a.png: damaged", "b.png: no such file"], "replications.paper.data")
+    '2 faults: a.png: damaged; b.png: no such file'
+    """
     shown = "; ".join(faults[:SHOWN_FAULTS])
     more = len(faults) - SHOWN_FAULTS
     tail = f"; and {more} more (python -m {module} lists all)" if more > 0 else ""
@@ -124,7 +151,11 @@ def summarize_faults(faults: Sequence[str], module: str) -> str:
 
 
 def build_parser(package: str, description: str | None) -> argparse.ArgumentParser:
-    """The flags that every package's `data` command has."""
+    """Parser of the flags that the `data` command of every package has; description: what --help says first.
+
+    >>> build_parser("paper", None).parse_args(["--json"])
+    Namespace(data=None, json=True)
+    """
     parser = argparse.ArgumentParser(prog=f"python -m replications.{package}.data", description=description)
     add = parser.add_argument
     add("--data", type=Path, metavar="DIR", help="data folder; default: $REPLICATIONS_DATA/<package> or data/<package>")
@@ -135,10 +166,21 @@ def build_parser(package: str, description: str | None) -> argparse.ArgumentPars
 def explain_data(
     package: str, given: argparse.Namespace, check: Callable[[Path | None], list[Finding]], how_to_get: Mapping[str, str]
 ) -> int:
-    """Print what is there and whether it is whole, and for each missing part how to get it.
+    """Print which data are there and whether they are whole, and how to get each part that is missing.
 
-    check: data folder (None: there is none) -> what was found in it. how_to_get: part -> text. Returns 0 if all that was found is
-    whole, 2 if there is nothing or it has problems.
+    given: the parsed flags of `build_parser`. check: finds the sources in a data folder (None: there is no folder) and reads
+    them. how_to_get: part of the paper's data -> text. Returns the exit code: 0 if something was found and all of it is whole,
+    else 2. Raises UsageError as `check` does, or for a data folder that was asked for and does not exist.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     given = build_parser("paper", None).parse_args(["--data", folder, "--json"])
+    ...     explain_data("paper", given, lambda _folder: [], {"pictures": "ask ann"})  # doctest: +ELLIPSIS
+    {
+     "folder": "...",
+     "sources": []
+    }
+    2
     """
     folder = find_data(package, given.data)
     findings = check(folder)

@@ -1,18 +1,21 @@
-"""The sample table: one line per case, its checks, patient-grouped splits, and the proof that a split does not leak.
+"""The case table of a study: its checks, its splits into training, validation and test side, and the proof that none leaks.
 
-A case table is a pandas.DataFrame with at least
+A case is one labelled image. The table is a pandas.DataFrame with one line per case and at least these columns:
 
     case_id     str, unique
     path        str, relative to the data folder; '' for a case that is not a file
-    sha256      str, 64 hexadecimal digits, of the file (`hash_file`) or of the pixels (`hash_pixels`)
-    patient_id  str, the group that must not be torn apart: patient, scan or subject
-    label       int, 0..C-1
+    sha256      str, 64 hexadecimal digits, of the file (`common.files.hash_file`) or of the pixels (`hash_pixels`)
+    patient_id  str, the patient, scan or subject that the image is of: all its cases must stay on one side of a split
+    label       int, the class, 0..C-1
+
+A split leaks if training and test side share a patient, a file or a copy of a picture: the network is then tested on what
+it has seen.
 """
 
 import hashlib
 from collections.abc import Iterable
 from itertools import combinations
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,13 +23,12 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from common.cases.duplicates import NEAR_DUPLICATE_LIMIT, Descriptions, describe_images, find_near_duplicates
-from common.data.csv_files import read_csv_table
 from common.errors import UsageError
-from common.files import hash_file, write_text_atomic
 
 COLUMNS = ("case_id", "path", "sha256", "patient_id", "label")
 SIDES = ("train", "validation", "test")
-DEALS, TRIES = 1000, 20  # random deals of the patients that are drawn; most even ones of them that are evened out
+# A split is the best of many random ones: so many are drawn, and the classes of the best of them are then evened out further.
+DRAWN, IMPROVED = 1000, 20
 
 
 class LeakError(UsageError):
@@ -34,14 +36,26 @@ class LeakError(UsageError):
 
 
 def hash_pixels(pixels: np.ndarray) -> str:
-    """Return the sha256 of an array: its type, shape and values, whatever its memory layout."""
+    """sha256 of an array, 64 hexadecimal digits: its type, shape and values, whatever its memory layout.
+
+    Two files with the same picture, packed differently, have the same hash of their pixels.
+
+    >>> pixels = np.array([[0, 1], [2, 3]], np.uint8)
+    >>> hash_pixels(pixels) == hash_pixels(np.asfortranarray(pixels)), hash_pixels(pixels) == hash_pixels(pixels.ravel())
+    (True, False)
+    """
     digest = hashlib.sha256(f"{pixels.dtype.str} {pixels.shape}".encode())
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
 
 
 def check_cases(cases: pd.DataFrame) -> None:
-    """Raise UsageError naming the first fault of a case table: columns, empty or double ids, checksums, labels."""
+    """Raise UsageError naming the first fault of a case table: columns, empty or double ids, checksums, labels.
+
+    >>> check_cases(pd.DataFrame({"case_id": ["a"], "label": [0]}))
+    Traceback (most recent call last):
+    common.errors.UsageError: case table: no column path, sha256, patient_id; it needs case_id, path, sha256, patient_id, label
+    """
     missing = [name for name in COLUMNS if name not in cases]
     if missing:
         raise UsageError(f"case table: no column {', '.join(missing)}; it needs {', '.join(COLUMNS)}")
@@ -69,31 +83,48 @@ def split_cases(
 ) -> pd.Series:
     """Split cases into 'train', 'validation' and 'test', patients kept whole, classes in equal shares.
 
-    by: the column of the group ('case_id' gives an image-level split). Shares are of the cases, 0 <= share, sum < 1; a
-    share of 0 leaves that side out. Returns a Series of str with the index of `cases`. It depends on the seed and on
-    the set of cases, not on their order. Raises UsageError where a class has too few patients for the sides.
+    This is a stratified group split: of many random assignments of whole patients to sides, the one whose counts of each class
+    are nearest to the wanted ones. by: the column of the group; 'case_id' splits image by image, which tears patients apart.
+    test_share, validation_share: of the cases, 0 <= share, sum < 1; a share of 0 leaves that side out. Returns a Series of str
+    with the index of `cases`; it depends on the seed and on the set of cases, not on their order. Raises UsageError where a
+    class has too few patients for the sides.
+
+    Ten patients with two images each, half of them ill:
+
+    >>> cases = pd.DataFrame({"patient_id": np.repeat(list("abcdefghij"), 2), "label": np.repeat([0, 1], 10)})
+    >>> sides = split_cases(cases, test_share=0.4, validation_share=0, seed=0)
+    >>> sides.value_counts().to_dict(), int(sides.groupby(cases["patient_id"]).nunique().max())
+    ({'train': 12, 'test': 8}, 1)
     """
     if not (0 <= test_share < 1 and 0 <= validation_share < 1 and 0 < test_share + validation_share < 1):
         raise UsageError(f"split: test_share {test_share} + validation_share {validation_share} must lie between 0 and 1")
     shares = {"train": 1 - test_share - validation_share, "validation": validation_share, "test": test_share}
     shares = {side: share for side, share in shares.items() if share > 0}
-    dealt = _deal_groups(cases, list(shares.values()), seed, by, "sides")
-    return pd.Series(np.array(list(shares), object)[dealt], index=cases.index, name="side").astype(str)
+    part_of = _assign_groups(cases, list(shares.values()), seed, by, "sides")
+    return pd.Series(np.array(list(shares), object)[part_of], index=cases.index, name="side").astype(str)
 
 
 def fold_cases(cases: pd.DataFrame, folds: int, seed: int, by: str = "patient_id") -> pd.Series:
-    """Number the cases 0..folds-1 for cross-validation, grouped and stratified as in `split_cases`. Returns int64."""
+    """Folds of a cross-validation: 0..folds-1 for each case, grouped and stratified as in `split_cases`.
+
+    Returns a Series of int64 with the index of `cases`. Raises UsageError for less than two folds and as `split_cases` does.
+
+    >>> cases = pd.DataFrame({"patient_id": np.repeat(list("abcdef"), 2), "label": np.repeat([0, 1], 6)})
+    >>> fold_cases(cases, 3, seed=0).value_counts().sort_index().to_dict()  # two patients each, one of either class
+    {0: 4, 1: 4, 2: 4}
+    """
     if folds < 2:
         raise UsageError(f"cross-validation needs at least 2 folds, not {folds}")
-    return pd.Series(_deal_groups(cases, [1 / folds] * folds, seed, by, "folds"), index=cases.index, name="fold")
+    return pd.Series(_assign_groups(cases, [1 / folds] * folds, seed, by, "folds"), index=cases.index, name="fold")
 
 
-def _deal_groups(cases: pd.DataFrame, shares: list[float], seed: int, by: str, noun: str) -> np.ndarray:
-    """Part number (n,) int64 of every case.
+def _assign_groups(cases: pd.DataFrame, shares: list[float], seed: int, by: str, noun: str) -> np.ndarray:
+    """Number of the part (side or fold) of every case, (n,) int64.
 
-    Groups are dealt at random many times, and the deal with the class counts nearest to the wanted ones is kept, so
-    that every group has its chance to get anywhere. Then single groups move as long as that brings the counts nearer
-    (the aim of scikit-learn's StratifiedGroupKFold, for unequal shares). Nearness: sum of (count - wanted)^2 / wanted.
+    Groups are assigned to parts at random many times, so that every group has its chance to get into any part. In the
+    assignments whose class counts are nearest to the wanted ones single groups then move as long as that brings the counts
+    nearer, and the first that gives every part cases of every class is taken. Nearness: sum of (count - wanted)^2 / wanted.
+    The aim is that of scikit-learn's StratifiedGroupKFold, for unequal shares.
     """
     if by not in cases:
         raise UsageError(f"split: the case table has no column {by!r} to group by")
@@ -110,12 +141,13 @@ def _deal_groups(cases: pd.DataFrame, shares: list[float], seed: int, by: str, n
                 f"ask for fewer {noun} or add data"
             )
     wanted = np.outer(shares, counts.sum(axis=0))
-    count = max(TRIES, min(DEALS, 5_000_000 // len(groups)))  # of very many groups every deal is even, and large
-    deals = np.random.default_rng(seed).choice(len(shares), size=(count, len(groups)), p=shares).astype(np.int16)
-    have = np.stack([(deals == part).astype(np.float64) @ counts for part in range(len(shares))], axis=1)
+    # Of very many groups every assignment is even, and large.
+    count = max(IMPROVED, min(DRAWN, 5_000_000 // len(groups)))
+    drawn = np.random.default_rng(seed).choice(len(shares), size=(count, len(groups)), p=shares).astype(np.int16)
+    have = np.stack([(drawn == part).astype(np.float64) @ counts for part in range(len(shares))], axis=1)
     deviation = (np.square(have - wanted) / wanted).sum(axis=(1, 2))
-    for deal in np.argsort(deviation, kind="stable")[:TRIES]:
-        part_of = _even_out(deals[deal].astype(np.int64), counts, wanted)
+    for best in np.argsort(deviation, kind="stable")[:IMPROVED]:
+        part_of = _even_out(drawn[best].astype(np.int64), counts, wanted)
         if all((counts[part_of == part].sum(axis=0) > 0).all() for part in range(len(shares))):
             return part_of[group_of]
     raise UsageError(
@@ -143,8 +175,13 @@ def _even_out(part_of: np.ndarray, counts: np.ndarray, wanted: np.ndarray) -> np
 def join_patients(cases: pd.DataFrame, pairs: Iterable[tuple[int, int]] = ()) -> pd.Series:
     """Give patients that share a file (sha256) or a near-duplicate picture one common group id, the first of their ids.
 
-    pairs: positions of cases, such as the index_a and index_b of `find_near_duplicates`. Published collections list one
-    picture under several patients; those have to stay on one side. Returns a Series of str with the index of `cases`.
+    Published collections list one picture under several patients; those have to stay on one side. The groups are the connected
+    components of the graph of patients, so that sharing reaches over several patients. pairs: positions of cases, such as the
+    index_a and index_b of `find_near_duplicates`. Returns a Series of str with the index of `cases`.
+
+    >>> cases = pd.DataFrame({"patient_id": ["ann", "ben", "cem", "dan"], "sha256": ["0", "0", "1", "2"]})
+    >>> join_patients(cases, [(1, 2)]).to_list()  # ann and ben share a file, ben's and cem's pictures are alike
+    ['ann', 'ann', 'ann', 'dan']
     """
     patients, patient_of = np.unique(cases["patient_id"].astype(str).to_numpy(object), return_inverse=True)
     _, first, file_of = np.unique(cases["sha256"].to_numpy(str), return_index=True, return_inverse=True)
@@ -163,7 +200,7 @@ def assert_no_leak(
     *,
     limit: float = NEAR_DUPLICATE_LIMIT,
     candidates: int = 3,
-) -> dict:
+) -> dict[str, Any]:
     """Prove that no two sides share a patient, a file or, given the images, a near-duplicate picture.
 
     sides: the side ('train', ...) or fold number of every case, with the index of `cases`; missing = not used.
@@ -174,6 +211,14 @@ def assert_no_leak(
     None where nothing looked alike}}.
     Raises LeakError, one line, with the counts of all three kinds and the first offenders; UsageError for a faulty case
     table; ValueError where sides or images do not fit it.
+
+    >>> cases = pd.DataFrame({"case_id": ["1", "2"], "path": "", "sha256": ["0" * 64, "f" * 64], "label": [0, 1]})
+    >>> sides = pd.Series(["train", "test"])
+    >>> assert_no_leak(cases.assign(patient_id=["ann", "ben"]), sides)["sides"]
+    {'test': 1, 'train': 1}
+    >>> assert_no_leak(cases.assign(patient_id="ann"), sides)
+    Traceback (most recent call last):
+    common.cases.table.LeakError: the split leaks across sides: 1 patients: ann (test/train)
     """
     check_cases(cases)
     if not sides.index.equals(cases.index):
@@ -217,11 +262,12 @@ def _find_torn(cases: pd.DataFrame, sides: pd.Series, column: str, noun: str) ->
 
 def _compare_sides(
     cases: pd.DataFrame, sides: pd.Series, described: Descriptions, limit: float, candidates: int
-) -> tuple[dict, list[tuple[str, str, float]]]:
+) -> tuple[dict[str, Any], list[tuple[str, str, float]]]:
     """Summary, and the pairs (case_id, case_id, similarity >= limit) between different sides, closest first."""
     case_ids = cases["case_id"].astype(str).to_numpy()
     parts = sorted((np.flatnonzero(sides == side) for side in sides.unique()), key=len, reverse=True)
-    image_pairs, found = 0, []
+    image_pairs = 0
+    found: list[tuple[str, str, float]] = []
     for larger, smaller in combinations(parts, 2):
         image_pairs += len(larger) * len(smaller)
         table = find_near_duplicates(described.take(larger), described.take(smaller), limit=-1, candidates=candidates)
@@ -231,32 +277,3 @@ def _compare_sides(
     closest = {"similarity": found[0][2], "case_ids": [str(found[0][0]), str(found[0][1])]} if found else None
     summary = {"limit": limit, "image_pairs": image_pairs, "compared": len(found), "closest": closest}
     return summary, [row for row in found if row[2] >= limit]
-
-
-def write_split(path: Path, cases: pd.DataFrame, sides: pd.Series) -> str:
-    """Write case_id, patient_id, side ('' = not used), sorted by case_id; return the sha256 of the file."""
-    table = cases[["case_id", "patient_id"]].astype(str)
-    table["side"] = sides.astype(object).where(sides.notna(), "").astype(str)
-    write_text_atomic(path, table.sort_values("case_id").to_csv(index=False, lineterminator="\n"))
-    return hash_file(path)
-
-
-def read_split(path: Path, cases: pd.DataFrame) -> pd.Series:
-    """Read what `write_split` wrote: a Series of str, missing = not used, with the index of `cases`.
-
-    Raises UsageError where the file is no split of exactly these cases and patients.
-    """
-    table = read_csv_table(path, {"case_id": str, "patient_id": str, "side": str})
-    double = table["case_id"].duplicated()
-    if double.any():
-        raise UsageError(f"{path}: case {table['case_id'][double].iloc[0]!r} stands there twice; split again")
-    wanted = cases["case_id"].astype(str)
-    foreign = sorted(set(table["case_id"]) ^ set(wanted))
-    if foreign:
-        raise UsageError(f"{path}: a split of other data: {len(foreign)} case ids differ, first {foreign[0]!r}; split again")
-    table = table.set_index("case_id").loc[wanted]
-    moved = table["patient_id"].to_numpy() != cases["patient_id"].astype(str).to_numpy()
-    if moved.any():
-        raise UsageError(f"{path}: case {wanted.iloc[moved.argmax()]!r} has another patient_id there; split again")
-    side = pd.Series(table["side"].to_numpy(), index=cases.index, name="side").astype(str)
-    return side.mask(side == "")

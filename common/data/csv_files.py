@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,15 @@ from common.errors import UsageError
 
 MAX_TABLE_BYTES = 256 << 20
 MAX_LINE_BYTES = 1 << 16
+
+
+class NumberedLines(Protocol):
+    """The fields of line after line, and which line was read last: what csv.reader gives."""
+
+    @property
+    def line_num(self) -> int: ...
+    def __iter__(self) -> Iterator[list[str]]: ...
+    def __next__(self) -> list[str]: ...
 
 
 def read_csv_table(path: Path, columns: Mapping[str, type], *, max_rows: int = 10_000_000) -> pd.DataFrame:
@@ -85,7 +94,7 @@ def _read_table_bytes(path: Path) -> bytes:
     return data
 
 
-def _iterate_fields(data: bytes) -> Iterator[list[str]]:
+def _iterate_fields(data: bytes) -> NumberedLines:
     return csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=""), strict=True)
 
 

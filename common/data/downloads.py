@@ -163,3 +163,23 @@ def _extract_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: P
     with replace_file(target) as part, archive.open(member) as source, open(part, "wb") as file:
         shutil.copyfileobj(source, file, BLOCK)
     return target
+
+
+def fetch(url: str, path: Path, max_bytes: int, by_hand: str) -> None:
+    """Stream a file that states neither size nor checksum beforehand into `path`, up to max_bytes.
+
+    What came must be verified by its content. Raises UsageError that ends with `by_hand`: how to get it without this program.
+    """
+    if not url.startswith(("https://", "http://")):
+        raise UsageError(f"{url[:200]}: only http and https addresses are fetched")
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, path.open("wb") as file:
+            while block := answer.read(BLOCK):
+                file.write(block)
+                if file.tell() > max_bytes:
+                    raise UsageError(f"{url}: more than {max_bytes} bytes; {by_hand}")
+            missing = int(answer.headers.get("Content-Length") or file.tell()) - file.tell()
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise UsageError(f"{url}: {getattr(error, 'reason', None) or error}; {by_hand}") from None
+    if missing:
+        raise UsageError(f"{url}: the connection ended {missing} bytes early; {by_hand}")

@@ -18,7 +18,7 @@ Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, x1 and y1 exclusive
 
 @dataclass(frozen=True)
 class Listed:
-    """A line of cases.csv whose label, patient and box can be read."""
+    """A line of cases.csv whose label, patient and box are valid."""
 
     number: int  # of the line; the header is line 1
     path: str  # as given: not yet known to lie inside the folder
@@ -29,16 +29,17 @@ class Listed:
 
     @property
     def where(self) -> str:
+        """The line as faults name it."""
         return f"{TABLE} line {self.number}"
 
 
 def list_own(
     folder: Path, labels: Mapping[str, int], expected: str, optional: Sequence[str] = ()
 ) -> tuple[list[Listed], list[str]]:
-    """The readable lines of folder/cases.csv, and every other line's fault as one text.
+    """The valid lines of folder/cases.csv in their order, and one fault, as text, for each of the other lines.
 
-    labels: what may stand in the column label (lower case) -> class; expected: the same in words, for the fault; optional:
-    further columns that are kept. Raises UsageError for a table that cannot be read.
+    labels: what may stand in the column label, in lower case, -> class; expected: the same in words, for the faults; optional:
+    further columns to keep (`Listed.more`). Raises UsageError where the table is missing, no CSV, or lacks a column of NEEDED.
     """
     path = folder / TABLE
     read_csv_table(path, dict.fromkeys(NEEDED, str))  # whatever is wrong with the file is said here
@@ -61,9 +62,10 @@ def list_own(
 def drop_repeated(
     listed: Sequence[Listed], key: Callable[[Listed], Hashable], what: Callable[[Listed], str], faults: list[str]
 ) -> list[Listed]:
-    """Lines of which none has the `key` of an earlier one; the others become faults.
+    """The first line of each thing that is listed; every further line of it becomes a fault.
 
-    One that is listed twice counts once, and not at all if its labels differ. what: end of "is listed twice ...".
+    key: what a line lists: lines of one key list the same thing. If they differ in label, none of them is kept. what: text behind
+    "is listed twice" in the fault of a line. faults: the list that they are appended to.
     """
     first: dict[Hashable, Listed] = {}
     torn = set()
@@ -79,7 +81,15 @@ def drop_repeated(
 
 
 def read_box(words: Sequence[str]) -> Box | None:
-    """Box of the four texts x0, y0, x1, y1; None if all are empty. Raises UsageError if they are no box."""
+    """Box from four texts x0, y0, x1, y1: whole numbers of at most six digits, x0 < x1, y0 < y1. None if all are empty.
+
+    Raises UsageError for anything else. Whether the box lies in the picture is not known here.
+
+    >>> read_box(["10", "20", "110", "80"])
+    (10, 20, 110, 80)
+    >>> read_box(["", "", "", ""]) is None
+    True
+    """
     if not any(words):
         return None
     if not all(word.isascii() and word.isdigit() and len(word) < 7 for word in words):

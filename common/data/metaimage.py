@@ -6,6 +6,7 @@ World coordinates are the header's own (LPS millimetres in CT scans), as SimpleI
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +77,8 @@ def read_header(path: Path, folder: Path | None = None) -> Volume:
         raise UsageError(f"{path}: voxels as text (BinaryData = False) are not read")
     if need("ElementType") not in ELEMENT_TYPES:
         raise UsageError(f"{path}: ElementType {entries['ElementType'][:30]} is none of {', '.join(ELEMENT_TYPES)}")
-    size = _read_integers(path, "DimSize", need("DimSize"), 3)
+    width, height, depth = _read_integers(path, "DimSize", need("DimSize"), 3)
+    size = width, height, depth
     if not all(1 <= extent <= MAX_DIMENSION for extent in size):
         raise UsageError(f"{path}: DimSize = {entries['DimSize'][:60]}; each must be 1 to {MAX_DIMENSION}")
     spacing = _read_floats(path, "ElementSpacing", need("ElementSpacing"), 3)
@@ -138,12 +140,21 @@ def read_volume(volume: Volume) -> np.ndarray:
     return np.memmap(volume.raw, dtype=volume.dtype, mode="r", offset=volume.offset, shape=volume.size[::-1])
 
 
-def write_volume(path: Path, voxels: np.ndarray, spacing=(1.0, 1.0, 1.0), origin=(0.0, 0.0, 0.0), direction=None) -> None:
-    """Write `path` (.mhd) and its .raw beside it; voxels (z, y, x), direction (3, 3) with columns as voxel axes."""
+def write_volume(
+    path: Path,
+    voxels: np.ndarray,
+    spacing: Iterable[float] = (1.0, 1.0, 1.0),
+    origin: Iterable[float] = (0.0, 0.0, 0.0),
+    direction: np.ndarray | None = None,
+) -> None:
+    """Write `path` (.mhd) and its .raw beside it.
+
+    voxels: (z, y, x); spacing, origin: x, y, z in mm; direction: (3, 3), column i is the world direction of voxel axis i.
+    """
     codes = {code: name for name, code in ELEMENT_TYPES.items()}
     direction = np.eye(3) if direction is None else np.asarray(direction, dtype=np.float64)
 
-    def listed(values) -> str:
+    def listed(values: Iterable[float]) -> str:
         return " ".join(f"{value:.17g}" for value in values)
 
     raw = path.with_suffix(".raw")
@@ -229,7 +240,7 @@ def _find_raw(path: Path, name: str, folder: Path) -> Path:
     return raw
 
 
-def _check_raw_size(path: Path, raw: Path, size: tuple[int, ...], dtype: np.dtype, header_size: str) -> int:
+def _check_raw_size(path: Path, raw: Path, size: tuple[int, int, int], dtype: np.dtype, header_size: str) -> int:
     """Offset of the first voxel. A file that is too long is refused too: the voxels could start anywhere."""
     (claimed_offset,) = _read_integers(path, "HeaderSize", header_size, 1)
     claimed = size[0] * size[1] * size[2] * dtype.itemsize

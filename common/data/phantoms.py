@@ -18,23 +18,25 @@ from common.errors import UsageError
 MARKER = "phantoms.json"  # says that a data folder is synthetic
 
 Shape = tuple[tuple[slice, ...], np.ndarray]
+Vector = Sequence[float] | np.ndarray  # a number for each axis
 
 
-def soft_ellipsoid(size: Sequence[int], centre: Sequence[float], radii: Sequence[float], softness: float = 1.0) -> Shape:
-    """Ellipse or ellipsoid with axes along the image axes; the edge falls from 1 to 0 over `softness` pixels."""
-    radii = np.asarray(radii, dtype=float)
-    box, offsets = _open_box(size, np.subtract(centre, radii), np.add(centre, radii), softness, centre)
-    reach = np.sqrt(sum((offset / radius) ** 2 for offset, radius in zip(offsets, radii, strict=True)))
-    return box, _fall_off((reach - 1) * radii.min(), softness)
+def soft_ellipsoid(size: Sequence[int], centre: Vector, radii: Vector, softness: float = 1.0) -> Shape:
+    """Ellipse or ellipsoid with axes along the image axes; at its edge the weights fall from 1 to 0 over `softness` pixels.
+
+    size: shape of the image, two or three numbers; centre, radii: as many. Weights are float32.
+    """
+    axes = np.asarray(radii, dtype=float)
+    box, offsets = _open_box(size, np.subtract(centre, axes), np.add(centre, axes), softness, centre)
+    reach = np.sqrt(sum((offset / radius) ** 2 for offset, radius in zip(offsets, axes, strict=True)))
+    return box, _fall_off((reach - 1) * axes.min(), softness)
 
 
-def soft_capsule(
-    size: Sequence[int], start: Sequence[float], end: Sequence[float], radius: float, softness: float = 1.0
-) -> Shape:
-    """A straight tube with round ends between two points."""
-    start, end = np.asarray(start, dtype=float), np.asarray(end, dtype=float)
-    box, offsets = _open_box(size, np.minimum(start, end) - radius, np.maximum(start, end) + radius, softness, start)
-    axis = end - start
+def soft_capsule(size: Sequence[int], start: Vector, end: Vector, radius: float, softness: float = 1.0) -> Shape:
+    """A straight tube of that radius with round ends, around the line between two points; otherwise as `soft_ellipsoid`."""
+    first, last = np.asarray(start, dtype=float), np.asarray(end, dtype=float)
+    box, offsets = _open_box(size, np.minimum(first, last) - radius, np.maximum(first, last) + radius, softness, first)
+    axis = last - first
     length_squared = max(float(axis @ axis), 1e-12)
     along = np.clip(sum(offset * step for offset, step in zip(offsets, axis, strict=True)) / length_squared, 0, 1)
     distance = np.sqrt(sum((offset - along * step) ** 2 for offset, step in zip(offsets, axis, strict=True)))
@@ -65,10 +67,12 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
-def _open_box(size, low, high, softness: float, origin) -> tuple[tuple[slice, ...], list[np.ndarray]]:
+def _open_box(
+    size: Sequence[int], low: np.ndarray, high: np.ndarray, softness: float, origin: Vector
+) -> tuple[tuple[slice, ...], list[np.ndarray]]:
     """Slices around low..high inside the image, and open-grid distances from `origin` along each axis."""
-    first = np.clip(np.floor(np.asarray(low) - softness).astype(int), 0, size)
-    last = np.clip(np.ceil(np.asarray(high) + softness).astype(int) + 1, 0, size)
+    first = np.clip(np.floor(low - softness).astype(int), 0, size)
+    last = np.clip(np.ceil(high + softness).astype(int) + 1, 0, size)
     last = np.maximum(last, first)
     box = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
     grids = np.ogrid[box]

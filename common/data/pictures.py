@@ -1,9 +1,12 @@
 """Reading one 8-bit picture from disk, with its header checked before a pixel is decoded."""
 
+import contextlib
 import hashlib
+import os
 import stat
+import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +76,17 @@ def _check_header(path: Path, picture: Image.Image, size: tuple[int, int] | None
 def hash_list(sha256s: Iterable[str]) -> str:
     """One sha256 over the sorted sha256 (hex) of many pictures, one a line."""
     return hashlib.sha256("\n".join(sorted(sha256s)).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def mute_stderr() -> Iterator[None]:
+    """Keep what libtiff writes past Python to the screen away from it: the error says the same in one line."""
+    sys.stderr.flush()
+    screen, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(screen, 2)
+        os.close(screen)
+        os.close(nowhere)

@@ -22,19 +22,40 @@ METRICS = (*RESAMPLED, "ece")
 def evaluate(predictions: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> list[RowResult]:
     """Metrics of every row and protocol, sorted by protocol and row.
 
-    The cases of all folds of a seed are pooled. mean and sd (None with one seed) are over the seeds; [low, high] is the 95 %
-    percentile interval of the mean over the seeds in a patient-cluster bootstrap, the same resample for all seeds. A metric
-    that is undefined in a seed (no positive predicted, one class only) is None there and in the mean. ece has no interval:
-    its bias grows in resamples. Two classes: ece and brier of class 1; more: ece of the highest score, brier summed over the
-    classes.
+    predictions: the table of common.records.predictions; resamples, seed: of the bootstrap. METRICS names the metrics, all as
+    fractions: those of `bootstrap.prepare_metrics`, and ece, the expected calibration error. The cases of all folds of a seed
+    are pooled. mean and sd (None with one seed) are over the seeds; [low, high] is the 95 % percentile interval of the mean over
+    the seeds in a patient-cluster bootstrap, the same resample for all seeds. A metric that is undefined in a seed (no positive
+    predicted, one class only) is None there and in the mean. ece has no interval: its bias grows in resamples; with two classes
+    it is that of class 1, with more that of the highest score. Raises UsageError for a faulty table and where the seeds of a row
+    cover different cases.
+
+    Four patients, of whom one healthy one is taken for ill:
+
+    >>> from common.records.predictions import tabulate_scores
+    >>> cases = pd.DataFrame({"case_id": list("abcd"), "patient_id": list("abcd"), "label": [0, 0, 1, 1]})
+    >>> scores = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.1, 0.9]])
+    >>> (row,) = evaluate(tabulate_scores(cases, scores, protocol="paper", row="CNN", seed=0, fold=0))
+    >>> [row.metrics[name].mean for name in ("accuracy", "sensitivity", "specificity", "auc")], row.n, row.below_majority
+    ([0.75, 1.0, 0.5, 1.0], 4, False)
     """
     check_predictions(predictions, "predictions")
-    found = sorted(predictions.groupby(["protocol", "row"]).groups, key=lambda key: (PROTOCOLS.index(key[0]), key[1]))
-    return [_evaluate_row(predictions, row, protocol, resamples, seed) for protocol, row in found]
+    found: set[tuple[str, str]] = set(zip(predictions["protocol"], predictions["row"], strict=True))
+    ordered = sorted(found, key=lambda pair: (PROTOCOLS.index(pair[0]), pair[1]))
+    return [_evaluate_row(predictions, row, protocol, resamples, seed) for protocol, row in ordered]
 
 
-def confusion(predictions: pd.DataFrame, row: str, protocol: str, seed: int | None = None) -> np.ndarray:
-    """Confusion matrix (C, C) int64, truth in rows, summed over the folds and over the seeds unless one is given."""
+def count_confusion(predictions: pd.DataFrame, row: str, protocol: str, seed: int | None = None) -> np.ndarray:
+    """Confusion matrix (C, C) int64, truth in rows, summed over the folds and over the seeds unless one is given.
+
+    Raises UsageError where there are no such predictions.
+
+    >>> from common.records.predictions import tabulate_scores
+    >>> cases = pd.DataFrame({"case_id": list("abc"), "patient_id": list("abc"), "label": [0, 0, 1]})
+    >>> scores = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
+    >>> count_confusion(tabulate_scores(cases, scores, protocol="paper", row="CNN", seed=0, fold=0), "CNN", "paper").tolist()
+    [[1, 1], [0, 1]]
+    """
     part = _select(predictions, row, protocol)
     if seed is not None:
         part = part[part["seed"] == seed]
@@ -46,8 +67,21 @@ def confusion(predictions: pd.DataFrame, row: str, protocol: str, seed: int | No
     return matrix
 
 
-def collapsed(predictions: pd.DataFrame, row: str, protocol: str) -> list[int]:
-    """Seeds in which every case of the row was given one and the same class."""
+def list_collapsed_seeds(predictions: pd.DataFrame, row: str, protocol: str) -> list[int]:
+    """Seeds in which every case of the row was given one and the same class: the network has learnt nothing.
+
+    Raises UsageError where there are no such predictions.
+
+    >>> from common.records.predictions import tabulate_scores
+    >>> cases = pd.DataFrame({"case_id": list("ab"), "patient_id": list("ab"), "label": [0, 1]})
+    >>> constant, varied = np.array([[0.7, 0.3], [0.6, 0.4]]), np.array([[0.7, 0.3], [0.4, 0.6]])
+    >>> parts = [
+    ...     tabulate_scores(cases, scores, protocol="paper", row="CNN", seed=seed, fold=0)
+    ...     for seed, scores in enumerate([varied, constant])
+    ... ]
+    >>> list_collapsed_seeds(pd.concat(parts), "CNN", "paper")
+    [1]
+    """
     part = _select(predictions, row, protocol)
     classes_given = pd.Series(extract_scores(part).argmax(axis=1)).groupby(part["seed"].to_numpy()).nunique()
     return [int(seed) for seed in classes_given.index[classes_given == 1]]
@@ -58,11 +92,25 @@ def compare_rows(
 ) -> list[Pair]:
     """Compare every pair of rows on their common cases and common seeds; UsageError if there are none.
 
-    accuracy_difference (a - b) is that of the accuracies averaged over the seeds, [low, high] its 95 % patient-cluster
-    bootstrap interval. McNemar and DeLong need one classifier a row: they take each case's score averaged over the
-    seeds, so that seeds do not count as further cases; auc_difference and its interval belong to that score (only with
-    two classes, else None). Both treat cases as independent: where patients have several cases, the bootstrap interval
-    is the one to believe. *_p_holm: adjusted over all pairs of this call, so call it with the rows of one data set.
+    accuracy_difference (a - b) is that of the accuracies averaged over the seeds, a fraction, [low, high] its 95 %
+    patient-cluster bootstrap interval. The tests of McNemar and DeLong (see `statistics`) need one classifier a row: they take
+    each case's score averaged over the seeds, so that seeds do not count as further cases; auc_difference and its interval
+    belong to that score (only with two classes, else None). Both treat cases as independent: where patients have several cases,
+    the bootstrap interval is the one to believe. *_p_holm: adjusted over all pairs of this call, so call it with the rows of one
+    data set.
+
+    CNN has three of four cases right, DBN two; each has one right that the other has wrong, and CNN one more:
+
+    >>> from common.records.predictions import tabulate_scores
+    >>> cases = pd.DataFrame({"case_id": list("abcd"), "patient_id": list("abcd"), "label": [0, 0, 1, 1]})
+    >>> ill = {"CNN": [0.1, 0.2, 0.3, 0.9], "DBN": [0.6, 0.7, 0.8, 0.9]}
+    >>> parts = [
+    ...     tabulate_scores(cases, np.array([[1 - p, p] for p in scores]), protocol="paper", row=row, seed=0, fold=0)
+    ...     for row, scores in ill.items()
+    ... ]
+    >>> (pair,) = compare_rows(pd.concat(parts), "paper", ["CNN", "DBN"])
+    >>> pair.accuracy_difference, pair.only_a, pair.only_b, pair.mcnemar_p
+    (0.25, 2, 1, 1.0)
     """
     pairs = [_compare_pair(predictions, protocol, a, b, resamples, seed) for a, b in itertools.combinations(rows, 2)]
     mcnemar = _adjust([pair.mcnemar_p for pair in pairs])

@@ -17,7 +17,7 @@ GRID = np.linspace(0, 1, 501)  # false-positive rates at which curves are averag
 
 
 class AucInterval(NamedTuple):
-    """Area under the ROC curve, its variance, and a confidence interval clipped to [0, 1]."""
+    """Area under the ROC curve, its variance, and a confidence interval clipped to [0, 1]; see `delong_auc`."""
 
     auc: float
     variance: float
@@ -26,7 +26,7 @@ class AucInterval(NamedTuple):
 
 
 class PairedAuc(NamedTuple):
-    """Difference of two areas under the ROC curve (a - b) on the same cases: z, two-sided p, interval."""
+    """Difference of two areas under the ROC curve (a - b) on the same cases: z, two-sided p, interval; see `delong_test`."""
 
     difference: float
     z: float
@@ -36,7 +36,7 @@ class PairedAuc(NamedTuple):
 
 
 class McNemar(NamedTuple):
-    """Cases that only a, and only b, classified correctly, and the exact two-sided p."""
+    """Cases that only a, and only b, classified correctly, and the exact two-sided p; see `mcnemar_exact`."""
 
     only_a: int
     only_b: int
@@ -44,10 +44,17 @@ class McNemar(NamedTuple):
 
 
 def wilson_interval(k: float, n: float, level: float = 0.95) -> tuple[float, float]:
-    """Wilson score interval of the proportion k / n, without continuity correction; both ends in [0, 1].
+    """Wilson score interval of the proportion k / n, without continuity correction.
 
-    k may be fractional: a printed percentage times its n seldom is an integer.
-    Wilson EB. J Am Stat Assoc 1927;22:209-212.
+    With s = k / n and z the normal quantile of the level: (s + z^2 / 2n +- z sqrt(s (1 - s) / n + z^2 / 4n^2)) / (1 + z^2 / n).
+    k: successes, 0 <= k <= n, n > 0; fractional ones are allowed, since a printed percentage times its n seldom is an integer.
+    Returns (low, high) in [0, 1]. Raises ValueError for other k, n or level. Wilson EB. J Am Stat Assoc 1927;22:209-212.
+
+    The first example of Newcombe RG. Stat Med 1998;17:857-872, table I:
+
+    >>> low, high = wilson_interval(81, 263)
+    >>> print(f"{low:.4f} to {high:.4f}")
+    0.2553 to 0.3662
     """
     if not (n > 0 and 0 <= k <= n):
         raise ValueError(f"a proportion needs 0 <= k <= n and n > 0, not k = {k}, n = {n}")
@@ -61,10 +68,16 @@ def wilson_interval(k: float, n: float, level: float = 0.95) -> tuple[float, flo
 def delong_auc(y_true: ArrayLike, score: ArrayLike, level: float = 0.95) -> AucInterval:
     """Area under the ROC curve with DeLong's variance and the plain normal interval, clipped to [0, 1].
 
-    y_true (n,) of 0 and 1; score (n,), higher means class 1; ties count one half. Needs two cases of each class.
-    A perfect ranking has variance 0, so its interval is the point 1: no statement about certainty.
-    DeLong ER et al. Biometrics 1988;44:837-845; computed from midranks after Sun X, Xu W.
+    y_true: (n,) of 0 and 1; score: (n,), any finite numbers, higher means class 1; ties count one half. Raises ValueError with
+    fewer than two cases of a class. A perfect ranking has variance 0, so its interval is the point 1: no statement about
+    certainty. DeLong ER, DeLong DM, Clarke-Pearson DL. Biometrics 1988;44:837-845; computed from midranks after Sun X, Xu W.
     IEEE Signal Process Lett 2014;21:1389-1393.
+
+    Of the positive cases, 4 ranks above both negative ones and 2 above one of them; the negative ones likewise, so the
+    variance is twice that of (1, 1/2), 1/8, over the two cases of a class:
+
+    >>> delong_auc([0, 0, 1, 1], [1, 3, 2, 4])[:2]
+    (0.75, 0.125)
     """
     of_positives, of_negatives = _placements(y_true, score)
     auc = float(of_positives.mean())
@@ -76,8 +89,15 @@ def delong_auc(y_true: ArrayLike, score: ArrayLike, level: float = 0.95) -> AucI
 def delong_test(y_true: ArrayLike, score_a: ArrayLike, score_b: ArrayLike, level: float = 0.95) -> PairedAuc:
     """DeLong's test that two scores of the same cases have the same area under the ROC curve; two-sided.
 
-    Shapes as in `delong_auc`. Scores that rank every case alike give z = 0 and p = 1.
-    DeLong ER et al. Biometrics 1988;44:837-845.
+    Arguments and errors as in `delong_auc`; the covariance of the two areas is taken into account. Returns the difference
+    (a minus b) with its z, p and normal interval, not clipped. Scores that rank every case alike give z = 0 and p = 1.
+    DeLong ER, DeLong DM, Clarke-Pearson DL. Biometrics 1988;44:837-845.
+
+    Score b is perfect, so the variance of the difference is that of a, 1/8 (see `delong_auc`):
+
+    >>> found = delong_test([0, 0, 1, 1], [1, 3, 2, 4], [1, 2, 3, 4])
+    >>> found.difference, round(found.z**2, 12)  # (1/4)^2 / (1/8)
+    (-0.25, 0.5)
     """
     positives_a, negatives_a = _placements(y_true, score_a)
     positives_b, negatives_b = _placements(y_true, score_b)
@@ -92,7 +112,14 @@ def delong_test(y_true: ArrayLike, score_a: ArrayLike, score_b: ArrayLike, level
 def hanley_mcneil_halfwidth(auc: float, positives: int, negatives: int, level: float = 0.95) -> float:
     """Half-width of the normal interval of an area under the ROC curve, from the area and the class sizes alone.
 
-    The standard error is that of the negative exponential model. Hanley JA, McNeil BJ. Radiology 1982;143:29-36.
+    This is all that a printed area gives. auc: 0 to 1; positives, negatives: cases of the two classes, at least 1; others raise
+    ValueError. The standard error is that of the negative exponential model, with Q1 = A / (2 - A) and Q2 = 2 A^2 / (1 + A).
+    Hanley JA, McNeil BJ. Radiology 1982;143:29-36.
+
+    Their planning example, an area of 0.85 with 40 normal and 40 abnormal cases, has a standard error of 0.0437:
+
+    >>> print(f"{hanley_mcneil_halfwidth(0.85, 40, 40) / 1.959964:.4f}")
+    0.0437
     """
     if not (0 <= auc <= 1 and positives > 0 and negatives > 0):
         raise ValueError(f"an AUC in [0, 1] and two class sizes are needed, not {auc}, {positives}, {negatives}")
@@ -105,8 +132,14 @@ def hanley_mcneil_halfwidth(auc: float, positives: int, negatives: int, level: f
 def mcnemar_exact(correct_a: ArrayLike, correct_b: ArrayLike) -> McNemar:
     """Exact McNemar test that two classifiers are right equally often on the same cases.
 
-    correct_a, correct_b (n,) bool. p is the two-sided binomial test of the discordant cases; 1 if there are none.
+    correct_a, correct_b: (n,) bool, for each case whether the classifier is right; other shapes raise ValueError. p is that of
+    the two-sided binomial test on the discordant cases (right with one classifier only), 1 if there are none.
     McNemar Q. Psychometrika 1947;12:153-157.
+
+    One case that only a has right, seven that only b has: p = 2 (1 + 8) / 2^8.
+
+    >>> mcnemar_exact([1, 0, 0, 0, 0, 0, 0, 0], [0, 1, 1, 1, 1, 1, 1, 1])
+    McNemar(only_a=1, only_b=7, p=0.0703125)
     """
     a, b = np.asarray(correct_a, bool), np.asarray(correct_b, bool)
     if a.shape != b.shape or a.ndim != 1:
@@ -118,9 +151,13 @@ def mcnemar_exact(correct_a: ArrayLike, correct_b: ArrayLike) -> McNemar:
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:
-    """p values adjusted for their number by Holm's step-down method, in the order given; (m,) float64 in [0, 1].
+    """p values adjusted for their number by Holm's step-down method, which bounds the chance of any false finding.
 
-    Holm S. Scand J Stat 1979;6:65-70.
+    p_values: (m,), 0 to 1, else ValueError. The smallest is multiplied by m, the next by m - 1, and so on; none becomes smaller
+    than the one before it, and none exceeds 1. Returns (m,) float64 in the order given. Holm S. Scand J Stat 1979;6:65-70.
+
+    >>> holm([0.01, 0.04, 0.03, 0.005]).round(12).tolist()  # 3 x 0.01; 0.04, raised to 2 x 0.03; 4 x 0.005
+    [0.03, 0.06, 0.06, 0.02]
     """
     p = np.asarray(p_values, np.float64)
     if p.ndim != 1 or not np.all((p >= 0) & (p <= 1)):
@@ -135,9 +172,15 @@ def holm(p_values: ArrayLike) -> np.ndarray:
 def corrected_resampled_t(differences: ArrayLike, n_train: int, n_test: int) -> tuple[float, float]:
     """(t, two-sided p) of the mean difference over repeated splits or folds, corrected for their overlap.
 
-    differences (J,): one per split; n_train and n_test: cases of one split. The variance of the mean is taken as
-    (1 / J + n_test / n_train) times the sample variance, with J - 1 degrees of freedom.
-    Nadeau C, Bengio Y. Machine Learning 2003;52:239-281.
+    differences: (J,), one per split, J >= 2; n_train, n_test: cases of one split, above 0; others raise ValueError. The training
+    sets of the splits overlap, so the variance of the mean is taken as (1 / J + n_test / n_train) times the sample variance,
+    with J - 1 degrees of freedom. Nadeau C, Bengio Y. Machine Learning 2003;52:239-281.
+
+    Mean 0.02, sample variance 0.00005; (1/5 + 20/80) times that is 0.0000225:
+
+    >>> t, p = corrected_resampled_t([0.02, 0.01, 0.03, 0.02, 0.02], n_train=80, n_test=20)
+    >>> print(f"{t:.4f}, {0.02 / 0.0000225**0.5:.4f}")
+    4.2164, 4.2164
     """
     d = np.asarray(differences, np.float64)
     if d.ndim != 1 or d.size < 2 or n_train <= 0 or n_test <= 0:
@@ -147,26 +190,24 @@ def corrected_resampled_t(differences: ArrayLike, n_train: int, n_test: int) -> 
 
 
 def expected_calibration_error(y_true: ArrayLike, score: ArrayLike, bins: int = 10) -> float:
-    """Mean distance between predicted probability and observed share over bins of equal numbers of cases.
+    """Expected calibration error: mean distance between predicted probability and observed share, over bins of equal mass.
 
-    y_true (n,) of 0 and 1; score (n,) probability of class 1. Equal scores share a bin, so that the result does not
-    depend on the order of the cases. Biased upwards in small samples, as every plug-in estimate of it.
-    Guo C et al. ICML 2017 (with bins of equal width); equal mass as in Nixon J et al. CVPR Workshops 2019.
+    The sum over the bins of |sum of y - sum of score|, over n. y_true: (n,) of 0 and 1; score: (n,), probability of class 1;
+    bins: at least 1; others raise ValueError. Returns 0 (calibrated) to 1. Cases with equal scores share a bin, so that the
+    result does not depend on their order. Biased upwards in small samples, as every plug-in estimate of it. Naeini MP, Cooper
+    GF, Hauskrecht M. AAAI 2015:2901-2907; with bins of equal width in Guo C et al. ICML 2017; of equal mass in Nixon J et al.
+    CVPR Workshops 2019.
+
+    Three cases of score 0.2, one of them positive, and three of 0.7, all positive: (|1 - 0.6| + |3 - 2.1|) / 6.
+
+    >>> round(expected_calibration_error([1, 0, 0, 1, 1, 1], [0.2, 0.2, 0.2, 0.7, 0.7, 0.7], bins=2), 4)
+    0.2167
     """
     y, s = _probabilities(y_true, score)
     if bins < 1:
         raise ValueError(f"at least one bin is needed, not {bins}")
     place = np.floor((stats.rankdata(s) - 0.5) * bins / s.size).astype(int)
     return float(np.abs(np.bincount(place, weights=s - y)).sum() / s.size)
-
-
-def brier_score(y_true: ArrayLike, score: ArrayLike) -> float:
-    """Mean squared distance between the probability of class 1 (n,) and the label (n,) of 0 and 1.
-
-    Brier GW. Monthly Weather Review 1950;78:1-3 (half of his two-class sum).
-    """
-    y, s = _probabilities(y_true, score)
-    return float(np.mean((s - y) ** 2))
 
 
 def _normal_quantile(level: float) -> float:
@@ -219,7 +260,16 @@ def _probabilities(y_true: ArrayLike, score: ArrayLike) -> tuple[np.ndarray, np.
 
 
 def compute_roc(y_true: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """(false-positive rates, true-positive rates, area). Raises ValueError if a class is missing."""
+    """Receiver operating characteristic of a score: (false-positive rates, true-positive rates, area under the curve).
+
+    y_true: (n,) of 0 and 1; score: (n,), higher means class 1. The rates, 1 minus specificity and sensitivity, are those of every
+    threshold that changes the curve, from (0, 0) to (1, 1). Raises ValueError if a class is missing.
+    Fawcett T. Pattern Recognit Lett 2006;27:861-874.
+
+    >>> x, y, area = compute_roc(np.array([0, 0, 1, 1]), np.array([1, 3, 2, 4]))
+    >>> x.tolist(), y.tolist(), area  # from the highest score down: positive, negative, positive, negative
+    ([0.0, 0.0, 0.5, 0.5, 1.0], [0.0, 0.5, 0.5, 1.0, 1.0], 0.75)
+    """
     y_true = np.asarray(y_true)
     if not (np.any(y_true == 0) and np.any(y_true == 1)):
         raise ValueError("an ROC curve needs cases of both classes")
@@ -228,7 +278,17 @@ def compute_roc(y_true: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def average_roc(runs: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, float]:
-    """True-positive rates at GRID, averaged over the runs at equal false-positive rate, and the mean of their areas."""
+    """ROC curve averaged over runs: true-positive rates (501,) at the false-positive rates GRID, and the mean of the areas.
+
+    runs: (y_true, score) of each, as for `compute_roc`, with its errors. Averaged vertically, at equal false-positive rate
+    (Fawcett T. Pattern Recognit Lett 2006;27:861-874); the curve starts at (0, 0).
+
+    A perfect run and one that tells nothing, whose curve is the diagonal:
+
+    >>> heights, area = average_roc([(np.array([0, 1]), np.array([1, 2])), (np.array([0, 1]), np.array([1, 1]))])
+    >>> float(GRID[250]), float(heights[250]), area
+    (0.5, 0.75, 0.75)
+    """
     curves = [compute_roc(y_true, score) for y_true, score in runs]
     heights = np.mean([np.interp(GRID, x, y) for x, y, _ in curves], axis=0)
     heights[0] = 0.0

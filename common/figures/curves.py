@@ -1,4 +1,4 @@
-"""Curves: ROC (mean over seeds), reliability, and the course of a training."""
+"""Curves: ROC with its seeds, reliability, and loss and accuracy by epoch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,29 +9,32 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import binomtest
 
-from common.figures.style import BLUE, COLOURS, GREY, LINES, MARKERS, NORMAL, SMALL, VERMILION, new_figure, style_axes
+from common.figures.style import BLUE, GREY, NORMAL, SMALL, VERMILION, new_figure, pick_style, style_axes
 
 
 @dataclass(frozen=True)
 class RocCurve:
-    """The ROC curves of a row: false-positive against true-positive rates, arrays (k,) in [0, 1]."""
+    """The ROC curves of a row. A curve is (false-positive rates, true-positive rates): two arrays (k,) in [0, 1]."""
 
     name: str
     seeds: Sequence[tuple[np.ndarray, np.ndarray]]
-    mean: tuple[np.ndarray, np.ndarray]  # over the seeds
-    area: float  # mean over the seeds
-    interval: tuple[float, float] | None  # 95 % limits of the area, if known
+    mean: tuple[np.ndarray, np.ndarray]  # the curve averaged over the seeds
+    area: float  # below the curve, mean over the seeds, in [0, 1]
+    interval: tuple[float, float] | None  # 95 % limits of the area, None where unknown
     cases: int
-    positives: int
+    positives: int  # of the cases
 
 
 def plot_roc(curves: Sequence[RocCurve], *, title: str = "", positive_class: str = "positive") -> Figure:
-    """Mean ROC of every curve (thick), its seeds (thin), AUC with interval in the legend, chance line."""
+    """Every curve's mean over the seeds (thick) and its seeds (thin), with the line of chance; the legend gives the AUC.
+
+    All curves are of the same test cases: those of the first are counted in the title. positive_class: its name.
+    """
     figure = new_figure(4.8, 5.4 + 0.17 * len(curves))
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="chance, AUC 0.5")
     for number, curve in enumerate(curves):
-        colour, line = COLOURS[number % len(COLOURS)], LINES[number % len(LINES)]
+        colour, line, _ = pick_style(number)
         if len(curve.seeds) > 1:
             for x, y in curve.seeds:
                 axes.plot(x, y, color=colour, linewidth=0.6, alpha=0.35)
@@ -58,10 +61,10 @@ def plot_roc(curves: Sequence[RocCurve], *, title: str = "", positive_class: str
 def plot_reliability(
     curves: Sequence[tuple[str, np.ndarray, np.ndarray]], *, bins: int = 10, positive_class: str = "positive"
 ) -> Figure:
-    """Observed frequency of the positive class against its mean score, in bins of equal numbers of cases.
+    """Observed share of the positive class (0..1) against its mean score (0..1), in bins of equal numbers of cases.
 
-    curves: (name, y_true (n,) of 0 and 1, score (n,) in 0..1). Bars are 95 % Wilson intervals of the observed
-    frequency. The lower panel counts the scores.
+    curves: (name, y_true (n,) of 0 and 1, score (n,) in 0..1). Bars are 95 % Wilson intervals of the observed share. The
+    lower panel counts the cases by score, in 20 steps.
     """
     figure = new_figure(4.6, 5.2)
     upper, lower = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
@@ -74,7 +77,7 @@ def plot_reliability(
         observed = np.array([y_true[group].mean() for group in groups])
         limits = [binomtest(int(y_true[group].sum()), len(group)).proportion_ci(method="wilson") for group in groups]
         errors = [observed - [limit.low for limit in limits], [limit.high for limit in limits] - observed]
-        colour, line, marker = (style[number % len(style)] for style in (COLOURS, LINES, MARKERS))
+        colour, line, marker = pick_style(number)
         upper.errorbar(
             expected,
             observed,
@@ -97,11 +100,12 @@ def plot_reliability(
     return figure
 
 
-def plot_history(histories: Mapping[Any, Mapping[str, Sequence[float]]], *, title: str = "") -> Figure:
-    """Loss and accuracy by epoch, training and validation.
+def plot_history(histories: Mapping[Any, Mapping[str, Sequence[float] | np.ndarray]], *, title: str = "") -> Figure:
+    """Loss (cross-entropy in nats) and accuracy (given in 0..1, drawn in %) by epoch, training and validation.
 
-    histories: {seed: {loss, accuracy[, val_loss, val_accuracy]}}, one value an epoch, of any lengths. Thin lines are
-    seeds; the thick line is the mean of the seeds still training at that epoch.
+    histories: seed -> {"loss", "accuracy" and, where there are validation cases, "val_loss", "val_accuracy"}, one value an
+    epoch; seeds may differ in length, NaN is a gap. Thin lines are seeds; the thick line is the mean of the seeds that have
+    a value at that epoch.
     """
     figure = new_figure(7.2, 3.1)
     panels = figure.subplots(1, 2)

@@ -1,4 +1,4 @@
-"""Figures in a grid: confusion matrices, heat maps, pictures side by side and maps laid over them."""
+"""Figures in a grid: confusion matrices, tables of numbers in colour, pictures side by side, maps laid over pictures."""
 
 import math
 from collections.abc import Sequence
@@ -15,9 +15,10 @@ from common.figures.style import BLACK, NORMAL, SMALL, new_figure, style_axes
 
 
 def blend_map(image: np.ndarray, values: np.ndarray, strength: float = 0.6) -> np.ndarray:
-    """Colour picture uint8 (h, w, 3): image (h, w), (h, w, 1) or (h, w, 3) in 0..255 under a map (h, w) in [0, 1].
+    """An image under a map laid over it in colour: uint8 (h, w, 3).
 
-    The colours are transparent where the map is 0 and have the opacity `strength` where it is 1.
+    image: (h, w), (h, w, 1) or (h, w, 3) in 0..255; values: the map, (h, w) in [0, 1]. The colours are transparent where the
+    map is 0 and have the opacity `strength` (0..1) where it is 1.
     """
     opacity = strength * values[..., None]
     colours = 255 * colormaps["inferno"](values)[..., :3]
@@ -34,9 +35,9 @@ def plot_overlays(
     columns: int,
     label: str,
 ) -> Figure:
-    """Pictures uint8 (h, w), each under its map (h, w) in [0, 1] if it has one, with a colour bar.
+    """Images uint8 (h, w), each with its title above and under its map (h, w) in [0, 1], if it has one; with a colour bar.
 
-    A line bounds what is above half of the map's scale, so that it shows without colour; label: what the maps are.
+    A contour encloses where the map exceeds 0.5, so that this shows without colour; label: what the maps are.
     """
     blended = [image if values is None else blend_map(image, values) for image, values in zip(images, maps, strict=True)]
     figure = plot_image_grid(blended, titles, columns=columns)
@@ -55,7 +56,7 @@ def plot_overlays(
 
 
 def mark_cells(figure: Figure, marked: Sequence[np.ndarray], mark: str) -> None:
-    """Add a mark to numbers of a figure of `figures.plot_heatmap`; marked: bool (rows, columns) of each panel."""
+    """Append a mark to numbers in a figure of `plot_heatmap`; marked: which ones, bool (rows, columns) for each panel."""
     for axes, of_panel in zip(figure.axes, marked, strict=False):
         for text in axes.texts:
             column, row = (int(place) for place in text.get_position())
@@ -64,7 +65,10 @@ def mark_cells(figure: Figure, marked: Sequence[np.ndarray], mark: str) -> None:
 
 
 def plot_confusion_matrices(matrices: Sequence[tuple[str, np.ndarray]], class_names: Sequence[str], columns: int = 4) -> Figure:
-    """One panel per (title, (C, C) counts with the truth in rows); counts, and percentages of each row."""
+    """A panel for each matrix: the counts, and below each its share of the row, that is of the true class, in %.
+
+    matrices: (title, counts (classes, classes) with the truth in rows and the prediction in columns).
+    """
     columns = min(columns, len(matrices))
     rows = math.ceil(len(matrices) / columns)
     side = max(2.3, 0.75 * len(class_names))
@@ -113,9 +117,10 @@ def plot_heatmap(
     label: str,
     digits: int = 1,
 ) -> Figure:
-    """Panels (title, values of rows x columns) on one colour scale, each cell annotated; NaN is hatched "not run".
+    """Tables of numbers side by side on one colour scale, each number written into its cell.
 
-    label: what the values are, with unit.
+    panels: (title, values (rows, columns)); a NaN is hatched and marked "not run". label: what the values are, with unit;
+    digits: after the point. ValueError where the values do not fit the names of rows and columns.
     """
     stacked = np.array([values for _, values in panels], dtype=float)
     if stacked.shape[1:] != (len(row_names), len(column_names)):
@@ -181,9 +186,10 @@ def plot_image_grid(
     captions: Sequence[str] = (),
     side: float = 1.5,
 ) -> Figure:
-    """Images ((h, w), (h, w, 1) or (h, w, 3); uint8 0..255 or float 0..1) with titles above and captions below.
+    """Images side by side with titles above and captions below.
 
-    side: inches of one image.
+    images: (h, w), (h, w, 1) or (h, w, 3), uint8 in 0..255 or float in 0..1. side: width of one image in inches. ValueError
+    where titles or captions are not as many as the images.
     """
     if len(titles) != len(images) or (captions and len(captions) != len(images)):
         raise ValueError(f"{len(images)} images, {len(titles)} titles, {len(captions)} captions")

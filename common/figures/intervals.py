@@ -1,12 +1,13 @@
-"""Figures of measured values: bars, steps and points with intervals, shares.
+"""Figures of measured values with their intervals: bars, values by step, the forest plot, a metric by share of labels.
 
-Colours, line styles and sizes are those of style.py; what a colour says, a hatch, a marker or a line says again.
+Whatever differs in colour differs in hatching, marker or line style as well, so that a print in grey tells it apart.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -15,17 +16,15 @@ from matplotlib.patches import Patch
 from common.figures.style import (
     BLACK,
     BLUE,
-    COLOURS,
     GREEN,
     GREY,
-    LINES,
-    MARKERS,
     SKY,
     SMALL,
     VERMILION,
     YELLOW,
     IntervalLine,
     new_figure,
+    pick_style,
     style_axes,
 )
 
@@ -36,7 +35,7 @@ HATCH = "xxxx"
 
 @dataclass(frozen=True)
 class Value:
-    """A measured value with the limits of its interval (None: there is none)."""
+    """A measured value with the limits of its interval (None: there is none); all numbers in the unit of the figure's label."""
 
     mean: float
     low: float | None = None
@@ -47,11 +46,11 @@ class Value:
 
 @dataclass(frozen=True)
 class Panel:
-    """One axes: series -> group (or step) -> value; level: a value that all are held against, such as guessing."""
+    """One pair of axes of a figure."""
 
     title: str
-    series: Mapping[str, Mapping[str, Value]]
-    level: float | None = None
+    series: Mapping[str, Mapping[str, Value]]  # name of the series -> group or step -> value
+    level: float | None = None  # what all values are held against, such as guessing, in their unit
 
 
 def plot_bars(
@@ -59,8 +58,8 @@ def plot_bars(
 ) -> Figure:
     """Grouped bars with intervals, a panel beside the other, each mean written at the foot of its bar.
 
-    label: the quantity with its unit; doubtful, reference, level: what the legend says of hatched bars, of diamonds and of the
-    dotted line; top: highest possible value. A bar without a value is marked "not run".
+    label: the quantity with its unit; top: its highest possible value, in that unit. doubtful, reference, level: what the
+    legend says of hatched bars, of diamonds and of the dotted line. Where a bar has no value stands "not run".
     """
     names, groups = _list_keys(panels)
     figure = new_figure(0.9 + len(panels) * (0.3 + len(groups) * (0.25 + 0.42 * len(names))), 3.9)
@@ -75,21 +74,25 @@ def plot_bars(
                 if value is None:
                     axes.text(x, 0, " not run", rotation=90, ha="center", va="bottom", fontsize=SMALL, color=GREY)
                     continue
-                hatch = {"hatch": HATCH, "facecolor": "white", "edgecolor": face} if value.doubtful else {"color": face}
-                axes.bar(x, value.mean, 0.92 * width, **hatch)
+                if value.doubtful:
+                    axes.bar(x, value.mean, 0.92 * width, hatch=HATCH, facecolor="white", edgecolor=face)
+                else:
+                    axes.bar(x, value.mean, 0.92 * width, color=face)
                 _draw_limits(axes, x, value, BLACK)
                 if value.reference is not None:
                     aside = x + 0.3 * width  # so that it does not cover the interval
                     axes.plot(aside, value.reference, "D", color=BLACK, markerfacecolor="white", markersize=4.5)
                 ink, ground = (BLACK, "white") if value.doubtful else (ink, face)
-                style = {"color": ink, "bbox": {"facecolor": ground, "edgecolor": "none", "pad": 1}, "fontsize": SMALL}
-                axes.annotate(f"{value.mean:.1f}", (x, 0), (0, 4), textcoords="offset points", ha="center", zorder=4, **style)
+                axes.annotate(
+                    f"{value.mean:.1f}", (x, 0), (0, 4), textcoords="offset points", ha="center", zorder=4, color=ink,
+                    bbox={"facecolor": ground, "edgecolor": "none", "pad": 1}, fontsize=SMALL,
+                )  # fmt: skip
         style_axes(axes, title=panel.title, y=label if panel is panels[0] else "")
         axes.grid(False, axis="x")
         axes.set_xticks(range(len(groups)), groups)
         axes.set_xlim(-0.55, len(groups) - 0.45)
         axes.set_ylim(0, top and 1.04 * top)
-    handles = [Patch(color=BARS[number % len(BARS)][0], label=name) for number, name in enumerate(names)]
+    handles: list[Artist] = [Patch(color=BARS[number % len(BARS)][0], label=name) for number, name in enumerate(names)]
     values = _list_values(panels)
     if any(value.reference is not None for value in values):
         handles.append(Line2D([], [], color=BLACK, marker="D", markerfacecolor="white", linestyle="none", label=reference))
@@ -112,8 +115,8 @@ def plot_steps(
 ) -> Figure:
     """Values against ordered steps, one line a series, a panel beside the other. Steps without a value are passed over.
 
-    x, label: the axes with their units; ringed: series -> step to be ringed; ring, doubtful, level: what the legend says of
-    ringed points, of hollow points and of the dotted line.
+    x, label: what the two axes show, with units; ringed: series -> its step to be ringed. ring, doubtful, level: what the
+    legend says of ringed points, of hollow points and of the dotted line.
     """
     names, _ = _list_keys(panels)
     ringed = ringed or {}
@@ -122,7 +125,7 @@ def plot_steps(
         _draw_level(axes, panel)
         for number, (name, values) in enumerate(panel.series.items()):
             number = names.index(name)
-            colour, line, marker = (style[number % len(style)] for style in (STEPS, LINES, MARKERS))
+            colour, line, marker = pick_style(number, STEPS)
             # Series are moved apart a little, so that their intervals do not cover each other.
             places = {step: steps.index(step) + 0.16 * (number - (len(names) - 1) / 2) for step in steps if step in values}
             axes.plot(list(places.values()), [values[step].mean for step in places], color=colour, linestyle=line, linewidth=1.4)
@@ -136,13 +139,13 @@ def plot_steps(
         style_axes(axes, title=panel.title, x=x, y=label if panel is panels[0] else "")
         axes.set_xticks(range(len(steps)), steps)
         axes.set_xlim(-0.5, len(steps) - 0.5)
-    handles = []
+    handles: list[Artist] = []
     for number, name in enumerate(names):
-        colour, line, marker = (style[number % len(style)] for style in (STEPS, LINES, MARKERS))
+        colour, line, marker = pick_style(number, STEPS)
         handles.append(Line2D([], [], color=colour, linestyle=line, marker=marker, markersize=5.5, label=name))
     if any(step in panel.series.get(name, {}) for panel in panels for name, step in ringed.items()):
-        plain = {"color": BLACK, "markerfacecolor": "none", "linestyle": "none"}
-        handles.append(Line2D([], [], marker="o", markersize=11, label=ring, **plain))
+        circle = Line2D([], [], color=BLACK, marker="o", markerfacecolor="none", markersize=11, linestyle="none", label=ring)
+        handles.append(circle)
     if any(value.doubtful for value in _list_values(panels)):
         handles.append(Line2D([], [], color=GREY, marker="o", markerfacecolor="white", linestyle="none", label=doubtful))
     _add_legend(figure, panels, handles, level)
@@ -175,16 +178,17 @@ def _draw_limits(axes: Axes, x: float, value: Value, colour: str) -> None:
         axes.errorbar(x, value.mean, yerr=errors, color=colour, elinewidth=1, capsize=3)
 
 
-def _add_legend(figure: Figure, panels: Sequence[Panel], handles: list, level: str) -> None:
+def _add_legend(figure: Figure, panels: Sequence[Panel], handles: list[Artist], level: str) -> None:
     if any(panel.level is not None for panel in panels):
         handles.append(Line2D([], [], color=GREY, linestyle=(0, (1, 1)), linewidth=1.4, label=level))
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=SMALL, frameon=False)
 
 
 def plot_intervals(lines: Sequence[IntervalLine], *, label: str, scale: float = 100.0) -> Figure:
-    """Forest plot, one line a row: the paper's value with its tolerance, ours under both protocols with intervals.
+    """Forest plot, a line for each row: the paper's value with its tolerance, ours under both protocols with intervals.
 
-    lines: as `findings.collect_lines` gives them. label: the quantity on the axis with its unit; scale: factor onto that unit.
+    Numbers of `lines` are fractions; label: the quantity with the unit on the axis; scale: factor from a fraction to that unit.
+    Dotted strokes: the rate of always giving the most frequent class, of each protocol's own test set. ValueError without lines.
     """
     if not lines:
         raise ValueError("no lines to plot")
@@ -256,10 +260,10 @@ def plot_intervals(lines: Sequence[IntervalLine], *, label: str, scale: float = 
 
 
 def plot_shares(series: Mapping[str, Sequence[tuple[float, float, float | None, float | None]]], *, label: str) -> Figure:
-    """A metric against the share of labelled training data.
+    """A metric against the share of the training cases that bear a label (given in 0..1, drawn in %), a line for each series.
 
-    series: {name: (share in 0..1, mean, low, high) ...}; low and high None where there is no interval.
-    label: the metric with its unit.
+    series: name -> points (share, mean, low, high) in any order; low and high are None where there is no interval; mean, low
+    and high in the unit of `label`, which names the metric.
     """
     figure = new_figure(5.2, 3.4)
     axes = figure.subplots()
@@ -268,7 +272,7 @@ def plot_shares(series: Mapping[str, Sequence[tuple[float, float, float | None, 
         share = [100 * point[0] for point in points]
         mean = np.array([point[1] for point in points], dtype=float)
         errors = np.array([[m - (m if low is None else low), (m if high is None else high) - m] for _, m, low, high in points]).T
-        colour, line, marker = (style[number % len(style)] for style in (COLOURS, LINES, MARKERS))
+        colour, line, marker = pick_style(number)
         # Neighbouring series are moved apart a little, so that their intervals do not cover each other.
         moved = np.array(share) + 0.7 * (number - (len(series) - 1) / 2)
         axes.errorbar(

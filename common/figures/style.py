@@ -4,6 +4,7 @@ Colours are those of Okabe and Ito (distinct for colour-blind readers); line sty
 distinction, so that every figure reads in grey.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.typing import LineStyleType
 from PIL import Image
 
 from common.files import replace_file
@@ -20,7 +22,9 @@ BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442",
 )  # fmt: skip
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW)
-LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 3)))
+LINES: tuple[LineStyleType, ...] = (
+    "-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 3)),
+)  # fmt: skip
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 SMALL, NORMAL = 8, 9  # font sizes in points
 GREY = "#5b6470"
@@ -40,14 +44,14 @@ class Picture:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure in inches with the Agg canvas; nothing is registered with pyplot."""
+    """An empty figure, width and height in inches, with the Agg canvas; nothing is registered with pyplot."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
 
 def style_axes(axes: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
-    """Title and labels (with units) in one size everywhere, light grid, no box."""
+    """Title and labels (x, y: what the axes show, with units) in one size everywhere, light grid, no box."""
     axes.set_title(title, fontsize=NORMAL, loc="left")
     axes.set_xlabel(x, fontsize=NORMAL)
     axes.set_ylabel(y, fontsize=NORMAL)
@@ -55,6 +59,11 @@ def style_axes(axes: Axes, *, title: str = "", x: str = "", y: str = "") -> None
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e3e6ea", linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def pick_style(number: int, colours: Sequence[str] = COLOURS) -> tuple[str, LineStyleType, str]:
+    """Colour, line style and marker of the series with this number (from 0); they start again where they are used up."""
+    return colours[number % len(colours)], LINES[number % len(LINES)], MARKERS[number % len(MARKERS)]
 
 
 def save_figure(figure: Figure, path: Path, synthetic: bool) -> None:
@@ -75,14 +84,20 @@ def save_figure(figure: Figure, path: Path, synthetic: bool) -> None:
 
 
 def _render(figure: Figure) -> np.ndarray:
-    """The drawn figure, uint8 (h, w, 3)."""
+    """Pixels of a figure of `new_figure`, drawn at DPI: uint8 (h, w, 3)."""
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
     figure.set_dpi(DPI)
-    figure.canvas.draw()
-    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 class IntervalLine(Protocol):
-    """One line of a forest plot; numbers are fractions, None where there is none."""
+    """One line of a forest plot. Numbers are fractions in 0..1, None where there is none.
+
+    tolerance: half-width of the band around the paper's value; low, high: limits of our interval; majority: share of the most
+    frequent class of the test set. Names with leakfree_: the same under the leak-free protocol.
+    """
 
     @property
     def row(self) -> str: ...

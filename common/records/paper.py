@@ -1,22 +1,33 @@
-"""Load and validate paper.toml: what a paper printed, what it left open, and what a replication does differently."""
+"""The records of a paper.toml: what a paper printed, what it left open, and what a replication does differently.
+
+`load_paper` reads the file whole and checks it; no other module parses it.
+"""
 
 import math
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from common.errors import UsageError
-from common.records.toml_lines import find_entry_lines, find_table_line
+from common.records.paper_entries import list_entries, name_table, read_classes, read_fields, refuse_repetition
 
-UNITS = ("percent", "fraction", "count")
-MOST_CASES = 10**9  # of a class
+UNITS = ("percent", "fraction", "count")  # of a printed number: 96.0 %, 0.96, 96 of something
+MOST_DIGITS = 20  # decimals of a printed number: more are taken for a mistake
+EntryT = TypeVar("EntryT")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One printed number. `value` is None where the text available prints none (shown as n/a, never invented)."""
+    """One printed number.
+
+    `value` is None where the text that we have prints none: it is shown as n/a, never guessed.
+
+    >>> claim = Claim("2", "CNN", "accuracy", 91.5, 1, "percent", "Table 2", {"ill": 40, "healthy": 60})
+    >>> claim.n, claim.fraction, claim.key
+    (100, 0.915, ('2', 'CNN', 'accuracy'))
+    """
 
     table: str
     row: str
@@ -43,6 +54,7 @@ class Claim:
 
     @property
     def key(self) -> tuple[str, str, str]:
+        """(table, row, metric): what a claim is found by."""
         return self.table, self.row, self.metric
 
     @property
@@ -89,7 +101,10 @@ class Audit:
 
 @dataclass(frozen=True)
 class Reading:
-    """One way to read printed metrics whose meaning the paper leaves open, such as which class was positive."""
+    """One way to understand printed metrics whose meaning the paper leaves open, such as which class was positive.
+
+    Where paper.toml gives two readings, the claims concerned are compared with ours under each of them.
+    """
 
     id: str
     text: str
@@ -106,8 +121,10 @@ class Headline:
     metric: str
 
 
-@dataclass(frozen=True, eq=False)  # told apart by identity, so that what is computed from a paper can be cached
+@dataclass(frozen=True, eq=False)  # compared by identity, so that what is computed from a paper can be cached
 class Paper:
+    """Everything that a paper.toml says; see `load_paper`."""
+
     name: str  # name of the package: the folder that holds paper.toml
     title: str
     authors: str
@@ -117,33 +134,42 @@ class Paper:
     task: str
     positive_class: str
     headline: Headline
-    claims: tuple[Claim, ...]  # as they are compared with ours: ambiguous ones once for every reading
-    printed: tuple[Claim, ...]  # as they are printed
+    claims: tuple[Claim, ...]  # to be compared with ours: a claim with several readings stands here once for each
+    printed: tuple[Claim, ...]  # as the paper prints them, each once
     readings: tuple[Reading, ...]
     statements: tuple[Statement, ...]
     unstated: tuple[Unstated, ...]
     deviations: tuple[Deviation, ...]
     audits: tuple[Audit, ...]
-    checks: tuple[tuple[dict, str], ...]  # [[check]] as it stands and its place in the file, for common.audit.checks
+    checks: tuple[tuple[Any, str], ...]  # each [[check]] as parsed, and its place in the file; common.audit.checks reads them
 
 
 def load_paper(path: Path) -> Paper:
-    """Read a paper.toml.
+    """Read a paper.toml; the folder that holds it gives the paper its name. Raises UsageError as `parse_paper` does."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); give the path of a paper.toml") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not a valid TOML file: {error}") from None
+    return parse_paper(text, path)
 
-    Top-level entries: [paper], optional [classes] (named compositions of test sets, to which a claim's `classes` may
-    refer), and arrays `claim`, `reading`, `statement`, `unstated`, `deviation`, `audit`, `check`. A claim whose metric a
-    reading names is compared under every reading: the first keeps the table's name, the others get ", reading <id>" behind it.
+
+def parse_paper(text: str, path: Path) -> Paper:
+    """The paper that the text of a paper.toml describes; `path` is where it stands, for its name and for error messages.
+
+    Top-level entries: [paper]; optional [classes] with the cases of each class of a test set, under a name that claims use
+    (`classes = "test"`); and the arrays `claim`, `reading`, `statement`, `unstated`, `deviation`, `audit`, `check`. A claim
+    whose metric a reading names is compared under every reading: the first keeps the table's name, the others get
+    ", reading <id>" behind it.
 
     Raises UsageError, naming the file, the line, the entry and the field, for anything missing, unknown, of a wrong type,
     out of range or contradictory.
     """
-    path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
         document = tomllib.loads(text)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); give the path of a paper.toml") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: not a valid TOML file: {error}") from None
 
     known = {"paper", "classes", "claim", "reading", "statement", "unstated", "deviation", "audit", "check"}
@@ -153,41 +179,39 @@ def load_paper(path: Path) -> Paper:
     texts = ("title", "authors", "venue", "year", "doi", "task", "positive_class")
     about = read_fields(
         document.get("paper"),
-        _name_table("paper", path, text),
+        name_table("paper", path, text),
         required={**dict.fromkeys(texts, str), "headline": dict},
         may_be_empty=("doi",),
     )
     headline_fields = read_fields(
-        about.pop("headline"), f"{_name_table('paper', path, text)} headline", required={"table": str, "row": str, "metric": str}
+        about.pop("headline"), f"{name_table('paper', path, text)} headline", required={"table": str, "row": str, "metric": str}
     )
     headline = Headline(**headline_fields)
 
-    place = _name_table("classes", path, text)
-    compositions = {name: _read_classes(value, f"{place} {name}") for name, value in document.get("classes", {}).items()}
-    claims = tuple(_read_claim(entry, where, compositions) for entry, where in _entries(document, "claim", path, text))
+    place = name_table("classes", path, text)
+    compositions = {name: read_classes(value, f"{place} {name}") for name, value in document.get("classes", {}).items()}
+    claims = tuple(_read_claim(entry, where, compositions) for entry, where in list_entries(document, "claim", path, text))
     if not claims:
         raise UsageError(f"{path}: no [[claim]]; add the numbers that the paper printed")
-    _refuse_repetition((claim.key for claim in claims), path, "claim")
-    readings = tuple(_read_reading(entry, where, compositions) for entry, where in _entries(document, "reading", path, text))
-    _refuse_repetition((reading.id for reading in readings), path, "reading")
+    refuse_repetition((claim.key for claim in claims), path, "claim")
+    readings = tuple(_read_reading(entry, where, compositions) for entry, where in list_entries(document, "reading", path, text))
+    refuse_repetition((reading.id for reading in readings), path, "reading")
     ratios = {claim.key for claim in claims if claim.unit != "count"}
     if (headline.table, headline.row, headline.metric) not in ratios:
         raise UsageError(
-            f"{_name_table('paper', path, text)} headline names no claim of unit percent or fraction (table {headline.table}, "
+            f"{name_table('paper', path, text)} headline names no claim of unit percent or fraction (table {headline.table}, "
             f"row {headline.row!r}, metric {headline.metric!r})"
         )
 
-    def read_all(kind: type, name: str, required: dict[str, type], optional: dict[str, type] | None = None) -> tuple:
-        return tuple(
-            kind(**read_fields(entry, where, required=required, optional=optional or {}))
-            for entry, where in _entries(document, name, path, text)
-        )
+    def read_all(kind: type[EntryT], name: str, required: dict[str, type]) -> tuple[EntryT, ...]:
+        entries = list_entries(document, name, path, text)
+        return tuple(kind(**read_fields(entry, where, required=required)) for entry, where in entries)
 
     statements = read_all(Statement, "statement", {"id": str, "text": str, "where": str})
-    _refuse_repetition((statement.id for statement in statements), path, "statement")
+    refuse_repetition((statement.id for statement in statements), path, "statement")
     audits = []
     rows = {claim.row for claim in claims}
-    for entry, where in _entries(document, "audit", path, text):
+    for entry, where in list_entries(document, "audit", path, text):
         fields = read_fields(entry, where, required={"check": str, "found": str}, optional={"rows": list})
         fields["rows"] = tuple(fields.get("rows", ()))
         if foreign := [row for row in fields["rows"] if row not in rows]:
@@ -204,64 +228,9 @@ def load_paper(path: Path) -> Paper:
         unstated=read_all(Unstated, "unstated", {"item": str, "chose": str, "because": str}),
         deviations=read_all(Deviation, "deviation", {"paper": str, "ours": str, "effect": str}),
         audits=tuple(audits),
-        checks=tuple(_entries(document, "check", path, text)),
+        checks=tuple(list_entries(document, "check", path, text)),
         **about,
     )
-
-
-def _name_table(name: str, path: Path, text: str) -> str:
-    """Place of the table [name] for error messages."""
-    line = find_table_line(text, name)
-    return f"{path}{f', line {line}' if line else ''}: [{name}]"
-
-
-def _entries(document: dict, name: str, path: Path, text: str) -> Iterable[tuple[Any, str]]:
-    """(entry, place for error messages) of one array of tables."""
-    entries = document.get(name, [])
-    if not isinstance(entries, list):
-        raise UsageError(f"{path}: {name!r} must be an array of tables ([[{name}]])")
-    lines = find_entry_lines(text, name)
-    for position, entry in enumerate(entries, start=1):
-        names = [str(entry[key]) for key in ("row", "metric") if key in entry] if isinstance(entry, dict) else []
-        label = f" ({', '.join(names)})" if names else ""
-        line = f", line {lines[position - 1]}" if len(lines) == len(entries) else ""
-        yield entry, f"{path}{line}: {name} {position}{label}"
-
-
-def read_fields(
-    table: Any,
-    where: str,
-    *,
-    required: dict[str, type],
-    optional: dict[str, type] | None = None,
-    may_be_empty: tuple[str, ...] = (),
-) -> dict[str, Any]:
-    """Check the keys and types of a TOML table; strings must not be empty unless listed."""
-    if not isinstance(table, dict):
-        raise UsageError(f"{where}: missing or not a table")
-    known = {**required, **(optional or {})}
-    for name in table:
-        if name not in known:
-            raise UsageError(f"{where}: unknown field {name!r}; known: {', '.join(known)}")
-    for name in required:
-        if name not in table:
-            raise UsageError(f"{where}: field {name!r} is missing")
-    for name, value in table.items():
-        # bool is a kind of int in Python, but not here.
-        if not isinstance(value, known[name]) or (isinstance(value, bool) and known[name] is not bool):
-            raise UsageError(f"{where}: field {name!r} must be {known[name].__name__}, not {type(value).__name__}")
-        if isinstance(value, str) and not value.strip() and name not in may_be_empty:
-            raise UsageError(f"{where}: field {name!r} is empty")
-    return dict(table)
-
-
-def _read_classes(value: Any, where: str) -> dict[str, int]:
-    if not isinstance(value, dict) or not value:
-        raise UsageError(f"{where}: must be a table of cases per class")
-    for name, cases in value.items():
-        if type(cases) is not int or not 0 <= cases <= MOST_CASES:
-            raise UsageError(f"{where}: cases of class {name!r} must be a whole number from 0 to {MOST_CASES}, not {cases!r}")
-    return dict(value)
 
 
 def _read_claim(entry: Any, where: str, compositions: dict[str, dict[str, int]]) -> Claim:
@@ -278,12 +247,12 @@ def _read_claim(entry: Any, where: str, compositions: dict[str, dict[str, int]])
         optional={"classes": dict, "value": float, "note": str},
     )
     if "classes" in fields:
-        fields["classes"] = _read_classes(fields["classes"], f"{where}: field 'classes'")
+        fields["classes"] = read_classes(fields["classes"], f"{where}: field 'classes'")
     claim = Claim(**{"value": None, "classes": {}, **fields})
     if claim.unit not in UNITS:
         raise UsageError(f"{where}: field 'unit' must be one of {', '.join(UNITS)}, not {claim.unit!r}")
-    if not 0 <= claim.digits <= 20:
-        raise UsageError(f"{where}: field 'digits' must be between 0 and 20, not {claim.digits}")
+    if not 0 <= claim.digits <= MOST_DIGITS:
+        raise UsageError(f"{where}: field 'digits' must be between 0 and {MOST_DIGITS}, not {claim.digits}")
     if claim.value is not None:
         highest = {"percent": 100.0, "fraction": 1.0, "count": math.inf}[claim.unit]
         if not (math.isfinite(claim.value) and 0 <= claim.value <= highest):
@@ -305,7 +274,10 @@ def _read_reading(entry: Any, where: str, compositions: dict[str, dict[str, int]
 
 
 def _read_claims_under(readings: tuple[Reading, ...], claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
-    """Claims as they are compared: the ambiguous ones once for every reading; those on unknown cases are left as printed."""
+    """The claims to be compared: those whose metric a reading names once for each reading, all others as printed.
+
+    A claim on an unknown number of cases stays as printed, too: a reading could not say which class is which.
+    """
     clear = tuple(c for c in claims if not c.classes or not any(c.metric in reading.metrics for reading in readings))
     if len(clear) == len(claims):
         return claims
@@ -332,15 +304,11 @@ def _read_claim_under(reading: Reading, claim: Claim, first: bool) -> Claim:
     )
 
 
-def _refuse_repetition(keys: Iterable, path: Path, name: str) -> None:
-    seen = set()
-    for key in keys:
-        if key in seen:
-            raise UsageError(f"{path}: {name} {key} stands twice")
-        seen.add(key)
-
-
 def name_row(row: str, tables: Sequence[str]) -> str:
-    """A row with the numbered tables that print it."""
+    """A row with the numbered tables that print it; alone where its "table" is no number.
+
+    >>> name_row("CNN", ["2", "3"]), name_row("CNN", ["text"])
+    ('Tables 2, 3: CNN', 'CNN')
+    """
     head = "Tables" if len(tables) > 1 else "Table"
     return f"{head} {', '.join(tables)}: {row}" if tables and tables[0][:1].isdigit() else row

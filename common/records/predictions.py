@@ -61,8 +61,14 @@ def write_predictions(frame: pd.DataFrame, path: Path) -> None:
 
 
 def tabulate_scores(cases: pd.DataFrame, scores: np.ndarray, *, protocol: str, row: str, seed: int, fold: int) -> pd.DataFrame:
-    """Predictions table of one training: scores (n, C) of the n cases of a case table."""
-    identity = {"protocol": protocol, "row": row, "seed": seed, "fold": fold}
+    """Predictions table of one training: scores (n, C), each line with the sum 1, of the n cases of a case table.
+
+    >>> cases = pd.DataFrame({"case_id": ["a", "b"], "patient_id": ["ann", "ben"], "label": [0, 1]})
+    >>> table = tabulate_scores(cases, np.array([[0.9, 0.1], [0.4, 0.6]]), protocol="paper", row="CNN", seed=0, fold=-1)
+    >>> print(table.to_csv(index=False).splitlines()[2])
+    paper,CNN,0,-1,b,ben,1,0.4,0.6
+    """
+    identity: dict[str, str | int] = {"protocol": protocol, "row": row, "seed": seed, "fold": fold}
     known = {"case_id": cases["case_id"], "patient_id": cases["patient_id"], "y_true": cases["label"]}
     columns = {name: column.to_numpy() for name, column in known.items()}
     columns |= {f"y_score_{index}": scores[:, index] for index in range(scores.shape[1])}

@@ -248,7 +248,7 @@ class Extra(Record):
 class Results(Record):
     """The content of results.json."""
 
-    version: int = Field(alias="schema", json_schema_extra={"const": SCHEMA})
+    version: int = Field(validation_alias="schema", serialization_alias="schema", json_schema_extra={"const": SCHEMA})
     paper: str  # name of the package
     preset: str  # smoke, demo, paper
     protocol: str  # paper, leakfree, both

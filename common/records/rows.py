@@ -9,11 +9,11 @@ from common.errors import UsageError
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table or figure, printed in the paper or ours."""
+    """One line of a table or figure, printed in the paper or added by us."""
 
     name: str  # as in the predictions table; unique
-    tables: tuple[str, ...]  # tables and figures that it stands in; (): it only leads to others
-    needs: frozenset[str]  # names of the trainings that it follows from
+    tables: tuple[str, ...]  # tables and figures that it stands in; (): in none, but other rows are computed from it
+    needs: frozenset[str]  # names of the trainings that it is computed from
 
 
 def select_rows(rows: Sequence[Row], options: Options, unavailable: dict[str, str]) -> tuple[list[Row], dict[str, str]]:

@@ -10,6 +10,9 @@ def find_entry_lines(text: str, name: str) -> list[int]:
     """Line (from 1) of each entry of the array of tables `name`, in the order in which a parser lists them.
 
     Both forms are found: [[name]] headers, and name = [{...}, {...}]. The text must be valid TOML.
+
+    >>> find_entry_lines("[[claim]]\\n# [[claim]] in a comment\\n[[claim]]", "claim")
+    [1, 3]
     """
     plain = _blank_opaque(text)
     starts = [match.start() for match in re.finditer(rf"^[ \t]*\[\[[ \t]*{name}[ \t]*\]\]", plain, re.MULTILINE)]

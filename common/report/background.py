@@ -1,6 +1,5 @@
 """The tables that say how the numbers came about: data, splits, leaks, audit, deviations, provenance."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,14 +7,11 @@ from pathlib import Path
 from common.audit.papers import audit_paper, describe_scope
 from common.audit.render import describe_weight, is_quiet
 from common.cli import PROTOCOLS
+from common.files import hash_file
 from common.records.paper import Paper
 from common.records.results import DatasetEntry, Results
 from common.report.tables import Column, Table
-from common.report.wording import (
-    NONE,
-    PROTOCOL_NAMES,
-    format_duration,
-)
+from common.report.wording import NONE, PROTOCOL_NAMES, format_duration
 
 
 def build_dataset_table(results: Results) -> Table:
@@ -127,6 +123,5 @@ def build_provenance(results: Results, folder: Path) -> list[tuple[str, str]]:
     pairs += [(f"weights {name}", str(value)) for name, value in results.weights.model_dump().items() if value is not None]
     predictions = folder / "predictions.csv.gz"
     if predictions.is_file():
-        with predictions.open("rb") as stream:
-            pairs.append(("predictions.csv.gz sha256", hashlib.file_digest(stream, "sha256").hexdigest()))
+        pairs.append(("predictions.csv.gz sha256", hash_file(predictions)))
     return pairs

@@ -7,6 +7,7 @@ import base64
 import json
 import re
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
@@ -40,6 +41,16 @@ from common.report.tables import (
 from common.report.wording import NONE, format_interval, format_value, name_metric
 
 
+@dataclass(frozen=True)
+class ShownFigure:
+    """A figure as the page shows it."""
+
+    title: str
+    caption: str
+    width: int  # in pixels of the screen
+    data: str  # of its PNG file, base64
+
+
 def write_report(folder: Path, paper: Paper) -> None:
     """Write folder/table.md and folder/report.html from folder/results.json and folder/figures/.
 
@@ -56,7 +67,7 @@ def write_report(folder: Path, paper: Paper) -> None:
             raise UsageError(f"{path}: not a PNG file; run the same command again to draw it")
         # Printed size: pixels at 200 dpi, a little enlarged for the screen (96 pixels an inch).
         width = round(int.from_bytes(content[16:20], "big") / DPI * 96 * 1.2)
-        figures.append({**entry.model_dump(), "width": width, "data": base64.b64encode(content).decode()})
+        figures.append(ShownFigure(entry.title, entry.caption, width, base64.b64encode(content).decode()))
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("common.report"),
         autoescape=True,
@@ -66,7 +77,6 @@ def write_report(folder: Path, paper: Paper) -> None:
     )
     html = environment.get_template("report.html").render(
         paper=paper,
-        results=results,
         banners=list_banners(results),
         finding=describe_finding(results, paper),
         comparisons=build_comparison_tables(results, paper),

@@ -16,6 +16,7 @@ from common.files import write_text_atomic
 from common.records.paper import Paper, load_paper
 from common.records.results import Results, read_results
 from common.report.background import build_deviation_table, build_remark_table, build_unstated_table
+from common.report.exhibits import build_exhibit_table
 from common.report.findings import collect_lines, describe_finding, find_headline
 from common.report.pages import build_main_tables, escape_markdown, render_markdown_table
 from common.report.wording import format_duration, format_value, name_metric
@@ -38,11 +39,17 @@ def render_blocks(root: Path) -> dict[Path, dict[str, str]]:
             "results": "\n\n".join(shown),
             "deviations": render_markdown_table(build_deviation_table(paper)),
             "unstated": render_markdown_table(build_unstated_table(paper)),
+            "exhibits": _render_exhibits(path.parent, paper),
             "audit": _render_audit(paper),
             "remarks": render_markdown_table(build_remark_table(paper)),
         }
     head = ["| paper | claim | ours | verdict | cost | command |", "|---|---|---|---|---|---|"]
     return {root / "README.md": {"papers": "\n".join(head + lines)}, **papers}
+
+
+def _render_exhibits(package: Path, paper: Paper) -> str:
+    table = build_exhibit_table(package, paper)
+    return render_markdown_table(table) if table.rows else "No code yet."
 
 
 def _render_audit(paper: Paper) -> str:

@@ -1,4 +1,4 @@
-"""What the figures of a run show and say: rows, protocols, stages and curves picked out of its results."""
+"""From the results of a run to what its figures show: rows and protocols, values, curves, marks, and the end of a caption."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -19,14 +19,15 @@ MAJORITY = "always the most frequent class of the test set"
 
 
 def join_stages(
-    stages: Sequence[Mapping[Any, Mapping[str, Sequence[float]]]],
+    stages: Sequence[Mapping[Any, Mapping[str, Sequence[float] | np.ndarray]]],
 ) -> tuple[dict[Any, dict[str, np.ndarray]], list[int]]:
-    """Stages of a training end to end, for `figures.plot_history`: {seed: curves}, and the epoch where each stage ends.
+    """Stages of a training end to end, for `plot_history`: seed -> curves, and the last epoch of each stage.
 
-    stages: {seed: {loss, accuracy[, val_loss, val_accuracy]}} of each stage. A stage takes as many epochs as its longest run;
-    shorter runs are filled with NaN. A seed may lack a stage.
+    stages: for each stage seed -> curves (name -> one value an epoch, as `plot_history` takes them). A stage takes as many
+    epochs as its longest run; shorter runs are filled with NaN. A seed may lack a stage.
     """
-    joined, ends = {seed: {} for stage in stages for seed in stage}, [0]
+    joined: dict[Any, dict[str, np.ndarray]] = {seed: {} for stage in stages for seed in stage}
+    ends = [0]
     for stage in stages:
         length = max((len(values) for curves in stage.values() for values in curves.values()), default=0)
         for seed, curves in joined.items():
@@ -70,7 +71,7 @@ def mark_row(results: Results, row: str, protocols: Sequence[str]) -> str:
     return mark_off(results, row, [row]) + " †" * any(is_collapsed(results, row, protocol) for protocol in protocols)
 
 
-def explain(
+def end_caption(
     results: Results,
     protocols: Sequence[str],
     rows: Sequence[str],
@@ -79,10 +80,10 @@ def explain(
     mark: str = "Dagger",
     intervals: bool = True,
 ) -> str:
-    """The end of a caption: test cases and seeds, what our intervals are, what the marks of `rows` mean.
+    """The last sentences of a caption: test cases and seeds, what our intervals are, what the marks of `rows` mean.
 
-    mark: how rows that collapsed to one class are marked; intervals: whether the figure shows intervals. For runs on one
-    data set.
+    mark: how rows that collapsed to one class are marked; intervals: whether the figure shows intervals. Needs a run on one
+    data set; of each protocol at least one of the rows must have been run.
     """
     (dataset,) = results.datasets
     known, sentences = dataset.patients_known is not False, []
@@ -102,12 +103,19 @@ def explain(
 
 
 def read_accuracy(results: Results, row: str, protocol: str, reference: float | None = None) -> Value | None:
-    """Accuracy in percent with its interval; None if the row was not run."""
+    """Accuracy in percent with its interval, doubtful if the row collapsed; None if it was not run.
+
+    reference: another's value of it in percent.
+    """
     if (entry := find_rows(results, protocol).get(row)) is None:
         return None
     accuracy = entry.metrics["accuracy"]
-    mean, low, high = (None if value is None else 100 * value for value in (accuracy.mean, accuracy.low, accuracy.high))
-    return Value(mean, low, high, is_collapsed(results, row, protocol), reference)
+    mean, low, high = (_to_percent(value) for value in (accuracy.mean, accuracy.low, accuracy.high))
+    return None if mean is None else Value(mean, low, high, is_collapsed(results, row, protocol), reference)
+
+
+def _to_percent(fraction: float | None) -> float | None:
+    return None if fraction is None else 100 * fraction
 
 
 def build_panel(
@@ -116,9 +124,10 @@ def build_panel(
     series: Mapping[str, Mapping[str, str]],
     references: Mapping[str, float] | None = None,
 ) -> Panel:
-    """Panel of accuracies in percent under a protocol: series -> group -> row; references: row -> another's value.
+    """Panel of accuracies in percent under a protocol, with the majority rate of the test set as its level.
 
-    Rows that were not run are left out; the level is the majority rate of the test set.
+    series: name of the series -> group -> row; references: row -> another's accuracy in percent. Rows that were not run are
+    left out; at least one must have been run.
     """
     found = {
         name: {group: read_accuracy(results, row, protocol, (references or {}).get(row)) for group, row in rows.items()}
@@ -128,19 +137,19 @@ def build_panel(
     entry = next(entry for row, entry in find_rows(results, protocol).items() if row in wanted)
     title = mark_off(results, f"{PROTOCOL_NAMES[protocol]}, n = {entry.n}", wanted)
     known = {name: {group: value for group, value in values.items() if value} for name, values in found.items()}
-    level = 100 * entry.metrics["majority_rate"].mean
+    level = _to_percent(entry.metrics["majority_rate"].mean)
     return Panel(title, {name: values for name, values in known.items() if values}, level)
 
 
 def read_curves(history: pd.DataFrame, seed: int, stage: str) -> dict[str, np.ndarray]:
-    """Curves by epoch of one seed and stage, for `figures.plot_history`, without those that were not recorded."""
+    """Curves of one seed and stage, one value an epoch, for `plot_history`; those that were not recorded are left out."""
     part = history[(history["seed"] == seed) & (history["stage"] == stage)].sort_values("epoch")
     names = ("loss", "accuracy", "val_loss", "val_accuracy")
     return {name: part[name].to_numpy() for name in names if name in part and part[name].notna().all()}
 
 
 def build_roc(results: Results, row: str, protocol: str, runs: Sequence[tuple[np.ndarray, np.ndarray]], name: str) -> RocCurve:
-    """ROC of a row with its interval; runs: (y_true (n,) of 0 and 1, score (n,)) of each seed; name: in the legend."""
+    """ROC of a row with its interval. runs: (y_true (n,) of 0 and 1, score (n,)) of each seed; name: in the legend."""
     area = find_rows(results, protocol)[row].metrics["auc"]
     heights, mean = average_roc(runs)
     y_true = np.asarray(runs[0][0])

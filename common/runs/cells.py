@@ -51,8 +51,11 @@ def is_done(cell: Cell, home: Path) -> bool:
     if not folder.exists():
         return False
     record = _read_record(folder)
-    outdated = record is None or record["digest"] != cell.digest
-    if outdated or any(_hash(folder / name) != digest for name, digest in record["files"].items()):
+    if (
+        record is None
+        or record["digest"] != cell.digest
+        or any(_hash(folder / name) != digest for name, digest in record["files"].items())
+    ):
         shutil.rmtree(folder)
         return False
     return True

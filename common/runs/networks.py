@@ -1,4 +1,4 @@
-"""The networks of a finished run, opened again for new pictures: what every package's `predict` shares."""
+"""The stored networks of a finished run, found and checked for new pictures: what the `predict` of every package shares."""
 
 import contextlib
 import json
@@ -20,7 +20,10 @@ SYNTHETIC = "synthetic data: these networks learned from phantoms; what they say
 
 
 def read_run(run: Path, paper: str) -> Results:
-    """The results of a finished run of a paper. Raises UsageError: no run, an unfinished one, one of another paper."""
+    """The results of a finished run; paper: name of the package that it must be of.
+
+    Raises UsageError for a folder that is no run, an unfinished run, one of another paper, and damaged results.
+    """
     if not (run / "cells").is_dir():
         raise UsageError(f"{run}: no stored networks; give the folder of a finished run, as printed at its end")
     if not (run / "results.json").is_file():
@@ -32,7 +35,7 @@ def read_run(run: Path, paper: str) -> Results:
 
 
 def list_warnings(results: Results) -> list[str]:
-    """What stands beside every number and picture that a run's networks give."""
+    """What must stand beside every number and picture that the networks of a run give, one text each; the first is DISCLAIMER."""
     warnings = [DISCLAIMER]
     if results.synthetic:
         warnings.append(SYNTHETIC)
@@ -43,9 +46,10 @@ def list_warnings(results: Results) -> list[str]:
 
 
 def read_network(cell: Path) -> tuple[Path, dict[str, Any]]:
-    """The network's file of a finished training, if its bytes are those of the cell's record, and the settings in the record.
+    """File of the network that a finished training left, and the settings of the training.
 
-    Raises UsageError if it is missing or damaged.
+    cell: folder of the training. The file is not opened, but its sha256 is that of the record. Raises UsageError if file or
+    record are missing or damaged.
     """
     path = cell / MODEL
     try:
@@ -59,7 +63,7 @@ def read_network(cell: Path) -> tuple[Path, dict[str, Any]]:
 
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Turn a failed write into one line."""
+    """While this is open, a file that cannot be written raises UsageError; folder: where it was to be written."""
     try:
         yield
     except OSError as error:
@@ -67,11 +71,15 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def escape(text: str) -> str:
-    """A file name for screen and tables: line breaks and escape sequences would spoil them."""
+    """A file name for screen and tables, which line breaks and control sequences in it would spoil.
+
+    >>> print(escape("scan 1.png"), escape("two\\nlines.png"))
+    scan 1.png 'two\\nlines.png'
+    """
     return text if text.isprintable() else ascii(text)
 
 
 def show_progress() -> Progress:
-    """A progress bar on a terminal, nothing elsewhere."""
+    """A progress bar on stderr; shows nothing where that is no terminal."""
     console = Console(stderr=True)
     return Progress(*Progress.get_default_columns(), console=console, disable=not console.is_terminal, transient=True)

@@ -1,4 +1,4 @@
-"""What a training leaves (predictions, history) and how a run collects it."""
+"""What a training leaves in its folder (predictions, history), and how a run collects it from all of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ KEYS = ("protocol", "row", "seed", "fold")
 
 @dataclass(frozen=True)
 class Scored:
-    """What one row has from a training."""
+    """What a training gives for one row of the tables."""
 
     row: str
-    scores: np.ndarray  # (n, classes): probabilities of all cases of the data set; those that are not written may be NaN
+    scores: np.ndarray  # float (n, classes): probabilities of all n cases of the data set; NaN for those that are not written
     history: Sequence[Mapping[str, Any]] = ()  # one entry an epoch
     note: str = ""  # how its frozen layers were computed
 
@@ -33,10 +33,11 @@ class Scored:
 def write_products(
     settings: Mapping[str, Any], dataset: Dataset, fold: Fold, scored: Sequence[Scored], folder: Path, *, validation: bool = False
 ) -> None:
-    """Write predictions.csv.gz (test cases), with `validation` also validation.csv.gz, and history.csv of a training.
+    """Write what a training leaves into `folder`: predictions.csv.gz (the test cases of the fold), with `validation` also
+    validation.csv.gz (its validation cases, if it has any), and history.csv, if any row has a history.
 
-    settings: of the cell; protocol, seed and fold stand in every line. A row without scores (shape (0, ...)) gives its history
-    alone.
+    settings: of the cell; its protocol, seed and fold stand in every line. A row with scores of shape (0, classes) leaves its
+    history alone. Raises UsageError for scores that are no probabilities.
     """
     identity = {name: settings[name] for name in ("protocol", "seed", "fold")}
     for name, index in ((PREDICTIONS, fold.test), (VALIDATION, fold.validation if validation else fold.test[:0])):
@@ -44,31 +45,36 @@ def write_products(
             cases = dataset.cases.iloc[index]
             tables = [tabulate_scores(cases, one.scores[index], row=one.row, **identity) for one in scored if len(one.scores)]
             write_predictions(pd.concat(tables, ignore_index=True), folder / name)
-    entries = [identity | {"row": one.row} | entry for one in scored for entry in one.history]
+    entries = [{**identity, "row": one.row, **entry} for one in scored for entry in one.history]
     if entries:
         pd.DataFrame(entries).to_csv(folder / HISTORY, index=False)
 
 
 def describe_training(package: Path, environment: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-    """What the record of a training keeps: the commit of the code, what it computed with, and whatever else is given."""
+    """What the record of a training keeps (JSON): commit of the code, environment, and whatever else is given.
+
+    package: folder of the code; environment: what `fit.start_backend` returned.
+    """
     return {"commit": git_state(package).commit, "environment": dict(environment), **more}
 
 
 def list_finished(cells: Sequence[Cell], folder: Path) -> list[Cell]:
-    """The cells whose result is there, whole and up to date."""
+    """Those of the cells whose result is in the run `folder`, whole and up to date; damaged and outdated
+    results are removed from it."""
     return [cell for cell in cells if is_done(cell, folder / "cells")]
 
 
 def collect_predictions(finished: Sequence[Cell], folder: Path, name: str = PREDICTIONS) -> pd.DataFrame:
-    """Predictions of all finished trainings that have the file."""
+    """Predictions of all finished trainings, one table; name: PREDICTIONS or VALIDATION. Trainings without the file are left out;
+    ValueError where none has it. Raises UsageError for a damaged file."""
     paths = [folder / "cells" / cell.key / name for cell in finished]
     return pd.concat([read_predictions(path) for path in paths if path.is_file()], ignore_index=True)
 
 
 def collect_history(finished: Sequence[Cell], folder: Path) -> pd.DataFrame:
-    """Histories of all finished trainings, also written as history.csv.gz of the run (the same bytes every time).
+    """Histories of all finished trainings, one line an epoch, sorted by KEYS; also written to history.csv.gz of the run.
 
-    Without any (classic features have none) the header alone.
+    Equal histories give equal bytes. Where no training has one (classic features), a table without lines.
     """
     paths = [folder / "cells" / cell.key / HISTORY for cell in finished]
     header = pd.DataFrame(columns=[*KEYS, "stage", "epoch", "loss", "accuracy"])
@@ -79,10 +85,12 @@ def collect_history(finished: Sequence[Cell], folder: Path) -> pd.DataFrame:
 
 
 def describe_trainings(finished: Sequence[Cell], folder: Path) -> tuple[float, Environment, list[Training]]:
-    """What results.json says of the trainings: seconds in all, environment, one entry each."""
+    """What results.json says of the trainings (at least one): seconds of all together, environment, and an entry for each.
+
+    The environment is that of the first training that needed a network library, if any did.
+    """
     records = [read_record(cell, folder / "cells") for cell in finished]
     environments = [record["outcome"]["environment"] for record in records]
-    # A row of classic features needs no network library; the others say which one they had.
     first = next((known for known in environments if known["backend"]), environments[0])
     trainings = [
         Training(key=cell.key, seconds=r["seconds"], threads=r["threads"], commit=r["outcome"]["commit"])

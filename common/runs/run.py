@@ -54,24 +54,45 @@ class Run:
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
-    """12 hex digits that change when any setting changes; independent of the order of the keys."""
+    """12 hexadecimal digits that depend on every setting, to the last bit, and not on the order of the keys.
+
+    config: anything that JSON takes. Raises ValueError for NaN and infinity.
+    """
     text = json.dumps(to_plain(config, digits=17), sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def refuse_missing_data(package: Path, options: Options) -> None:
-    """Raise UsageError where data were asked for (--data, --preset paper): this is called where none were found."""
+    """Called where no data were found: raises UsageError if the user wanted some (--data, --preset paper)."""
     if options.preset == "paper" or options.data:
         where = options.data or "$REPLICATIONS_DATA or data/"
         tell = f"`python -m replications.{package.name}.data` says what to get, and where"
         raise UsageError(f"{where}: no data of this paper; {tell}")
 
 
-def open_run(package: Path, options: Options, preset: str, identity: Mapping[str, Any], *, synthetic: bool) -> Run:
-    """Make the run's folder, `<out>/<paper>/<preset>-<protocol>-<hash>`, and say on the screen what will be run where.
+def locate_phantoms(package: Path, options: Options, made: Mapping[str, Any]) -> Path:
+    """Folder below --out for the phantoms that the settings `made` give; other settings have another folder."""
+    return options.out / package.name / f"phantoms-{config_hash(made)}"
 
-    identity: all that changes the numbers (settings, data, weights), so that the same command finds its unfinished run again
-    and a different one never mixes with it.
+
+def list_seeds(options: Options, seeds: Sequence[int]) -> tuple[int, ...]:
+    """The seeds whose trainings are collected, in ascending order: those of the configuration and those of --seeds.
+
+    A command with --seeds trains these alone, but its results take in what earlier commands of the run have trained.
+
+    >>> from common.cli import parse_options
+    >>> list_seeds(parse_options(["--seeds", "7,1"], "replications.paper.run", "", ["demo"]), seeds=(0, 1))
+    (0, 1, 7)
+    """
+    return tuple(sorted({*seeds, *(options.seeds or ())}))
+
+
+def open_run(package: Path, options: Options, preset: str, identity: Mapping[str, Any], *, synthetic: bool) -> Run:
+    """Make the run's folder, `<out>/<paper>/<preset>-<protocol>-<hash>`, or open it again; print where it is.
+
+    identity: all that changes the numbers (settings, data, weights), as JSON takes it: its hash is in the folder's name, so that
+    the same command finds its unfinished run again, and another one never mixes with it. synthetic: print a warning that the
+    numbers will say nothing about the paper.
     """
     run = Run(package, options, preset, Path(), datetime.datetime.now(datetime.UTC), time.monotonic())
     folder = options.out / run.name / f"{preset}-{run.protocol}-{config_hash(identity)}"
@@ -83,7 +104,7 @@ def open_run(package: Path, options: Options, preset: str, identity: Mapping[str
 
 
 def log_command(run: Run) -> None:
-    """Append this command to commands.json of the run: a run may take several."""
+    """Append this command to commands.json of the run, as several commands may have led to it."""
     path = run.folder / COMMANDS
     known = json.loads(path.read_text()) if path.exists() else []
     git = git_state(run.package)
@@ -93,13 +114,24 @@ def log_command(run: Run) -> None:
 
 
 def describe_command(module: str) -> str:
-    """The command as typed, absolute paths cut to their last part: results are published."""
+    """The command line of this process as `python -m <module> ...`; of absolute paths, which say where someone works, only the
+    last part, as results are published.
+
+    >>> from unittest import mock
+    >>> with mock.patch("sys.argv", ["run.py", "--data", "/home/ann/scans", "--seeds", "0"]):
+    ...     describe_command("replications.paper.run")
+    'python -m replications.paper.run --data /path/to/scans --seeds 0'
+    """
     words = [f"/path/to/{Path(word).name}" if Path(word).is_absolute() else word for word in sys.argv[1:]]
     return shlex.join(["python", "-m", module, *words])
 
 
 def train(run: Run, planned: list[cells.Cell], title: str = "") -> dict[str, str]:
-    """Run every cell that is not done, over the workers that were asked for; {key: reason} of those that failed."""
+    """Run every cell that is not done, over the workers that were asked for.
+
+    title: beside the progress bar; the paper's name if empty. Returns {key of a cell: reason} for those that failed; the others
+    are done all the same.
+    """
     options = run.options
     threads = options.threads or (1 if options.cluster else workers.share_threads(options.workers, count_cores()))
     return workers.run_cells(
@@ -123,7 +155,12 @@ def build_results(
     finished: Sequence[cells.Cell],
     tables: Sequence[OwnTable] = (),
 ) -> Results:
-    """The record of a run, but for its figures. selection: protocol -> rule by which the scored model was chosen."""
+    """The record of a run, figures still missing (`close_run` adds them).
+
+    weights: the initial ones. config: all settings, as JSON takes them. selection: protocol -> the rule by which the model or
+    epoch that is scored was chosen. finished: the trainings that the results rest on, at least one. tables: of the package's
+    own, ready to print.
+    """
     seconds, environment, trainings = describe_trainings(finished, run.folder)
     commands = json.loads((run.folder / COMMANDS).read_text())
     overrides = run.options.overrides
@@ -162,9 +199,10 @@ def build_results(
 def close_run(
     run: Run, paper: Paper, results: Results, draw: Callable[[Results], Iterable[Picture]], failed: Mapping[str, str]
 ) -> int:
-    """Figures, results.json, environment.txt, table.md and report.html; the finding on the screen; --publish. The exit code.
+    """Write figures/, results.json, environment.txt, table.md and report.html; print the finding; with --publish, publish.
 
-    draw: gives the figures, one by one, to the results. failed: of `train`.
+    draw: yields the figures for the results; each is saved before the next is drawn. failed: what `train` returned. Returns the
+    exit code: 1 if a training failed, else 0. Raises UsageError where the run may not be published.
     """
     figures = run.folder / "figures"
     shutil.rmtree(figures, ignore_errors=True)

@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from common.errors import UsageError
 from common.files import hold_lock
@@ -65,7 +65,7 @@ def _run_here(cells: list[Cell], home: Path, threads: int, display: "_Display") 
     return failed
 
 
-_messages: multiprocessing.queues.Queue | None = None  # of a worker process: where it reports to
+_messages: multiprocessing.queues.Queue  # where a worker process reports to: `_start_worker` sets it
 
 
 def _start_worker(messages: multiprocessing.queues.Queue, parent: int, slots: multiprocessing.queues.Queue, threads: int) -> None:
@@ -156,9 +156,9 @@ def _run_on_dask(cells: list[Cell], home: Path, threads: int, address: str, disp
         waiting = {client.submit(_work_on_dask, cell, home.resolve(), threads, pure=False): cell for cell in cells}
         for future in as_completed(waiting):
             cell = waiting[future]
-            error = future.exception()
-            if error is not None:
-                failed[cell.key] = _describe(error)
+            failure = future.exception()
+            if failure is not None:
+                failed[cell.key] = _describe(failure)
             display.finish(cell.key, failed.get(cell.key))
     return failed
 
@@ -179,7 +179,7 @@ class _Display(contextlib.AbstractContextManager):
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self.progress = Progress(*columns, TimeRemainingColumn(), console=self.console, disable=not sys.stderr.isatty())
         self.total = self.progress.add_task(title, total=len(cells), completed=done)
-        self.rows: dict[str, int] = {}
+        self.lines: dict[str, TaskID] = {}
         self.count, self.done, self.started = len(cells), done, time.monotonic()
 
     def __enter__(self) -> "_Display":
@@ -188,22 +188,22 @@ class _Display(contextlib.AbstractContextManager):
             self.console.print(f"{done} of {self.count} trainings were done before", highlight=False)
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.progress.stop()
 
     def report(self, key: str, stage: str, epoch: int, epochs: int, logs: dict) -> None:
         """Show the epoch of a running cell."""
-        if key not in self.rows:
-            self.rows[key] = self.progress.add_task(key, total=epochs)
+        if key not in self.lines:
+            self.lines[key] = self.progress.add_task(key, total=epochs)
         shown = ", ".join(f"{name} {logs[name]:.3f}" for name in ("loss", "val_loss") if name in logs)
-        self.progress.update(self.rows[key], completed=epoch, total=epochs, description=f"{key} {stage} {shown}")
+        self.progress.update(self.lines[key], completed=epoch, total=epochs, description=f"{key} {stage} {shown}")
 
     def finish(self, key: str, failure: str | None) -> None:
         """Count a cell as ended; in a pipe, print one line with the time left."""
         self.done += 1
         self.progress.update(self.total, advance=1)
-        if key in self.rows:
-            self.progress.remove_task(self.rows.pop(key))
+        if key in self.lines:
+            self.progress.remove_task(self.lines.pop(key))
         if failure:
             self.console.print(f"{key}: {failure}", highlight=False, markup=False, soft_wrap=True)
         elif self.progress.disable:

@@ -148,8 +148,8 @@ def enlarge_images(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A fixed enlargement to `factor` times: the originals, then variant 1 of every image, then variant 2, and so on.
 
-    Returns (images (factor * n, height, width, channels), source int64 (factor * n,)): the row of `images` each came from.
-    A variant depends on (seed, its number, row) alone. images, dtypes and errors as in `transform_images`.
+    Returns (images (factor * n, height, width, channels), source int64 (factor * n,)): the place in `images` each came from.
+    A variant depends on (seed, its number, that place) alone. images, dtypes and errors as in `transform_images`.
     """
     if factor < 1:
         raise UsageError(f"augmentation: cannot enlarge to {factor} times; 1 keeps the originals alone")
@@ -167,8 +167,8 @@ def augment_epoch(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The real-time reading: `passes` fresh variants of every image and no original; first pass, second pass, and so on.
 
-    Returns (images (passes * n, height, width, channels), source int64 (passes * n,)): the row of `images` each came from.
-    A variant depends on (seed, epoch, pass, row) alone. images, dtypes and errors as in `transform_images`.
+    Returns (images (passes * n, height, width, channels), source int64 (passes * n,)): the place in `images` each came from.
+    A variant depends on (seed, epoch, pass, that place) alone. images, dtypes and errors as in `transform_images`.
     """
     if passes < 1:
         raise UsageError(f"augmentation: {passes} passes over the images; an epoch needs at least 1")
@@ -189,8 +189,10 @@ def _check_images(images: np.ndarray, augmentation: Augmentation) -> None:
         raise UsageError(f"augmentation: fill_value is {augmentation.fill_value}; 8-bit images need a whole number 0..255")
 
 
-def _draw_variant(result: np.ndarray, images: np.ndarray, augmentation: Augmentation, key: tuple[int, ...], reference: bool):
-    """Fill `result` with a variant of each image; the seed of a row does not depend on how many rows there are."""
+def _draw_variant(
+    result: np.ndarray, images: np.ndarray, augmentation: Augmentation, key: tuple[int, ...], reference: bool
+) -> None:
+    """Fill `result` with a variant of each image; the seed of an image does not depend on how many there are."""
     seeds = np.random.default_rng(key).integers(2**32, size=len(images), dtype=np.uint32)
     _transform_into(result, images, draw_transforms(augmentation, images.shape[1:], seeds), augmentation, reference)
 
@@ -203,8 +205,8 @@ def _transform_into(
     reference: bool,
 ) -> None:
     transform = build_generator(augmentation).apply_transform if reference else partial(_warp_image, augmentation)
-    for row, (image, drawing) in enumerate(zip(images, parameters, strict=True)):
-        result[row] = transform(image, drawing)
+    for place, (image, drawing) in enumerate(zip(images, parameters, strict=True)):
+        result[place] = transform(image, drawing)
 
 
 def _warp_image(augmentation: Augmentation, image: np.ndarray, parameters: dict[str, float]) -> np.ndarray:

@@ -1,13 +1,15 @@
-"""Batches for `fit` and `predict`: the order of every epoch is a pure function of (seed, epoch), so a resumed training
-sees exactly the batches of an uninterrupted one.
+"""Batches for `fit` and `predict`, in an order that is a pure function of (seed, epoch): a resumed training sees exactly the
+batches of an uninterrupted one.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 
-SMALL_BYTES = 64 * 2**20  # rows of an array that are taken at once rather than batch by batch
+SMALL_BYTES = 64 * 2**20  # an indexed array of at most this size is taken at once rather than batch by batch
 
 
 def shuffle_order(count: int, seed: int, epoch: int) -> np.ndarray:
@@ -22,11 +24,11 @@ def assert_uint8(images: np.ndarray) -> None:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Rows of an array in an order, read batch by batch: for arrays on disk that are larger than the memory."""
+class Indexed:
+    """array[order], read batch by batch: for arrays on disk that are larger than the memory."""
 
     array: np.ndarray
-    order: np.ndarray  # int (n,)
+    order: np.ndarray  # int (n,): places along the first axis
 
     def __len__(self) -> int:
         return len(self.order)
@@ -35,12 +37,16 @@ class Rows:
         return self.array[self.order[part]]
 
 
-def feed_batches(arrays, batch_size: int):
+Arrays: TypeAlias = "np.ndarray | Indexed | tuple[Arrays, ...]"  # one array, or several, grouped as a network takes them
+Batches: TypeAlias = Iterable[Any]  # what Keras takes: arrays or the backend's tensors, nested like what they were made from
+
+
+def feed_batches(arrays: Arrays, batch_size: int) -> Batches:
     """Batches of `arrays` in the given order, the last one short.
 
-    arrays: one array, or a tuple (x, y, ...) whose members are arrays, `Rows`, or tuples of them for a network of several
-    inputs. On TensorFlow a tf.data pipeline with autotuning off: on few cores the autotuner of `fit(x, y)` waits longer than
-    a small network computes. On other backends a generator over the same batches.
+    arrays: one array or `Indexed`, or a tuple (x, y, ...) of them, in which a tuple stands for the inputs of a network of
+    several; all of one length. On TensorFlow a tf.data pipeline with autotuning off: on few cores the autotuner of `fit(x, y)`
+    waits longer than a small network computes. On other backends a generator over the same batches.
     """
     members = [_take_small(member) for member in keras.tree.flatten(arrays)]
     if keras.backend.backend() != "tensorflow":
@@ -51,8 +57,8 @@ def feed_batches(arrays, batch_size: int):
     options.autotune.enabled = False
     options.deterministic = True
     options.threading.private_threadpool_size = 1
-    if any(isinstance(member, Rows) for member in members):
-        kinds = [member.array if isinstance(member, Rows) else member for member in members]
+    if any(isinstance(member, Indexed) for member in members):
+        kinds = [member.array if isinstance(member, Indexed) else member for member in members]
         flat = [tf.TensorSpec((None, *kind.shape[1:]), kind.dtype) for kind in kinds]
         batches = tf.data.Dataset.from_generator(
             lambda: _generate_batches(arrays, members, batch_size),
@@ -64,16 +70,16 @@ def feed_batches(arrays, batch_size: int):
     return tf.data.Dataset.from_tensor_slices(slices).batch(batch_size).prefetch(1).with_options(options)
 
 
-def _take_small(member: np.ndarray | Rows) -> np.ndarray | Rows:
-    """Rows that are few enough, taken at once: a pipeline over a Python generator costs 0.1 s to set up."""
+def _take_small(member: np.ndarray | Indexed) -> np.ndarray | Indexed:
+    """The array itself where it is small enough: a pipeline over a Python generator costs 0.1 s to set up."""
     if isinstance(member, np.memmap):
-        member = Rows(member, np.arange(len(member)))
-    if isinstance(member, Rows) and len(member) * member.array[:1].nbytes <= SMALL_BYTES:
+        member = Indexed(member, np.arange(len(member)))
+    if isinstance(member, Indexed) and len(member) * member.array[:1].nbytes <= SMALL_BYTES:
         return member[slice(None)]
     return member
 
 
-def _generate_batches(arrays, members: list, batch_size: int):
+def _generate_batches(arrays: Arrays, members: Sequence[np.ndarray | Indexed], batch_size: int) -> Iterator[Any]:
     for start in range(0, len(members[0]), batch_size):
         parts = [np.asarray(member[start : start + batch_size]) for member in members]
         yield keras.tree.pack_sequence_as(arrays, parts) if isinstance(arrays, tuple) else (parts[0],)

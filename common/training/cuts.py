@@ -89,7 +89,7 @@ def connect_cuts(model: keras.Model, deeper: Cut, names: Sequence[str]) -> keras
     return _connect(deeper.upper.inputs, [tensors[name] for name in names], "middle")
 
 
-def _is_live(operation) -> bool:
+def _is_live(operation: keras.Operation) -> bool:
     if not isinstance(operation, keras.layers.Layer):
         return False
     if operation.trainable_weights:
@@ -108,7 +108,7 @@ def _find_bottleneck(flat: keras.Model, constant: list, frontier: list) -> list:
             after.setdefault(id(tensor), []).extend(node.outputs)
     goals = {id(tensor) for tensor in frontier}
 
-    def separates(barrier) -> bool:
+    def separates(barrier: keras.KerasTensor) -> bool:
         stack, seen = [tensor for tensor in flat.inputs if tensor is not barrier], set()
         while stack:
             tensor = stack.pop()

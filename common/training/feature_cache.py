@@ -77,7 +77,7 @@ def cache_features(
         return Features(tuple(np.load(entry / file.name, mmap_mode="r", allow_pickle=False) for file in files), digest)
 
 
-def _fill(network: keras.Model, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], batch_size: int) -> None:
+def _fill(network: keras.Model, inputs: Sequence[np.ndarray], outputs: Sequence[np.memmap], batch_size: int) -> None:
     """One pass in batches of one size (the last one padded), so that one graph is traced."""
     count = len(inputs[0])
     for start in range(0, count, batch_size):

@@ -12,15 +12,23 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 
 from common.files import replace_file
-from common.training.batches import assert_uint8, feed_batches
+from common.training.batches import Arrays, assert_uint8, feed_batches
 
 CHECKPOINT_SECONDS = 20.0  # at most one checkpoint in this time, and never more than 5 % of the time spent writing
 Report = Callable[[str, int, int, dict], None]  # stage, epochs done, epochs in all, logs
+
+
+class Strategy(Protocol):
+    """What is used of a tf.distribute.Strategy."""
+
+    def scope(self) -> contextlib.AbstractContextManager: ...
+
 
 _compiled: dict[tuple[str, str], keras.Model] = {}  # (graph, part) -> compiled model
 _new_optimizers: dict[tuple[str, str], list[np.ndarray]] = {}  # the same -> variables of its optimiser before the first step
@@ -57,7 +65,7 @@ def _device_of(backend: str) -> str:
     return ", ".join(sorted(set(map(str, keras.distribution.list_devices()))))
 
 
-def choose_strategy(batch_size: int):
+def choose_strategy(batch_size: int) -> Strategy:
     """Distribution strategy for one training: MirroredStrategy over all visible GPUs, the plain one with none or one.
 
     The global batch stays the paper's: with a batch that does not divide by the GPUs, the largest number of them that
@@ -155,21 +163,21 @@ def _state_variables(model: keras.Model) -> list:
 
 def fit(
     model: keras.Model,
-    arrays_of_epoch: Callable[[int], tuple[np.ndarray, ...]],
+    arrays_of_epoch: Callable[[int], tuple[Arrays, ...]],
     *,
     stage: str,
     epochs: int,
     batch_size: int,
     folder: Path,
     report: Report,
-    validation: tuple[np.ndarray, np.ndarray] | None = None,
+    validation: tuple[Arrays, np.ndarray] | None = None,
     patience: int | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> list[dict]:
     """Train `model` for `epochs`, or go on where the checkpoint in `folder` stands.
 
     arrays_of_epoch(epoch) gives the arrays of one epoch in their order (a pure function of the epoch), e.g. (images, labels),
-    or `Rows` of them. validation: (inputs, labels int) scored after each epoch; with `patience`, training stops after that
+    or `Indexed` ones. validation: (inputs, labels int) scored after each epoch; with `patience`, training stops after that
     many epochs without a lower validation cross-entropy and the weights of the best epoch are restored.
     Returns the history: one dict {stage, epoch (from 1), loss, ..., val_loss, val_accuracy} an epoch.
     """
@@ -180,7 +188,7 @@ def fit(
         logs = model.fit(
             feed_batches(arrays_of_epoch(done), batch_size), initial_epoch=done, epochs=done + 1, shuffle=False, verbose=0
         ).history
-        entry = {"stage": stage, "epoch": done + 1, **{name: float(values[-1]) for name, values in logs.items()}}
+        entry: dict[str, Any] = {"stage": stage, "epoch": done + 1, **{name: float(values[-1]) for name, values in logs.items()}}
         if not np.isfinite(entry["loss"]):
             raise FloatingPointError(f"{stage}: the loss became {entry['loss']} in epoch {done + 1}")
         if validation is not None:
@@ -213,7 +221,7 @@ def predict(model: keras.Model, images: np.ndarray, batch_size: int = 256) -> np
     return predict_values(model, images, batch_size)
 
 
-def predict_values(model: keras.Model, inputs, batch_size: int = 256) -> np.ndarray:
+def predict_values(model: keras.Model, inputs: Arrays, batch_size: int = 256) -> np.ndarray:
     """Output of a model for inputs of any kind, float32 (n, ...); a tuple of arrays for a model of several inputs."""
     batches = feed_batches((inputs,) if isinstance(inputs, tuple) else inputs, batch_size)
     return np.asarray(model.predict(batches, verbose=0), np.float32)
@@ -228,7 +236,7 @@ def use_xla() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def score_validation(model: keras.Model, inputs, labels: np.ndarray) -> dict[str, float]:
+def score_validation(model: keras.Model, inputs: Arrays, labels: np.ndarray) -> dict[str, float]:
     """Mean cross-entropy (nats) and accuracy of a model that gives probabilities."""
     scores = predict_values(model, inputs)
     likelihood = np.clip(scores[np.arange(len(labels)), labels].astype(np.float64), 1e-7, 1.0)
@@ -244,7 +252,7 @@ def _save_checkpoint(path: Path, model: keras.Model, history: list[dict], best: 
     arrays["history"] = np.frombuffer(json.dumps(history).encode(), np.uint8)
     arrays["digest"] = np.frombuffer(_digest(arrays), np.uint8)
     with replace_file(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # its types take every array for the option allow_pickle
 
 
 def _load_checkpoint(path: Path, model: keras.Model) -> tuple[list[dict], list[np.ndarray], int]:

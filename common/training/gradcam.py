@@ -1,5 +1,8 @@
 """Where a functional Keras model looks: Grad-CAM (Selvaraju et al., ICCV 2017) and the plain input gradient."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -7,6 +10,7 @@ from keras import layers, ops
 from common.errors import UsageError
 
 BLOCK = 32  # images per pass: bounds the memory for feature maps
+Tensor = Any  # with values, of the backend: TensorFlow's or JAX's own class
 
 
 def grad_cam(model: keras.Model, images: np.ndarray, layer: str | None = None, class_index: int | None = None) -> np.ndarray:
@@ -47,9 +51,10 @@ def saliency(model: keras.Model, images: np.ndarray, class_index: int | None = N
 
 
 def find_feature_map(model: keras.Model, layer: str | None = None) -> str:
-    """Name of the layer to explain: `layer` if it gives a feature map (n, h, w, channels), else the last suitable one.
+    """Name of the layer that Grad-CAM looks at: `layer`, or by default the last suitable one.
 
-    Suitable: it rests on a convolution, has more than one pixel (one pixel shows no place) and is not merely pooled.
+    Suitable: its feature map (n, h, w, channels) rests on a convolution, has more than one pixel (one pixel shows no place) and
+    is not merely pooled. Raises UsageError where `layer` gives no feature map, or no layer does.
     """
     maps, convolved = [], False
     for candidate in model.layers:
@@ -68,28 +73,29 @@ def find_feature_map(model: keras.Model, layer: str | None = None) -> str:
     return (placed or maps)[-1].name
 
 
-def _trace(model: keras.Model):
+def _trace(model: keras.Model) -> tuple[list[keras.KerasTensor], dict[str, keras.KerasTensor], keras.KerasTensor]:
     """The model's graph run once more over the same layers: its inputs, the output of every layer by name, the score.
 
     Score: (n, classes) before the last softmax or sigmoid; probabilities saturate and lose the gradient. `layer.output`
     would not do instead: that of a model inside the model belongs to the inner graph.
     """
-    outputs, last = {}, None
+    outputs: dict[str, keras.KerasTensor] = {}
+    calls: list[tuple[keras.Layer, tuple]] = []
 
-    def call(layer, *arguments, **keywords):
-        nonlocal last
+    def call(layer: keras.Layer, *arguments: Any, **keywords: Any) -> keras.KerasTensor:
         outputs[layer.name] = layer(*arguments, **keywords)
-        last = layer, arguments
+        calls.append((layer, arguments))
         return outputs[layer.name]
 
     traced = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
     score = traced.outputs[0]
-    layer, arguments = last
+    layer, arguments = calls[-1]
     squashing = (keras.activations.softmax, keras.activations.sigmoid)
     if isinstance(layer, layers.Softmax) or (isinstance(layer, layers.Activation) and layer.activation in squashing):
         score = arguments[0]
     elif isinstance(layer, layers.Dense) and layer.activation in squashing:
-        linear = layers.Dense(layer.units, use_bias=layer.use_bias)
+        # Named, as Keras' own name for it could be that of another layer.
+        linear = layers.Dense(layer.units, use_bias=layer.use_bias, name=f"{layer.name}_linear")
         score = linear(arguments[0])
         linear.set_weights(layer.get_weights())
     if score.shape[-1] == 1:
@@ -97,10 +103,10 @@ def _trace(model: keras.Model):
     return traced.inputs, outputs, score
 
 
-def _find_gradient(scored: keras.Model, values, class_index: int | None):
+def _find_gradient(scored: keras.Model, values: Tensor, class_index: int | None) -> Tensor:
     """Gradient of the chosen (or each image's largest) score of scored(values), same shape as values."""
 
-    def sum_chosen(x):
+    def sum_chosen(x: Tensor) -> Tensor:
         scores = scored(x, training=False)
         chosen = ops.argmax(scores, axis=-1) if class_index is None else ops.full((len(values),), class_index, "int32")
         return ops.sum(scores * ops.one_hot(chosen, scores.shape[-1], dtype=scores.dtype))
@@ -119,7 +125,7 @@ def _find_gradient(scored: keras.Model, values, class_index: int | None):
     return tape.gradient(total, values)
 
 
-def _split_blocks(images: np.ndarray):
+def _split_blocks(images: np.ndarray) -> Iterator[Tensor]:
     for start in range(0, len(images), BLOCK):
         yield ops.convert_to_tensor(images[start : start + BLOCK], "float32")
 

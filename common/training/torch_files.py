@@ -62,7 +62,7 @@ GLOBALS = {
     "torch HalfStorage": np.dtype("<f2"), "torch FloatStorage": np.dtype("<f4"), "torch DoubleStorage": np.dtype("<f8"),
     "torch LongStorage": np.dtype("<i8"), "torch BFloat16Storage": np.dtype(ml_dtypes.bfloat16),
 }  # fmt: skip
-CONSTANTS = {
+CONSTANTS: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False,
     "EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple,
 }  # fmt: skip
@@ -140,6 +140,7 @@ def _interpret(data: bytes, path: Path, open_storage: Callable[[str, np.dtype, i
             raise ValueError("data.pkl holds more than containers of tensors")
         return stack[-1]
 
+    argument: Any  # a number or a text, as the operation has it
     for opcode, argument, _ in pickletools.genops(data):
         match opcode.name:
             case "PROTO" | "STOP":

@@ -1,4 +1,4 @@
-"""Initial weights: the file of each network found, and linked into the run folder, where every training finds it."""
+"""Weight files to start from: found for each network, and linked into the run folder, where the trainings find them."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from common.files import hash_file
 
 @dataclass(frozen=True)
 class WeightFile:
-    """A weight file in the run folder."""
+    """A weight file to start from, linked into the run folder."""
 
     file: str  # relative to the run folder
     sha256: str
@@ -20,10 +20,11 @@ class WeightFile:
 def link_weights(
     networks: Sequence[str], find: Callable[[str], Path], folder: Path
 ) -> tuple[dict[str, WeightFile], dict[str, str]]:
-    """Link the weight file of each network into the run folder; and for each network without one the reason.
+    """Link the weight file of each network into folder/weights/.
 
-    find: network -> file; raises UsageError that says which file is missing, where it is offered, its checksum, and where to
-    put it.
+    find: network -> its file, wherever it lies; raises UsageError where there is none, with all that the user must know: which
+    file, where it is offered, its checksum, and where to put it. Returns {network: file} of those that were linked, and
+    {network: that message} of the others. A link that is there already is replaced.
     """
     found, missing = {}, {}
     for network in networks:

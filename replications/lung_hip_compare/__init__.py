@@ -2,5 +2,6 @@
 Medical Images Using Deep Learning Network. Computer Science (in Chinese) 2021;48(6A):89-94,
 doi:10.11896/jsjkx.201000116.
 
-Reading order: paper.toml, config.py, data.py, models.py (dbn.py, sgan.py), train.py, experiments.py, run.py.
+Reading order: paper.toml, config.py, data.py (sources/), models.py (dbn.py, sgan.py, weights.py), train.py, experiments.py,
+figures.py, run.py, predict.py.
 """

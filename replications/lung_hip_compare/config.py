@@ -3,7 +3,9 @@
 "unstated" marks what the paper leaves open; the reason of each choice stands in paper.toml.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+
+from common.records.contract import Contract
 
 DATASETS = ("LUNA16", "128x128 resized", "128x128 unresized", "256x256 resized", "256x256 unresized")  # Table 1
 NETWORKS = ("CNN", "ResNet-50", "DBN", "SGAN")  # Table 2
@@ -132,8 +134,8 @@ SMOKE = replace(  # the smallest run that passes through every line
 
 PRESETS = {"paper": PAPER, "demo": DEMO, "smoke": SMOKE}
 
-
-def read_config(values: dict) -> Config:
-    """Config from its JSON form (lists become tuples); settings of another version that this one does not know are left out."""
-    known = {f.name for f in fields(Config)}
-    return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known})
+CONTRACT = Contract(
+    small=("--tables", "2", "--rows", "LUNA16 / CNN,LUNA16 / DBN,LUNA16 / SGAN,128x128 resized / CNN"),
+    learns=("--rows", "LUNA16 / CNN", "--set", "cnn_epochs=30"),
+    row="LUNA16 / CNN",
+)

@@ -4,44 +4,44 @@
 """
 
 import argparse
+import functools
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 
 from common.cases.folds import Fold, check_folds, gather_fold
-from common.cases.prepared import Dataset, hash_listing, is_prepared, write_prepared
+from common.cases.prepared import Dataset, hash_listing
+from common.cases.sources import (
+    Finding,
+    Read,
+    Source,
+    build_parser,
+    count_classes,
+    drop_contradictions,
+    explain_data,
+    prepare_source,
+)
 from common.cases.table import hash_pixels
 from common.data.folder import find_data
-from common.data.pictures import hash_list
+from common.data.phantoms import MARKER
 from common.errors import UsageError, run_main
 from replications.lung_hip_compare.config import DATASETS, PAPER, Config
 from replications.lung_hip_compare.sources import acquire, hips, luna16
 from replications.lung_hip_compare.sources.hips import enlarge, is_cropped
-from replications.lung_hip_compare.sources.phantoms import MARKER, write_phantoms  # noqa: F401
+from replications.lung_hip_compare.sources.phantoms import write_phantoms  # noqa: F401
 
 CLASSES = {"luna": ("non-nodule", "nodule"), "hip": ("no fracture", "fracture")}
 MISSING = {
     "luna": "no lung data: python -m replications.lung_hip_compare.data says what to get, and where",
     "hip": "no hip radiographs: the paper's are private; python -m replications.lung_hip_compare.data says what else to use",
 }
-SHOWN_FAULTS = 3
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the pictures of one part (lung or hip) come from."""
-
-    kind: str  # 'patches', 'originals', 'folder', 'fracatlas' or 'phantom'
-    path: Path
-    name: str  # shown in tables
-    synthetic: bool
-    note: str = ""
+PACKAGE = "lung_hip_compare"
+MODULE = f"replications.{PACKAGE}.data"
 
 
 def part_of(dataset: str) -> str:
@@ -52,6 +52,7 @@ def part_of(dataset: str) -> str:
 
 
 def is_hip(dataset: str) -> bool:
+    """True for the hip radiographs of Table 1, False for LUNA16."""
     return part_of(dataset) == "hip"
 
 
@@ -75,7 +76,7 @@ def find_sources(folder: Path | None, luna_kind: str | None = None) -> dict[str,
     found["luna"] = luna.get(luna_kind) if luna_kind else luna.get("patches") or luna.get("originals")
     if (folder / "hips" / "cases.csv").is_file():
         kind, name = ("phantom", "hip phantoms") if synthetic else ("folder", "hip radiographs of the user")
-        found["hip"] = Source(kind, folder / "hips", name, synthetic)
+        found["hip"] = Source(kind, folder / "hips", name, synthetic, private=not synthetic)
     elif (folder / "fracatlas" / "dataset.csv").is_file():
         note = "substitute: hip pictures of FracAtlas; whole pictures only, one patient a picture assumed"
         found["hip"] = Source("fracatlas", folder / "fracatlas", "FracAtlas, hip", synthetic, note)
@@ -92,37 +93,14 @@ def explain_unavailable(dataset: str, source: Source | None) -> str | None:
 
 
 def prepare_dataset(dataset: str, source: Source, config: Config, folder: Path, *, skip_unreadable: bool = False) -> None:
-    """Write `folder`/images.npy (uint8 (n, side, side, 1)), cases.csv and data.json (where it comes from).
-
-    Does nothing if the folder already holds the same data set, whole; a damaged or differing one is written anew.
-    The folder appears at once (temporary folder, then rename). Raises UsageError that names every fault in number
-    and the first ones in words; with `skip_unreadable` faulty files are left out and counted in data.json.
-    """
+    """Prepare one data set of Table 1 in `folder` (see `prepare_source`): images.npy, cases.csv and data.json."""
+    classes = CLASSES[part_of(dataset)]
     origin = describe_origin(dataset, source, config)
-    if is_prepared(folder, origin, skip_unreadable):
-        return
-    images, cases, notes = read_source(dataset, source, config)
-    if notes["faults"] and not skip_unreadable:
-        raise UsageError(f"{source.path}: {summarize_faults(notes['faults'])}; repair them or skip and count them")
-    if cases["label"].nunique() < 2:
-        raise UsageError(f"{source.path}: {len(cases)} readable pictures with fewer than two classes; nothing to learn")
-    info = {
-        "origin": origin,
-        "name": source.name,
-        "note": source.note,
-        "synthetic": source.synthetic,
-        "cases": len(cases),
-        "patients": int(cases["patient_id"].nunique()),
-        "classes": count_classes(cases, dataset),
-        "files_sha256": hash_list(cases["sha256"]),
-        "same_picture_twice": int(cases["sha256"].duplicated().sum()),
-        "unreadable": notes.pop("faults"),
-        **notes,
-    }
-    write_prepared(folder, images, cases, info)
+    read = functools.partial(read_source, dataset, source, config)
+    prepare_source(source, origin, folder, read, classes, MODULE, skip_unreadable=skip_unreadable)
 
 
-def read_source(dataset: str, source: Source, config: Config) -> tuple[np.ndarray, pd.DataFrame, dict]:
+def read_source(dataset: str, source: Source, config: Config) -> Read:
     """Images uint8 (n, side, side), cases and notes of one data set, read from its raw files.
 
     notes["faults"] names every fault, paths relative to the source; a picture with both labels is one, and left out.
@@ -131,23 +109,13 @@ def read_source(dataset: str, source: Source, config: Config) -> tuple[np.ndarra
     if reason:
         raise UsageError(f"{source.path}: {reason}")
     if is_hip(dataset):
-        images, cases, notes = hips.read_hips(source.path, source.kind, dataset, config)
+        read = hips.read_hips(source.path, source.kind, dataset, config)
     elif source.kind == "patches":
-        images, cases, notes = luna16.read_patches(source.path, config)
+        read = luna16.read_patches(source.path, config)
     else:
-        images, cases, notes = luna16.read_originals(source.path, config)
-    for sha256, group in cases.groupby("sha256"):
-        if group["label"].nunique() > 1:
-            listed = ", ".join(group["path"])
-            notes["faults"].append(f"the same picture has both labels: {listed}")
-            cases, images = drop_cases(cases, images, cases["sha256"] == sha256)
-    notes["faults"] = [fault.replace(f"{source.path}/", "") for fault in notes["faults"]]
-    return images, cases, notes
-
-
-def drop_cases(cases: pd.DataFrame, images: np.ndarray, drop: pd.Series) -> tuple[pd.DataFrame, np.ndarray]:
-    keep = ~drop.to_numpy()
-    return cases[keep].reset_index(drop=True), images[keep]
+        read = luna16.read_originals(source.path, config)
+    images, cases, notes = drop_contradictions(source, read, apart="case_id")
+    return images, cases, notes | {"same_picture_twice": int(cases["sha256"].duplicated().sum())}
 
 
 def describe_origin(dataset: str, source: Source, config: Config) -> dict:
@@ -159,13 +127,6 @@ def describe_origin(dataset: str, source: Source, config: Config) -> dict:
     # As JSON gives it back: tuples become lists.
     settings = json.loads(json.dumps({name: v for name, v in asdict(config).items() if name.startswith(prefix)}))
     return {"dataset": dataset, "kind": source.kind, "settings": settings, "listing_sha256": hash_listing(files)}
-
-
-def summarize_faults(faults: list[str]) -> str:
-    shown = "; ".join(faults[:SHOWN_FAULTS])
-    more = len(faults) - SHOWN_FAULTS
-    tail = f"; and {more} more (python -m replications.lung_hip_compare.data lists all)" if more > 0 else ""
-    return f"{len(faults)} fault{'s' if len(faults) > 1 else ''}: {shown}{tail}"
 
 
 def enlarge_dataset(dataset: Dataset, name: str, config: Config) -> Dataset:
@@ -209,6 +170,7 @@ def split_dataset(dataset: Dataset, name: str, protocol: str, config: Config) ->
 
 
 def split_luna_paper(cases: pd.DataFrame) -> Fold:
+    """The published lists, without the candidates whose patch was padded."""
     sides = cases["split"].to_numpy(dtype="<U10")
     if "padded" in cases:
         sides[cases["padded"].to_numpy(dtype=bool)] = ""
@@ -216,18 +178,18 @@ def split_luna_paper(cases: pd.DataFrame) -> Fold:
 
 
 def split_hips_paper(cases: pd.DataFrame, config: Config) -> Fold:
+    """Of the enlarged pictures ceil(20 %) of each class at random; UsageError for a data set that is not enlarged."""
     if "source_case" not in cases:
         raise UsageError("the paper splits the enlarged pictures: pass the result of enlarge_dataset")
     sides = hips.split_images(cases["label"].to_numpy(), config)
     return gather_fold(sides, "enlarged pictures at random: variants of one radiograph on both sides")
 
 
-def check_source(source: Source) -> dict:
-    """Read every file of a source: {name, kind, path, synthetic, counts by data set, notes, problems}; lists ALL problems."""
-    hip = source.path.name in ("hips", "fracatlas")
+def check_source(part: str, source: Source) -> Finding:
+    """Read every file of a source and list ALL its problems; part: 'luna' or 'hip'."""
     counts, notes, problems = {}, [source.note] if source.note else [], []
     # The two sizes of a hip data set come from the same files.
-    for dataset in [name for name in DATASETS if name.startswith("128")] if hip else ["LUNA16"]:
+    for dataset in [name for name in DATASETS if name.startswith("128")] if part == "hip" else ["LUNA16"]:
         reason = explain_unavailable(dataset, source)
         if reason:
             notes.append(f"{dataset}: not available: {reason}")
@@ -241,22 +203,27 @@ def check_source(source: Source) -> dict:
         problems += [fault for fault in found["faults"] if fault not in problems]
         notes += [f"left out: {entry['path']}: {entry['reason']}" for entry in found.get("excluded", ())]
         notes += [f"not used: {count} {what}" for what, count in found.get("unused", {}).items()]
-        if cases["sha256"].duplicated().any():
-            notes.append(f"{dataset}: {int(cases['sha256'].duplicated().sum())} pictures are there more than once")
+        if found["same_picture_twice"]:
+            notes.append(f"{dataset}: {found['same_picture_twice']} pictures are there more than once")
         if source.kind == "patches":
             problems += acquire.check_patches(source.path, counts[dataset])
         elif source.kind == "originals":
             problems += acquire.check_scans(found)
-    finding = {"name": source.name, "kind": source.kind, "path": str(source.path), "synthetic": source.synthetic}
-    return finding | {"counts": counts, "notes": notes, "problems": problems}
-
-
-def count_classes(cases: pd.DataFrame, dataset: str) -> dict[str, int]:
-    return {name: int((cases["label"] == label).sum()) for label, name in enumerate(CLASSES[part_of(dataset)])}
+    return Finding(
+        name=source.name,
+        kind=source.kind,
+        path=str(source.path),
+        synthetic=source.synthetic,
+        part=part,
+        counts=counts,
+        notes=notes,
+        problems=problems,
+    )
 
 
 def count_cases(cases: pd.DataFrame, dataset: str) -> dict[str, int]:
-    counts = count_classes(cases, dataset)
+    """Cases of each class and list, and the number of patients, scans, or blocks of rows that stand for scans."""
+    counts = count_classes(cases, CLASSES[part_of(dataset)])
     if "split" in cases:
         counts |= {split: int((cases["split"] == split).sum()) for split in ("train", "test")}
     blocks = cases["patient_id"].str.startswith("rows-").all()
@@ -269,26 +236,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns 0 if what was found is whole, 2 if there is nothing or it has problems (all are listed).
     """
-    given = acquire.parse_arguments(argv)
-    return run_main(lambda: explain_data(given))
+    parser = build_parser(PACKAGE, __doc__)
+    parser.add_argument("--download", action="store_true", help="get the ready LUNA16 patches (13 MB)")
+    parser.add_argument("--url", default=acquire.PATCHES_URL, help="where --download gets the archive")
+    help_text = "check the LUNA16 scans where the ready patches are there too"
+    parser.add_argument("--originals", action="store_true", help=help_text)
+    given = parser.parse_args(argv)
+    return run_main(lambda: download_and_explain(given))
 
 
-def explain_data(given: argparse.Namespace) -> int:
-    folder = find_data(acquire.PACKAGE, given.data)
+def download_and_explain(given: argparse.Namespace) -> int:
+    """Get the ready patches if they are asked for, then say what is there."""
     if given.download:
-        folder = given.data or folder or Path("data") / acquire.PACKAGE
+        folder = given.data or find_data(PACKAGE, None) or Path("data") / PACKAGE
         acquire.download_patches(folder, given.url)
-    sources = find_sources(folder, "originals" if given.originals else None)
-    findings = {part: check_source(source) if source else None for part, source in sources.items()}
-    if given.json:
-        print(json.dumps({"folder": str(folder) if folder else None, **findings}, indent=1, sort_keys=True))
-    else:
-        console = Console(highlight=False, soft_wrap=True, markup=False)
-        console.print(f"data folder: {folder or 'none found; give one with --data or in $REPLICATIONS_DATA'}")
-        for part, finding in findings.items():
-            acquire.show_part(console, part, finding)
-    there = [finding for finding in findings.values() if finding]
-    return 0 if there and not any(finding["problems"] for finding in there) else 2
+
+    def check(folder: Path | None) -> list[Finding]:
+        sources = find_sources(folder, "originals" if given.originals else None)
+        return [check_source(part, source) for part, source in sources.items() if source]
+
+    return explain_data(PACKAGE, given, check, acquire.HOW_TO_GET)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from replications.lung_hip_compare.config import DATASETS, NETWORKS, NOT_IN_PAPE
 
 TRAIN = "replications.lung_hip_compare.train:train_cell"
 PREFIXES = {"CNN": ("cnn_",), "ResNet-50": ("resnet_",), "DBN": ("dbn_", "rbm_"), "SGAN": ("sgan_",)}  # of settings
+# Settings that shape nothing of the paper's own protocol; nor do those of the phantoms.
+FREE_SETTINGS = ("seeds", "split_seed", "patience", "validation_share", "label_shares")
 IMAGENET_ROW = "LUNA16 / ResNet-50, ImageNet"
 
 
@@ -50,15 +52,17 @@ def list_trainings(config: Config, weights: str = "imagenet", weights_sha256: st
 # Tables
 
 
+def list_table_2() -> list[Row]:
+    """Table 2 of the paper: each network on each data set."""
+    names = [f"{dataset} / {network}" for network in NETWORKS for dataset in DATASETS]
+    return [Row(name, ("2",), frozenset([name])) for name in names]
+
+
 def list_rows(config: Config) -> list[Row]:
     """All rows: Table 2 of the paper; ours beyond it: fewer labels, ImageNet weights."""
-    return [Row(training.row, (_find_table(training),), frozenset([training.row])) for training in list_trainings(config)]
-
-
-def _find_table(training: Training) -> str:
-    if training.row == IMAGENET_ROW:
-        return "weights"
-    return "2" if training.label_share is None else "labels"
+    labels = [training.row for training in list_trainings(config) if training.label_share is not None]
+    ours = {"labels": labels, "weights": [IMAGENET_ROW]}
+    return list_table_2() + [Row(name, (table,), frozenset([name])) for table, names in ours.items() for name in names]
 
 
 def group_table_2() -> list[list[str]]:
@@ -111,6 +115,25 @@ def plan_cells(
     return cells
 
 
+def plan_all(
+    trainings: Sequence[Training],
+    config: Config,
+    protocols: Sequence[str],
+    seeds: Sequence[int],
+    datasets: Mapping[str, Dataset],
+) -> list[Cell]:
+    """All cells of the trainings whose data set is there."""
+    return [
+        cell
+        for training in trainings
+        if training.dataset in datasets
+        for protocol in protocols
+        for cell in plan_cells(
+            training, config, protocol, seeds, f"data/{slug(training.dataset)}", datasets[training.dataset].info["images_sha256"]
+        )
+    ]
+
+
 def list_departures(row: str, config: Config, published: Config) -> list[str]:
     """Settings that a row's network was trained with instead of the published ones: "resnet_epochs = 6 instead of 100".
 
@@ -128,33 +151,36 @@ def list_departures(row: str, config: Config, published: Config) -> list[str]:
 
 def build_checks() -> dict[str, Check]:
     """How each statement of paper.toml is checked: id -> function of protocol and mean accuracies."""
-    return {name: _check(pairs) for name, pairs in STATEMENTS.items()}
+    return {name: _build_check(pairs) for name, pairs in STATEMENTS.items()}
 
 
-def _check(pairs: Sequence[tuple[str, str]]) -> Check:
+def _build_check(pairs: Sequence[tuple[str, str]]) -> Check:
     def check(_protocol: str, accuracy: Mapping[str, float]) -> tuple[str, str]:
         return check_pairs(pairs, accuracy)
 
     return check
 
 
-def _pairs_of_sizes() -> list[tuple[str, str]]:
+def _pair_sizes() -> list[tuple[str, str]]:
+    """The small pictures against the large ones."""
     return [(f"128x128 resized / {n}", f"256x256 resized / {n}") for n in NETWORKS if n != "DBN"]
 
 
-def _pairs_of_crops() -> list[tuple[str, str]]:
+def _pair_crops() -> list[tuple[str, str]]:
+    """Cropped pictures against whole ones."""
     sizes = [(side, n) for side in ("128x128", "256x256") for n in NETWORKS if (f"{side} resized", n) not in NOT_IN_PAPER]
     return [(f"{side} resized / {n}", f"{side} unresized / {n}") for side, n in sizes]
 
 
-def _pairs_of_resnet(datasets: tuple[str, ...]) -> list[tuple[str, str]]:
+def _pair_resnet(datasets: tuple[str, ...]) -> list[tuple[str, str]]:
+    """ResNet-50 against every other network on the data sets."""
     others = [(d, n) for d in datasets for n in NETWORKS if n != "ResNet-50" and (d, n) not in NOT_IN_PAPER]
     return [(f"{d} / ResNet-50", f"{d} / {n}") for d, n in others]
 
 
 STATEMENTS = {  # id in paper.toml -> pairs of rows of which the first should be more accurate
-    "small_beats_large_when_cropped": _pairs_of_sizes(),
-    "cropped_beats_uncropped": _pairs_of_crops(),
-    "resnet_best_everywhere": _pairs_of_resnet(DATASETS),
-    "resnet_robust_to_imbalance": _pairs_of_resnet(("LUNA16", "128x128 unresized", "256x256 unresized")),
+    "small_beats_large_when_cropped": _pair_sizes(),
+    "cropped_beats_uncropped": _pair_crops(),
+    "resnet_best_everywhere": _pair_resnet(DATASETS),
+    "resnet_robust_to_imbalance": _pair_resnet(("LUNA16", "128x128 unresized", "256x256 unresized")),
 }

@@ -108,7 +108,8 @@ def draw_figure_6(shown: Shown, results: Results) -> Iterator[Picture]:
     for protocol, dataset, names, _ in _list_networks(shown):
         rows = {name: f"{dataset} / {name}" for name in names}
         matrices = [
-            (mark_off(results, name, [row]), metrics.confusion(shown.predictions, row, protocol)) for name, row in rows.items()
+            (mark_off(results, name, [row]), metrics.count_confusion(shown.predictions, row, protocol))
+            for name, row in rows.items()
         ]
         figure = grids.plot_confusion_matrices(matrices, data.CLASSES[data.part_of(dataset)])
         about = "Counts summed over seeds (and folds), percentages of each true class. The paper prints no numbers."
@@ -172,7 +173,7 @@ def draw_labels(shown: Shown, results: Results) -> Iterator[Picture]:
             named = [(1.0, f"LUNA16 / {network}")]
             named += [(share, f"LUNA16 / {network}, {share * 100:g} % labels") for share in shown.config.label_shares]
             series[f"{network}, {PROTOCOL_NAMES[protocol]}"] = [
-                (share, 100 * m.mean, *(None if v is None else 100 * v for v in (m.low, m.high)))
+                (share, 100 * m.mean, _to_percent(m.low), _to_percent(m.high))
                 for share, row in named
                 if (m := known.get(row)) is not None and m.mean is not None
             ]
@@ -180,6 +181,10 @@ def draw_labels(shown: Shown, results: Results) -> Iterator[Picture]:
         figure = intervals.plot_shares({name: points for name, points in series.items() if points}, label="accuracy (%)")
         caption = "LUNA16. Test accuracy by share of labelled training images; SGAN sees the others without labels."
         yield Picture("labels.png", "Few labels: SGAN against CNN", caption, figure)
+
+
+def _to_percent(fraction: float | None) -> float | None:
+    return None if fraction is None else 100 * fraction
 
 
 def draw_histories(shown: Shown, _results: Results) -> Iterator[Picture]:

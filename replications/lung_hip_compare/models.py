@@ -7,6 +7,7 @@ shapes at the paper's widths for inputs of 50x50 | 128x128 | 256x256.
 
 import os
 from pathlib import Path
+from typing import TypeVar
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ from keras import layers
 from common.errors import UsageError
 from replications.lung_hip_compare.config import IMAGENET_ADDRESS, IMAGENET_FILE, IMAGENET_MD5, Config
 
+Value = TypeVar("Value")
 IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)  # what keras.applications' ResNet-50 was trained with ("caffe" mode)
 
 
@@ -73,14 +75,14 @@ def build_resnet50(side: int, config: Config, channels: int = 1, classes: int = 
     return keras.Model(images, scores, name="resnet50")
 
 
-def _choose(config: Config, setting: str, known: dict):
+def _choose(config: Config, setting: str, known: dict[str, Value]) -> Value:
     value = getattr(config, setting)
     if value not in known:
         raise UsageError(f"{setting} = {value!r}: choose one of {', '.join(known)} with --set {setting}=...")
     return known[value]
 
 
-def _prepare_resnet_input(images, config: Config):
+def _prepare_resnet_input(images: keras.KerasTensor, config: Config) -> keras.KerasTensor:
     if config.resnet_weights == "random":
         return layers.Rescaling(1 / 255, name="rescale")(images)  # 0..1
     # ImageNet weights saw blue, green, red in 0..255 less the training set's mean.
@@ -91,12 +93,12 @@ def _prepare_resnet_input(images, config: Config):
     return layers.Rescaling(1.0, offset=[-mean for mean in IMAGENET_MEAN_BGR], name="rescale")(bgr)
 
 
-def _convolve(x, filters: int, size: int, stride: int, name: str, padding: str = "same"):
+def _convolve(x: keras.KerasTensor, filters: int, size: int, stride: int, name: str, padding: str = "same") -> keras.KerasTensor:
     x = layers.Conv2D(filters, size, strides=stride, padding=padding, kernel_initializer="he_normal", name=f"{name}_conv")(x)
     return layers.BatchNormalization(epsilon=1.001e-5, name=f"{name}_bn")(x)
 
 
-def _add_bottleneck(x, filters: int, stride: int, project: bool, name: str):
+def _add_bottleneck(x: keras.KerasTensor, filters: int, stride: int, project: bool, name: str) -> keras.KerasTensor:
     """1x1, 3x3, 1x1 convolutions plus shortcut, ReLU after the addition (eq. 2); `project`: "convolutional block"."""
     shortcut = _convolve(x, 4 * filters, 1, stride, f"{name}_0") if project else x
     x = _convolve(x, filters, 1, stride, f"{name}_1")

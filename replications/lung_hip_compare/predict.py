@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,13 +24,14 @@ from common.data.metaimage import read_header
 from common.data.pictures import read_picture
 from common.errors import UsageError, run_main
 from common.figures import grids
-from common.files import hash_file, slug
-from common.runs import cells
+from common.files import slug
+from common.runs.cells import quiet_start
+from common.runs.networks import escape, list_warnings, read_network, read_run, writing
 from replications.lung_hip_compare import data
-from replications.lung_hip_compare.config import Config, read_config
+from replications.lung_hip_compare.config import Config
 from replications.lung_hip_compare.sources import hips, luna16
 
-MODEL = "model.keras"
+NAME = Path(__file__).parent.name
 
 FINE_MAPS = {"cnn": "conv2", "resnet50": r"conv3_block\d+_out"}  # layers that Grad-CAM explains
 
@@ -50,69 +52,66 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def predict(given: argparse.Namespace) -> int:
     """Ask every stored network of the row; print a line an image, write predictions.csv and one overlay an image."""
-    stored = find_models(given.run, given.row, given.protocol)
+    results = read_run(given.run, NAME)
+    stored = find_networks(given.run, given.row, given.protocol)
     settings = stored[0][1]
-    config = read_config(settings["config"])
+    config = cli.restore_config(Config, settings["config"])
     names, images = read_images(given.images, given.at, settings["dataset"], config)
-    try:
+    with writing(given.out):
         given.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{given.out}: no folder can be made here ({error.strerror}); choose another --out") from None
+    print(*list_warnings(results), sep="\n", file=sys.stderr)
 
-    with cells.quiet_start():
-        import keras
-
-        from common.training import fit, gradcam
-    networks = [keras.saving.load_model(path, safe_mode=True) for path, _ in stored]
+    with quiet_start():
+        from common.training import fit
+        from common.training.stored import open_network
+    networks = [open_network(path) for path, _ in stored]
     scores = np.stack([fit.predict(network, images) for network in networks])  # (networks, images, classes)
     mean = scores.mean(axis=0)
     predicted = mean.argmax(axis=1)
-    cams = np.mean([_explain(gradcam, network, images, predicted) for network in networks], axis=0)
+    cams = np.mean([_map_evidence(network, images, predicted) for network in networks], axis=0)
 
     classes = data.CLASSES[data.part_of(settings["dataset"])]
     spread = scores.std(axis=0, ddof=1)[:, 1] if len(networks) > 1 else np.full(len(images), np.nan)
-    table = pd.DataFrame({"image": names, "predicted": [classes[c] for c in predicted]})
+    table = pd.DataFrame({"image": [escape(name) for name in names], "predicted": [classes[c] for c in predicted]})
     for index, name in enumerate(classes):
         table[f"p({name})"] = mean[:, index].round(4)
     table["sd over networks"] = spread.round(4)
-    table.to_csv(given.out / "predictions.csv", index=False)
+    with writing(given.out):
+        table.to_csv(given.out / "predictions.csv", index=False)
     for number, (name, image, cam) in enumerate(zip(names, images, cams, strict=True), start=1):
         picture = np.hstack([np.repeat(image, 3, axis=2), grids.blend_map(image, cam)])
         side = max(256 // image.shape[0], 1) * image.shape[0]
         resized = Image.fromarray(picture).resize((2 * side, side), Image.Resampling.NEAREST)
-        resized.save(given.out / f"{number:03d}-{slug(Path(name).stem)[:60]}.png")
+        with writing(given.out):
+            resized.save(given.out / f"{number:03d}-{slug(Path(name).stem)[:60]}.png")
     print(table.to_string(index=False))
     print(f"networks asked: {len(networks)} of {given.row!r}, {given.protocol}; overlays in {given.out}")
     return 0
 
 
-def find_models(run: Path, row: str, protocol: str) -> list[tuple[Path, dict]]:
+def find_networks(run: Path, row: str, protocol: str) -> list[tuple[Path, dict]]:
     """(model.keras, settings) of every finished training of a row.
 
-    Raises UsageError: a network that is missing or damaged; no such row or protocol (names those there are); no run.
+    Raises UsageError: a network that is missing or damaged; no such row or protocol (names those there are).
     """
     found, known = [], set()
     for record in sorted((run / "cells").glob("*/cell.json")):
         try:
-            content = json.loads(record.read_text())
-            settings, expected = content["settings"], content["files"][MODEL]
+            settings = json.loads(record.read_text())["settings"]
             known.add((settings["row"], settings["protocol"]))
         except (ValueError, KeyError, TypeError):
             continue  # a damaged cell: the run itself redoes it
         if (settings["row"], settings["protocol"]) == (row, protocol):
-            path = record.parent / MODEL
-            if not path.is_file() or hash_file(path) != expected:
-                raise UsageError(f"{path}: missing or damaged; the command that made this run trains the network anew")
-            found.append((path, settings))
-    if not known:
-        raise UsageError(f"{run}: no stored networks; give the folder of a finished run, as printed at its end")
+            found.append(read_network(record.parent))
     if not found:
         listed = "; ".join(f"{name} ({protocol})" for name, protocol in sorted(known))
-        raise UsageError(f"{run}: no network of row {row!r} under protocol {protocol!r}; there are: {listed}")
+        raise UsageError(f"{run}: no network of row {row!r} under protocol {protocol!r}; there are: {listed or 'none'}")
     return found
 
 
-def read_images(paths: list[Path], points: list, dataset: str, config: Config) -> tuple[list[str], np.ndarray]:
+def read_images(
+    paths: list[Path], points: Sequence[tuple[float, ...]], dataset: str, config: Config
+) -> tuple[list[str], np.ndarray]:
     """Names and images uint8 (n, side, side, 1) as the networks of a data set take them."""
     names, images = [], []
     scans = [path for path in paths if path.suffix.lower() == ".mhd"]
@@ -122,25 +121,30 @@ def read_images(paths: list[Path], points: list, dataset: str, config: Config) -
         if path in scans:
             volume = read_header(path)
             for point in points:
-                patch, padded = luna16.extract_patch(volume, point, config.luna_side, config.luna_window, config.luna_voxel_rule)
+                patch, padded = luna16.extract_patch(
+                    volume, np.array(point), config.luna_side, config.luna_window, config.luna_voxel_rule
+                )
                 place = f"{path.stem} at {', '.join(f'{v:g}' for v in point)}"
                 names.append(f"{place} (partly outside the slice)" if padded else place)
                 images.append(luna16.compress_jpeg(patch))
         else:
             names.append(path.name)
-            images.append(_read_one(path, dataset, config))
+            images.append(_read_image(path, dataset, config))
     return names, np.stack(images)[..., None]
 
 
-def _read_one(path: Path, dataset: str, config: Config) -> np.ndarray:
+def _read_image(path: Path, dataset: str, config: Config) -> np.ndarray:
     if data.is_hip(dataset):
         return hips.scale_picture(read_picture(path), hips.choose_side(dataset, config))
     # A patch shows a fixed field (50 voxels): scaling another picture to it would change what the network measures.
     return read_picture(path, (config.luna_side, config.luna_side))
 
 
-def _explain(gradcam, network, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Grad-CAM for the given class of each image, or the input gradient where a network has no feature map (DBN)."""
+def _map_evidence(network: Any, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Grad-CAM for the given class of each image, or the input gradient where a network has no feature map (DBN): float32
+    (n, side, side). network: of Keras, which this module imports only when it is needed."""
+    from common.training import gradcam
+
     explain = gradcam.saliency
     if any("conv" in layer.name for layer in network.layers):
         # The last maps of these two have 2x2 pixels at 50x50, too few to show a place; these have 7x7.

@@ -13,26 +13,27 @@ from common.audit.papers import find_impossible_claims
 from common.cases.folds import describe_splits
 from common.cases.prepared import Dataset, load_dataset
 from common.data.folder import find_data
-from common.errors import UsageError, run_main
+from common.errors import run_main
 from common.evaluation.outcome import judge_run
-from common.files import hash_file, slug
+from common.files import slug
 from common.records.paper import Paper, load_paper
 from common.records.predictions import write_predictions
 from common.records.results import DatasetEntry, Weights
 from common.records.rows import Row, select_rows
 from common.runs import products
 from common.runs.cells import Cell
-from common.runs.run import build_results, close_run, config_hash, log_command, open_run, refuse_missing_data, train
-from replications.lung_hip_compare import data, experiments, figures
-from replications.lung_hip_compare.config import (
-    DATASETS,
-    IMAGENET_ADDRESS,
-    IMAGENET_FILE,
-    IMAGENET_MD5,
-    NOT_IN_PAPER,
-    PRESETS,
-    Config,
+from common.runs.run import (
+    build_results,
+    close_run,
+    list_seeds,
+    locate_phantoms,
+    log_command,
+    open_run,
+    refuse_missing_data,
+    train,
 )
+from replications.lung_hip_compare import data, experiments, figures, weights
+from replications.lung_hip_compare.config import DATASETS, NOT_IN_PAPER, PRESETS, Config
 
 PACKAGE = Path(__file__).parent
 SELECTION = {
@@ -55,19 +56,18 @@ def run(options: cli.Options) -> int:
     identity = asdict(config) | {"seeds": [], "sources": {part: s and [s.kind, s.name] for part, s in sources.items()}}
     opened = open_run(PACKAGE, options, preset, identity, synthetic=any(s and s.synthetic for s in sources.values()))
 
-    weights = link_weights(options.weights, opened.folder)
-    wanted, reasons = choose_rows(options, config, sources, weights, paper)
+    start, sha256 = weights.choose_weights(options.weights, opened.folder)
+    wanted, reasons = choose_rows(options, config, sources, start, paper)
     datasets = prepare_datasets(sources, config, opened.folder, options.skip_unreadable)
     print("splits: measuring what they leak", file=sys.stderr)
     described, counts = describe_datasets(datasets, config, options.protocols)  # ends here if a leakfree split leaks
     log_command(opened)
 
-    trainings = experiments.list_trainings(config, weights["source"] or "imagenet", weights["sha256"])
+    trainings = experiments.list_trainings(config, start, sha256)
     asked = [training for training in trainings if any(training.row in row.needs for row in wanted)]
-    planned = plan(asked, config, options.protocols, options.seeds or config.seeds, datasets)
+    planned = experiments.plan_all(asked, config, options.protocols, options.seeds or config.seeds, datasets)
     failed = train(opened, planned)
-    seeds = tuple(sorted({*config.seeds, *(options.seeds or ())}))
-    everything = plan(trainings, config, options.protocols, seeds, datasets)
+    everything = experiments.plan_all(trainings, config, options.protocols, list_seeds(options, config.seeds), datasets)
     finished = products.list_finished(everything, opened.folder)
     if not finished:
         return 1
@@ -92,7 +92,7 @@ def run(options: cli.Options) -> int:
         opened,
         outcome,
         datasets=described,
-        weights=Weights.model_validate(weights),
+        weights=Weights.model_validate({"source": start, "sha256": sha256}),
         config=asdict(config),
         selection=SELECTION,
         finished=finished,
@@ -111,7 +111,7 @@ def choose_sources(options: cli.Options) -> tuple[str, Sources]:
     preset = options.preset or "demo"
     config = cli.apply_overrides(PRESETS[preset], options.overrides)
     made = {name: value for name, value in asdict(config).items() if name.startswith(("luna_", "hip_"))}
-    phantoms = options.out / PACKAGE.name / f"phantoms-{config_hash(made)}"
+    phantoms = locate_phantoms(PACKAGE, options, made)
     data.write_phantoms(phantoms, config, seed=config.split_seed)
     return preset, data.find_sources(phantoms)
 
@@ -128,31 +128,20 @@ def prepare_datasets(sources: Sources, config: Config, folder: Path, skip_unread
     return datasets
 
 
-def link_weights(given: str | None, folder: Path) -> dict[str, str | None]:
-    """Initial weights of the ImageNet row: {source, sha256}. The file of a user's folder is linked into the run folder."""
-    if given in (None, "random", "imagenet"):
-        return {"source": given or "random", "sha256": None}
-    path = Path(given) / IMAGENET_FILE
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file; get it from {IMAGENET_ADDRESS} (MD5 {IMAGENET_MD5}) or leave --weights out")
-    (folder / "weights").mkdir(exist_ok=True)
-    link = folder / "weights" / IMAGENET_FILE
-    link.unlink(missing_ok=True)
-    link.symlink_to(path.resolve())
-    return {"source": f"weights/{IMAGENET_FILE}", "sha256": hash_file(path)}
-
-
 def choose_rows(
-    options: cli.Options, config: Config, sources: Sources, weights: Mapping[str, str | None], paper: Paper
+    options: cli.Options, config: Config, sources: Sources, start: str, paper: Paper
 ) -> tuple[list[Row], dict[str, str]]:
-    """Rows to run, and for each other row of paper.toml and ours why it is not."""
+    """Rows to run, and for each other row of paper.toml and ours why it is not.
+
+    start: initial weights of the ImageNet row, as `weights.choose_weights` gives them.
+    """
     unavailable = {}
     for training in experiments.list_trainings(config):
         if reason := data.explain_unavailable(training.dataset, sources[data.part_of(training.dataset)]):
             unavailable[training.row] = reason
         elif (training.dataset, training.network) in NOT_IN_PAPER and training.row not in (options.rows or ()):
             unavailable[training.row] = f'the paper prints "-"; --rows "{training.row}" runs it (98 million weights at 256x256)'
-        elif training.row == experiments.IMAGENET_ROW and weights["source"] == "random":
+        elif training.row == experiments.IMAGENET_ROW and start == "random":
             unavailable[training.row] = "no ImageNet weights asked for: --weights imagenet or a folder of weight files"
         elif training.row == experiments.IMAGENET_ROW and (config.resnet_width, config.resnet_blocks) != (64, (3, 4, 6, 3)):
             unavailable[training.row] = "ImageNet weights fit only the full ResNet-50 (preset paper)"
@@ -162,30 +151,12 @@ def choose_rows(
     return select_rows(experiments.list_rows(config), options, unavailable)
 
 
-def plan(
-    trainings: Sequence[experiments.Training],
-    config: Config,
-    protocols: Sequence[str],
-    seeds: Sequence[int],
-    datasets: Mapping[str, Dataset],
-) -> list[Cell]:
-    """All cells of the trainings whose data set is there."""
-    return [
-        cell
-        for training in trainings
-        if training.dataset in datasets
-        for protocol in protocols
-        for cell in experiments.plan_cells(
-            training, config, protocol, seeds, f"data/{slug(training.dataset)}", datasets[training.dataset].info["images_sha256"]
-        )
-    ]
-
-
 def describe_datasets(
     datasets: Mapping[str, Dataset], config: Config, protocols: Sequence[str]
 ) -> tuple[list[DatasetEntry], dict[tuple[str, str, str], int]]:
     """Each data set with its split under each protocol and what that leaks; and the counts of Table 1."""
-    described, counts = [], {}
+    described: list[DatasetEntry] = []
+    counts: dict[tuple[str, str, str], int] = {}
     for name, dataset in datasets.items():
         folds_of = {}
         for protocol in protocols:

@@ -221,8 +221,10 @@ def _update_values(variables: list, values: dict, network: keras.Model, optimize
 def build_sgan(side: int, config: Config, seed: int, classes: int = 2, jit_compile="auto") -> SGAN:
     """SGAN compiled with three Adams (config.learning_rate, config.sgan_beta_1); seed: of dropout and noise."""
     model = SGAN(build_generator(side, config), build_classifier(side, config, classes, seed), seed)
-    optimizers = [keras.optimizers.Adam(config.learning_rate, beta_1=config.sgan_beta_1) for _ in range(3)]
-    model.compile(*optimizers, jit_compile=jit_compile)
+    of_classifier, of_discriminator, of_generator = (
+        keras.optimizers.Adam(config.learning_rate, beta_1=config.sgan_beta_1) for _ in range(3)
+    )
+    model.compile(of_classifier, of_discriminator, of_generator, jit_compile=jit_compile)
     return model
 
 

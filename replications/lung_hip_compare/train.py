@@ -15,12 +15,13 @@ import numpy as np
 
 from common.cases.folds import Fold
 from common.cases.prepared import Dataset, load_dataset
+from common.cli import restore_config
 from common.runs import cells
 from common.runs.products import Scored, describe_training, write_products
 from common.training import fit
 from common.training.batches import shuffle_order
 from replications.lung_hip_compare import data, dbn, models, sgan
-from replications.lung_hip_compare.config import Config, read_config
+from replications.lung_hip_compare.config import Config
 from replications.lung_hip_compare.sources import hips
 
 
@@ -31,7 +32,7 @@ def train_cell(settings: dict, folder: Path, threads: int, report: cells.Report)
     fold, label_share (None: all training labels). Returns what the record keeps: environment, numbers of cases.
     """
     environment = fit.start_backend(threads)
-    config, seed = read_config(settings["config"]), settings["seed"]
+    config, seed = restore_config(Config, settings["config"]), settings["seed"]
     dataset, folds = _load_folds(folder.parents[1] / settings["data"], settings["dataset"], settings["protocol"], config)
     fold = next(f for f in folds if f.fold == settings["fold"])
     labels = dataset.cases["label"].to_numpy()
@@ -61,11 +62,17 @@ def _load_folds(folder: Path, name: str, protocol: str, config: Config) -> tuple
     return dataset, data.split_dataset(dataset, name, protocol, config)
 
 
-def _enlarge_training_part(images, targets, labels, name: str, config: Config, seed: int):
+def _enlarge_training_part(
+    images: np.ndarray, targets: np.ndarray, labels: np.ndarray, name: str, config: Config, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The paper's factor of enlargement, applied to the training part alone."""
     wanted = hips.choose_enlarged_counts(name, config)
-    counts = tuple(max(int((targets == c).sum()), round(wanted[c] * (targets == c).sum() / (labels == c).sum())) for c in (0, 1))
-    enlarged, source = hips.enlarge(images, targets, counts, config, seed)
+
+    def count(label: int) -> int:
+        there = (targets == label).sum()
+        return max(int(there), round(wanted[label] * there / (labels == label).sum()))
+
+    enlarged, source = hips.enlarge(images, targets, (count(0), count(1)), config, seed)
     return enlarged, targets[source]
 
 
@@ -176,7 +183,9 @@ def train_dbn(part: _Part) -> tuple[keras.Model, list[dict]]:
 
 def _train_rbm(part: _Part, values: np.ndarray, layer: int, units: int) -> tuple[dbn.RBM, list[dict]]:
     """CD-1 with the smaller momentum for the first epochs, then the larger; the second phase takes over the whole state."""
-    config, history, rbm = part.config, [], None
+    config = part.config
+    history: list[dict] = []
+    rbm: dbn.RBM | None = None
     rate = config.rbm_learning_rates[0 if layer == 1 else 1]
     phases = ((0, min(config.rbm_momentum_switch, config.rbm_epochs)), (config.rbm_momentum_switch, config.rbm_epochs))
     for (start, end), momentum in zip(phases, config.rbm_momentum, strict=True):
@@ -188,18 +197,24 @@ def _train_rbm(part: _Part, values: np.ndarray, layer: int, units: int) -> tuple
             machine.compile(keras.optimizers.SGD(rate, momentum=momentum), jit_compile=fit.use_xla())
             return machine
 
-        before, rbm = rbm, part.build("DBN", f"rbm{layer} from epoch {start}", build)
+        def arrays_of_epoch(epoch: int, start: int = start) -> tuple[np.ndarray]:
+            return (values[shuffle_order(len(values), 100 * part.seed + layer, start + epoch)],)
+
+        before = rbm
+        rbm = part.build("DBN", f"rbm{layer} from epoch {start}", build)
         if before is not None:
             fit.write_state(rbm, fit.read_state(before))
         history += fit.fit(
             rbm,
-            lambda epoch, start=start: (values[shuffle_order(len(values), 100 * part.seed + layer, start + epoch)],),
+            arrays_of_epoch,
             stage=f"rbm{layer}-from-epoch-{start}",
             epochs=end - start,
             batch_size=config.batch_size,
             folder=part.folder,
             report=part.report,
         )
+    if rbm is None:
+        raise ValueError(f"rbm_epochs = {config.rbm_epochs}: a machine needs at least one epoch")
     return rbm, history
 
 

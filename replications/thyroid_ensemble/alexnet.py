@@ -71,13 +71,13 @@ def build_alexnet(side: int, variant: str, width: float = 1.0) -> keras.Model:
     filters = [2 * max(1, round(count * width / 2)) for count in FILTERS[variant]]  # even: two groups
     original = variant == "original"
 
-    def convolve(x, number: int, size: int):
+    def convolve(x: keras.KerasTensor, number: int, size: int) -> keras.KerasTensor:
         # Odd sizes and stride 1: "same" pads both sides alike, as PyTorch and Caffe do.
         return layers.Conv2D(
             filters[number - 1], size, padding="same", groups=GROUPS[variant][number - 1], activation="relu", name=f"conv{number}"
         )(x)
 
-    def pool(x, number: int):
+    def pool(x: keras.KerasTensor, number: int) -> keras.KerasTensor:
         if original and number < 5:
             x = LocalResponseNormalization(name=f"norm{number}")(x)
         return layers.MaxPooling2D(3, strides=2, name=f"pool{number}")(x)

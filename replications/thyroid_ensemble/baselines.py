@@ -22,10 +22,10 @@ from common.errors import UsageError
 from common.runs import cells
 from common.runs.products import Scored
 from common.training import fit
-from common.training.batches import Rows
+from common.training.frozen import Upper
 from replications.thyroid_ensemble.config import Config
 from replications.thyroid_ensemble.tasks import Task, open_task
-from replications.thyroid_ensemble.train import Upper, open_upper, train_head, tune, write_task
+from replications.thyroid_ensemble.train import open_upper, train_head, tune_network, write_task
 
 GLCM_NAMES = ("contrast", "dissimilarity", "homogeneity", "entropy", "correlation", "energy")  # sec. 2.5
 LEVELS = 256  # grey levels of the co-occurrence matrix
@@ -125,15 +125,14 @@ def fit_svm(features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None,
     """
     labels = np.asarray(labels)
     splits = _split_inner(labels, groups, config, seed)
-    best, decisions = None, np.empty(0)
+    tried = []
     for c in sorted(config.svm_c):
         for gamma in sorted(config.svm_gamma):
             machine = make_pipeline(StandardScaler(), SVC(C=c, gamma=gamma / features.shape[1]))
             left_out = cross_val_predict(machine, features, labels, cv=splits, method="decision_function", n_jobs=1)
-            accuracy = np.mean((left_out > 0) == labels)
-            if best is None or accuracy > best[0]:
-                best, decisions = (accuracy, machine), left_out
-    return SupportVectors(best[1].fit(features, labels), _fit_sigmoid(decisions, labels))
+            tried.append((np.mean((left_out > 0) == labels), machine, left_out))
+    _, machine, decisions = max(tried, key=lambda one: one[0])  # of equals the first
+    return SupportVectors(machine.fit(features, labels), _fit_sigmoid(decisions, labels))
 
 
 def _split_inner(labels: np.ndarray, groups: np.ndarray | None, config: Config, seed: int) -> list:
@@ -204,7 +203,7 @@ def train_forest_cell(settings: dict, folder: Path, threads: int, report: cells.
     task = open_task(settings, folder, report)
     head, history = train_head(task, open_upper(task, 0))
     upper = open_upper(task, "all")
-    model, entries = tune(task, upper, "all", head)
+    model, entries = tune_network(task, upper, "all", head)
     described = _pool_features(task, replace(upper, model=model))
     train, labels = task.fold.train, task.dataset.cases["label"].to_numpy()
     forest = fit_forest(described[train], labels[train], task.config, task.seed)
@@ -215,10 +214,10 @@ def train_forest_cell(settings: dict, folder: Path, threads: int, report: cells.
 def _pool_features(task: Task, upper: Upper) -> np.ndarray:
     """Pooled feature maps below the head of all cases, float32 (n, channels)."""
     rows = np.arange(len(task.dataset.cases))
-    if upper.cut is not None and upper.cut.names == ("pooled",):
-        return np.asarray(upper.inputs[rows])
+    if upper.features is not None and upper.cut is not None and upper.cut.names == ("pooled",):
+        return np.asarray(upper.features.arrays[0][rows])
     pooled = keras.Model(upper.model.inputs, upper.model.get_layer("pooled").output)
-    return fit.predict_values(pooled, Rows(upper.inputs, rows), task.config.batch_size)
+    return fit.predict_values(pooled, upper.index_inputs(rows), task.config.batch_size)
 
 
 def _score_by_svm(task: Task, described: np.ndarray) -> np.ndarray:

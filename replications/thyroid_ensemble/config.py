@@ -3,7 +3,9 @@
 "unstated" marks what the paper leaves open; the reason of each choice stands in paper.toml.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+
+from common.records.contract import Contract
 
 NETWORKS = ("AlexNet", "VGG16", "ResNet50")  # Table 2
 SCALES = (1, 2, 3)  # sec. 1.3
@@ -163,8 +165,9 @@ SMOKE = replace(  # the smallest run that passes through every line
 
 PRESETS = {"paper": PAPER, "demo": DEMO, "smoke": SMOKE}
 
-
-def read_config(values: dict) -> Config:
-    """Config from its JSON form (lists become tuples); settings of another version that this one does not know are left out."""
-    known = {f.name for f in fields(Config)}
-    return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known})
+CONTRACT = Contract(
+    small=("--rows", "Scale 1 / AlexNet,ULBP"),
+    learns=("--rows", "Scale 1 / VGG16"),
+    row="Scale 1 / VGG16",
+    absent=("[10] as quoted",),
+)

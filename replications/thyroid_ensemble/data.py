@@ -3,27 +3,36 @@
 `python -m replications.thyroid_ensemble.data` tells what is there, whether it is whole, and what to get where.
 """
 
-import argparse
+import functools
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 
 from common.cases.duplicates import describe_images, find_near_duplicates
 from common.cases.folds import Fold, check_folds, gather_fold
-from common.cases.prepared import Dataset, hash_listing, is_prepared, write_prepared
+from common.cases.prepared import Dataset, hash_listing
+from common.cases.sources import (
+    Finding,
+    Read,
+    Source,
+    build_parser,
+    count_classes,
+    drop_contradictions,
+    explain_data,
+    prepare_source,
+)
 from common.cases.table import fold_cases, join_patients, split_cases
-from common.data.folder import find_data, walk_files
-from common.data.pictures import hash_list
+from common.data.folder import walk_files
+from common.data.phantoms import MARKER
 from common.errors import UsageError, run_main
 from replications.thyroid_ensemble.config import CLASSES, PAPER, Config
 from replications.thyroid_ensemble.sources import acquire, ddti, published
-from replications.thyroid_ensemble.sources.phantoms import MARKER, write_phantoms  # noqa: F401
+from replications.thyroid_ensemble.sources.phantoms import write_phantoms  # noqa: F401
 
 READERS = {
     "own": published.read_own,
@@ -41,32 +50,23 @@ NOTES = {
     "tn3k": "substitute: no patients published, each picture counts as one; published test list under leakfree",
     "ddti": "substitute: no pathology, the label comes from the TI-RADS grade of the case",
 }
-SHOWN_FAULTS = 3
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the pictures come from."""
-
-    kind: str  # 'own', 'hou2024', 'tn5000', 'tn3k' or 'ddti'
-    path: Path
-    name: str  # shown in tables
-    synthetic: bool
-    substitute: bool
-    note: str = ""
+PACKAGE = "thyroid_ensemble"
+MODULE = f"replications.{PACKAGE}.data"
 
 
 def list_sources(folder: Path | None) -> dict[str, Source]:
     """Every source in a data folder by its kind, the preferred one first."""
-    found = {}
+    found: dict[str, Source] = {}
+    if folder is None:
+        return found
     for kind, name in FOLDERS.items():
-        path = folder / name if folder is not None else None
-        if path is None or not path.is_dir() or not (path / "cases.csv" if kind == "own" else path).exists():
+        path = folder / name
+        if not path.is_dir() or not (path / "cases.csv" if kind == "own" else path).exists():
             continue
         if any(path.iterdir()):
             synthetic = kind == "own" and (folder / MARKER).is_file()
             shown = "thyroid phantoms" if synthetic else NAMES[kind]
-            found[kind] = Source(kind, path, shown, synthetic, kind != "own", NOTES[kind])
+            found[kind] = Source(kind, path, shown, synthetic, NOTES[kind], substitute=kind != "own", private=not synthetic)
     return found
 
 
@@ -87,38 +87,13 @@ def find_source(folder: Path | None, config: Config) -> Source | None:
 
 
 def prepare_dataset(source: Source, config: Config, folder: Path, *, skip_unreadable: bool = False) -> None:
-    """Write `folder`/images.npy (uint8 (n, roi_side, roi_side, 1)), cases.csv and data.json (where it comes from).
-
-    Does nothing if the folder already holds the same data set, whole; a damaged or differing one is written anew.
-    The folder appears at once (temporary folder, then rename). Raises UsageError that names every fault in number
-    and the first ones in words; with `skip_unreadable` faulty files are left out and counted in data.json.
-    """
+    """Prepare the ROIs of a source in `folder` (see `prepare_source`): images.npy, cases.csv and data.json."""
+    read = functools.partial(read_source, source, config)
     origin = describe_origin(source, config)
-    if is_prepared(folder, origin, skip_unreadable):
-        return
-    images, cases, notes = read_source(source, config)
-    if notes["faults"] and not skip_unreadable:
-        raise UsageError(f"{source.path}: {summarize_faults(notes['faults'])}; repair them or skip and count them")
-    if cases["label"].nunique() < 2:
-        raise UsageError(f"{source.path}: {len(cases)} readable cases with fewer than two classes; nothing to learn")
-    info = {
-        "origin": origin,
-        "name": source.name,
-        "note": source.note,
-        "synthetic": source.synthetic,
-        "substitute": source.substitute,
-        "private": not source.synthetic,  # no picture of a patient leaves the run folder with published results
-        "cases": len(cases),
-        "patients": int(cases["patient_id"].nunique()),
-        "classes": count_classes(cases),
-        "files_sha256": hash_list(cases["sha256"]),
-        "unreadable": notes.pop("faults"),
-        **notes,
-    }
-    write_prepared(folder, images, cases, info)
+    prepare_source(source, origin, folder, read, CLASSES, MODULE, skip_unreadable=skip_unreadable)
 
 
-def read_source(source: Source, config: Config) -> tuple[np.ndarray, pd.DataFrame, dict]:
+def read_source(source: Source, config: Config) -> Read:
     """ROIs uint8 (n, roi_side, roi_side), cases and notes of a source, read from its raw files.
 
     notes["faults"] names every fault, paths relative to the source; a file with both labels under two names is one, and left
@@ -126,14 +101,7 @@ def read_source(source: Source, config: Config) -> tuple[np.ndarray, pd.DataFram
     notes["patients_listed"] counts them before. Further notes: patients_known (False: each picture counts as one),
     patients_with_both_labels, pictures, same_file_several_cases, near_duplicates (pairs), and what the reader counts.
     """
-    images, cases, notes = READERS[source.kind](source.path, config)
-    for sha256, group in cases.groupby("sha256"):
-        if group["label"].nunique() > 1 and group["path"].nunique() > 1:
-            shown = ", ".join(group["path"].unique()[:SHOWN_FAULTS])
-            notes["faults"].append(f"the same picture has both labels: {shown} ({len(group)} cases)")
-            keep = (cases["sha256"] != sha256).to_numpy()
-            cases, images = cases[keep].reset_index(drop=True), images[keep]
-    notes["faults"] = [fault.replace(f"{source.path}/", "") for fault in notes["faults"]]
+    images, cases, notes = drop_contradictions(source, READERS[source.kind](source.path, config))
     listed = int(cases["patient_id"].nunique())
     copies = find_near_duplicates(describe_images(images))
     if len(cases):
@@ -156,13 +124,6 @@ def describe_origin(source: Source, config: Config) -> dict:
     # As JSON gives it back: tuples become lists.
     settings = json.loads(json.dumps({name: value for name, value in asdict(config).items() if name in read}))
     return {"kind": source.kind, "settings": settings, "listing_sha256": hash_listing(walk_files(source.path))}
-
-
-def summarize_faults(faults: list[str]) -> str:
-    shown = "; ".join(faults[:SHOWN_FAULTS])
-    more = len(faults) - SHOWN_FAULTS
-    tail = f"; and {more} more (python -m replications.thyroid_ensemble.data lists all)" if more > 0 else ""
-    return f"{len(faults)} fault{'s' if len(faults) > 1 else ''}: {shown}{tail}"
 
 
 def split_dataset(dataset: Dataset, protocol: str, config: Config) -> list[Fold]:
@@ -218,25 +179,33 @@ def split_leakfree(dataset: Dataset, config: Config) -> list[Fold]:
 
 
 def has_listed_split(cases: pd.DataFrame) -> bool:
+    """Whether the source lists a side for every case."""
     return "split" in cases and bool(cases["split"].isin(("train", "test")).all())
 
 
-def check_source(source: Source) -> dict:
-    """Read every file of a source: {name, kind, path, synthetic, counts, notes, problems}; lists ALL problems."""
-    finding = {"name": source.name, "kind": source.kind, "path": str(source.path), "synthetic": source.synthetic}
-    notes, problems, counts = [source.note] if source.note else [], [], {}
+def check_source(source: Source) -> Finding:
+    """Read every file of a source and list ALL its problems."""
+    finding = Finding(
+        name=source.name,
+        kind=source.kind,
+        path=str(source.path),
+        synthetic=source.synthetic,
+        part="pictures" if source.kind == "own" else "",  # nothing else is to be got
+        notes=[source.note] if source.note else [],
+    )
     try:
         _, cases, found = read_source(source, PAPER)
     except UsageError as error:
-        return finding | {"counts": counts, "notes": notes, "problems": [str(error)]}
-    counts = {"pictures": found["pictures"], "cases": len(cases), **count_classes(cases)}
+        return replace(finding, problems=[str(error)])
+    counts = {"pictures": found["pictures"], "cases": len(cases), **count_classes(cases, CLASSES)}
     counts["patients"] = int(cases["patient_id"].nunique())
     if has_listed_split(cases):
         counts |= {split: int((cases["split"] == split).sum()) for split in ("train", "test")}
+    problems = []
     if cases["label"].nunique() < 2:
         problems.append(f"{len(cases)} readable cases with fewer than two classes; nothing to learn")
     problems += [*found["faults"], *acquire.compare_counts(source.kind, counts)]
-    notes += [f"not used: {count} {what}" for what, count in found.get("unused", {}).items()]
+    notes = [*finding.notes, *(f"not used: {count} {what}" for what, count in found.get("unused", {}).items())]
     notes += [f"TI-RADS {grade}: {count} cases" for grade, count in found.get("grades", {}).items()]
     joined = found["patients_listed"] - counts["patients"]
     worth_saying = {
@@ -247,11 +216,7 @@ def check_source(source: Source) -> dict:
         "pairs of near-duplicate ROIs, of one patient or joined": found["near_duplicates"],
     }
     notes += [f"{count} {what}" for what, count in worth_saying.items() if count]
-    return finding | {"counts": counts, "notes": notes, "problems": problems}
-
-
-def count_classes(cases: pd.DataFrame) -> dict[str, int]:
-    return {name: int((cases["label"] == label).sum()) for label, name in enumerate(CLASSES)}
+    return replace(finding, counts={"nodules": counts}, notes=notes, problems=problems)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -259,28 +224,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns 0 if what was found is whole, 2 if there is nothing or it has problems (all are listed).
     """
-    given = acquire.parse_arguments(argv)
-    return run_main(lambda: explain_data(given))
+    parser = build_parser(PACKAGE, __doc__)
+    known = ", ".join(READERS)
+    parser.add_argument("--source", metavar="NAME", help=f"check only this of {known}; default: all that are there")
+    given = parser.parse_args(argv)
 
+    def check(folder: Path | None) -> list[Finding]:
+        sources = list_sources(folder)
+        if given.source and (source := find_source(folder, Config(source=given.source))):
+            sources = {given.source: source}
+        return [check_source(source) for source in sources.values()]
 
-def explain_data(given: argparse.Namespace) -> int:
-    folder = find_data(acquire.PACKAGE, given.data)
-    sources = list_sources(folder)
-    if given.source:
-        config = Config(source=given.source)
-        sources = {given.source: find_source(folder, config)}
-    findings = [check_source(source) for source in sources.values()]
-    if given.json:
-        print(json.dumps({"folder": str(folder) if folder else None, "sources": findings}, indent=1, sort_keys=True))
-    else:
-        console = Console(highlight=False, soft_wrap=True, markup=False)
-        console.print(f"data folder: {folder or 'none found; give one with --data or in $REPLICATIONS_DATA'}")
-        for finding in findings:
-            console.print()
-            acquire.show_finding(console, finding)
-        if not findings or any(finding["kind"] != "own" for finding in findings):
-            console.print(f"\n{acquire.HOW_TO_GET}")
-    return 0 if findings and not any(finding["problems"] for finding in findings) else 2
+    return run_main(lambda: explain_data(PACKAGE, given, check, {"pictures": acquire.HOW_TO_GET}))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from replications.thyroid_ensemble.config import CLASSES, LETTERS, NETWORKS, SCA
 from replications.thyroid_ensemble.plans import list_trainings
 from replications.thyroid_ensemble.rows import (
     BLOCK,
+    CLASSICS,
     DESCRIPTORS,
     ENSEMBLE,
     FOREST,
@@ -39,7 +40,7 @@ from replications.thyroid_ensemble.selection import Choice
 
 BEST_DEPTH = {"AlexNet": 4, "VGG16": 3, "ResNet50": 2}  # Fig. 9
 # Rows whose differences are tested: the ensemble, its kinds of fusion, single networks, the methods of others.
-COMPARED = (ENSEMBLE, *FUSIONS, *SINGLES, *map(name_classic, DESCRIPTORS), BLOCK, FOREST, FUSED)
+COMPARED = (ENSEMBLE, *FUSIONS, *SINGLES, *CLASSICS, BLOCK, FOREST, FUSED)
 
 
 # ---------------------------------------------------------------------------------------- rows of the tables and figures
@@ -67,7 +68,7 @@ def list_table_5(_config: Config) -> list[str]:
 
 def list_table_6(_config: Config) -> list[str]:
     """Classic features and an SVM."""
-    return [ENSEMBLE, *map(name_classic, DESCRIPTORS)]
+    return [ENSEMBLE, *CLASSICS]
 
 
 def list_table_7(_config: Config) -> list[str]:
@@ -119,22 +120,22 @@ def list_rows(config: Config) -> list[Row]:
 def _list_needs(config: Config) -> dict[str, frozenset[str]]:
     """Row -> names of the trainings that it follows from."""
 
-    def transfer(*models: tuple[str, int]) -> frozenset[str]:
+    def need_transfer(*models: tuple[str, int]) -> frozenset[str]:
         scales = {*models, *((network, 1) for network, _ in models)}  # k is chosen at scale 1
         return frozenset(name_training("transfer", network, scale) for network, scale in scales)
 
-    needs = {name_model(network, scale): transfer((network, scale)) for network in NETWORKS for scale in SCALES}
-    needs |= {name_subset(letters): transfer(*(LETTERS[letter] for letter in letters)) for letters in SUBSETS}
-    needs[name_fixed_weights()] = transfer(*(LETTERS[letter] for letter in PUBLISHED[0]))
-    of_all = transfer(*((network, scale) for network in NETWORKS for scale in SCALES))
+    needs = {name_model(network, scale): need_transfer((network, scale)) for network in NETWORKS for scale in SCALES}
+    needs |= {name_subset(letters): need_transfer(*(LETTERS[letter] for letter in letters)) for letters in SUBSETS}
+    needs[name_fixed_weights()] = need_transfer(*(LETTERS[letter] for letter in PUBLISHED[0]))
+    of_all = need_transfer(*((network, scale) for network in NETWORKS for scale in SCALES))
     needs |= dict.fromkeys((ENSEMBLE, *FUSIONS, PATIENTS), of_all)
-    needs |= {BLOCK: transfer(("ResNet50", 1))}
+    needs |= {BLOCK: need_transfer(("ResNet50", 1))}
     needs |= {FOREST: frozenset([name_training("forest", "InceptionV3", 1)])}
     needs |= {FUSED: frozenset([name_training("fused", "VGG16", 1)])}
     needs |= {name_classic(name): frozenset([name_training("classic", name, 1)]) for name in DESCRIPTORS}
     needs |= {name_scratch(network): frozenset([name_training("scratch", network, 1)]) for network in NETWORKS}
-    depths = (*config.depths, "all")
-    return needs | {name_depth(network, depth): transfer((network, 1)) for network in NETWORKS for depth in depths}
+    depths: tuple[int | str, ...] = (*config.depths, "all")
+    return needs | {name_depth(network, depth): need_transfer((network, 1)) for network in NETWORKS for depth in depths}
 
 
 def count_table_1(dataset: Dataset, folds: Sequence[Fold]) -> dict[tuple[str, str, str], int]:
@@ -194,19 +195,19 @@ def build_checks(choices: Sequence[Choice]) -> dict[str, Check]:
         return _check_depth([choice.depths for choice in choices if choice.protocol == protocol])
 
     return {
-        "transfer_helps": _check([(name_model(n, 1), name_scratch(n)) for n in NETWORKS]),
+        "transfer_helps": _build_check([(name_model(n, 1), name_scratch(n)) for n in NETWORKS]),
         "gap_grows_with_depth": _check_gap,
         "best_depth": check_depth,
-        "all_layers_worse": _check([(name_model(n, 1), name_depth(n, "all")) for n in NETWORKS]),
-        "scale_1_best": _check([(name_model(n, 1), name_model(n, s)) for n in NETWORKS for s in SCALES[1:]]),
-        "ensemble_beats_singles": _check([(ENSEMBLE, name) for name in NINE]),
-        "weighting_beats_voting_and_mean": _check([(ENSEMBLE, name) for name in FUSIONS]),
-        "beats_classic_features": _check([(ENSEMBLE, name_classic(name)) for name in DESCRIPTORS]),
-        "beats_other_papers": _check([(ENSEMBLE, row) for row in (BLOCK, FOREST, FUSED)]),
+        "all_layers_worse": _build_check([(name_model(n, 1), name_depth(n, "all")) for n in NETWORKS]),
+        "scale_1_best": _build_check([(name_model(n, 1), name_model(n, s)) for n in NETWORKS for s in SCALES[1:]]),
+        "ensemble_beats_singles": _build_check([(ENSEMBLE, name) for name in NINE]),
+        "weighting_beats_voting_and_mean": _build_check([(ENSEMBLE, name) for name in FUSIONS]),
+        "beats_classic_features": _build_check([(ENSEMBLE, name) for name in CLASSICS]),
+        "beats_other_papers": _build_check([(ENSEMBLE, row) for row in (BLOCK, FOREST, FUSED)]),
     }
 
 
-def _check(pairs: list[tuple[str, str]]) -> Check:
+def _build_check(pairs: list[tuple[str, str]]) -> Check:
     return lambda _protocol, accuracy: check_pairs(pairs, accuracy)
 
 

@@ -1,7 +1,7 @@
 """The paper's figures from finished predictions: Fig. 3, 4, 8, 9, 10, 11, and ours."""
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -21,26 +21,29 @@ from common.records.paper import Paper
 from common.records.results import Results
 from common.report import findings, series
 from common.report.wording import PROTOCOL_NAMES
-from replications.thyroid_ensemble import rois, selection
-from replications.thyroid_ensemble.config import CLASSES, NETWORKS, SCALES, SUBSETS, Config
+from replications.thyroid_ensemble import rois
+from replications.thyroid_ensemble.config import CLASSES, NETWORKS, SCALES, Config
 from replications.thyroid_ensemble.experiments import BEST_DEPTH
 from replications.thyroid_ensemble.rows import (
     BLOCK,
-    DESCRIPTORS,
+    CLASSICS,
+    ENSEMBLE,
     FOREST,
     FUSED,
+    FUSIONS,
     NINE,
     SINGLES,
-    name_fixed_weights,
+    SUBSET_ROWS,
+    name_depth,
     name_model,
     name_plan,
+    name_scratch,
     name_step_1,
-    name_subset,
 )
+from replications.thyroid_ensemble.selection import Depths
 
-FUSIONS = (*map(name_subset, SUBSETS), name_fixed_weights())
-CURVES = ("ensemble", BLOCK, FOREST, FUSED)  # Fig. 10
-METHODS = ("ensemble", "class voting", "mean probability", *CURVES[1:], *(f"{name} + SVM" for name in DESCRIPTORS))
+CURVES = (ENSEMBLE, BLOCK, FOREST, FUSED)  # Fig. 10
+METHODS = (ENSEMBLE, *FUSIONS, *CURVES[1:], *CLASSICS)
 HARD, SURE = 8, 2  # pictures of Fig. 11: hard ones at most, and confident right ones of each class
 
 
@@ -51,15 +54,15 @@ class Shown:
     paper: Paper
     config: Config
     dataset: Dataset
-    folds_of: dict[str, tuple[Dataset, Sequence[Fold]]]  # protocol -> data set and folds
+    folds_of: Mapping[str, tuple[Dataset, Sequence[Fold]]]  # protocol -> data set and folds
     predictions: pd.DataFrame
     history: pd.DataFrame
-    depths: selection.Depths  # the k that were chosen
+    depths: Depths  # the k that were chosen
     cases: Sequence[int]  # positions of the cases of Fig. 3 and 4
-    attention: dict[str, np.ndarray]  # network -> Grad-CAM float32 (shown, side, side) in [0, 1]
+    attention: Mapping[str, np.ndarray]  # network -> Grad-CAM float32 (shown, side, side) in [0, 1]
 
 
-def choose_shown_cases(dataset: Dataset, folds_of: dict) -> list[int]:
+def choose_shown_cases(dataset: Dataset, folds_of: Mapping[str, tuple[Dataset, Sequence[Fold]]]) -> list[int]:
     """Positions of the pictures of Fig. 3 and 4: the first test case of each class."""
     _, folds = folds_of.get("leakfree", next(iter(folds_of.values())))
     test = np.sort(folds[0].test)
@@ -74,11 +77,11 @@ def draw_figures(shown: Shown, results: Results) -> Iterator[Picture]:
         yield from draw(shown, results)
 
 
-def explain(
+def end_caption(
     results: Results, protocols: Sequence[str], rows: Sequence[str], *, mark: str = "Dagger", intervals: bool = True
 ) -> str:
-    """End of a caption (see `charts.explain`)."""
-    return series.explain(results, protocols, rows, positive_class=CLASSES[1], mark=mark, intervals=intervals)
+    """The end of a caption (see `series.end_caption`)."""
+    return series.end_caption(results, protocols, rows, positive_class=CLASSES[1], mark=mark, intervals=intervals)
 
 
 def select(shown: Shown, row: str, protocol: str) -> pd.DataFrame:
@@ -88,7 +91,7 @@ def select(shown: Shown, row: str, protocol: str) -> pd.DataFrame:
 # ------------------------------------------------------------------------------------------------ figures of the paper
 
 
-def draw_figure_3(shown: Shown, results: Results) -> Iterator[Picture]:
+def draw_figure_3(shown: Shown, _results: Results) -> Iterator[Picture]:
     """Fig. 3: the ROI with the squares of Scales 1 to 3, and the three crops, of a benign and a malignant case."""
     sides, pictures, titles = shown.config.scale_sides, [], []
     for index in shown.cases:
@@ -100,11 +103,11 @@ def draw_figure_3(shown: Shown, results: Results) -> Iterator[Picture]:
     for axes in figure.axes[:: 1 + len(SCALES)]:
         for scale, side, line in zip(SCALES, sides, ("-", "--", ":"), strict=True):
             corner = (shown.config.roi_side - side) / 2 - 0.5
-            square = {"fill": False, "linewidth": 1.6, "clip_on": False}
-            axes.add_patch(Rectangle((corner, corner), side, side, edgecolor=style.BLACK, **square))
-            axes.add_patch(Rectangle((corner, corner), side, side, edgecolor=style.YELLOW, linestyle=line, **square))
+            for colour, dashes in ((style.BLACK, "-"), (style.YELLOW, line)):
+                square = Rectangle((corner, corner), side, side, fill=False, lw=1.6, clip_on=False, ec=colour, ls=dashes)
+                axes.add_patch(square)
             behind = {"facecolor": style.BLACK, "edgecolor": "none", "pad": 1}
-            axes.text(corner + 3, corner + 3, scale, color=style.YELLOW, fontsize=7, va="top", bbox=behind)
+            axes.text(corner + 3, corner + 3, str(scale), color=style.YELLOW, fontsize=7, va="top", bbox=behind)
     caption = (
         "Squares in the ROI: Scales 1, 2 and 3. The crops of all three are brought to the input size of a network. "
         f"n = {len(shown.cases)} pictures. Source: {shown.dataset.info['name']}."
@@ -132,7 +135,7 @@ def draw_figure_4(shown: Shown, results: Results) -> Iterator[Picture]:
         "compare in place, not in strength; the line bounds what is above half. The networks are those of the first inner fold "
         "of the leak-free protocol where it was trained, for which these are test pictures. The paper shows "
         f"class activation maps of one picture. n = {len(shown.cases)} pictures. Source: {shown.dataset.info['name']}. "
-        + explain(results, [], [], intervals=False)
+        + end_caption(results, [], SINGLES, intervals=False)
     )
     title = series.mark_off(results, "Figure 4: where the three networks look", SINGLES)
     yield Picture("figure4-attention.png", title, caption, figure, True)
@@ -140,8 +143,8 @@ def draw_figure_4(shown: Shown, results: Results) -> Iterator[Picture]:
 
 def draw_figure_8(shown: Shown, results: Results) -> Iterator[Picture]:
     """Fig. 8: accuracy without and with transfer; the printed accuracies with transfer (Table 2) beside ours."""
-    printed = {claim.row: claim.value for claim in shown.paper.claims if claim.table == "2"}
-    without = {network: f"{network}, no transfer" for network in NETWORKS}
+    printed = {claim.row: claim.value for claim in shown.paper.claims if claim.table == "2" and claim.value is not None}
+    without = {network: name_scratch(network) for network in NETWORKS}
     asked = {"without transfer": without, "with transfer": {network: name_model(network, 1) for network in NETWORKS}}
     if protocols := series.list_protocols(results, without.values()):
         panels = [series.build_panel(results, p, asked, printed if p == "paper" else {}) for p in protocols]
@@ -150,25 +153,27 @@ def draw_figure_8(shown: Shown, results: Results) -> Iterator[Picture]:
         rows = [row for of_series in asked.values() for row in of_series.values()]
         caption = (
             f"Test accuracy at Scale 1. Initial weights with transfer: {results.weights.source}. The paper's figure "
-            f"has no numbers; those with transfer stand in Table 2. {explain(results, protocols, rows, mark='Hatched')}"
+            f"has no numbers; those with transfer stand in Table 2. {end_caption(results, protocols, rows, mark='Hatched')}"
         )
         yield Picture("figure8-transfer.png", "Figure 8: accuracy without and with transfer", caption, figure)
 
 
 def draw_figure_9(shown: Shown, results: Results) -> Iterator[Picture]:
     """Fig. 9: accuracy against the number of fine-tuned convolutions."""
-    steps = {str(k): f"k = {k}" for k in shown.config.depths} | {"all": "all layers"}
-    asked = {network: {step: f"{network}, {name}" for step, name in steps.items()} for network in NETWORKS}
+    depths: tuple[int | str, ...] = (*shown.config.depths, "all")
+    asked = {network: {str(depth): name_depth(network, depth) for depth in depths} for network in NETWORKS}
     rows = [row for of_series in asked.values() for row in of_series.values()]
     if protocols := series.list_protocols(results, rows):
         panels = [series.build_panel(results, protocol, asked) for protocol in protocols]
         best = {network: str(k) for network, k in BEST_DEPTH.items()}
         labels = {"ring": "best in the paper", "doubtful": series.COLLAPSED, "level": series.MAJORITY}
-        figure = plot_steps(panels, list(steps), x="fine-tuned convolutions", label="accuracy (%)", ringed=best, **labels)
+        figure = plot_steps(
+            panels, list(map(str, depths)), x="fine-tuned convolutions", label="accuracy (%)", ringed=best, **labels
+        )
         caption = (
             "Test accuracy at Scale 1 by the number of convolutions fine-tuned, counted from the last; 0: the new head alone, "
             "all: every layer. Ring: the number that the paper found best for the network (its figure has no numbers). "
-            + explain(results, protocols, rows, mark="Hollow")
+            + end_caption(results, protocols, rows, mark="Hollow")
         )
         yield Picture("figure9-depths.png", "Figure 9: accuracy by the number of fine-tuned convolutions", caption, figure)
 
@@ -187,7 +192,7 @@ def draw_figure_10(shown: Shown, results: Results) -> Iterator[Picture]:
         figure = plot_roc(curves, title=PROTOCOL_NAMES[protocol], positive_class=CLASSES[1])
         caption = (
             f"Thick: mean of the seeds at equal false-positive rate; thin: seeds. The paper prints an AUC of {printed} for the "
-            f"ensemble and none for the others. {explain(results, [protocol], CURVES)}"
+            f"ensemble and none for the others. {end_caption(results, [protocol], CURVES)}"
         )
         yield Picture(f"figure10-roc-{protocol}.png", f"Figure 10: ROC curves, {PROTOCOL_NAMES[protocol]}", caption, figure)
 
@@ -211,8 +216,8 @@ def is_right(part: pd.DataFrame) -> pd.Series:
 
 def draw_figure_11(shown: Shown, results: Results) -> Iterator[Picture]:
     """Fig. 11: hard test cases of the ensemble, and confident right ones for contrast; leak-free if that was run."""
-    for protocol in series.list_protocols(results, ["ensemble"])[-1:]:
-        part = select(shown, "ensemble", protocol)
+    for protocol in series.list_protocols(results, [ENSEMBLE])[-1:]:
+        part = select(shown, ENSEMBLE, protocol)
         part = part[part["seed"] == part["seed"].min()]
         hard, sure = pick_cases(part)
         picked, kinds = pd.concat([hard, sure]), ["hard"] * len(hard) + ["sure"] * len(sure)
@@ -233,9 +238,9 @@ def draw_figure_11(shown: Shown, results: Results) -> Iterator[Picture]:
             "Above a picture its true class, below it the ensemble's probability; thick frame: wrong. Hard: the "
             f"{len(hard)} lowest probabilities of the true class, sure: the highest; at most one picture a patient. First seed: "
             f"{(~is_right(part)).sum()} of {len(part)} test cases wrong. Source: {shown.dataset.info['name']}. "
-            f"{explain(results, [protocol], ['ensemble'], intervals=False)}"
+            f"{end_caption(results, [protocol], [ENSEMBLE], intervals=False)}"
         )
-        title = series.mark_row(results, "ensemble", [protocol]).replace("ensemble", "Figure 11: hard test cases")
+        title = series.mark_row(results, ENSEMBLE, [protocol]).replace(ENSEMBLE, "Figure 11: hard test cases")
         yield Picture("figure11-cases.png", f"{title}, {PROTOCOL_NAMES[protocol]}", caption, figure, True)
 
 
@@ -246,17 +251,18 @@ def draw_table_2(shown: Shown, results: Results) -> Iterator[Picture]:
     """Table 2 as a heat map: printed, ours under both protocols."""
     names = np.array([[name_model(network, scale) for network in NETWORKS] for scale in SCALES])
     printed = {claim.row: claim.value for claim in shown.paper.claims if claim.table == "2"}
-    panels, marked = [("printed in the paper", [[printed[row] for row in line] for line in names])], [np.zeros(names.shape, bool)]
+    panels = [("printed in the paper", np.array([[printed[row] for row in line] for line in names], float))]
+    marked = [np.zeros(names.shape, bool)]
     if protocols := series.list_protocols(results, NINE):
         for protocol in protocols:
             values = [[series.read_accuracy(results, row, protocol) for row in line] for line in names]
             means = [[np.nan if value is None else value.mean for value in line] for line in values]
-            panels.append((series.mark_off(results, f"ours, {PROTOCOL_NAMES[protocol]}", NINE), means))
+            panels.append((series.mark_off(results, f"ours, {PROTOCOL_NAMES[protocol]}", NINE), np.array(means)))
             marked.append(np.array([[series.is_collapsed(results, row, protocol) for row in line] for line in names]))
         rows = [f"Scale {s}, {side} px" for s, side in zip(SCALES, shown.config.scale_sides, strict=True)]
         figure = grids.plot_heatmap(panels, rows, NETWORKS, label="accuracy (%)")
         grids.mark_cells(figure, marked, " †")
-        caption = f"Test accuracy, ours as mean over the seeds. {explain(results, protocols, NINE, intervals=False)}"
+        caption = f"Test accuracy, ours as mean over the seeds. {end_caption(results, protocols, NINE, intervals=False)}"
         yield Picture("table2.png", "Table 2 as a heat map", caption, figure)
 
 
@@ -265,13 +271,13 @@ def draw_accuracies(shown: Shown, results: Results) -> Iterator[Picture]:
     # A row may stand in several tables; the printed ones come first.
     lines = {line.row: line for line in reversed(findings.collect_lines(results, shown.paper)) if line.metric == "accuracy"}
     for file, title, rows in (
-        ("accuracy-networks.png", "Accuracy of networks and subsets (Tables 2 and 3)", (*NINE, *FUSIONS)),
+        ("accuracy-networks.png", "Accuracy of networks and subsets (Tables 2 and 3)", (*NINE, *SUBSET_ROWS)),
         ("accuracy-methods.png", "Accuracy of fusions and other methods (Tables 5 to 7)", METHODS),
     ):
         if protocols := series.list_protocols(results, rows):
             run = [row for row in rows if any(row in series.find_rows(results, protocol) for protocol in protocols)]
             named = [replace(lines[row], row=series.mark_row(results, row, protocols)) for row in run]
-            about = explain(results, protocols, run, mark="Dagger (either protocol)")
+            about = end_caption(results, protocols, run, mark="Dagger (either protocol)")
             caption = f"The paper's bar is the 95 % sampling tolerance of its own test set. {about}"
             yield Picture(file, title, caption, plot_intervals(named, label="accuracy (%)"))
 
@@ -281,10 +287,10 @@ def draw_confusions(shown: Shown, results: Results) -> Iterator[Picture]:
     for file, title, wanted in (("networks", "the nine networks", NINE), ("methods", "fusions and other methods", METHODS)):
         for protocol in series.list_protocols(results, wanted):
             rows = [row for row in wanted if row in series.find_rows(results, protocol)]
-            counts = [metrics.confusion(shown.predictions, row, protocol) for row in rows]
+            counts = [metrics.count_confusion(shown.predictions, row, protocol) for row in rows]
             named = [textwrap.fill(series.mark_row(results, row, [protocol]), 24) for row in rows]
             figure = grids.plot_confusion_matrices(list(zip(named, counts, strict=True)), CLASSES, columns=3)
-            about = explain(results, [protocol], rows, intervals=False)
+            about = end_caption(results, [protocol], rows, intervals=False)
             caption = f"Counts summed over the seeds, percentages of each true class. {about}"
             name = f"Confusion matrices of {title}, {PROTOCOL_NAMES[protocol]}"
             yield Picture(f"confusion-{file}-{protocol}.png", name, caption, figure)
@@ -293,30 +299,31 @@ def draw_confusions(shown: Shown, results: Results) -> Iterator[Picture]:
 def draw_reliability(shown: Shown, results: Results) -> Iterator[Picture]:
     """Whether the ensemble's probabilities are frequencies, in the first seed of each protocol."""
     curves = []
-    protocols = series.list_protocols(results, ["ensemble"])
+    protocols = series.list_protocols(results, [ENSEMBLE])
     for protocol in protocols:
-        part = select(shown, "ensemble", protocol)
+        part = select(shown, ENSEMBLE, protocol)
         part = part[part["seed"] == part["seed"].min()]
-        name = series.mark_row(results, "ensemble", [protocol]).replace("ensemble", f"ensemble, {PROTOCOL_NAMES[protocol]}")
+        name = series.mark_row(results, ENSEMBLE, [protocol]).replace(ENSEMBLE, f"ensemble, {PROTOCOL_NAMES[protocol]}")
         curves.append((name, part["y_true"].to_numpy(), part["y_score_1"].to_numpy()))
     if curves:
         bins = int(np.clip(min(len(labels) for _, labels, _ in curves) // 10, 2, 10))
         figure = plot_reliability(curves, bins=bins, positive_class=CLASSES[1])
         upper, lower = figure.axes
         lower.set_yscale("linear")
-        upper.get_legend().remove()  # wide intervals would run through it
+        if (legend := upper.get_legend()) is not None:
+            legend.remove()  # wide intervals would run through it
         figure.legend(*upper.get_legend_handles_labels(), loc="outside upper left", fontsize=style.SMALL, frameon=False)
         caption = (
             f"Ensemble, first seed, {bins} groups of equally many test cases. Bars: 95 % Wilson intervals, which take pictures "
             "as independent. Below: how many cases have which score. "
-            + explain(results, protocols, ["ensemble"], intervals=False)
+            + end_caption(results, protocols, [ENSEMBLE], intervals=False)
         )
         yield Picture("reliability.png", "Reliability of the ensemble's probabilities", caption, figure)
 
 
 def draw_trainings(shown: Shown, results: Results) -> Iterator[Picture]:
     """Steps 1 and 2 of the three networks at Scale 1, with the k that each seed chose."""
-    for protocol in series.list_protocols(results, NINE[::3]):
+    for protocol in series.list_protocols(results, SINGLES):
         for network in NETWORKS:
             row, about = name_model(network, 1), f"{network}, Scale 1, {PROTOCOL_NAMES[protocol]}"
             names = [name_step_1(network, 1), *(name_plan(network, 1, k) for k in shown.config.depths)]
@@ -338,6 +345,6 @@ def draw_trainings(shown: Shown, results: Results) -> Iterator[Picture]:
             caption = (
                 "Step 1 (new head), from the dotted line on step 2 (fine-tuning) with the k that was chosen: "
                 f"{chosen}; 0 stays with step 1. {watched}Thin: seeds; thick: mean of those still training. "
-                + explain(results, [], [], intervals=False)
+                + end_caption(results, [], [row], intervals=False)
             )
             yield Picture(f"history-{slug(network)}-{protocol}.png", f"Training of {about}", caption, figure)

@@ -40,7 +40,7 @@ def build_backbone(network: str, side: int, config: Config) -> keras.Model:
 def narrow(model: keras.Model, width: float) -> keras.Model:
     """The same graph with `width` times as many filters in every convolution (at least 4), for small trial runs."""
 
-    def copy(layer):
+    def copy(layer: keras.Layer) -> keras.Layer:
         settings = layer.get_config()
         if isinstance(layer, layers.Conv2D):
             settings["filters"] = max(4, round(settings["filters"] * width))
@@ -49,7 +49,7 @@ def narrow(model: keras.Model, width: float) -> keras.Model:
     return keras.models.clone_model(model, clone_function=copy)
 
 
-def standardise(grey, network: str, config: Config, dataset_mean: float | None = None):
+def standardise(grey: keras.KerasTensor, network: str, config: Config, dataset_mean: float | None = None) -> keras.KerasTensor:
     """Grey pictures 0..255 (side, side, 1) -> what a backbone expects (side, side, 3): "subtract the image mean" (sec. 1.2).
 
     dataset_mean: mean grey value of the training images, for mean = "dataset".
@@ -59,6 +59,8 @@ def standardise(grey, network: str, config: Config, dataset_mean: float | None =
         centred = grey - ops.mean(grey, axis=(1, 2, 3), keepdims=True)
         return layers.Concatenate(name="three_channels")([layers.Rescaling(factor, name="standardised")(centred)] * 3)
     if config.mean == "dataset":
+        if dataset_mean is None:
+            raise ValueError("mean=dataset: the mean of the training images is needed")
         centred = layers.Rescaling(factor, offset=-factor * dataset_mean, name="standardised")(grey)
         return layers.Concatenate(name="three_channels")([centred] * 3)
     if config.mean != "imagenet":
@@ -73,7 +75,7 @@ def standardise(grey, network: str, config: Config, dataset_mean: float | None =
     return layers.Rescaling([1.0] * 3, offset=[-m for m in CAFFE_MEAN], name="standardised")(colours)
 
 
-def build_head(features, config: Config):
+def build_head(features: keras.KerasTensor, config: Config) -> keras.KerasTensor:
     """Fig. 5: four layers of eight neurons with dropout and L2 in place of the fully connected layers; two outputs."""
     if config.head_pooling not in ("average", "flatten"):
         raise UsageError(f"head_pooling={config.head_pooling}: choose one of average, flatten")
@@ -119,7 +121,7 @@ def build_network(
 
 
 def load_backbone(backbone: keras.Model, network: str, path: Path, config: Config) -> None:
-    """Fill a backbone from a file of keras.applications, of AlexNet's publishers, or of `train.train_source`."""
+    """Fill a backbone from a file of keras.applications, of AlexNet's publishers, or of `train.train_source_cell`."""
     if network == "AlexNet" and not path.name.endswith(".weights.h5"):
         alexnet.load_alexnet(backbone, path, config.alexnet_variant)
     elif network == "InceptionV3" or path.name.endswith(".weights.h5"):
@@ -149,4 +151,6 @@ def list_trained(model: keras.Model, plan: int | str, config: Config) -> list[st
         return [layer.name for layer in model.layers if layer.weights]
     if plan == "first block":  # [10] of Table 7
         return [*(name for name in convolutions if name.startswith("conv2_block1_")), *list_head(config)]
+    if isinstance(plan, str):
+        raise ValueError(f"plan {plan!r}: a number of convolutions, 'first block' or 'all'")
     return [*convolutions[len(convolutions) - plan :], *list_head(config)]

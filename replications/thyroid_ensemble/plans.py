@@ -9,8 +9,20 @@ from pathlib import Path
 
 from common.files import hash_file, slug
 from common.runs.cells import Cell
+from common.training.weights import WeightFile
 from replications.thyroid_ensemble.config import NETWORKS, SCALES, Config
-from replications.thyroid_ensemble.rows import BLOCK, DESCRIPTORS, FOREST, FUSED, name_model, name_plan, name_training
+from replications.thyroid_ensemble.rows import (
+    BLOCK,
+    DESCRIPTORS,
+    FOREST,
+    FUSED,
+    name_classic,
+    name_depth,
+    name_model,
+    name_plan,
+    name_scratch,
+    name_training,
+)
 from replications.thyroid_ensemble.selection import Choice
 
 MODULE = "replications.thyroid_ensemble"
@@ -39,15 +51,15 @@ def list_trainings(config: Config) -> list[Training]:
         for scale in SCALES:
             rows = {str(k): name_plan(network, scale, k) for k in config.depths}
             if scale == 1:
-                rows |= {"all": f"{network}, all layers"} | ({"first block": BLOCK} if network == "ResNet50" else {})
+                rows |= {"all": name_depth(network, "all")} | ({"first block": BLOCK} if network == "ResNet50" else {})
             trainings.append(Training("transfer", transfer, network, scale, rows))
-        scratch = {"all": f"{network}, no transfer"}
+        scratch = {"all": name_scratch(network)}
         trainings.append(Training("scratch", f"{MODULE}.train:train_scratch_cell", network, 1, scratch, pretrained=False))
         if network == "VGG16":
             trainings.append(Training("fused", f"{MODULE}.baselines:train_fused_cell", network, 1, {"svm": FUSED}))
     trainings.append(Training("forest", f"{MODULE}.baselines:train_forest_cell", "InceptionV3", 1, {"all": FOREST}))
     for name in DESCRIPTORS:
-        rows = {"svm": f"{name} + SVM"}
+        rows = {"svm": name_classic(name)}
         trainings.append(Training("classic", f"{MODULE}.baselines:train_classic_cell", name, 1, rows, pretrained=False))
     return trainings
 
@@ -63,10 +75,10 @@ def plan_source(network: str, config: Config) -> Cell:
     return Cell(slug(f"source {network}"), f"{MODULE}.train:train_source_cell", settings)
 
 
-def find_source(cell: Cell, folder: Path) -> dict[str, str]:
-    """{file, sha256} of the weights that a finished `plan_source` left in the run folder."""
+def find_source(cell: Cell, folder: Path) -> WeightFile:
+    """The weights that a finished `plan_source` left in the run folder."""
     file = f"cells/{cell.key}/backbone.weights.h5"
-    return {"file": file, "sha256": hash_file(folder / file)}
+    return WeightFile(file, hash_file(folder / file))
 
 
 def plan_cells(
@@ -75,12 +87,12 @@ def plan_cells(
     protocol: str,
     seeds: Sequence[int],
     data_sha256: str,
-    weights: Mapping[str, Mapping[str, str]],
+    weights: Mapping[str, WeightFile],
 ) -> list[Cell]:
     """The cells of one training: one a seed, and an inner fold under leakfree.
 
-    weights: {network: {file, sha256}} of initial weights in the run; none: random. The first seed keeps its weights on
-    disk, for new images.
+    weights: initial weights of each network; a network without any starts at random. The transfer trainings of the first seed
+    keep their weights on disk, for new images.
     """
     start = weights.get(training.network) if training.pretrained else None
     settings = {
@@ -91,8 +103,8 @@ def plan_cells(
         "protocol": protocol,
         "rows": training.rows,
         "scale": training.scale,
-        "weights": start and start["file"],
-        "weights_sha256": start and start["sha256"],
+        "weights": start and start.file,
+        "weights_sha256": start and start.sha256,
     }
     folds = range(config.inner_folds) if protocol == "leakfree" else (-1,)
     cells = []
@@ -104,12 +116,30 @@ def plan_cells(
     return cells
 
 
-def plan_members(choices: Sequence[Choice], finished: Sequence[Cell]) -> dict[str, dict]:
-    """The networks to keep for new images: protocol -> {members, weights (fusion), cells (one a member and inner fold)}.
+def plan_all(
+    trainings: Sequence[Training],
+    config: Config,
+    protocols: Sequence[str],
+    seeds: Sequence[int],
+    data_sha256: str,
+    weights: Mapping[str, WeightFile],
+) -> list[Cell]:
+    """All cells of the trainings; neighbours share a network, so graphs are traced once."""
+    return [
+        cell
+        for training in trainings
+        for protocol in protocols
+        for cell in plan_cells(training, config, protocol, seeds, data_sha256, weights)
+    ]
 
-    Those of the first seed, whose trainings left their weights.
+
+def plan_members(choices: Sequence[Choice], finished: Sequence[Cell]) -> dict[str, dict]:
+    """The networks to keep for new images: protocol -> {members, weights (of their fusion), cells (one a member
+    and inner fold), member_of_cell}.
+
+    Those of the first seed, whose trainings left their weights. A protocol without one of its members is left out.
     """
-    trained = {}
+    trained: dict[tuple[str, str], list[Cell]] = {}
     for cell in finished:
         if cell.settings["kind"] == "transfer" and cell.settings["keep_weights"]:
             key = cell.settings["protocol"], name_model(cell.settings["network"], cell.settings["scale"])
@@ -140,7 +170,7 @@ def plan_attention(finished: Sequence[Cell], cases: Sequence[int]) -> dict[str, 
     cases: positions of the pictures. Leak-free networks where they are there: they have not seen the test pictures. Networks
     whose training kept no weights, or no k = 0, are left out.
     """
-    planned = {}
+    planned: dict[str, Cell] = {}
     for cell in sorted(finished, key=lambda cell: cell.settings["protocol"] != "leakfree"):
         s = cell.settings
         if s["kind"] == "transfer" and s["scale"] == 1 and s["keep_weights"] and "0" in s["rows"] and s["fold"] < 1:

@@ -8,14 +8,12 @@ fuse them. Research software, not a medical device.
 """
 
 import argparse
-import contextlib
 import functools
 import json
-import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,30 +21,27 @@ import cv2
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
-from rich.console import Console
-from rich.progress import Progress
+from PIL.TiffImagePlugin import TiffImageFile
 
 from common import cli
-from common.data.pictures import read_picture
+from common.data.pictures import mute_stderr, read_picture
 from common.errors import UsageError, run_main
 from common.figures import grids
-from common.files import hash_file, slug
-from common.records import results
-from common.runs import cells
+from common.files import slug
+from common.runs.cells import quiet_start
+from common.runs.networks import escape, list_warnings, read_network, read_run, show_progress, writing
 from replications.thyroid_ensemble import ensemble
-from replications.thyroid_ensemble.config import CLASSES, NETWORKS, SCALES, Config, read_config
+from replications.thyroid_ensemble.config import CLASSES, NETWORKS, SCALES, Config
 from replications.thyroid_ensemble.rois import Box, choose_input_side, crop_scale, cut_patches, cut_roi
 from replications.thyroid_ensemble.rows import name_model
 
 NAME = Path(__file__).parent.name
-STORED, MODEL = "ensembles.json", "model.keras"
+STORED = "ensembles.json"
 MODELS = {name_model(network, scale): (network, scale) for network in NETWORKS for scale in SCALES}
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
 MALIGNANT = 1
 BLOCK = 64  # pictures whose maps are in memory at a time
 PANEL, LINE = 256, 18  # pixels: one picture and one line of text of a sheet
-DISCLAIMER = "research software, not a medical device: not for diagnosis"
-SYNTHETIC = "synthetic data: these networks learned from phantoms; what they say means nothing for patients"
 
 
 @dataclass(frozen=True)
@@ -101,9 +96,9 @@ def predict(given: argparse.Namespace) -> int:
             raise UsageError("--box goes with one picture that has no box yet; for several write IMAGE@x0,y0,x1,y1 each")
         images = [(images[0][0], given.box)]
     stored = find_ensemble(given.run, given.protocol)
-    with _show_progress() as progress:
+    with show_progress() as progress:
         rois = [read_roi(path, box, stored.config) for path, box in progress.track(images, description="pictures")]
-    with _writing(given.out):
+    with writing(given.out):
         given.out.mkdir(parents=True, exist_ok=True)
     networks = load_networks(stored)
     notes = describe(stored, [box for _, box in images])
@@ -111,7 +106,7 @@ def predict(given: argparse.Namespace) -> int:
     print(*notes, f"asking {count} networks about {len(images)} ROI{'s' * (len(images) > 1)}", sep="\n", file=sys.stderr)
 
     lines = []
-    with _show_progress() as progress:
+    with show_progress() as progress:
         task = progress.add_task("networks", total=count * len(images))
         for start in range(0, len(images), BLOCK):
             block = np.stack(rois[start : start + BLOCK])[..., None]
@@ -120,12 +115,12 @@ def predict(given: argparse.Namespace) -> int:
             for index, line in enumerate(tabulate(answers)):
                 path, box = images[start + index]
                 sheet = given.out / f"{start + index + 1:03d}-{slug(path.stem)[:60]}.png"
-                with _writing(given.out):
+                with writing(given.out):
                     draw_sheet(block[index], answers, index, line, stored).save(sheet)
                 place = "no box" if box is None else ",".join(map(str, box))
-                lines.append({"image": _escape(path.name), "box": place, **line, "sheet": sheet.name})
+                lines.append({"image": escape(path.name), "box": place, **line, "sheet": sheet.name})
     table = pd.DataFrame([line | line["models"] for line in lines]).drop(columns="models").dropna(axis=1, how="all")
-    with _writing(given.out):
+    with writing(given.out):
         table.to_csv(given.out / "predictions.csv", index=False)
     if given.json:
         models = [{"name": m.name, "weight": m.weight, "networks": len(m.files)} for m in stored.members]
@@ -145,13 +140,9 @@ def find_ensemble(run: Path, protocol: str | None) -> Stored:
 
     Raises UsageError: no run, an unfinished one or one of another paper; no ensemble stored; a missing or damaged network.
     """
-    if not (run / "cells").is_dir():
-        raise UsageError(f"{run}: no stored networks; give the folder of a finished run, as printed at its end")
-    if not ((run / "results.json").is_file() and (run / STORED).is_file()):
+    results = read_run(run, NAME)
+    if not (run / STORED).is_file():
         raise UsageError(f"{run}: not a finished run; the command that began it goes on where it stopped")
-    outcome = results.read_results(run / "results.json")
-    if outcome.paper != NAME:
-        raise UsageError(f"{run}: a run of {outcome.paper}, not of {NAME}")
     try:
         entries = json.loads((run / STORED).read_text())
         if not entries:
@@ -163,15 +154,14 @@ def find_ensemble(run: Path, protocol: str | None) -> Stored:
         members = _read_members(run / "cells", entries[protocol], protocol)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
         raise UsageError(f"{run / STORED}: damaged; the command that made this run writes it anew") from None
-    warned = (DISCLAIMER, SYNTHETIC) if outcome.synthetic else (DISCLAIMER,)
-    return Stored(protocol, read_config(outcome.config), warned, members)
+    return Stored(protocol, cli.restore_config(Config, results.config), tuple(list_warnings(results)), members)
 
 
 def _read_members(home: Path, entry: dict, protocol: str) -> tuple[Member, ...]:
     """Members of one protocol's entry; ValueError and the like where it contradicts itself or the networks' records."""
-    files = {name: [] for name in entry["members"]}
+    files: dict[str, list[Path]] = {name: [] for name in entry["members"]}
     for name, cell in zip(entry["member_of_cell"], entry["cells"], strict=True):
-        path, settings = _check_network(home / Path(cell).name)
+        path, settings = read_network(home / Path(cell).name)
         if (settings["network"], settings["scale"], settings["protocol"]) != (*MODELS[name], protocol):
             raise ValueError(f"{cell} is no network of {name} under {protocol}")
         files[name].append(path)
@@ -184,35 +174,18 @@ def _read_members(home: Path, entry: dict, protocol: str) -> tuple[Member, ...]:
     )
 
 
-def _check_network(cell: Path) -> tuple[Path, dict]:
-    """The network's file, if its bytes are those of the cell's record, and the settings in the record."""
-    path = cell / MODEL
-    try:
-        record = json.loads((cell / cells.RECORD).read_text())
-        if hash_file(path) == record["files"][MODEL]:
-            return path, record["settings"]
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # said below
-    raise UsageError(f"{path}: missing or damaged; the command that made this run makes the network anew")
-
-
 def load_networks(stored: Stored) -> list[list]:
     """The Keras networks of every member. Raises UsageError for a file that is none of this run's."""
-    with cells.quiet_start():
-        import keras
-
+    with quiet_start():
+        from common.training.stored import open_network
         from replications.thyroid_ensemble import alexnet
     registered = {"thyroid_ensemble>LocalResponseNormalization": alexnet.LocalResponseNormalization}
-    networks = []
+    networks: list[list] = []
     for member in stored.members:
         side = choose_input_side(member.network, member.scale, stored.config)
         networks.append([])
         for path in member.files:
-            try:
-                network = keras.saving.load_model(path, custom_objects=registered, compile=False, safe_mode=True)
-            except Exception as error:  # Keras raises whatever a foreign file leads it to
-                first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-                raise UsageError(f"{path}: cannot be read by Keras {keras.__version__} ({first[:300]})") from None
+            network = open_network(path, registered)
             shapes = network.input_shape, network.output_shape
             if shapes != ((None, side, side, 1), (None, len(CLASSES))):
                 raise UsageError(f"{path}: not a network of {member.name}: it maps {shapes[0]} to {shapes[1]}")
@@ -239,16 +212,16 @@ def read_roi(path: Path, box: Box | None, config: Config) -> np.ndarray:
         picture = _read_file(path)
         return cut_roi(picture, box or (0, 0, picture.shape[1], picture.shape[0]), config)
     except UsageError as error:
-        raise UsageError(f"{_escape(str(path))}: {str(error).removeprefix(f'{path}: ')}") from None
+        raise UsageError(f"{escape(str(path))}: {str(error).removeprefix(f'{path}: ')}") from None
 
 
 def _read_file(path: Path) -> np.ndarray:
-    with _mute(), warnings.catch_warnings():
+    with mute_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             picture = read_picture(path, formats=FORMATS)
             with Image.open(path, formats=FORMATS) as file:
-                frames = file.n_frames if file.format == "TIFF" else 1
+                frames = file.n_frames if isinstance(file, TiffImageFile) else 1
         except UsageError:
             raise
         except Exception as error:  # Pillow's TIFF reader raises whatever damaged tags lead it to
@@ -337,39 +310,8 @@ def _read_image(text: str) -> tuple[Path, Box | None]:
 def _read_box(text: str) -> Box:
     if not re.fullmatch(r"[0-9]{1,6}(,[0-9]{1,6}){3}", text):
         raise argparse.ArgumentTypeError(f"{text[:60]!r} is no box x0,y0,x1,y1 in whole pixels from 0")
-    return tuple(map(int, text.split(",")))
-
-
-def _escape(text: str) -> str:
-    """File names may hold line breaks and escape sequences, which spoil screen and tables."""
-    return text if text.isprintable() else ascii(text)
-
-
-def _show_progress() -> Progress:
-    console = Console(stderr=True)
-    return Progress(*Progress.get_default_columns(), console=console, disable=not console.is_terminal, transient=True)
-
-
-@contextlib.contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be written ({error.strerror or error}); choose another --out") from None
-
-
-@contextlib.contextmanager
-def _mute() -> Iterator[None]:
-    """Keep what libtiff writes past Python to the screen away from it: the error says the same in one line."""
-    sys.stderr.flush()
-    screen, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(screen, 2)
-        os.close(screen)
-        os.close(nowhere)
+    x0, y0, x1, y1 = map(int, text.split(","))
+    return x0, y0, x1, y1
 
 
 if __name__ == "__main__":

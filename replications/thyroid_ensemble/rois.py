@@ -5,7 +5,9 @@ The paper says "fixed size 128x128" and no more. `roi_mode` "box_resize" is a sq
 """
 
 import math
+from collections.abc import Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,12 +15,12 @@ import pandas as pd
 from PIL import Image
 
 from common.data.folder import resolve_inside
+from common.data.listing import Box
 from common.data.pictures import read_picture
 from common.errors import UsageError
 from common.files import hash_file
 from replications.thyroid_ensemble.config import Config
 
-Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, x1 and y1 exclusive
 ROI_MODES = ("box_resize", "centre_window")
 CASE_COLUMNS = ["case_id", "path", "sha256", "patient_id", "label"]
 
@@ -72,11 +74,11 @@ def cut_roi(image: np.ndarray, box: Box, config: Config) -> np.ndarray:
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
         raise UsageError(f"box {x0},{y0},{x1},{y1} is empty or leaves the picture of {width}x{height}")
     if config.roi_mode == "centre_window":
-        columns, rows = (
+        along_x, along_y = (
             np.clip(np.arange(config.roi_side) + (first + last - config.roi_side) // 2, 0, size - 1)
             for first, last, size in ((x0, x1, width), (y0, y1, height))
         )
-        return image[np.ix_(rows, columns)]
+        return image[np.ix_(along_y, along_x)]
     if config.roi_mode != "box_resize":
         raise UsageError(f"roi_mode {config.roi_mode!r} is not known; known: {', '.join(ROI_MODES)}")
     side = round(max(x1 - x0, y1 - y0) * (1 + config.roi_margin))
@@ -130,13 +132,14 @@ def read_rois(
     ROI. What cannot be read or cut is left out, with one line in `faults`. sha256 is the file's.
     """
     images, hashes, kept = [], [], []
-    last, picture, sha256 = None, None, ""
-    for index, line in enumerate(listed.itertuples()):
+    last: str | None = None
+    picture, sha256 = np.empty((0, 0), np.uint8), ""
+    for index, line in enumerate(listed.to_dict("records")):
         try:
-            if line.file != last:  # the nodules of one picture follow each other
+            if line["file"] != last:  # the nodules of one picture follow each other
                 last = None
-                picture, sha256 = _read_shown(folder, line.file, line.path, follow_links)
-                last = line.file
+                picture, sha256 = _read_shown(folder, line["file"], line["path"], follow_links)
+                last = line["file"]
             images.append(_cut_listed(folder, line, picture, config, follow_links))
         except UsageError as error:
             faults.append(str(error))
@@ -163,15 +166,18 @@ def _read_shown(folder: Path, file: str, shown: str, follow_links: bool) -> tupl
         raise UsageError(str(error).replace(str(path), shown).replace(repr(file[:200]), repr(shown))) from None
 
 
-def _cut_listed(folder: Path, line, picture: np.ndarray, config: Config, follow_links: bool) -> np.ndarray:
+def _cut_listed(
+    folder: Path, line: Mapping[Hashable, Any], picture: np.ndarray, config: Config, follow_links: bool
+) -> np.ndarray:
+    """ROI of one line of `read_rois`' list; the path as it is shown begins every UsageError."""
     try:
-        box = line.box or (0, 0, picture.shape[1], picture.shape[0])
-        if line.mask:
-            mask, _ = _read_shown(folder, line.mask, line.mask, follow_links)
+        box = line["box"] or (0, 0, picture.shape[1], picture.shape[0])
+        if line["mask"]:
+            mask, _ = _read_shown(folder, line["mask"], line["mask"], follow_links)
             if mask.shape != picture.shape:
                 sizes = " instead of ".join(f"{x.shape[1]}x{x.shape[0]}" for x in (mask, picture))
                 raise UsageError(f"the mask has {sizes} pixels")
             box = box_of_mask(mask)
         return cut_roi(picture, box, config)
     except UsageError as error:
-        raise UsageError(f"{line.path}: {error}") from None
+        raise UsageError(f"{line['path']}: {error}") from None

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from replications.thyroid_ensemble.config import NETWORKS, SCALES
+from replications.thyroid_ensemble.config import NETWORKS, SCALES, SUBSETS
 
 DESCRIPTORS = ("ULBP", "GLCM", "Gabor")  # Table 6
 BLOCK = "[10] ResNet50, first residual block"  # Table 7
@@ -45,6 +45,9 @@ def name_classic(descriptor: str) -> str:
     return f"{descriptor} + SVM"
 
 
+CLASSICS = tuple(map(name_classic, DESCRIPTORS))
+
+
 def name_subset(letters: Sequence[str]) -> str:
     return f"{{{', '.join(letters)}}}"
 
@@ -53,6 +56,9 @@ def name_fixed_weights() -> str:
     """The published weights as they are, without any choice of ours."""
     letters, weights = PUBLISHED
     return f"{{{', '.join(f'{w} {letter}' for letter, w in zip(letters, weights, strict=True))}}} as published"
+
+
+SUBSET_ROWS = (*map(name_subset, SUBSETS), name_fixed_weights())  # Table 3, and ours beside it
 
 
 def name_training(kind: str, network: str, scale: int) -> str:

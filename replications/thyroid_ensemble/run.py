@@ -14,7 +14,7 @@ import pandas as pd
 from common import cli
 from common.audit.papers import find_impossible_claims
 from common.cases.folds import describe_splits
-from common.cases.prepared import Dataset, load_dataset
+from common.cases.prepared import load_dataset
 from common.data.folder import find_data
 from common.errors import run_main
 from common.evaluation.outcome import judge_run, list_changes
@@ -25,7 +25,17 @@ from common.records.results import Weights
 from common.records.rows import Row, select_rows
 from common.runs import products
 from common.runs.cells import Cell
-from common.runs.run import Run, build_results, close_run, config_hash, log_command, open_run, refuse_missing_data, train
+from common.runs.run import (
+    Run,
+    build_results,
+    close_run,
+    list_seeds,
+    locate_phantoms,
+    log_command,
+    open_run,
+    refuse_missing_data,
+    train,
+)
 from replications.thyroid_ensemble import data, experiments, figures, plans, selection, weights
 from replications.thyroid_ensemble.config import CLASSES, PRESETS, Config
 
@@ -67,15 +77,16 @@ def run(options: cli.Options) -> int:
             return 1
         files = {network: plans.find_source(cell, opened.folder) for network, cell in zip(networks, sources, strict=True)}
     ready = [training for training in needed if not (training.pretrained and training.network in missing)]
-    planned = plan(ready, config, options.protocols, options.seeds or config.seeds, dataset, files)
+    images = dataset.info["images_sha256"]
+    planned = plans.plan_all(ready, config, options.protocols, options.seeds or config.seeds, images, files)
     failed = train(opened, planned)
-    seeds = tuple(sorted({*config.seeds, *(options.seeds or ())}))
-    everything = plan(plans.list_trainings(config), config, options.protocols, seeds, dataset, files)
+    seeds = list_seeds(options, config.seeds)
+    everything = plans.plan_all(plans.list_trainings(config), config, options.protocols, seeds, images, files)
     finished = products.list_finished(everything, opened.folder)
     if not finished:
         return 1
-    tests, validation, history = collect(finished, opened.folder, config)
-    predictions, choices, depths, gains = derive(tests, validation, config)
+    tests, validation, history = collect_products(finished, opened.folder, config)
+    predictions, choices, depths, gains = selection.derive_protocols(tests, validation, config)
     predictions = predictions[predictions["row"].isin([row.name for row in wanted])].reset_index(drop=True)
     write_predictions(predictions, opened.folder / "predictions.csv.gz")
 
@@ -95,7 +106,7 @@ def run(options: cli.Options) -> int:
         impossible=find_impossible_claims(paper),
         positive_class=CLASSES[1],
     )
-    checksums = {f"{network} sha256": file["sha256"] for network, file in files.items()}
+    checksums = {f"{network} sha256": file.sha256 for network, file in files.items()}
     results = build_results(
         opened,
         outcome,
@@ -124,29 +135,14 @@ def choose_source(options: cli.Options) -> tuple[str, data.Source, Config]:
     preset = options.preset or "demo"
     config = cli.apply_overrides(PRESETS[preset], options.overrides)
     made = {name: value for name, value in asdict(config).items() if name.startswith(("phantom_", "split_seed"))}
-    phantoms = options.out / PACKAGE.name / f"phantoms-{config_hash(made)}"
+    phantoms = locate_phantoms(PACKAGE, options, made)
     data.write_phantoms(phantoms, config, seed=config.split_seed)
-    return preset, data.find_source(phantoms, config), config
+    source = data.find_source(phantoms, config)
+    assert source is not None  # the phantoms were just written
+    return preset, source, config
 
 
-def plan(
-    trainings: Sequence[plans.Training],
-    config: Config,
-    protocols: Sequence[str],
-    seeds: Sequence[int],
-    dataset: Dataset,
-    files: weights.Files,
-) -> list[Cell]:
-    """All cells of the trainings; neighbours share a network, so graphs are traced once."""
-    return [
-        cell
-        for training in trainings
-        for protocol in protocols
-        for cell in plans.plan_cells(training, config, protocol, seeds, dataset.info["images_sha256"], files)
-    ]
-
-
-def collect(
+def collect_products(
     finished: Sequence[Cell], folder: Path, config: Config
 ) -> tuple[dict[str, pd.DataFrame], pd.DataFrame | None, pd.DataFrame]:
     """Test predictions by protocol (leakfree: the mean of the folds' networks), validation predictions, history."""
@@ -157,22 +153,6 @@ def collect(
         by_protocol["leakfree"] = selection.pool_folds(by_protocol["leakfree"], config.inner_folds)
         validation = products.collect_predictions(finished, folder, products.VALIDATION)
     return by_protocol, validation, products.collect_history(finished, folder)
-
-
-def derive(
-    tests: Mapping[str, pd.DataFrame], validation: pd.DataFrame | None, config: Config
-) -> tuple[pd.DataFrame, list[selection.Choice], selection.Depths, list[dict]]:
-    """Of every protocol: predictions of all rows, what was chosen (depths also where a network is missing), what choosing on
-    the test cases gains."""
-    predictions, choices, depths, gains = [], [], {}, []
-    for protocol, part in tests.items():
-        judged = validation if protocol == "leakfree" else None
-        table, chosen, of_protocol = selection.derive_rows(part, judged, config)
-        predictions.append(table)
-        choices += chosen
-        depths |= of_protocol
-        gains += [{"protocol": protocol} | gain for gain in selection.measure_gains(part, judged, config)]
-    return pd.concat(predictions, ignore_index=True), choices, depths, gains
 
 
 def explain_failures(

@@ -5,14 +5,27 @@ enumerated. Under `paper` all this is chosen on the test images, as in the paper
 predictions of the inner cross-validation, and the test patients are scored once, by the mean of the folds' networks.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from common.records.predictions import extract_scores
-from replications.thyroid_ensemble import ensemble
 from replications.thyroid_ensemble.config import LETTERS, NETWORKS, SCALES, SUBSETS, Config
+from replications.thyroid_ensemble.ensemble import (
+    SelectedEnsemble,
+    Weights,
+    aggregate_patients,
+    average,
+    choose_subset,
+    choose_weights,
+    fuse,
+    measure_accuracy,
+    measure_selection_gain,
+    rank_models,
+    vote,
+)
 from replications.thyroid_ensemble.rows import (
     ENSEMBLE,
     FUSIONS,
@@ -36,8 +49,8 @@ class Choice:
     seed: int
     depths: dict[str, int]  # network -> k
     ranking: tuple[str, ...]  # nine models, best first
-    ensemble: ensemble.SelectedEnsemble
-    subsets: dict[str, ensemble.Weights]  # Table 3's subsets by the published letters
+    ensemble: SelectedEnsemble
+    subsets: dict[str, Weights]  # Table 3's subsets by the published letters
 
 
 def pool_folds(predictions: pd.DataFrame, folds: int) -> pd.DataFrame:
@@ -59,7 +72,8 @@ def derive_rows(
     is chosen under leakfree; None: the choice is made on the test cases themselves, as in the paper. A seed without all
     nine models gets neither chosen depths' rows that lack theirs nor ensembles.
     """
-    tables, choices, chosen = [], [], {}
+    tables, choices = [], []
+    chosen: Depths = {}
     plans = {name_plan(n, scale, k): (n, scale, k) for n in NETWORKS for scale in SCALES for k in config.depths}
     for seed, of_seed in predictions.groupby("seed"):
         judged = of_seed if validation is None else validation[validation["seed"] == seed]
@@ -92,28 +106,31 @@ def choose_depth(accuracy: dict[int, float]) -> int:
     return max(sorted(accuracy), key=accuracy.__getitem__)
 
 
-def _build_ensembles(test: "_Scores", judge: "_Scores", best: dict[str, str], depths: dict[str, int], config: Config):
+def _build_ensembles(
+    test: "_Scores", judge: "_Scores", best: dict[str, str], depths: dict[str, int], config: Config
+) -> tuple[list[pd.DataFrame], Choice]:
+    """Predictions of the ensembles that the models `best` (name -> row) give, and the choice of them; chosen on `judge`."""
     on_test = {name: test.scores(row) for name, row in best.items()}
     on_judge = {name: judge.scores(row) for name, row in best.items()}
-    chosen = ensemble.choose_subset(on_judge, judge.labels, config.weight_step)
+    chosen = choose_subset(on_judge, judge.labels, config.weight_step)
     three = np.stack([on_test[name] for name in chosen.members])
     fused = {
-        ENSEMBLE: ensemble.fuse(three, chosen.weights),
-        FUSIONS[0]: ensemble.vote(three),
-        FUSIONS[1]: ensemble.average(three),
+        ENSEMBLE: fuse(three, chosen.weights),
+        FUSIONS[0]: vote(three),
+        FUSIONS[1]: average(three),
     }
     subsets = {}
     for letters in SUBSETS:
         names = [name_model(*LETTERS[letter]) for letter in letters]
-        weights = ensemble.choose_weights(np.stack([on_judge[n] for n in names]), judge.labels, config.weight_step)
-        subsets[name_subset(letters)] = weights
-        fused[name_subset(letters)] = ensemble.fuse(np.stack([on_test[n] for n in names]), weights.weights)
+        best_weights = choose_weights(np.stack([on_judge[n] for n in names]), judge.labels, config.weight_step)
+        subsets[name_subset(letters)] = best_weights
+        fused[name_subset(letters)] = fuse(np.stack([on_test[n] for n in names]), best_weights.weights)
     letters, weights = PUBLISHED
     names = [name_model(*LETTERS[letter]) for letter in letters]
-    fused[name_fixed_weights()] = ensemble.fuse(np.stack([on_test[n] for n in names]), weights)
+    fused[name_fixed_weights()] = fuse(np.stack([on_test[n] for n in names]), weights)
     tables = [test.tabulate(row, scores) for row, scores in fused.items()]
-    tables.append(ensemble.aggregate_patients(tables[0]))
-    ranking = ensemble.rank_models({name: ensemble.measure_accuracy(of, judge.labels) for name, of in on_judge.items()})
+    tables.append(aggregate_patients(tables[0]))
+    ranking = rank_models({name: measure_accuracy(of, judge.labels) for name, of in on_judge.items()})
     choice = Choice(test.protocol, test.seed, depths, tuple(ranking), chosen, subsets)
     return tables, choice
 
@@ -122,7 +139,7 @@ class _Scores:
     """The predictions of one protocol and seed by row, cases in one order."""
 
     def __init__(self, table: pd.DataFrame) -> None:
-        self._of = {row: part.sort_values("case_id") for row, part in table.groupby("row", sort=False)}
+        self._of = {str(row): part.sort_values("case_id") for row, part in table.groupby("row", sort=False)}
         first = next(iter(self._of.values()))
         self.labels = first["y_true"].to_numpy()
         self.patients = first["patient_id"].to_numpy()
@@ -147,7 +164,7 @@ class _Scores:
         return extract_scores(self._of[row])
 
     def measure(self, row: str) -> float:
-        return ensemble.measure_accuracy(self.scores(row), self.labels)
+        return measure_accuracy(self.scores(row), self.labels)
 
     def rename(self, row: str, name: str) -> pd.DataFrame:
         return self._of[row].assign(row=name)
@@ -176,23 +193,23 @@ def measure_gains(predictions: pd.DataFrame, validation: pd.DataFrame | None, co
 
         def select(part: np.ndarray, labels: np.ndarray, rows: list[str] = rows) -> np.ndarray:
             best = _choose_best(dict(zip(rows, part, strict=True)), labels, config)
-            chosen = ensemble.choose_subset({name: of for name, (_, of) in best.items()}, labels, config.weight_step)
+            chosen = choose_subset({name: of for name, (_, of) in best.items()}, labels, config.weight_step)
             by_row = dict(zip((best[name][0] for name in chosen.members), chosen.weights, strict=True))
             return np.array([by_row.get(row, 0.0) for row in rows])
 
-        found = ensemble.measure_selection_gain(
+        found = measure_selection_gain(
             scores, test.labels, test.patients, config.weight_step, select=select, repeats=repeats, seed=config.split_seed
         )
         found.pop("repeats")
-        gains.append({"seed": int(seed), "what": "halves"} | found)
+        gains.append({"seed": test.seed, "what": "halves"} | found)
         if validation is not None:
             judge = _Scores(validation[validation["seed"] == seed])
             of_judge = np.stack([judge.scores(row) for row in rows])
             chosen, other = (
-                ensemble.measure_accuracy(ensemble.fuse(scores, select(*given)), test.labels)
+                measure_accuracy(fuse(scores, select(*given)), test.labels)
                 for given in ((scores, test.labels), (of_judge, judge.labels))
             )
-            gains.append({"seed": int(seed), "what": "test", "chosen": chosen, "other": other, "gain": chosen - other})
+            gains.append({"seed": test.seed, "what": "test", "chosen": chosen, "other": other, "gain": chosen - other})
     return gains
 
 
@@ -200,8 +217,25 @@ def _choose_best(scores: dict[str, np.ndarray], labels: np.ndarray, config: Conf
     """Model -> (row, scores) at the depth chosen at scale 1."""
     best = {}
     for network in NETWORKS:
-        measured = {k: ensemble.measure_accuracy(scores[name_plan(network, 1, k)], labels) for k in config.depths}
+        measured = {k: measure_accuracy(scores[name_plan(network, 1, k)], labels) for k in config.depths}
         for scale in SCALES:
             row = name_plan(network, scale, choose_depth(measured))
             best[name_model(network, scale)] = row, scores[row]
     return best
+
+
+def derive_protocols(
+    tests: Mapping[str, pd.DataFrame], validation: pd.DataFrame | None, config: Config
+) -> tuple[pd.DataFrame, list[Choice], Depths, list[dict]]:
+    """Of every protocol: predictions of all rows, what was chosen (depths also where a network is missing), what choosing on
+    the test cases gains."""
+    predictions, choices, gains = [], [], []
+    depths: Depths = {}
+    for protocol, part in tests.items():
+        judged = validation if protocol == "leakfree" else None
+        table, chosen, of_protocol = derive_rows(part, judged, config)
+        predictions.append(table)
+        choices += chosen
+        depths |= of_protocol
+        gains += [{"protocol": protocol} | gain for gain in measure_gains(part, judged, config)]
+    return pd.concat(predictions, ignore_index=True), choices, depths, gains

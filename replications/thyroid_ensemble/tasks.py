@@ -8,10 +8,11 @@ import numpy as np
 
 from common.cases.folds import Fold
 from common.cases.prepared import Dataset, load_dataset
+from common.cli import restore_config
 from common.runs import cells
 from common.training.augmentation import Augmentation, enlarge_images
 from replications.thyroid_ensemble import data
-from replications.thyroid_ensemble.config import Config, read_config
+from replications.thyroid_ensemble.config import Config
 from replications.thyroid_ensemble.rois import cut_patches
 
 DATA = "data"  # folder of the run that holds the prepared data set
@@ -73,7 +74,7 @@ class Task:
 
 def open_task(settings: dict, folder: Path, report: cells.Report) -> Task:
     """The task of a cell: its settings, and the prepared data set of the run that `folder` lies in."""
-    config = read_config(settings["config"])
+    config = restore_config(Config, settings["config"])
     if config.augmentation not in ("fixed", "realtime"):
         raise ValueError(f"augmentation={config.augmentation}: choose one of fixed, realtime")
     if config.stopping not in ("test", "none"):

@@ -6,21 +6,23 @@ common.training.cuts). Each function that ends in _cell is one training of a run
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers
 
+from common.cli import restore_config
 from common.runs import cells
 from common.runs.products import Scored, describe_training, write_products
-from common.training import cuts, feature_cache, fit
+from common.training import cuts, fit, frozen
 from common.training.augmentation import augment_epoch
-from common.training.batches import Rows, shuffle_order
+from common.training.batches import Arrays, Indexed, shuffle_order
+from common.training.frozen import Upper
 from common.training.gradcam import grad_cam
 from replications.thyroid_ensemble import models
-from replications.thyroid_ensemble.config import Config, read_config
+from replications.thyroid_ensemble.config import Config
 from replications.thyroid_ensemble.rois import choose_input_side, cut_patches
 from replications.thyroid_ensemble.rows import name_step_1
 from replications.thyroid_ensemble.sources import phantoms
@@ -83,17 +85,6 @@ def _copy_head(source: keras.Model, target: keras.Model, config: Config) -> None
         target.get_layer(name).set_weights(source.get_layer(name).get_weights())
 
 
-@dataclass(frozen=True)
-class Upper:
-    """What is trained of a network: the part above the cut and its activations, or all of it and the patches."""
-
-    model: keras.Model
-    inputs: np.ndarray
-    note: str  # how the frozen part was computed
-    cut: cuts.Cut | None = None
-    features: feature_cache.Features | None = None
-
-
 def open_upper(task: Task, plan: int | str, deeper: Upper | None = None) -> Upper:
     """Part to train and its inputs for a freezing plan, from the cache; `deeper` has the activations of a deeper cut.
 
@@ -101,36 +92,27 @@ def open_upper(task: Task, plan: int | str, deeper: Upper | None = None) -> Uppe
     frozen layers included: slower, the same result; the note says why.
     """
     template, config = _get_template(task), task.config
-    whole = functools.partial(Upper, template, task.patches)
     if config.augmentation == "realtime":
-        return whole("computed in every epoch: fresh variants")
-    try:
-        cut = _cut_template(template, plan, replace(config, seeds=()))
-    except ValueError:
-        return whole("computed in every epoch: nothing is frozen at the inputs")
-    derived = deeper is not None and deeper.cut is not None
-    if derived and deeper.cut.names == cut.names:
-        return Upper(cut.upper, deeper.inputs, deeper.note, cut, deeper.features)
-    network = cuts.connect_cuts(template, deeper.cut, cut.names) if derived else cut.lower
-    try:
-        features = feature_cache.cache_features(
-            network,
-            deeper.features if derived else task.patches,
-            task.folder.parents[1] / CACHE,
-            batch_size=config.batch_size,
-            limit_bytes=config.cache_gigabytes * 1e9,
-        )
-    except feature_cache.NoRoomError as reason:
-        print(f"{task.network}, {plan}: no feature cache, frozen layers are computed in every epoch: {reason}")
-        return whole(f"computed in every epoch: {reason}")
-    return Upper(cut.upper, features.inputs, f"cached at {', '.join(cut.names)}", cut, features)
+        return Upper(template, task.patches, "computed in every epoch: fresh variants")
+    upper = frozen.open_upper(
+        template,
+        task.patches,
+        lambda: _cut_template(template, plan, replace(config, seeds=())),
+        task.folder.parents[1] / CACHE,
+        batch_size=config.batch_size,
+        limit_bytes=config.cache_gigabytes * 1e9,
+        deeper=deeper,
+    )
+    if upper.cut is not None and upper.features is None:
+        print(f"{task.network}, {plan}: no feature cache, frozen layers are {upper.note}")
+    return upper
 
 
-def _fit(task: Task, model: keras.Model, inputs: np.ndarray, stage: str, epochs: int, patience: int) -> list[dict]:
+def _fit(task: Task, model: keras.Model, upper: Upper, stage: str, epochs: int, patience: int) -> list[dict]:
     """Train on the training rows in a new order every epoch; early stopping on the monitored ones, if there are any."""
     labels, train, monitored = task.labels, task.train, task.monitored
 
-    def arrays_of_epoch(epoch: int):
+    def arrays_of_epoch(epoch: int) -> tuple[Arrays, ...]:
         if task.config.augmentation == "realtime":
             rois = np.asarray(task.dataset.images[task.fold.train])
             fresh, source = augment_epoch(
@@ -138,9 +120,9 @@ def _fit(task: Task, model: keras.Model, inputs: np.ndarray, stage: str, epochs:
             )
             order = shuffle_order(len(fresh), task.seed, epoch)
             patches = cut_patches(fresh, task.network, task.settings["scale"], task.config)
-            return Rows(patches, order), labels[task.fold.train[source[order]]]
+            return Indexed(patches, order), labels[task.fold.train[source[order]]]
         order = train[shuffle_order(len(train), task.seed, epoch)]
-        return Rows(inputs, order), labels[order]
+        return upper.index_inputs(order), labels[order]
 
     return fit.fit(
         model,
@@ -150,7 +132,7 @@ def _fit(task: Task, model: keras.Model, inputs: np.ndarray, stage: str, epochs:
         batch_size=task.config.batch_size,
         folder=task.folder,
         report=task.report,
-        validation=None if monitored is None else (Rows(inputs, monitored), labels[monitored]),
+        validation=None if monitored is None else (upper.index_inputs(monitored), labels[monitored]),
         patience=None if monitored is None else patience,
     )
 
@@ -162,10 +144,10 @@ def train_head(task: Task, upper: Upper) -> tuple[keras.Model, list[dict]]:
     """Step 1: Adam on the head."""
     config = task.config
     model = _build_part(task, upper.model, 0, "step 1", lambda: keras.optimizers.Adam(config.transfer_learning_rate))
-    return model, _fit(task, model, upper.inputs, "step1", config.transfer_epochs, config.transfer_patience)
+    return model, _fit(task, model, upper, "step1", config.transfer_epochs, config.transfer_patience)
 
 
-def tune(task: Task, upper: Upper, plan: int | str, head: keras.Model) -> tuple[keras.Model, list[dict]]:
+def tune_network(task: Task, upper: Upper, plan: int | str, head: keras.Model) -> tuple[keras.Model, list[dict]]:
     """Step 2: SGD 1e-4, momentum 0.9, decay 1e-6 on the head of step 1 and what the plan leaves unfrozen."""
     config = task.config
 
@@ -176,11 +158,11 @@ def tune(task: Task, upper: Upper, plan: int | str, head: keras.Model) -> tuple[
     model = _build_part(task, upper.model, plan, "step 2", build_optimizer)
     _copy_head(head, model, config)
     stage = f"step2-{plan}".replace(" ", "-")
-    return model, _fit(task, model, upper.inputs, stage, config.tune_epochs, config.tune_patience)
+    return model, _fit(task, model, upper, stage, config.tune_epochs, config.tune_patience)
 
 
 def train_transfer_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
-    """One network at one scale: step 1, then step 2 for every k of `plans` (0: step 1 alone) from the same head.
+    """One network at one scale: step 1, then step 2 for every plan of `rows` (0: step 1 alone) from the same head.
 
     settings: config, data_sha256, weights (file in the run folder or None), network, scale, protocol, seed, fold,
     rows {plan: row}, keep_weights. The plans are depths k, "all", "first block".
@@ -196,7 +178,7 @@ def train_transfer_cell(settings: dict, folder: Path, threads: int, report: cell
     for name, row in settings["rows"].items():
         plan = int(name) if name.isdecimal() else name
         upper = uppers[plan] if plan in uppers else open_upper(task, plan)
-        model, entries = (head, []) if plan == 0 else tune(task, upper, plan, head)
+        model, entries = (head, []) if plan == 0 else tune_network(task, upper, plan, head)
         scored.append(score_cases(task, row, upper, model, entries))
         if settings["keep_weights"]:
             _write_layers(folder / f"plan-{name.replace(' ', '-')}.npz", model)
@@ -211,14 +193,14 @@ def train_scratch_cell(settings: dict, folder: Path, threads: int, report: cells
     whole = Upper(_get_template(task), task.patches, "all layers are trained")
     model = _build_part(task, whole.model, "all", "scratch", lambda: keras.optimizers.Adam(config.scratch_learning_rate))
     models.draw_small_gaussian(model, config.scratch_std, task.seed)
-    history = _fit(task, model, whole.inputs, "scratch", config.scratch_epochs, config.transfer_patience)
+    history = _fit(task, model, whole, "scratch", config.scratch_epochs, config.transfer_patience)
     return write_task(task, environment, [score_cases(task, settings["rows"]["all"], whole, model, history)])
 
 
 def train_source_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
     """Initial weights for trial runs without ImageNet: a backbone trained on the synthetic source task of sources/phantoms.py."""
     environment = fit.start_backend(threads)
-    config, network = read_config(settings["config"]), settings["network"]
+    config, network = restore_config(Config, settings["config"]), settings["network"]
     side = choose_input_side(network, 1, config)
     images, labels = phantoms.draw_source_task(config.source_task_images, side, config.split_seed)
     kept: list[keras.Model] = []
@@ -294,7 +276,7 @@ def score_cases(task: Task, row: str, upper: Upper, model: keras.Model, history:
     scores = np.full((len(task.dataset.cases), 2), np.nan, np.float32)
     for rows in (task.fold.test, task.fold.validation):
         if len(rows):
-            scores[rows] = fit.predict_values(model, Rows(upper.inputs, rows), task.config.batch_size)
+            scores[rows] = fit.predict_values(model, upper.index_inputs(rows), task.config.batch_size)
     return Scored(row, scores, history, upper.note)
 
 
@@ -306,6 +288,6 @@ def write_task(task: Task, environment: dict, scored: Sequence[Scored], history:
     first = name_step_1(task.network, task.settings["scale"])
     shared = [Scored(first, np.empty((0, 2)), history)] if history else []
     write_products(task.settings, task.dataset, task.fold, [*scored, *shared], task.folder, validation=True)
-    frozen = {one.row: one.note for one in scored if one.note}
+    notes = {one.row: one.note for one in scored if one.note}
     counts = {"train": len(task.fold.train), "test": len(task.fold.test)}
-    return describe_training(PACKAGE, environment, frozen=frozen, **counts)
+    return describe_training(PACKAGE, environment, frozen=notes, **counts)

@@ -1,11 +1,10 @@
 """Initial weights of the four networks: which file, from where, and how it comes into the run folder."""
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from common.errors import UsageError
-from common.files import hash_file
+from common.training.weights import WeightFile, link_weights
 from replications.thyroid_ensemble.config import Config
 
 _GOOGLE = "https://storage.googleapis.com/tensorflow/keras-applications"
@@ -24,7 +23,7 @@ ADDRESSES = {
 ALEXNET_FILES = {"torchvision": "alexnet-owt-7be5be79.safetensors", "original": "bvlc_alexnet.safetensors"}
 PHANTOM = "phantom"  # weights of train.train_source_cell
 
-Files = dict[str, dict[str, str]]  # network -> {file (in the run folder), sha256}
+Files = Mapping[str, WeightFile]  # by network
 
 
 def choose_weights(given: str | None, preset: str, config: Config) -> str:
@@ -56,18 +55,7 @@ def provide_weights(chosen: str, networks: Sequence[str], config: Config, folder
     """
     if chosen in (PHANTOM, "random"):
         return {}, {}
-    found, missing = {}, {}
-    for network in networks:
-        try:
-            path = _find_file(network, chosen, config)
-        except UsageError as error:
-            missing[network] = str(error)
-            continue
-        place = folder / "weights" / path.name
-        place.parent.mkdir(exist_ok=True)
-        place.unlink(missing_ok=True)
-        os.symlink(path.resolve(), place)
-        found[network] = {"file": f"weights/{path.name}", "sha256": hash_file(path)}
+    found, missing = link_weights(networks, lambda network: _find_file(network, chosen, config), folder)
     if missing and (chosen == "imagenet" or not found):
         raise UsageError("no initial weights: " + "; ".join(missing.values()) + "; or start with --weights random")
     return found, missing

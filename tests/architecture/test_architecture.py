@@ -26,17 +26,10 @@ MAY_IMPORT = {
 MAY_IMPORT["audit"] = MIDDLE | {"cases", "evaluation"}
 MAY_IMPORT["report"] = MAY_IMPORT["audit"] | {"audit", "figures"}
 MAY_IMPORT["runs"] = MAY_IMPORT["report"] | {"report"}
-# Arrows that still run the wrong way: (module, module it imports). Take one out when it is mended; add none.
-EXCEPTIONS: set[tuple[str, str]] = set()
 # Modules of a package that may import Keras, at their head or inside a function.
 KERAS_STEMS = {"models", "train", "baselines", "predict", "alexnet", "dbn", "sgan", "ensemble"}
 NO_KERAS = ("config", "data", "experiments", "run", "figures")  # of every package: importing them starts no network library
-LIMIT = 350  # lines a module
-TOO_LONG: dict[str, int] = {
-    "common.records.results": 361,
-    "common.report.tables": 369,
-    "replications.thyroid_ensemble.predict": 377,
-}  # module -> lines: may shrink, not grow
+LIMIT, TEST_LIMIT, RUN_LIMIT = 350, 420, 200  # lines of a module, of a test file, of a run.py
 ORDER = {
     "config": 0, "data": 1, "models": 2, "tasks": 2.5, "train": 3, "baselines": 3.5, "experiments": 4, "figures": 4.5,
     "run": 5, "predict": 6,
@@ -106,9 +99,11 @@ def test_imports_of_rooms_run_one_way():
         module = name_module(path)
         room = name_room(module)
         for other in modules_of(path):
+            if other == "common":  # its version
+                continue
             if room is None or name_room(other) not in {room, *MAY_IMPORT[room]}:
                 wrong.add((module, other))
-    assert wrong == EXCEPTIONS
+    assert not wrong
 
 
 def test_no_circle_of_imports():
@@ -162,11 +157,11 @@ def test_core_runs_without_network_library():
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_importing_does_nothing(path):
-    """At module level stand only imports, definitions, constants and the __main__ guard."""
+    """At module level stand only imports (some for types alone), definitions, constants and the __main__ guard."""
     for node in ast.parse(path.read_text()).body:
         allowed = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
         is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        is_guard = isinstance(node, ast.If) and "__main__" in ast.unparse(node.test)
+        is_guard = isinstance(node, ast.If) and ast.unparse(node.test) in ("__name__ == '__main__'", "TYPE_CHECKING")
         assert isinstance(node, allowed) or is_docstring or is_guard, f"line {node.lineno}: {ast.unparse(node)[:60]}"
         if isinstance(node, (ast.Assign, ast.AnnAssign)):
             assert "os.environ" not in ast.unparse(node), f"line {node.lineno} touches the environment"
@@ -198,7 +193,7 @@ def test_module_names_and_sizes():
     for name, path in NAMES.items():
         assert path.stem not in FORBIDDEN_NAMES, path
         lines = len(path.read_text().splitlines())
-        assert lines <= max(LIMIT, TOO_LONG.get(name, 0)), f"{path} has grown out of one subject"
+        assert lines <= LIMIT, f"{name} has grown out of one subject"
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.name)
@@ -233,6 +228,17 @@ def test_no_pickle():
         assert "safe_mode=False" not in path.read_text()
 
 
-def test_ruff():
-    done = subprocess.run([sys.executable, "-m", "ruff", "check", "."], cwd=ROOT, capture_output=True, text=True)
+def test_test_files_are_short():
+    for path in (ROOT / "tests").rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= TEST_LIMIT, f"{path} has grown out of one subject"
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.name)
+def test_run_is_a_story_of_one_page_and_a_half(package):
+    assert len((package / "run.py").read_text().splitlines()) < RUN_LIMIT
+
+
+@pytest.mark.parametrize("command", ["ruff check .", "ruff format --check .", "mypy"])
+def test_code_is_clean(command):
+    done = subprocess.run([sys.executable, "-m", *command.split()], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from common import cli
+from common import __version__, cli
 from common.errors import UsageError, run_main
 
 
@@ -91,3 +91,10 @@ def test_exit_codes(capsys):
     assert run_main(fail) == 2
     assert capsys.readouterr().err == "error: data.csv:3: label 7 is not 0 or 1; correct it\n"
     assert run_main(interrupt) == 130
+
+
+def test_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.parse_options(["--version"], "some.module", "", ["smoke"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.split()[-1] == __version__

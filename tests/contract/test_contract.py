@@ -1,197 +1,220 @@
-"""What every package keeps, run through its own command line: rows, reproducibility, known answers, resume after a kill."""
+"""What every package keeps, run through its own command line: rows, reproducibility, known answers, resume after a kill.
 
+Packages are found by their run.py; each says in CONTRACT (config.py) which short run stands for it.
+"""
+
+import contextlib
 import gzip
+import importlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from jsonschema import Draft202012Validator
 
-from common.cases import prepared
 from common.errors import UsageError
-from common.files import slug
-from common.records import paper
-from common.records.results import read_results
+from common.records.paper import Paper, load_paper
+from common.records.results import Results, read_results
+from common.report.exhibits import find_makers
 from common.runs.publish import publish
-from replications.lung_hip_compare import config, data, experiments, run
 
 ROOT = Path(__file__).parents[2]
-PAPER = paper.load_paper(ROOT / "replications/lung_hip_compare/paper.toml")
-ROWS_OF_PAPER = experiments.list_rows(config.PAPER)
-ROWS = "LUNA16 / CNN,LUNA16 / DBN,LUNA16 / SGAN,128x128 resized / CNN"
-SMALL = ["--preset", "smoke", "--threads", "1", "--tables", "2", "--rows", ROWS]
+PACKAGES = sorted(path.parent.name for path in (ROOT / "replications").glob("*/run.py"))
+SCHEMA = json.loads((ROOT / "common" / "records" / "results.schema.json").read_text(encoding="utf-8"))
+ARTEFACTS = ("results.json", "predictions.csv.gz", "history.csv.gz", "environment.txt", "table.md", "report.html")
 
 
-def finished(out: Path) -> Path:
-    (folder,) = (out / "lung_hip_compare").glob("smoke-*")
-    return folder
-
-
-def predictions(folder: Path) -> bytes:
-    return (folder / "predictions.csv.gz").read_bytes()
-
-
-def test_smoke_run_gives_exactly_the_rows_of_the_paper(smoke_run):
-    found = read_results(smoke_run / "results.json")
-    run_rows = {row.row for row in found.rows if row.table == "2"}
-    assert run_rows == {claim.row for claim in PAPER.claims if claim.table == "2" and claim.value is not None}
-    assert {claim.row for claim in found.claims} == {claim.row for claim in PAPER.claims}
-    assert {row.protocol for row in found.rows} == {"paper", "leakfree"}
-    printed = {claim.key for claim in PAPER.claims if claim.value is not None}
-    assert not [claim for claim in found.claims if claim.verdict == "not run" and claim.key in printed]
-
-
-def test_smoke_run_leaves_every_artefact(smoke_run):
-    for name in ("results.json", "predictions.csv.gz", "history.csv.gz", "environment.txt", "table.md", "report.html"):
-        assert (smoke_run / name).stat().st_size > 100, name
-    found = read_results(smoke_run / "results.json")
-    drawn = {figure.file for figure in found.extra.figures}
-    assert {"figure2-patches.png", "figure3-hips.png", "accuracy.png", "intervals.png", "labels.png"} <= drawn
-    assert {f"figure6-{slug(d)}-paper.png" for d in config.DATASETS} <= drawn
-    for name in drawn:
-        assert (smoke_run / "figures" / name).read_bytes().startswith(b"\x89PNG")
-
-
-def test_synthetic_data_are_said_everywhere(smoke_run):
-    for name in ("table.md", "report.html"):
-        assert "ynthetic data" in (smoke_run / name).read_text()
-    assert all(dataset.synthetic for dataset in read_results(smoke_run / "results.json").datasets)
-    with pytest.raises(UsageError, match="synthetic"):
-        publish(smoke_run, smoke_run.parent / "never")
-
-
-def test_leak_is_measured_on_both_protocols(smoke_run):
-    for dataset in read_results(smoke_run / "results.json").datasets:
-        leak = dataset.splits["leakfree"].leak
-        assert (leak.same_patient, leak.same_pixels, leak.near_duplicate) == (0, 0, 0)
-        if dataset.dataset != "LUNA16":  # variants of one picture on both sides
-            leak = dataset.splits["paper"].leak
-            assert leak.same_patient > 0.8 * leak.test_cases
+@pytest.fixture(scope="module", params=PACKAGES)
+def name(request) -> str:
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def small_run(tmp_path_factory) -> Path:
+def package(name) -> dict[str, ModuleType]:
+    """The modules of the package by their names."""
+    return {part: importlib.import_module(f"replications.{name}.{part}") for part in ("config", "run", "sources.phantoms")}
+
+
+@pytest.fixture(scope="module")
+def paper(name) -> Paper:
+    return load_paper(ROOT / "replications" / name / "paper.toml")
+
+
+@pytest.fixture(scope="module")
+def smoke(name, smoke_of) -> Path:
+    """Folder of a finished smoke run."""
+    return smoke_of(name)
+
+
+@pytest.fixture(scope="module")
+def results(smoke) -> Results:
+    return read_results(smoke / "results.json")
+
+
+@pytest.fixture(scope="module")
+def small(name, package) -> list[str]:
+    """The flags of the short run."""
+    return ["--preset", "smoke", "--threads", "1", *package["config"].CONTRACT.small]
+
+
+@pytest.fixture(scope="module")
+def small_run(name, package, small, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("small")
-    assert run.main([*SMALL, "--out", str(out), "--workers", "1"]) == 0
-    return finished(out)
+    assert package["run"].main([*small, "--out", str(out), "--workers", "1"]) == 0
+    return find_run(out, name)
 
 
-def test_two_workers_give_the_same_bytes_as_one(small_run, tmp_path):
+def find_run(out: Path, name: str) -> Path:
+    (folder,) = (path.parent for path in (out / name).glob("*/results.json"))
+    return folder
+
+
+def read_bytes(folder: Path) -> bytes:
+    return (folder / "predictions.csv.gz").read_bytes()
+
+
+# The smoke run
+
+
+def test_exactly_the_rows_of_the_paper(results, paper, package):
+    absent = set(package["config"].CONTRACT.absent)
+    printed = [claim for claim in paper.claims if claim.value is not None and claim.row not in absent]
+    rows = {(row.table, row.row) for row in results.rows}
+    assert {(claim.table, claim.row) for claim in printed if claim.unit != "count"} <= rows
+    assert [claim.key for claim in results.claims] == [claim.key for claim in paper.claims]
+    assert {row.protocol for row in results.rows} == {"paper", "leakfree"}
+    not_run = {claim.key for claim in results.claims if claim.verdict == "not run"}
+    assert not not_run & {claim.key for claim in printed}
+    assert absent <= {missing.row for missing in results.extra.not_run}
+
+
+def test_every_artefact_is_left(smoke, results):
+    for name in ARTEFACTS:
+        assert (smoke / name).stat().st_size > 100, name
+    assert results.extra.figures
+    for figure in results.extra.figures:
+        assert (smoke / "figures" / figure.file).read_bytes().startswith(b"\x89PNG")
+
+
+def test_results_keep_to_the_schema(smoke):
+    Draft202012Validator(SCHEMA).validate(json.loads((smoke / "results.json").read_text(encoding="utf-8")))
+
+
+def test_synthetic_data_are_said_everywhere_and_never_published(smoke, results):
+    assert results.synthetic
+    for name in ("table.md", "report.html"):
+        assert "ynthetic data" in (smoke / name).read_text(encoding="utf-8")
+    with pytest.raises(UsageError, match="synthetic"):
+        publish(smoke, smoke.parent / "never")
+
+
+def test_leaks_are_measured_and_the_leak_free_protocol_has_none(results):
+    for dataset in results.datasets:
+        leak = dataset.splits["leakfree"].leak
+        assert (leak.same_patient, leak.same_pixels, leak.near_duplicate) == (0, 0, 0)
+        assert leak.test_cases > 0
+        assert dataset.splits["paper"].leak.test_cases > 0
+
+
+def test_every_exhibit_of_the_paper_has_its_function(paper, name, package):
+    absent = package["config"].CONTRACT.absent
+    exhibits = {claim.table.partition(",")[0] for claim in paper.claims if claim.row not in absent}
+    assert exhibits <= {maker.exhibit for maker in find_makers(ROOT / "replications" / name)}
+
+
+def test_every_statement_is_checked(results, paper):
+    assert {check.id for check in results.extra.statements} == {statement.id for statement in paper.statements}
+
+
+def test_no_path_of_this_machine_is_written(results):
+    text = results.model_dump_json(exclude={"command", "extra"})
+    assert str(ROOT) not in text
+    assert os.path.expanduser("~") + "/" not in text
+
+
+# The short run, again and again
+
+
+def test_two_workers_give_the_same_bytes_as_one(name, package, small, small_run, tmp_path):
     """Also the same command twice: another process, another folder, the same predictions to the last bit."""
-    assert run.main([*SMALL, "--out", str(tmp_path), "--workers", "2"]) == 0
-    assert predictions(finished(tmp_path)) == predictions(small_run)
+    assert package["run"].main([*small, "--out", str(tmp_path), "--workers", "2"]) == 0
+    assert read_bytes(find_run(tmp_path, name)) == read_bytes(small_run)
 
 
-def test_kill_9_and_the_same_command_again(small_run, tmp_path):
-    command = [sys.executable, "-m", "replications.lung_hip_compare.run", *SMALL, "--out", str(tmp_path), "--workers", "2"]
+def test_kill_9_and_the_same_command_again(name, small, small_run, tmp_path):
+    command = [sys.executable, "-m", f"replications.{name}.run", *small, "--out", str(tmp_path), "--workers", "2"]
     quiet = {"cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(command, **quiet)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("lung_hip_compare/*/cells/*.partial/checkpoint-*")):
+    deadline = time.monotonic() + 300
+    while not list(tmp_path.glob(f"{name}/*/cells/*/cell.json")):
         assert time.monotonic() < deadline
         assert process.poll() is None
-        time.sleep(0.05)
+        time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert not list(tmp_path.glob("lung_hip_compare/*/results.json"))
-    subprocess.run(command, check=True, timeout=300, **quiet)
-    assert predictions(finished(tmp_path)) == predictions(small_run)
+    assert not list(tmp_path.glob(f"{name}/*/results.json"))
+    subprocess.run(command, check=True, timeout=400, **quiet)
+    assert read_bytes(find_run(tmp_path, name)) == read_bytes(small_run)
 
 
-def test_a_damaged_cell_is_redone(small_run):
-    expected = predictions(small_run)
-    victim = next((small_run / "cells").glob("*dbn*/predictions.csv.gz"))
+def test_a_damaged_training_is_redone(package, small, small_run):
+    expected = read_bytes(small_run)
+    victim = sorted((small_run / "cells").glob("*/predictions.csv.gz"))[0]
     victim.write_bytes(gzip.compress(b"nonsense"))
-    assert run.main([*SMALL, "--out", str(small_run.parents[1]), "--workers", "1"]) == 0
-    assert predictions(small_run) == expected
+    assert package["run"].main([*small, "--out", str(small_run.parents[1]), "--workers", "1"]) == 0
+    assert read_bytes(small_run) == expected
 
 
-def test_overrides_are_recorded_and_mark_the_run(tmp_path):
-    argv = [*SMALL, "--out", str(tmp_path), "--workers", "1", "--rows", "LUNA16 / CNN", "--protocol", "paper"]
-    assert run.main([*argv, "--set", "cnn_epochs=1"]) == 0
-    found = read_results(finished(tmp_path) / "results.json")
-    assert found.overrides == {"cnn_epochs": "1"}
-    assert found.on_protocol is False
-    assert found.protocol == "paper"
-    reasons = {item.row: item.reason for item in found.extra.not_run}
-    assert reasons["LUNA16 / DBN"] == "not asked for (--rows)"
+def test_a_finished_run_trains_nothing_again(package, small, small_run, capfd):
+    assert package["run"].main([*small, "--out", str(small_run.parents[1]), "--workers", "1"]) == 0
+    counts = [line for line in capfd.readouterr().err.splitlines() if line.endswith("trainings were done before")]
+    assert counts
+    assert all(line.split()[0] == line.split()[2] for line in counts)
 
 
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--tables", "9"], "no such table; known: 2, labels, weights"),
-        (["--rows", "nothing"], "no row is left"),
+        (["--tables", "no such"], "no such table; known: "),
+        (["--rows", "nothing of the kind"], "no row is left"),
         (["--set", "epochz=1"], "unknown setting"),
-        (["--set", "resnet_strides=diagonal", "--rows", "LUNA16 / ResNet-50"], "choose one of standard, as_written"),
         (["--preset", "paper", "--data", "no/such/folder"], "no/such/folder"),
     ],
 )
-def test_usage_errors_are_one_line(tmp_path, capsys, argv, message):
-    code = run.main(["--preset", "smoke", "--out", str(tmp_path), "--workers", "1", "--threads", "1", *argv])
+def test_usage_errors_are_one_line(package, tmp_path, capsys, argv, message):
+    code = package["run"].main(["--preset", "smoke", "--out", str(tmp_path), "--workers", "1", "--threads", "1", *argv])
     errors = [line for line in capsys.readouterr().err.splitlines() if message in line]
-    refused_by_network = "ResNet" in str(argv)  # then its two trainings fail, each with its line, and the others would go on
-    assert len(errors) == (2 if refused_by_network else 1)
-    assert code == (1 if refused_by_network else 2)
+    assert (code, len(errors)) == (2, 1)
 
 
-def learn_phantoms(folder: Path, shuffled: bool) -> float:
-    """AUC of the paper's CNN on phantoms, labels as they are or shuffled among the training cases."""
-    from common.training import fit
-    from common.training.batches import shuffle_order
-    from replications.lung_hip_compare import models, train
+def test_an_override_is_recorded_and_marks_the_run(name, package, small, tmp_path):
+    argv = [*small, "--out", str(tmp_path), "--workers", "1", "--protocol", "paper", "--set", "split_seed=1"]
+    assert package["run"].main(argv) == 0
+    results = read_results(find_run(tmp_path, name) / "results.json")
+    assert results.overrides == {"split_seed": "1"}
+    assert (results.on_protocol, results.protocol) == (False, "paper")
 
-    settings = replace(config.DEMO, luna_phantom_scans=40)
-    data.write_phantoms(folder / "raw", settings, seed=0)
-    source = data.find_sources(folder / "raw")["luna"]
-    data.prepare_dataset("LUNA16", source, settings, folder / "data")
-    dataset = prepared.load_dataset(folder / "data")
-    (fold,) = data.split_dataset(dataset, "LUNA16", "leakfree", settings)
-    labels = dataset.cases["label"].to_numpy()
-    targets = labels[fold.train]
-    if shuffled:
-        targets = np.random.default_rng(0).permutation(targets)
-    images = np.asarray(dataset.images[fold.train])
-    (folder / "cell").mkdir()
-    model = fit.build_compiled(
-        "phantoms", "cnn", lambda: train.compile_classifier(models.build_cnn(50, settings), settings), 0, 20
-    )
-    fit.fit(
-        model, lambda epoch: (images[o := shuffle_order(len(images), 0, epoch)], targets[o]), stage="CNN", epochs=30,
-        batch_size=20, folder=folder / "cell", report=lambda *_: None,
-    )  # fmt: skip
-    return roc_auc_score(labels[fold.test], fit.predict(model, np.asarray(dataset.images[fold.test]))[:, 1])
+
+# Known answers
 
 
 @pytest.mark.usefixtures("backend")
-def test_separable_phantoms_are_learnt(tmp_path):
-    assert learn_phantoms(tmp_path, shuffled=False) > 0.9
-
-
-@pytest.mark.usefixtures("backend")
-def test_shuffled_labels_are_not(tmp_path):
-    assert 0.25 < learn_phantoms(tmp_path, shuffled=True) < 0.75
-
-
-def test_results_hold_no_path_of_this_machine(smoke_run):
-    text = read_results(smoke_run / "results.json").model_dump_json(exclude={"command", "extra"})
-    assert str(ROOT) not in text
-    assert os.path.expanduser("~") + "/" not in text
-
-
-def test_departures_belong_to_the_rows_that_they_shape():
-    short = replace(config.PAPER, resnet_epochs=6)
-    departed = {row.name: experiments.list_departures(row.name, short, config.PAPER) for row in ROWS_OF_PAPER}
-    assert departed["LUNA16 / ResNet-50"] == ["resnet_epochs = 6 instead of 100"]
-    assert departed["LUNA16 / CNN"] == departed["LUNA16 / SGAN, 10 % labels"] == []
-    assert {name for name, found in departed.items() if found} == {name for name in departed if "ResNet-50" in name}
-    hips = replace(config.PAPER, hip_shift=0.2)
-    assert experiments.list_departures("LUNA16 / CNN", hips, config.PAPER) == []
-    assert experiments.list_departures("128x128 resized / CNN", hips, config.PAPER) == ["hip_shift = 0.2 instead of 0.1"]
-    assert experiments.list_departures("LUNA16", short, config.PAPER) == []  # a data set of Table 1
+@pytest.mark.parametrize(("strength", "low", "high"), [(1.0, 0.9, 1.0), (0.0, 0.25, 0.75)])
+def test_separable_phantoms_are_learnt_and_those_without_signal_are_not(name, package, tmp_path, strength, low, high):
+    """Leak-free AUC on test patients after a demo run on phantoms whose classes differ, or do not."""
+    contract, config = package["config"].CONTRACT, package["config"].PRESETS["demo"]
+    package["sources.phantoms"].write_phantoms(tmp_path / "data", config, seed=0, strength=strength)
+    argv = ["--preset", "demo", "--data", str(tmp_path / "data"), "--out", str(tmp_path), "--protocol", "leakfree"]
+    seeds = ["--seeds", ",".join(map(str, contract.seeds))]
+    with contextlib.chdir(ROOT):
+        assert package["run"].main([*argv, *seeds, "--workers", "1", "--threads", "1", *contract.learns]) == 0
+    results = read_results(find_run(tmp_path, name) / "results.json")
+    (found,) = {row.row: row for row in results.rows if row.row == contract.row}.values()
+    assert low < np.mean(found.metrics["auc"].by_seed) <= high

@@ -1,21 +1,14 @@
 """What lies in the data folder, whether it is whole, and what to get where: the texts and checks behind data.py's command."""
 
-import argparse
-import http.client
 import tempfile
-import urllib.request
-from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
-from common.data.downloads import extract_zip
+from common.data.downloads import extract_zip, fetch
 from common.data.pictures import hash_list
 from common.errors import UsageError
 from common.files import hash_file
 from replications.lung_hip_compare.sources import luna16
 
-PACKAGE = "lung_hip_compare"
 PATCHES_URL = "https://github.com/swethasubramanian/LungCancerDetection/archive/36e7980.zip"
 PATCH_FILES = {"train": 6877, "test": 1622, "val": 1297}  # pictures; 1690 of train/ are rotated copies, not listed
 PATCH_LINES = {"train": 5187, "test": 1622, "val": 1297}  # lines of the lists
@@ -23,7 +16,6 @@ PATCH_COUNTS = {"non-nodule": 5681, "nodule": 1127, "train": 5186, "test": 1622}
 # Over the sorted sha256 of the 9,796 pictures; GitHub fixes no checksum of its archives.
 PATCHES_SHA256 = "af2d06ac6c8a03a6df9d321685c131fa7a7e0667e61597549fcda819fc4899df"
 MAX_ARCHIVE_BYTES, MAX_UNPACKED_BYTES = 200 * 2**20, 500 * 2**20
-TIMEOUT = 30  # seconds without an answer
 BY_HAND = (
     f"try again, or by hand: page https://github.com/swethasubramanian/LungCancerDetection, address {PATCHES_URL}, "
     "put its src/data into the data folder as luna16_patches/, then run python -m replications.lung_hip_compare.data"
@@ -57,35 +49,6 @@ Hip part, a public substitute (CC BY 4.0): FracAtlas, https://doi.org/10.6084/m9
   its hip pictures only; no crop boxes (uncropped data sets only), no patients; some of its files are known to be damaged
   (--skip-unreadable of the run leaves them out and counts them)""",
 }
-
-
-def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """data (folder or None), download, url, json, originals."""
-    parser = argparse.ArgumentParser(prog=f"python -m replications.{PACKAGE}.data", description=__doc__)
-    add = parser.add_argument
-    add("--data", type=Path, metavar="DIR", help="data folder; default: $REPLICATIONS_DATA/<package> or data/<package>")
-    add("--download", action="store_true", help="get the ready LUNA16 patches (13 MB)")
-    add("--url", default=PATCHES_URL, help="where --download gets the archive")
-    add("--originals", action="store_true", help="check the LUNA16 scans where the ready patches are there too")
-    add("--json", action="store_true", help="print the findings as JSON")
-    return parser.parse_args(argv)
-
-
-def show_part(console: Console, part: str, finding: dict | None) -> None:
-    """Print what was found for a part ('luna' or 'hip'), or how to get it."""
-    console.print()
-    if finding is None:
-        console.print(HOW_TO_GET[part])
-        return
-    console.print(f"{finding['name']} in {finding['path']}{' (synthetic)' if finding['synthetic'] else ''}")
-    for dataset, counts in finding["counts"].items():
-        console.print(f"  {dataset}: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
-    for note in finding["notes"]:
-        console.print(f"  note: {note}")
-    for problem in finding["problems"]:
-        console.print(f"  problem: {problem}")
-    faults = len(finding["problems"])
-    console.print("  whole" if not faults else f"  {faults} problem{'s' if faults > 1 else ''}")
 
 
 def check_patches(folder: Path, counts: dict[str, int]) -> list[str]:
@@ -132,26 +95,9 @@ def download_patches(folder: Path, url: str = PATCHES_URL) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".luna16_patches.") as temporary:
         archive = Path(temporary) / "archive.zip"
-        fetch_archive(url, archive)
+        fetch(url, archive, MAX_ARCHIVE_BYTES, BY_HAND)
         extract_zip(archive, Path(temporary) / "files", max_bytes=MAX_UNPACKED_BYTES)
         lists = sorted((Path(temporary) / "files").glob("*/src/data/traindatalabels.txt"))
         if len(lists) != 1:
             raise UsageError(f"{url}: the archive has no folder src/data with the patches; {BY_HAND}")
         lists[0].parent.rename(target)
-
-
-def fetch_archive(url: str, path: Path) -> None:
-    """Stream url into path, up to MAX_ARCHIVE_BYTES; UsageError that says how to get it by hand."""
-    if not url.startswith(("https://", "http://")):
-        raise UsageError(f"{url[:200]}: only http and https addresses are fetched")
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, path.open("wb") as file:
-            while block := answer.read(2**20):
-                file.write(block)
-                if file.tell() > MAX_ARCHIVE_BYTES:
-                    raise UsageError(f"{url}: more than {MAX_ARCHIVE_BYTES} bytes; {BY_HAND}")
-            missing = int(answer.headers.get("Content-Length") or file.tell()) - file.tell()
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise UsageError(f"{url}: {getattr(error, 'reason', None) or error}; {BY_HAND}") from None
-    if missing:
-        raise UsageError(f"{url}: the connection ended {missing} bytes early; {BY_HAND}")

@@ -4,7 +4,6 @@
 to a square, as the paper's 128x128 and 256x256 imply: the aspect ratio of 3056x2544 is not kept.
 """
 
-import csv
 import math
 import os
 from pathlib import Path
@@ -15,13 +14,15 @@ import pandas as pd
 
 from common.cases.table import fold_cases, hash_pixels, join_patients, split_cases
 from common.data.csv_files import read_csv_table
-from common.data.folder import has_control_characters, resolve_inside
+from common.data.folder import resolve_inside
+from common.data.listing import Listed, drop_repeated, list_own
 from common.data.pictures import read_picture
 from common.errors import UsageError
 from common.files import hash_file
 from replications.lung_hip_compare.config import Config
 
-BOX = ["x0", "y0", "x1", "y1"]
+LABELS = {"0": 0, "1": 1}
+SIDES = ("", "R", "L")
 LISTED = ["path", "label", "patient", "side", "box"]
 FRACATLAS_FOLDERS = {1: ("Fractured",), 0: ("Non_fractured", "Non-fractured")}
 
@@ -40,51 +41,20 @@ def list_radiographs(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     """cases.csv of a user's folder: path, label, patient, side ('R', 'L' or ''), box ((x0, y0, x1, y1) or None); and every
     fault as one text. A hip that is listed twice counts once, and not at all if its labels differ.
     """
-    path = folder / "cases.csv"
-    needed = ["path", "label", "patient"]
-    read_csv_table(path, dict.fromkeys(needed, str))  # whatever is wrong with the file is said here
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        optional = [name for name in next(csv.reader(file)) if name in ("side", *BOX)]
-    table = read_csv_table(path, dict.fromkeys(needed + optional, str))
-    lines: dict[tuple[str, str], tuple] = {}  # by path and side
-    faults, torn = [], set()
-    for number, line in enumerate(table.to_dict("records"), start=2):
-        where = f"cases.csv line {number}"
-        side = line.get("side", "").strip()
-        try:
-            box = parse_box([line.get(name, "").strip() for name in BOX])
-        except ValueError as error:
-            faults.append(f"{where}: {error}")
-            continue
-        if line["label"] not in ("0", "1"):
-            faults.append(f"{where}: label {line['label'][:20]!r} is not 0 (no fracture) or 1 (fracture)")
-        elif not line["patient"].strip():
-            faults.append(f"{where}: no patient; give each patient a name of its own")
-        elif has_control_characters(line["patient"]):
-            faults.append(f"{where}: patient {line['patient'][:60]!r} holds control characters")
-        elif side not in ("", "R", "L"):
-            faults.append(f"{where}: side {side[:20]!r} is not R, L or empty")
+    listed, faults = list_own(folder, LABELS, "0 (no fracture) or 1 (fracture)", ["side"])
+    kept = []
+    for line in listed:
+        if line.more["side"] in SIDES:
+            kept.append(line)
         else:
-            hip, label = (line["path"], side), int(line["label"])
-            if hip not in lines:
-                lines[hip] = (line["path"], label, line["patient"].strip(), side, box)
-                continue
-            torn |= {hip} if lines[hip][1] != label else set()
-            fault = f"{where}: {line['path'][:80]!r} is listed twice{f' for side {side}' if side else ''}"
-            faults.append(f"{fault}, with both labels" if hip in torn else fault)
-    return pd.DataFrame([line for hip, line in lines.items() if hip not in torn], columns=LISTED), faults
+            faults.append(f"{line.where}: side {line.more['side'][:20]!r} is not R, L or empty")
 
+    def describe(line: Listed) -> str:
+        return f" for side {line.more['side']}" if line.more["side"] else ""
 
-def parse_box(words: list[str]) -> tuple[int, int, int, int] | None:
-    """Crop box of the four texts x0, y0, x1, y1; None if all are empty; ValueError if they are no box."""
-    if not any(words):
-        return None
-    if not all(word.isascii() and word.isdigit() and len(word) < 7 for word in words):
-        raise ValueError(f"crop box {','.join(words)[:60]!r} is not four whole numbers x0,y0,x1,y1")
-    x0, y0, x1, y1 = map(int, words)
-    if not (x0 < x1 and y0 < y1):
-        raise ValueError(f"crop box {(x0, y0, x1, y1)} is empty; x0 < x1 and y0 < y1 are needed")
-    return x0, y0, x1, y1
+    hips = drop_repeated(kept, lambda line: (line.path, line.more["side"]), describe, faults)
+    rows = [(line.path, line.label, line.patient, line.more["side"], line.box) for line in hips]
+    return pd.DataFrame(rows, columns=LISTED), faults
 
 
 def list_fracatlas(folder: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -108,7 +78,7 @@ def gather_radiographs(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """
     patients = table.groupby("path", sort=False)["patient"].nunique()
     torn = patients[patients > 1]
-    faults = [f"{path[:80]!r} is listed under {count} patients" for path, count in torn.items()]
+    faults = [f"{str(path)[:80]!r} is listed under {count} patients" for path, count in torn.items()]
     table = table[~table["path"].isin(torn.index)]
     return table.groupby("path", sort=False, as_index=False).agg(
         label=("label", "max"), patient=("patient", "first"), side=("side", "".join)
@@ -132,21 +102,22 @@ def read_hips(folder: Path, kind: str, dataset: str, config: Config) -> tuple[np
         table = whole
     side = choose_side(dataset, config)
     images, lines = [], []
-    last_path, picture = None, None
-    for index, line in enumerate(table.itertuples()):
+    last: str | None = None
+    picture = np.empty((0, 0), np.uint8)
+    for index, line in enumerate(table.to_dict("records")):
         try:
-            if line.path != last_path:  # the hips of a picture usually follow each other
-                last_path, picture = None, None
-                path = resolve_inside(folder, line.path)
-                picture, last_path = read_picture(path), line.path
-            part = crop_picture(picture, line.box, line.path) if cropped else picture
+            if line["path"] != last:  # the hips of a picture usually follow each other
+                last = None
+                path = resolve_inside(folder, line["path"])
+                picture, last = read_picture(path), line["path"]
+            part = crop_picture(picture, line["box"], line["path"]) if cropped else picture
             scaled = scale_picture(part, side)
         except UsageError as error:
             faults.append(str(error))
             continue
         images.append(scaled)
         sha256 = hash_pixels(scaled) if cropped else hash_file(path)
-        lines.append((f"h{index:03d}", line.path, sha256, line.patient, line.label, line.side))
+        lines.append((f"h{index:03d}", line["path"], sha256, line["patient"], line["label"], line["side"]))
     cases = pd.DataFrame(lines, columns=["case_id", "path", "sha256", "patient_id", "label", "side"])
     stacked = np.stack(images) if images else np.empty((0, side, side), np.uint8)
     return stacked, cases, {"faults": faults, "radiographs": len(whole)}

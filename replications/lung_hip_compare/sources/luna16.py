@@ -208,7 +208,8 @@ def extract_patch(
         raise UsageError(f"{volume.path}: candidate at {show_point(world)} mm lies outside the scan")
     first = np.floor(voxel[:2] - side / 2).astype(int)
     low, high = np.maximum(first, 0), np.minimum(first + side, volume.size[:2])
-    region = read_region(volume, (int(low[0]), int(low[1]), int(voxel[2])), (*map(int, high - low), 1))[0]
+    columns, rows = (int(extent) for extent in high - low)
+    region = read_region(volume, (int(low[0]), int(low[1]), int(voxel[2])), (columns, rows, 1))[0]
     if np.isnan(region).any():
         raise UsageError(f"{volume.raw}: voxels that are not a number near {show_point(world)} mm")
     patch = np.zeros((side, side), dtype=np.uint8)
@@ -249,7 +250,8 @@ def read_originals(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFra
     split_of = {int(row): split for split in ("train", "test") for row in chosen[split]}
     volumes, faults = find_volumes(folder)
     images, lines = [], []
-    for scan, group in candidates.loc[list(split_of)].groupby("seriesuid", sort=True):
+    for name, group in candidates.loc[list(split_of)].groupby("seriesuid", sort=True):
+        scan = str(name)
         try:
             if scan not in volumes:
                 where = f"candidates.csv line {group.index[0] + 2}"

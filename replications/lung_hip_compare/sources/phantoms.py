@@ -4,8 +4,6 @@ The two classes differ by one thing each, of tunable strength: a nodule, a fract
 """
 
 import csv
-import json
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,11 +12,9 @@ import numpy as np
 from PIL import Image
 
 from common.data.metaimage import read_header, voxel_to_world, write_volume
-from common.data.phantoms import blend, smooth_noise, soft_capsule, soft_ellipsoid, to_uint8
-from common.errors import UsageError
+from common.data.phantoms import blend, smooth_noise, soft_capsule, soft_ellipsoid, to_uint8, write_once
 from replications.lung_hip_compare.config import Config
 
-MARKER = "phantoms.json"  # says that a data folder is synthetic
 CT_SIZE = (20, 160, 176)  # slices, rows, columns: 25 pixels and more around the lungs
 BODY = 144  # pixels across
 CT_SPACING = (0.75, 0.75, 2.5)  # mm along x, y, z
@@ -37,29 +33,14 @@ def write_phantoms(folder: Path, config: Config, seed: int, strength: float = 1.
     The same seed gives the same files; files that are there, whole, stay as they are. With luna_phantom_scans = 0 no scans
     are written. Raises UsageError if the folder holds anything else than phantoms.
     """
-    marker = folder / MARKER
     settings = {name: value for name, value in asdict(config).items() if name.startswith(("luna_", "hip_"))}
-    recipe = {"seed": seed, "settings": settings, "strength": strength, "synthetic": True}
-    whole = json.dumps(recipe | {"files": _describe_files(folder)}) + "\n"
-    if marker.is_file():
-        if marker.read_text() == whole:
-            return
-    elif folder.is_dir() and any(folder.iterdir()):
-        raise UsageError(f"{folder}: not empty, and without {MARKER}: phantoms are not written among other files")
-    for part in ("luna16", "hips"):
-        shutil.rmtree(folder / part, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    marker.write_text(json.dumps(recipe) + "\n")
-    if config.luna_phantom_scans:
-        write_scans(folder / "luna16", config, np.random.default_rng([seed, 1]), strength)
-    write_radiographs(folder / "hips", config, np.random.default_rng([seed, 2]), strength)
-    marker.write_text(json.dumps(recipe | {"files": _describe_files(folder)}) + "\n")
 
+    def write() -> None:
+        if config.luna_phantom_scans:
+            write_scans(folder / "luna16", config, np.random.default_rng([seed, 1]), strength)
+        write_radiographs(folder / "hips", config, np.random.default_rng([seed, 2]), strength)
 
-def _describe_files(folder: Path) -> list:
-    """Number and bytes of the phantom files: tells a half-written or thinned-out folder."""
-    sizes = [path.stat().st_size for part in ("luna16", "hips") for path in (folder / part).rglob("*") if path.is_file()]
-    return [len(sizes), sum(sizes)]
+    write_once(folder, {"seed": seed, "settings": settings, "strength": strength}, ("luna16", "hips"), write)
 
 
 def write_scans(folder: Path, config: Config, random: np.random.Generator, strength: float) -> None:
@@ -120,7 +101,9 @@ def bend(picture: np.ndarray, by: float, grain: float, random: np.random.Generat
     return cv2.remap(picture, columns + shifts[0], rows + shifts[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def draw_vessel(volume: np.ndarray, centre, radii, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def draw_vessel(
+    volume: np.ndarray, centre: np.ndarray, radii: np.ndarray, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """A tube from near the hilum outwards; its two ends, as (slice, row, column)."""
     angle, reach = random.uniform(0, 2 * np.pi), random.uniform(0.5, 0.9)
     start = np.array([random.uniform(2, CT_SIZE[0] - 3), *(centre + radii * random.uniform(-0.3, 0.3, 2))])
@@ -129,7 +112,12 @@ def draw_vessel(volume: np.ndarray, centre, radii, random: np.random.Generator) 
     return start, end
 
 
-def place_candidates(count: int, lungs: list, vessels: list, random: np.random.Generator) -> np.ndarray:
+def place_candidates(
+    count: int,
+    lungs: list[tuple[np.ndarray, np.ndarray]],
+    vessels: list[tuple[np.ndarray, np.ndarray]],
+    random: np.random.Generator,
+) -> np.ndarray:
     """Voxels (count, 3) on vessels, at the wall or free, at least 9 pixels apart within neighbouring slices."""
     points: list[np.ndarray] = []
     margin = 3

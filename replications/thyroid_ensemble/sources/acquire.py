@@ -1,12 +1,5 @@
 """What lies in the data folder and what to get where: the texts behind data.py's command. Nothing here is downloaded."""
 
-import argparse
-from collections.abc import Sequence
-from pathlib import Path
-
-from rich.console import Console
-
-PACKAGE = "thyroid_ensemble"
 # Published sizes; DDTI's copies differ, so it has none.
 EXPECTED = {
     "hou2024": {"pictures": 8508, "patients": 842},
@@ -40,30 +33,7 @@ DDTI, Pedraza et al. 2015, https://doi.org/10.1117/12.2073532: about 390 cases, 
 Which one: --set source=own, hou2024, tn5000, tn3k or ddti; without it, the first of them that is there."""
 
 
-def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """data (folder or None), source, json."""
-    parser = argparse.ArgumentParser(prog=f"python -m replications.{PACKAGE}.data", description=__doc__)
-    add = parser.add_argument
-    add("--data", type=Path, metavar="DIR", help="data folder; default: $REPLICATIONS_DATA/<package> or data/<package>")
-    add("--source", metavar="NAME", help="check only this: own, hou2024, tn5000, tn3k or ddti; default: all that are there")
-    add("--json", action="store_true", help="print the findings as JSON")
-    return parser.parse_args(argv)
-
-
 def compare_counts(kind: str, counts: dict[str, int]) -> list[str]:
     """Differences from the published sizes."""
     expected = EXPECTED.get(kind, {})
     return [f"{counts.get(name, 0)} {name} instead of the published {n}" for name, n in expected.items() if counts.get(name) != n]
-
-
-def show_finding(console: Console, finding: dict) -> None:
-    """Print what was found of one source."""
-    console.print(f"{finding['name']} in {finding['path']}{' (synthetic)' if finding['synthetic'] else ''}")
-    if finding["counts"]:
-        console.print("  " + ", ".join(f"{name} {count}" for name, count in finding["counts"].items()))
-    for note in finding["notes"]:
-        console.print(f"  note: {note}")
-    for problem in finding["problems"]:
-        console.print(f"  problem: {problem}")
-    faults = len(finding["problems"])
-    console.print("  whole" if not faults else f"  {faults} problem{'s' if faults > 1 else ''}")

@@ -5,8 +5,6 @@ between the classes by a tunable strength. With phantom_signal = 0 the classes d
 """
 
 import csv
-import json
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,11 +13,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from common.data.phantoms import blend, smooth_noise, soft_ellipsoid, speckle, to_uint8
-from common.errors import UsageError
+from common.data.phantoms import blend, smooth_noise, soft_ellipsoid, speckle, to_uint8, write_once
 from replications.thyroid_ensemble.config import Config
 
-MARKER = "phantoms.json"  # says that a data folder is synthetic
 SIZE = (240, 320)  # rows, columns of a picture: about 4 x 5.3 cm
 ROWS, COLUMNS = np.indices(SIZE, dtype=np.float32)
 GRAIN = 2.1  # of the speckle, pixels
@@ -48,42 +44,29 @@ class Nodule:
     specks: np.ndarray  # (n, 2): places of calcifications in units of the half axes
 
 
-def write_phantoms(folder: Path, config: Config, seed: int) -> None:
+def write_phantoms(folder: Path, config: Config, seed: int, strength: float = 1.0) -> None:
     """Write thyroid/cases.csv (path, label, patient, box x0, y0, x1, y1 in pixels, x1 and y1 exclusive), the pictures
     thyroid/images/*.png (8-bit grey) of phantom_patients patients, and a marker that the folder is synthetic.
 
     A patient has one nodule and phantom_images neighbouring frames of it, one more or less by turns. The same seed gives the
     same files; files that are there, whole, stay as they are. Raises UsageError if the folder holds anything else.
     """
-    marker = folder / MARKER
     settings = {name: value for name, value in asdict(config).items() if name.startswith("phantom_")}
-    recipe = {"seed": seed, "settings": settings, "synthetic": True}
-    whole = json.dumps(recipe | {"files": _describe_files(folder)}) + "\n"
-    if marker.is_file():
-        if marker.read_text() == whole:
-            return
-    elif folder.is_dir() and any(folder.iterdir()):
-        raise UsageError(f"{folder}: not empty, and without {MARKER}: phantoms are not written among other files")
-    shutil.rmtree(folder / "thyroid", ignore_errors=True)
-    (folder / "thyroid" / "images").mkdir(parents=True)
-    marker.write_text(json.dumps(recipe) + "\n")
-    _write_cases(folder / "thyroid", config, np.random.default_rng([seed, 1]))
-    marker.write_text(json.dumps(recipe | {"files": _describe_files(folder)}) + "\n")
+
+    def write() -> None:
+        (folder / "thyroid" / "images").mkdir(parents=True)
+        _write_cases(folder / "thyroid", config, np.random.default_rng([seed, 1]), strength)
+
+    write_once(folder, {"seed": seed, "settings": settings, "strength": strength}, ("thyroid",), write)
 
 
-def _describe_files(folder: Path) -> list:
-    """Number and bytes of the phantom files: tells a half-written or thinned-out folder."""
-    sizes = [path.stat().st_size for path in (folder / "thyroid").rglob("*") if path.is_file()]
-    return [len(sizes), sum(sizes)]
-
-
-def _write_cases(folder: Path, config: Config, random: np.random.Generator) -> None:
+def _write_cases(folder: Path, config: Config, random: np.random.Generator, strength: float) -> None:
     patients = config.phantom_patients
     labels = random.permutation(np.arange(patients) < round(patients * MALIGNANT_SHARE)).astype(int)
     counts = np.maximum(config.phantom_images + random.permutation((np.arange(patients) + 1) % 3 - 1), 1)
     lines = []
     for patient, (label, count) in enumerate(zip(labels, counts, strict=True)):
-        for frame, (picture, box) in enumerate(draw_patient(int(label), int(count), config.phantom_signal, random)):
+        for frame, (picture, box) in enumerate(draw_patient(int(label), int(count), strength * config.phantom_signal, random)):
             name = f"images/p{patient:03d}_{frame:02d}.png"
             Image.fromarray(picture).save(folder / name, compress_level=1)  # speckle hardly compresses
             lines.append([name, label, f"p{patient:03d}", *box])
@@ -126,13 +109,18 @@ def draw_patient(
 def draw_nodule(label: int, signal: float, random: np.random.Generator) -> Nodule:
     """A nodule whose signs lie around 0.5 - signal/2 (benign) or 0.5 + signal/2 (malignant)."""
     signs = np.clip(random.normal(0.5 + signal * (label - 0.5), SPREAD, 5), 0, 1)
+    irregular, tall, dark, coarse, calcified = signs.tolist()
     return Nodule(
-        (random.uniform(108, 140), random.uniform(105, 215)),
-        random.uniform(30, 43),
-        *signs.tolist(),
-        np.concatenate([random.uniform(0, 2 * np.pi, 12), random.normal(0, 1, 12)]),
-        (_draw_texture(random.uniform(4, 8), random) + 0.6 * _draw_texture(random.uniform(25, 45), random)) / 1.17,
-        random.uniform(-0.65, 0.65, (14, 2)),
+        centre=(random.uniform(108, 140), random.uniform(105, 215)),
+        radius=random.uniform(30, 43),
+        irregular=irregular,
+        tall=tall,
+        dark=dark,
+        coarse=coarse,
+        calcified=calcified,
+        contour=np.concatenate([random.uniform(0, 2 * np.pi, 12), random.normal(0, 1, 12)]),
+        texture=(_draw_texture(random.uniform(4, 8), random) + 0.6 * _draw_texture(random.uniform(25, 45), random)) / 1.17,
+        specks=random.uniform(-0.65, 0.65, (14, 2)),
     )
 
 

@@ -5,7 +5,6 @@ such code only: where the label comes from (by name in the first batch; by index
 unreadable) is taken from there.
 """
 
-import csv
 import re
 from collections import Counter
 from pathlib import Path
@@ -13,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from common.data import listing as common_listing
 from common.data.csv_files import read_csv_table
 from common.data.folder import find_holding, has_control_characters, read_lines, walk_files
+from common.data.listing import Listed, drop_repeated
 from common.errors import UsageError
 from replications.thyroid_ensemble.config import CLASSES, Config
 from replications.thyroid_ensemble.rois import Box, read_rois
@@ -25,9 +26,6 @@ TN5000_FOLDERS = ("Annotations", "JPEGImages", "ImageSets/Main")
 TN5000_LABELS = {"0": 0, "1": 1, "benign": 0, "malignant": 1}
 TN3K_LISTS = {"label4trainval.csv": ("trainval", "train"), "label4test.csv": ("test", "test")}
 IMAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}")
-NEEDED = ["path", "label", "patient"]
-BOX = ["x0", "y0", "x1", "y1"]
-OPTIONAL = [*BOX, "mask", "case_id", "split"]
 LABELS = {name: label for label, name in enumerate(CLASSES)} | {"0": 0, "1": 1}
 SPLITS = ("", "train", "test")
 
@@ -43,7 +41,8 @@ def read_hou2024(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame
     batches = [batch for batch in ("batch1", "batch2") if f"{batch}_image.csv" in tables]
     if not batches:
         raise UsageError(f"{folder}: not the expected layout: no batch1_image.csv or batch2_image.csv in it")
-    lines, faults, unlabelled = [], [], 0
+    faults: list[str] = []
+    lines, unlabelled = [], 0
     for batch in batches:
         table, labels = tables[f"{batch}_image.csv"], tables.get(f"{batch}_image_label.csv")
         if labels is None:
@@ -74,7 +73,8 @@ def _is_file(folder: Path, place: str) -> bool:
 
 def _read_diagnoses(path: Path, faults: list[str]) -> tuple[dict[str, tuple[str, int]], dict[str, tuple[str, int]]]:
     """(patient_index, label) by the patients' names as far as they are unique, and by index."""
-    by_index, names, torn = {}, [], set()
+    by_index: dict[str, tuple[str, int]] = {}
+    names, torn = [], set()
     table = read_csv_table(path, {"patient_index": str, "patient_name": str, "histo_label": str})
     for number, line in enumerate(table.to_dict("records"), start=2):
         index, label = line["patient_index"].strip(), line["histo_label"].strip().removesuffix(".0")
@@ -109,7 +109,8 @@ def read_tn5000(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame,
     """
     root = find_holding(folder, TN5000_FOLDERS)
     home = root.relative_to(folder)
-    lines, faults = [], []
+    faults: list[str] = []
+    lines = []
     listed_in = _list_tn5000(root, faults)
     for name, splits in listed_in.items():
         if len(splits) > 1:  # on which side it is, nobody knows
@@ -206,64 +207,44 @@ def list_own(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     several times, with other boxes or masks. One that comes twice with the same counts once, and not at all if its labels
     differ. Raises UsageError for a table that cannot be read.
     """
-    path = folder / "cases.csv"
-    read_csv_table(path, dict.fromkeys(NEEDED, str))  # whatever is wrong with the file is said here
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        optional = [name for name in next(csv.reader(file)) if name in OPTIONAL]
-    table = read_csv_table(path, dict.fromkeys(NEEDED + optional, str))
-    lines, places, faults, torn = {}, {}, [], set()
-    for number, line in enumerate(table.to_dict("records"), start=2):
-        where = f"cases.csv line {number}"
-        try:
-            entry = _read_line(line, number)
-        except ValueError as error:
-            faults.append(f"{where}: {error}")
-            continue
-        nodule = (entry["path"], entry["box"], entry["mask"])
-        if nodule in places:
-            torn |= {places[nodule]} if lines[places[nodule]]["label"] != entry["label"] else set()
-            fault = f"{where}: {entry['path'][:80]!r} is listed twice with the same nodule"
-            faults.append(f"{fault}, with both labels" if places[nodule] in torn else fault)
-        elif entry["case_id"] in lines:
-            faults.append(f"{where}: case_id {entry['case_id'][:60]!r} occurs twice")
+    listed, faults = common_listing.list_own(folder, LABELS, "benign (0) or malignant (1)", ["mask", "case_id", "split"])
+    kept = []
+    for line in listed:
+        if fault := _find_fault(line):
+            faults.append(f"{line.where}: {fault}")
         else:
-            places[nodule] = entry["case_id"]
-            lines[entry["case_id"]] = entry
-    columns = ["case_id", "path", "file", "patient_id", "label", "box", "mask", *(["split"] if "split" in optional else [])]
-    listed = pd.DataFrame([line for case_id, line in lines.items() if case_id not in torn], columns=columns)
-    return listed.astype({"box": object}), faults
+            kept.append(line)
+
+    def name_nodule(line: Listed) -> tuple[str, Box | None, str]:
+        return line.path, line.box, line.more["mask"]
+
+    lines: dict[str, dict] = {}
+    for line in drop_repeated(kept, name_nodule, lambda _: " with the same nodule", faults):
+        case_id = line.more["case_id"] or f"t{line.number - 1:04d}"
+        if case_id in lines:
+            faults.append(f"{line.where}: case_id {case_id[:60]!r} occurs twice")
+            continue
+        shown = line.path if not has_control_characters(line.path) else repr(line.path[:200])
+        lines[case_id] = {
+            "case_id": case_id,
+            "path": shown,
+            "file": line.path,
+            "patient_id": line.patient,
+            "label": line.label,
+            "box": line.box,
+            "mask": line.more["mask"],
+            "split": line.more["split"],
+        }
+    split = any(line.more["split"] for line in listed)
+    table = pd.DataFrame(list(lines.values()), columns=[name for name in LISTED if split or name != "split"])
+    return table.astype({"box": object}), faults
 
 
-def _read_line(line: dict[str, str], number: int) -> dict:
-    """One line as a row of the list; ValueError says what is wrong with it."""
-    label, patient = line["label"].strip().lower(), line["patient"].strip()
-    mask, split = line.get("mask", "").strip(), line.get("split", "").strip()
-    case_id = line.get("case_id", "").strip() or f"t{number - 1:04d}"
-    box = _read_box([line.get(name, "").strip() for name in BOX])
-    if label not in LABELS:
-        raise ValueError(f"label {line['label'][:20]!r} is not benign (0) or malignant (1)")
-    if not patient:
-        raise ValueError("no patient; give each patient a name of its own")
-    for name, value in (("patient", patient), ("case_id", case_id)):
-        if has_control_characters(value):
-            raise ValueError(f"{name} {value[:60]!r} holds control characters")
-    if box is not None and mask:
-        raise ValueError("a box and a mask; one of them is enough")
-    if split not in SPLITS:
-        raise ValueError(f"split {split[:20]!r} is not train, test or empty")
-    shown = line["path"] if not has_control_characters(line["path"]) else repr(line["path"][:200])
-    return {
-        "case_id": case_id, "path": shown, "file": line["path"], "patient_id": patient, "label": LABELS[label], "box": box,
-        "mask": mask, "split": split,
-    }  # fmt: skip
-
-
-def _read_box(words: list[str]) -> Box | None:
-    if not any(words):
-        return None
-    if not all(word.isascii() and word.isdigit() and len(word) < 7 for word in words):
-        raise ValueError(f"box {','.join(words)[:60]!r} is not four whole numbers x0,y0,x1,y1")
-    x0, y0, x1, y1 = map(int, words)
-    if not (x0 < x1 and y0 < y1):
-        raise ValueError(f"box {x0},{y0},{x1},{y1} is empty; x0 < x1 and y0 < y1 are needed")
-    return x0, y0, x1, y1
+def _find_fault(line: Listed) -> str | None:
+    """What is wrong with the optional columns of a line."""
+    case_id, split = line.more["case_id"], line.more["split"]
+    if has_control_characters(case_id):
+        return f"case_id {case_id[:60]!r} holds control characters"
+    if line.box is not None and line.more["mask"]:
+        return "a box and a mask; one of them is enough"
+    return None if split in SPLITS else f"split {split[:20]!r} is not train, test or empty"

@@ -15,9 +15,7 @@ from common.cases.table import (
     fold_cases,
     hash_pixels,
     join_patients,
-    read_split,
     split_cases,
-    write_split,
 )
 from common.errors import UsageError
 from common.files import hash_file
@@ -292,24 +290,6 @@ def test_split_says_what_is_missing():
     impossible = pd.DataFrame({"patient_id": list("aabbcc"), "case_id": list("uvwxyz"), "label": [0, 1, 1, 2, 2, 0]})
     with pytest.raises(UsageError, match="found no way to give each of the 2 sides"):
         split_cases(impossible, test_share=0.5, validation_share=0, seed=0)
-
-
-def test_split_file_is_read_back_and_checked(tmp_path):
-    cases = make_roster()
-    sides = split_cases(cases, test_share=0.2, validation_share=0.1, seed=0)
-    sides = sides.mask(cases["patient_id"] == "p001")
-    path = tmp_path / "split.csv"
-    checksum = write_split(path, cases, sides)
-    assert checksum == hash_file(path)
-    assert write_split(path, cases.iloc[::-1], sides.iloc[::-1]) == checksum
-    pd.testing.assert_series_equal(read_split(path, cases), sides)
-    with pytest.raises(UsageError, match="1 case ids differ, first 'p000_0'"):
-        read_split(path, cases.iloc[1:])
-    with pytest.raises(UsageError, match="another patient_id"):
-        read_split(path, cases.assign(patient_id="p000"))
-    path.write_text(path.read_text() + "p000_0,p000,train\n")
-    with pytest.raises(UsageError, match="stands there twice"):
-        read_split(path, cases)
 
 
 # --- the case table

@@ -172,7 +172,7 @@ def test_evaluate_gives_the_known_counts_and_rates():
             assert metric.low <= metric.mean <= metric.high
     assert set(row.metrics) == set(metrics.METRICS)
     assert row.below_majority is False
-    assert np.array_equal(metrics.confusion(frame, "A", "paper"), [[72, 8], [5, 15]])
+    assert np.array_equal(metrics.count_confusion(frame, "A", "paper"), [[72, 8], [5, 15]])
 
 
 def test_seeds_are_averaged_and_resampled_together():
@@ -190,8 +190,8 @@ def test_seeds_are_averaged_and_resampled_together():
     values = sums["sum"].to_numpy()[drawn].sum(axis=1) / sums["size"].to_numpy()[drawn].sum(axis=1)
     assert (accuracy.low, accuracy.high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])))
     total = sum(confusion_matrix(p["y_true"], p["y_score_1"] > 0.5) for _, p in frame.groupby("seed"))
-    assert np.array_equal(metrics.confusion(frame, "A", "paper"), total)
-    assert metrics.confusion(frame, "A", "paper", seed=1).sum() == 120
+    assert np.array_equal(metrics.count_confusion(frame, "A", "paper"), total)
+    assert metrics.count_confusion(frame, "A", "paper", seed=1).sum() == 120
 
 
 def test_evaluate_ignores_the_order_of_lines():
@@ -210,7 +210,7 @@ def test_a_collapsed_row_has_undefined_metrics_and_no_zeros_in_their_place():
     assert row.metrics["mcc"].by_seed == [None, 1.0]
     assert row.metrics["sensitivity"].by_seed == [0.0, 1.0]
     assert row.metrics["auc"].by_seed == [0.5, 1.0]
-    assert metrics.collapsed(frame, "A", "paper") == [0]
+    assert metrics.list_collapsed_seeds(frame, "A", "paper") == [0]
     assert row.below_majority is False
     (only,) = metrics.evaluate(frame[frame["seed"] == 0], resamples=10)
     assert only.below_majority is True  # equal to the majority rate, not above it
@@ -247,14 +247,14 @@ def test_three_classes_have_every_metric():
         statistics.expected_calibration_error(scores.argmax(axis=1) == y, scores.max(axis=1))
     )
     assert all(metric.mean is not None for metric in row.metrics.values())
-    assert metrics.confusion(tabulate(y, scores), "A", "paper").shape == (3, 3)
+    assert metrics.count_confusion(tabulate(y, scores), "A", "paper").shape == (3, 3)
 
 
 def test_unknown_rows_and_seeds_are_named():
     with pytest.raises(UsageError, match="row 'C', protocol 'paper'"):
-        metrics.confusion(draw_row(0), "C", "paper")
+        metrics.count_confusion(draw_row(0), "C", "paper")
     with pytest.raises(UsageError, match="seed 7"):
-        metrics.confusion(draw_row(0), "A", "paper", seed=7)
+        metrics.count_confusion(draw_row(0), "A", "paper", seed=7)
 
 
 # Comparisons

@@ -294,7 +294,7 @@ def list_fields(record: type) -> set[str]:
     """Names of the fields of a record, as in its class and as in JSON."""
     if not issubclass(record, BaseModel):
         return {field.name for field in fields(record)}
-    return {*record.model_fields, *(field.alias for field in record.model_fields.values() if field.alias)}
+    return {*record.model_fields, *(name for field in record.model_fields.values() if (name := field.serialization_alias))}
 
 
 KEYS: dict[str, set[str]] = {}

@@ -42,6 +42,17 @@ def test_cam_shows_the_bright_corner_and_nothing_opposite():
     assert not cams[2].any(), "no evidence for the class gives zeros, not NaN"
 
 
+def test_layers_that_bear_the_names_of_keras():
+    """As in a stored network that is opened in a fresh process: there Keras would give the same names again."""
+    images = keras.Input((8, 8, 1))
+    x = layers.Flatten()(layers.Conv2D(2, 3, name="maps")(images))
+    x = layers.Dense(2, name="dense")(x)
+    keras.utils.clear_session()  # Keras counts from the start: "dense" is the next name it gives
+    model = keras.Model(images, layers.Dense(2, activation="softmax", name="head")(x))
+    assert gradcam.grad_cam(model, draw_bright_corner()).shape == (3, 8, 8)
+    assert gradcam.saliency(model, draw_bright_corner()).shape == (3, 8, 8)
+
+
 def test_cam_equals_the_formula_before_enlargement():
     images = np.random.default_rng(0).random((2, 8, 8, 1), dtype=np.float32)
     blocks = images.reshape(2, 2, 4, 2, 4).mean(axis=(2, 4))

@@ -18,7 +18,6 @@ from common.cases.prepared import Dataset
 from common.cli import parse_options
 from common.evaluation import metrics, outcome
 from common.figures.style import Picture
-from common.records.paper import load_paper
 from common.records.results import DatasetEntry, Environment, Extra, Git, Results, Weights, read_results
 from common.runs import run
 from replications.thyroid_ensemble import experiments, figures, selection
@@ -157,11 +156,6 @@ def make_results(judged: outcome.Outcome, config) -> Results:
             figures=[], commands=[], cells=[],
         ),
     )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def paper(root):
-    return load_paper(root / "replications" / "thyroid_ensemble" / "paper.toml")
 
 
 @pytest.fixture(scope="module", autouse=True)

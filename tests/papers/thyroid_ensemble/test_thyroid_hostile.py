@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from hostile import edit, fuzz, mutate, renew_checksums, snapshot
 from PIL import Image
-from test_thyroid_data import WRITERS, draw_contour, prepare, write_case, write_ddti, write_own
+from thyroid_samples import WRITERS, draw_contour, prepare, write_case, write_ddti, write_own
 
 from common.errors import UsageError
 from replications.thyroid_ensemble import data

@@ -1,5 +1,6 @@
 """Networks and trainings of thyroid_ensemble: sizes, standardisation, freezing plans, patches, steps, two devices as one."""
 
+import re
 import subprocess
 import sys
 import warnings
@@ -11,7 +12,7 @@ import pytest
 
 from common.errors import UsageError
 from common.training import cuts, fit
-from replications.thyroid_ensemble import models, tasks
+from replications.thyroid_ensemble import models
 from replications.thyroid_ensemble.config import PAPER, SMOKE
 from replications.thyroid_ensemble.rois import crop_scale, cut_patches
 
@@ -44,6 +45,25 @@ def test_head_is_four_layers_of_eight(resnet):
         models.build_network("VGG16", 32, replace(SMOKE, head_pooling="max"))
 
 
+def test_head_is_what_paper_toml_chose(find_choice):
+    """Fig. 5: "4 layers of neural network with 8 neurons", Dropout, L2; paper.toml says how they are read and how strong."""
+    count, units, penalty, dropout = re.match(
+        r"Global average pooling, (\w+) dense layers of (\d+) ReLU units each with L2 ([\d.e-]+) and dropout ([\d.]+), "
+        r"softmax over two classes",
+        find_choice("Head: "),
+    ).groups()
+    features = keras.Input((3, 3, 5))
+    built = keras.Model(features, models.build_head(features, PAPER)).layers[1:]
+    kinds = [keras.layers.GlobalAveragePooling2D, *[keras.layers.Dense, keras.layers.Dropout] * 4, keras.layers.Dense]
+    assert count == "four"
+    assert [type(layer) for layer in built] == kinds
+    hidden, dropped, outputs = built[1:-1:2], built[2:-1:2], built[-1]
+    assert {(layer.units, layer.activation) for layer in hidden} == {(int(units), keras.activations.relu)}
+    assert [float(layer.kernel_regularizer.l2) for layer in hidden] == pytest.approx([float(penalty)] * 4)
+    assert {layer.rate for layer in dropped} == {float(dropout)}
+    assert (outputs.units, outputs.activation) == (2, keras.activations.softmax)
+
+
 def standardised(network: str, **changes) -> tuple[np.ndarray, np.ndarray]:
     grey = RANDOM.integers(0, 256, (3, 8, 8, 1)).astype(np.float32)
     inputs = keras.Input((8, 8, 1))
@@ -51,12 +71,22 @@ def standardised(network: str, **changes) -> tuple[np.ndarray, np.ndarray]:
     return grey, np.asarray(keras.Model(inputs, outputs)(grey))
 
 
-FACTORS = {"VGG16": 1, "ResNet50": 1, "InceptionV3": 1 / 127.5, "AlexNet": 1 / 57.63}
-
-
-@pytest.mark.parametrize(("network", "factor"), FACTORS.items())
-def test_the_image_mean_is_subtracted(network, factor):
+@pytest.mark.parametrize("network", ["VGG16", "ResNet50", "InceptionV3", "AlexNet"])
+def test_the_image_mean_is_subtracted(network, find_choice):
+    """ "Subtract the image mean" (sec. 1.2), in the range that paper.toml chose and Keras' networks themselves scale to."""
+    assert find_choice("Which mean is subtracted").startswith("That of each image")
+    chosen = re.fullmatch(
+        r"Grey levels as they are for VGG16 and ResNet50, "
+        r"divided by ([\d.]+) for InceptionV3 and by (\d+) x ([\d.]+) for AlexNet",
+        find_choice("Value range after the mean is subtracted"),
+    )
+    inception, levels, deviation = map(float, chosen.groups())
+    factor = {"InceptionV3": 1 / inception, "AlexNet": 1 / (levels * deviation)}.get(network, 1.0)
     grey, found = standardised(network)
+    if network != "AlexNet":
+        native = getattr(keras.applications, {"VGG16": "vgg16", "ResNet50": "resnet50", "InceptionV3": "inception_v3"}[network])
+        ends = (native.preprocess_input(np.full((1, 1, 1, 3), level, np.float32)) for level in (1, 0))
+        assert factor == pytest.approx(np.subtract(*ends).mean(), rel=1e-4)
     expected = (grey - grey.mean(axis=(1, 2, 3), keepdims=True)) * factor
     np.testing.assert_allclose(found, np.repeat(expected, 3, axis=-1), atol=1e-3)
     np.testing.assert_allclose(found.mean(axis=(1, 2, 3)), 0, atol=1e-3)
@@ -115,12 +145,6 @@ def test_scales_are_centre_crops():
     assert (cut_patches(flat, "VGG16", 2, PAPER) == 77).all()
 
 
-def test_augmentation_is_the_papers():
-    augmentation = tasks.describe_augmentation(PAPER)
-    assert (augmentation.width_shift, augmentation.height_shift, augmentation.zoom) == (0.2, 0.2, 0.2)
-    assert (augmentation.rotation, augmentation.horizontal_flip, augmentation.fill) == (30.0, True, "nearest")
-
-
 def test_weights_of_another_network_are_refused(tmp_path):
     models.build_backbone("VGG16", 32, SMOKE).save_weights(tmp_path / "x.weights.h5")
     message = r"x\.weights\.h5: not the weights of ResNet50"
@@ -142,13 +166,6 @@ def test_inceptionv3_takes_keras_own_file_whatever_its_layers_are_called(tmp_pat
     np.testing.assert_allclose(features(picture), first(below(picture)), atol=1e-5)
 
 
-def test_decay_is_that_of_keras_before_version_3():
-    """Learning rate / (1 + decay * step)."""
-    rate = keras.optimizers.schedules.InverseTimeDecay(PAPER.tune_learning_rate, 1, PAPER.tune_decay)
-    for step in (0, 1, 1000):
-        assert float(rate(step)) == pytest.approx(1e-4 / (1 + 1e-6 * step))
-
-
 TWO_DEVICES = """
 import sys
 import numpy as np, tensorflow as tf
@@ -157,7 +174,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 import dataclasses, keras
 from pathlib import Path
 from common.training import cuts, feature_cache, fit
-from common.training.batches import Rows
+from common.training.batches import Indexed
 from replications.thyroid_ensemble import models
 from replications.thyroid_ensemble.config import SMOKE
 
@@ -183,8 +200,8 @@ def train(strategy, name):
     (folder / name).mkdir()
     order = np.arange(24)
     history = fit.fit(
-        model, lambda epoch: (Rows(features.inputs, order), labels), stage="x", epochs=3, batch_size=8,
-        folder=folder / name, report=lambda *_: None, validation=(Rows(features.inputs, order), labels), patience=5,
+        model, lambda epoch: (Indexed(features.inputs, order), labels), stage="x", epochs=3, batch_size=8,
+        folder=folder / name, report=lambda *_: None, validation=(Indexed(features.inputs, order), labels), patience=5,
     )
     return history, model.get_weights()
 

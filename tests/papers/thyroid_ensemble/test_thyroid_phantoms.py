@@ -14,10 +14,11 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from common.cases.duplicates import NEAR_DUPLICATE_LIMIT, compare_thumbnails, describe_images, find_near_duplicates
+from common.data.phantoms import MARKER
 from common.errors import UsageError
 from replications.thyroid_ensemble.baselines import describe_ulbp, fit_svm
 from replications.thyroid_ensemble.config import DEMO, SMOKE
-from replications.thyroid_ensemble.sources.phantoms import MARKER, SOURCE_CLASSES, draw_patient, draw_source_task, write_phantoms
+from replications.thyroid_ensemble.sources.phantoms import SOURCE_CLASSES, draw_patient, draw_source_task, write_phantoms
 
 HEADER = ["path", "label", "patient", "x0", "y0", "x1", "y1"]
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from common.training import fit
-from common.training.batches import assert_uint8, feed_batches, shuffle_order
+from common.training.batches import shuffle_order
 
 pytestmark = pytest.mark.usefixtures("backend")
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), dtype=np.uint8)
@@ -37,25 +37,6 @@ def train(folder, epochs=4, seed=3, graph="toy", **more):
         checkpoint_seconds=0, **more,
     )  # fmt: skip
     return model, history
-
-
-def test_order_is_a_function_of_seed_and_epoch():
-    assert sorted(shuffle_order(10, 1, 2)) == list(range(10))
-    np.testing.assert_array_equal(shuffle_order(10, 1, 2), shuffle_order(10, 1, 2))
-    assert not np.array_equal(shuffle_order(10, 1, 2), shuffle_order(10, 1, 3))
-    assert not np.array_equal(shuffle_order(10, 1, 2), shuffle_order(10, 2, 2))
-
-
-def test_batches_keep_order_and_the_short_last_one():
-    batches = [tuple(np.asarray(a) for a in batch) for batch in feed_batches((IMAGES, LABELS), 16)]
-    assert [len(x) for x, _ in batches] == [16, 16, 16, 2]
-    np.testing.assert_array_equal(np.concatenate([x for x, _ in batches]), IMAGES)
-    np.testing.assert_array_equal(np.concatenate([y for _, y in batches]), LABELS)
-
-
-def test_rescaled_images_are_refused():
-    with pytest.raises(TypeError, match="uint8"):
-        assert_uint8(IMAGES / 255)
 
 
 def test_same_seed_same_weights_and_reuse_of_the_graph(tmp_path):

@@ -1,11 +1,10 @@
-"""The data folder: hostile tables, archives and servers, and downloads that resume."""
+"""Downloads that resume and are checked, servers that misbehave, and archives that would leave the folder."""
 
 import hashlib
 import http.server
 import io
 import re
 import threading
-import time
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,177 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.data import csv_files
-from common.data.csv_files import read_csv_table
 from common.data.downloads import download, extract_zip
-from common.data.folder import FileFacts, check_folder, find_data, resolve_inside
 from common.errors import UsageError
-
-# --- folders and names
-
-
-def test_data_is_found_in_order(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("REPLICATIONS_DATA", raising=False)
-    assert find_data("hips") is None
-    (tmp_path / "data/hips").mkdir(parents=True)
-    assert find_data("hips") is None  # empty
-    (tmp_path / "data/hips/a").touch()
-    assert find_data("hips") == Path("data/hips")
-    (tmp_path / "shared/hips").mkdir(parents=True)
-    (tmp_path / "shared/hips/a").touch()
-    monkeypatch.setenv("REPLICATIONS_DATA", str(tmp_path / "shared"))
-    assert find_data("hips") == tmp_path / "shared/hips"
-    assert find_data("hips", tmp_path) == tmp_path
-    with pytest.raises(UsageError, match="--data .*nowhere: no such folder"):
-        find_data("hips", tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["../x", "/etc/passwd", "a/../../x", "C:\\x", "..\\x", "\\\\server\\x", "", "a\0b", "a/..", "link/x", "file"],
-)
-def test_names_that_leave_the_folder_are_refused(tmp_path, name):
-    folder = tmp_path / "data"
-    folder.mkdir()
-    (folder / "link").symlink_to(tmp_path)
-    (tmp_path / "secret").touch()
-    (folder / "file").symlink_to(tmp_path / "secret")
-    with pytest.raises(UsageError, match="data folder"):
-        resolve_inside(folder, name)
-
-
-def test_names_inside_the_folder_are_accepted(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "inner").symlink_to(tmp_path / "a")
-    for name in ("a/b.png", "a/./b.png", "...", "inner/b.png", "a b/ä.png"):
-        assert resolve_inside(tmp_path, name) == tmp_path / name
-    outside = tmp_path / "a"
-    (outside / "out").symlink_to(tmp_path.parent)
-    assert resolve_inside(outside, "out/x", follow_links=True) == outside / "out/x"
-    with pytest.raises(UsageError, match="leaves"):
-        resolve_inside(outside, "out/../x", follow_links=True)
-
-
-# --- tables
-
-COLUMNS = {"path": str, "label": int, "score": float}
-
-
-def write(path: Path, data: str | bytes) -> Path:
-    path.write_bytes(data if isinstance(data, bytes) else data.encode())
-    return path
-
-
-def test_table_is_read_as_it_stands(tmp_path):
-    text = '\ufeffscore,path,note,label\n1.5,NA,x,3\n-2e3,=1+1|cmd,"two\nlines",-4\n\n0,"a,b",,0\n'
-    table = read_csv_table(write(tmp_path / "t.csv", text), COLUMNS)
-    assert list(table) == ["path", "label", "score"]
-    assert table["path"].tolist() == ["NA", "=1+1|cmd", "a,b"]
-    assert table["label"].tolist() == [3, -4, 0]
-    assert table["score"].tolist() == [1.5, -2000, 0]
-    assert table["label"].dtype == np.int64
-    windows = read_csv_table(write(tmp_path / "w.csv", text.replace("\n", "\r\n")), COLUMNS)
-    assert windows["label"].tolist() == [3, -4, 0]
-    assert len(read_csv_table(write(tmp_path / "e.csv", "path,label,score\n"), COLUMNS)) == 0
-
-
-HOSTILE = {
-    "empty": ("", r":1: no column path, label, score.*found: nothing"),
-    "missing column": ("path,score\na,1\n", r":1: no column label in the header line; found: path, score"),
-    "double column": ("path,label,label,score\na,1,1,1\n", r":1: column label occurs twice"),
-    "too few fields": ("path,label,score\na,1,1\nb,2\n", r":3: 2 fields where the header has 3"),
-    "too many fields": ("path,label,score\na,1,1,9\n", r":2: 4 fields"),
-    "text for int": ("path,label,score\na,1,1\nb,=1+1,1\n", r":3: column label: '=1\+1' is not a whole number"),
-    "float for int": ("path,label,score\na,1.0,1\n", r":2: column label: '1.0' is not a whole number"),
-    "huge int": (
-        "path,label,score\na,1,1\na,99999999999999999999,1\n",
-        r":3: column label: '9+' is not a whole number",
-    ),
-    "digits without end": ("path,label,score\na," + "9" * 9000 + ",1\n", r":2: column label: '9{60}' is not"),
-    "underscore": ("path,label,score\na,1_0,1\n", r":2: column label: '1_0'"),
-    "empty int": ("path,label,score\na,,1\n", r":2: column label: '' is not"),
-    "empty float": ("path,label,score\na,1,\n", r":2: column score: '' is not a finite number"),
-    "nan": ("path,label,score\na,1,1\na,1,nan\n", r":3: column score: 'nan' is not a finite number"),
-    "inf": ("path,label,score\na,1,-inf\n", r":2: column score: '-inf'"),
-    "true": ("path,label,score\na,True,1\n", r":2: column label: 'True'"),
-    "after two-line field": ('path,label,score\n"a\nb",1,1\nc,x,1\n', r":4: column label: 'x'"),
-    "NUL": (b"path,label,score\na,1,1\nb\0,1,1\n", r":3: a NUL byte"),
-    "binary": (bytes(range(1, 256)) * 10, r":\d+: (not UTF-8|no column)"),
-    "latin-1": ("path,label,score\na,1,1\nä,1,1\n".encode("latin-1"), r":3: not UTF-8"),
-    "UTF-16": ("path,label,score\n".encode("utf-16"), r":1: a NUL byte"),
-    "image": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", r":3: a NUL byte"),
-    "open quote": ('path,label,score\n"a,1,1\n', r":\d: not a CSV line"),
-    "long line": (b"path,label,score\na,1,1\n" + b"x" * 10_000_000, r":3: a line of more than 65536 bytes"),
-    "long header": (b"x," * 5_000_000, r":1: a line of more than"),
-    "long field": ('path,label,score\n"' + ("x" * 60 + "\n") * 4000 + '",1,1\n', r":\d+: not a CSV line: field larger"),
-}
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-@pytest.mark.filterwarnings("error")
-def test_hostile_tables_give_one_line(tmp_path, name):
-    data, message = HOSTILE[name]
-    path = write(tmp_path / "t.csv", data)
-    started = time.perf_counter()
-    with pytest.raises(UsageError, match=re.escape(str(path)) + message) as caught:
-        read_csv_table(path, COLUMNS)
-    assert time.perf_counter() - started < 5
-    assert "\n" not in str(caught.value)
-    assert len(str(caught.value)) < 700
-
-
-def test_random_damage_never_escapes_as_another_error(tmp_path):
-    rng = np.random.default_rng(0)
-    good = "path,label,score\n" + "".join(f"image_{row}.png,{row % 2},{row / 7}\n" for row in range(30))
-    read, messages = 0, []
-    for number in range(300):
-        data = bytearray(good.encode())
-        for place in rng.integers(0, len(data), rng.integers(1, 6)):
-            data[place] = rng.integers(0, 256)
-        path = write(tmp_path / f"{number}.csv", bytes(data[: rng.integers(1, len(data))]))
-        try:
-            read_csv_table(path, COLUMNS)
-            read += 1
-        except UsageError as error:
-            messages.append(str(error))
-    assert read > 0
-    assert messages
-    assert all(re.match(r".*\.csv:\d+: .*$", message) for message in messages)
-
-
-def test_unreadable_and_oversized_tables(tmp_path, monkeypatch):
-    with pytest.raises(UsageError, match=r"none.csv: cannot be read: No such file"):
-        read_csv_table(tmp_path / "none.csv", COLUMNS)
-    with pytest.raises(UsageError, match="cannot be read: Is a directory"):
-        read_csv_table(tmp_path, COLUMNS)
-    path = write(tmp_path / "t.csv", "path,label,score\na,1,1\nb,1,1\n")
-    with pytest.raises(UsageError, match="2 rows, more than the 1 expected"):
-        read_csv_table(path, COLUMNS, max_rows=1)
-    monkeypatch.setattr(csv_files, "MAX_TABLE_BYTES", 10)
-    with pytest.raises(UsageError, match="too many for a table"):
-        read_csv_table(path, COLUMNS)
-
-
-def test_half_a_million_rows_are_read_in_about_a_second(tmp_path):
-    """The size of a candidate list of 888 CT scans: 551,065 rows."""
-    block = "".join(
-        f"1.3.6.1.4.1.14519.5.2.1.6279.6001.{10**29 + row},{-56.08 + row},{-67.85 - row},{-311.92 + row},{row % 2}\n"
-        for row in range(1000)
-    )
-    path = write(tmp_path / "candidates.csv", "seriesuid,coordX,coordY,coordZ,class\n" + block * 551)
-    columns = {"seriesuid": str, "coordX": float, "coordY": float, "coordZ": float, "class": int}
-    started = time.perf_counter()
-    table = read_csv_table(path, columns)
-    assert time.perf_counter() - started < 10  # about a second on an idle core
-    assert len(table) == 551_000
-    assert table["class"].sum() == 551_000 // 2
-    write(path, "seriesuid,coordX,coordY,coordZ,class\n" + block * 551 + "x,1,2,z,0\n")
-    with pytest.raises(UsageError, match=r"candidates.csv:551002: column coordZ: 'z' is not a finite number"):
-        read_csv_table(path, columns)
-
-
-# --- downloads
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -359,6 +189,11 @@ def rewrite(path: Path, old: bytes, new: bytes, count: int = -1) -> Path:
     return path
 
 
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
 def test_archive_is_unpacked(tmp_path):
     path = make_zip(tmp_path / "a.zip", {"train/": "", "train/1.png": b"one", "test/2.png": b"two"})
     files = extract_zip(path, tmp_path / "out")
@@ -448,44 +283,3 @@ def test_truncated_and_flipped_archives_never_escape_as_another_error(tmp_path):
     assert not any("\n" in message for message in messages)
     assert len(messages) > 100
     assert {file.name for file in tmp_path.iterdir()} <= {"a.zip", "out"}
-
-
-# --- the check of a folder
-
-
-def test_check_lists_every_problem(tmp_path):
-    for name, content in {
-        "a.png": b"a",
-        "b.png": b"b",
-        "c.png": b"c",
-        "sub/d.png": b"a",
-        "bad.png": b"",
-        "x.png": b"x",
-    }.items():
-        file = tmp_path / name
-        file.parent.mkdir(exist_ok=True)
-        file.write_bytes(content)
-    (tmp_path / "notes.txt").write_text("not part of the data")
-
-    def read(file: Path) -> None:
-        if not file.read_bytes():
-            raise OSError("cannot identify\nimage")
-
-    facts = {
-        "a.png": FileFacts(1, hashlib.sha256(b"a").hexdigest()),
-        "b.png": FileFacts(1, hashlib.sha256(b"other").hexdigest()),
-        "c.png": FileFacts(7),
-        "sub/d.png": FileFacts(),
-        "bad.png": FileFacts(),
-        "gone.png": FileFacts(3),
-    }
-    assert check_folder(tmp_path, facts, pattern="**/*.png", read=read) == [
-        "a.png: the same content as sub/d.png",
-        "b.png: wrong checksum",
-        "bad.png: unreadable: cannot identify image",
-        "c.png: wrong size: 1 bytes, expected 7",
-        "gone.png: missing",
-        "x.png: unexpected",
-    ]
-    whole = {name: FileFacts(1) for name in ("a.png", "b.png", "c.png")}
-    assert check_folder(tmp_path, whole, pattern="[abc].png") == []

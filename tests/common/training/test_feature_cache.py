@@ -1,4 +1,4 @@
-"""Freezing, cutting and caching: training on cached activations equals plain Keras to the last bit; a bad cache is never used."""
+"""Training on cached activations equals plain Keras to the last bit; a bad cache is never used."""
 
 import json
 import os
@@ -7,57 +7,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from keras import layers
+from small_networks import IMAGES, LABELS, build_branches, build_chain, build_residual, compile_frozen
 
 from common.training import cuts, feature_cache
 from common.training import fit as training_fit
+from common.training.batches import Indexed, shuffle_order
 
 pytestmark = pytest.mark.usefixtures("backend")
-RANDOM = np.random.default_rng(0)
-IMAGES = RANDOM.integers(0, 256, (22, 16, 16, 1)).astype(np.uint8)
-LABELS = RANDOM.integers(0, 2, 22)
-
-
-def build_chain() -> keras.Model:
-    inputs = keras.Input((16, 16, 1))
-    x = layers.Rescaling(1 / 255)(inputs)
-    for i in (1, 2, 3):
-        x = layers.Conv2D(4 * i, 3, padding="same", activation="relu", name=f"conv{i}")(x)
-        x = layers.MaxPooling2D()(x)
-    return finish(inputs, x)
-
-
-def build_residual() -> keras.Model:
-    inputs = keras.Input((16, 16, 1))
-    x = layers.Rescaling(1 / 255)(inputs)
-    x = layers.Conv2D(6, 3, padding="same", name="conv1")(x)
-    for i in (2, 4):
-        y = layers.Conv2D(6, 3, padding="same", name=f"conv{i}")(x)
-        y = layers.BatchNormalization(name=f"norm{i}")(y)
-        y = layers.Activation("relu")(y)
-        y = layers.Conv2D(6, 3, padding="same", name=f"conv{i + 1}")(y)
-        x = layers.Add()([x, y])
-    return finish(inputs, x)
-
-
-def build_branches() -> keras.Model:
-    inputs = keras.Input((16, 16, 1))
-    stem = layers.Conv2D(4, 3, strides=2, activation="relu", name="stem")(layers.Rescaling(1 / 255)(inputs))
-    a = layers.Conv2D(3, 1, name="conv1")(stem)
-    b = layers.Conv2D(3, 3, padding="same", name="conv2")(layers.Conv2D(3, 1, name="conv2a")(stem))
-    return finish(inputs, layers.Concatenate()([a, b, layers.AveragePooling2D(3, 1, padding="same")(stem)]))
-
-
-def finish(inputs, x) -> keras.Model:
-    x = layers.GlobalAveragePooling2D()(x)
-    x = layers.Dropout(0.3, name="dropout")(layers.Dense(8, activation="relu", name="dense")(x))
-    return keras.Model(inputs, layers.Dense(2, activation="softmax", name="output")(x))
-
-
-def compile_frozen(model: keras.Model, trained: list[str]) -> keras.Model:
-    cuts.freeze_except(model, trained)
-    model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy")
-    return model
 
 
 def fit(model: keras.Model, inputs, folder: Path, epochs: int = 3) -> list[float]:
@@ -66,8 +22,8 @@ def fit(model: keras.Model, inputs, folder: Path, epochs: int = 3) -> list[float
     training_fit.build_optimizers(model)
 
     def arrays_of_epoch(epoch):
-        order = training_order(epoch)
-        taken = tuple(training_rows(array, order) for array in arrays)
+        order = shuffle_order(len(LABELS), 3, epoch)
+        taken = tuple(index(array, order) for array in arrays)
         return (taken if len(taken) > 1 else taken[0], LABELS[order])
 
     history = training_fit.fit(
@@ -76,16 +32,8 @@ def fit(model: keras.Model, inputs, folder: Path, epochs: int = 3) -> list[float
     return [entry["loss"] for entry in history]
 
 
-def training_order(epoch: int) -> np.ndarray:
-    from common.training.batches import shuffle_order
-
-    return shuffle_order(len(LABELS), 3, epoch)
-
-
-def training_rows(array: np.ndarray, order: np.ndarray):
-    from common.training.batches import Rows
-
-    return Rows(array, order) if isinstance(array, np.memmap) else array[order]
+def index(array: np.ndarray, order: np.ndarray) -> np.ndarray | Indexed:
+    return Indexed(array, order) if isinstance(array, np.memmap) else array[order]
 
 
 CASES = {
@@ -117,50 +65,6 @@ def test_cached_training_equals_plain_keras_to_the_last_bit(case, tmp_path):
     np.testing.assert_array_equal(
         training_fit.predict_values(plain, IMAGES, 8), training_fit.predict_values(cut.upper, features.inputs, 8)
     )
-
-
-def test_the_frontier_holds_what_live_operations_take():
-    model = compile_frozen(build_residual(), ["conv5", "dense", "output"])
-    assert len(cuts.split_network(model, several=True).names) == 2  # the shortcut and the block's own path
-    assert len(cuts.split_network(model).names) == 1
-    model = compile_frozen(build_branches(), ["conv2", "dense", "output"])
-    cut = cuts.split_network(model, several=True)
-    assert {"conv1", "conv2a"} < set(cut.names)
-    assert len(cut.names) == 3
-    assert cut.bytes_per_image == 4 * 7 * 7 * (3 + 3 + 4)
-    assert not cut.lower.trainable_weights
-
-
-def test_dropout_and_moving_statistics_are_live():
-    inputs = keras.Input((4, 4, 2))
-    x = layers.Conv2D(3, 1, name="below")(inputs)
-    x = layers.Dropout(0.5, name="drop")(x)
-    x = layers.Conv2D(3, 1, name="between")(x)
-    x = layers.BatchNormalization(name="norm")(x)
-    model = keras.Model(inputs, layers.Dense(2, name="output")(layers.Flatten()(x)))
-    cuts.freeze_except(model, ["output"])
-    assert cuts.split_network(model).names == ("below",)
-    cuts.freeze_except(model, ["norm", "output"])
-    model.get_layer("drop").rate = 0.0
-    assert cuts.split_network(model).names == ("below",)  # a generator of random numbers is there, whatever the rate
-    with pytest.raises(ValueError, match="no layer 'nothing'"):
-        cuts.freeze_except(model, ["nothing"])
-    cuts.freeze_except(model, ["below", "output"])
-    with pytest.raises(ValueError, match="nothing is frozen at its inputs"):
-        cuts.split_network(model)
-
-
-def test_models_inside_the_model_are_expanded():
-    inner = keras.Sequential([keras.Input((16, 16, 4)), layers.Conv2D(3, 3, name="inner1"), layers.Conv2D(3, 3, name="inner2")])
-    inputs = keras.Input((16, 16, 1))
-    outputs = finish(inputs, inner(layers.Conv2D(4, 3, padding="same", name="conv1")(inputs))).outputs
-    model = keras.Model(inputs, outputs)
-    assert cuts.list_convolutions(model) == ["conv1", "inner1", "inner2"]
-    compile_frozen(model, ["inner2", "dense", "output"])
-    cut = cuts.split_network(model)
-    assert cut.names == ("inner1",)
-    values = IMAGES.astype(np.float32)
-    np.testing.assert_array_equal(cut.upper(cut.lower(values)), model(values))
 
 
 def test_a_sweep_derives_later_cuts_from_the_deepest(tmp_path):
@@ -269,9 +173,3 @@ def test_bounded_and_says_so(lower, tmp_path):
     cache(lower, tmp_path, batch_size=2, limit_bytes=2.5 * needed + 1000)  # the one used longest ago gives way
     assert len(entries(tmp_path)) == 2
     assert first not in entries(tmp_path)
-
-
-def test_multiplications_are_counted():
-    model = build_chain()
-    expected = 16 * 16 * 9 * 1 * 4 + 8 * 8 * 9 * 4 * 8 + 4 * 4 * 9 * 8 * 12 + 12 * 8 + 8 * 2
-    assert cuts.count_multiplications(model) == expected

@@ -1,0 +1,71 @@
+"""Exhibit to code: which function, at which line, makes a table or figure of the paper, and what of ours shows it.
+
+Found by name: `count_table_1` or `list_table_2` in experiments.py, `draw_figure_3` in figures.py.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.records.paper import Paper
+from common.report.tables import Column, Table
+
+MAKER = re.compile(r"(?:count|list|draw)_(table|figure)_(\w+)")
+SHOWN_ROWS = 3
+
+
+@dataclass(frozen=True)
+class Maker:
+    """A function that makes an exhibit."""
+
+    exhibit: str  # as claims name it: "2", "Fig. 8"
+    file: str
+    function: str
+    line: int
+    pictures: tuple[str, ...]  # file names that it gives, with * for what varies
+
+
+def find_makers(package: Path) -> list[Maker]:
+    """The functions of a package that make exhibits of its paper, in the order of the exhibits."""
+    makers = []
+    for file in ("experiments.py", "figures.py"):
+        if (package / file).is_file():
+            for node in ast.parse((package / file).read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.FunctionDef) and (match := MAKER.fullmatch(node.name)):
+                    exhibit = match[2].upper() if match[1] == "table" else f"Fig. {match[2]}"
+                    makers.append(Maker(exhibit, file, node.name, node.lineno, tuple(_list_pictures(node))))
+    return sorted(makers, key=lambda maker: (maker.exhibit.startswith("Fig."), _sort_key(maker.exhibit)))
+
+
+def build_exhibit_table(package: Path, paper: Paper) -> Table:
+    """Each table or figure of the paper with its functions, and the rows or pictures of ours that show it."""
+    makers = find_makers(package)
+    rows = []
+    for exhibit in dict.fromkeys(maker.exhibit for maker in makers):
+        of_exhibit = [maker for maker in makers if maker.exhibit == exhibit]
+        made = [f"{maker.function}, {maker.file} line {maker.line}" for maker in of_exhibit]
+        names = list(dict.fromkeys(claim.row for claim in paper.claims if claim.table == exhibit))
+        more = f" and {len(names) - SHOWN_ROWS} more" if len(names) > SHOWN_ROWS else ""
+        ours = [f"{'rows' if len(names) > 1 else 'row'} {'; '.join(names[:SHOWN_ROWS])}{more}"] if names else []
+        ours += [picture for maker in of_exhibit for picture in maker.pictures]
+        rows.append([exhibit if exhibit.startswith("Fig.") else f"Table {exhibit}", "; ".join(made), "; ".join(ours)])
+    return Table("From exhibit to code", (Column("exhibit"), Column("made by"), Column("ours")), rows)
+
+
+def _list_pictures(function: ast.FunctionDef) -> Iterator[str]:
+    """File names ending in .png, given as a text or a format with holes, in the order of the code."""
+    formats = [node for node in ast.walk(function) if isinstance(node, ast.JoinedStr)]
+    inside = {id(part) for node in formats for part in ast.walk(node) if part is not node}
+    texts = [node for node in ast.walk(function) if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in inside]
+    for node in sorted(texts, key=lambda node: (node.lineno, node.col_offset)):
+        parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+        text = "".join(str(part.value) if isinstance(part, ast.Constant) else "*" for part in parts)
+        if text.endswith(".png"):
+            yield text
+
+
+def _sort_key(exhibit: str) -> tuple[int, str]:
+    digits = re.search(r"\d+", exhibit)
+    return int(digits[0]) if digits else 0, exhibit

@@ -1,0 +1,1 @@
+"""Readers of one collection each, and the paper's phantoms."""

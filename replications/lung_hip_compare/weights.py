@@ -1,0 +1,27 @@
+"""Initial weights of the ImageNet row."""
+
+from pathlib import Path
+
+from common.errors import UsageError
+from common.training.weights import link_weights
+from replications.lung_hip_compare.config import IMAGENET_ADDRESS, IMAGENET_FILE, IMAGENET_MD5
+
+
+def choose_weights(given: str | None, folder: Path) -> tuple[str, str | None]:
+    """random, imagenet, or a file in the run folder; and the sha256 of that file.
+
+    given: of --weights: random, imagenet, or a folder that holds the file. Raises UsageError if it does not.
+    """
+    if given is None or given in ("random", "imagenet"):
+        return given or "random", None
+
+    def find(name: str) -> Path:
+        path = Path(given) / name
+        if not path.is_file():
+            raise UsageError(f"{path}: no such file; get it from {IMAGENET_ADDRESS} (MD5 {IMAGENET_MD5}) or leave --weights out")
+        return path
+
+    files, missing = link_weights([IMAGENET_FILE], find, folder)
+    if missing:
+        raise UsageError(missing[IMAGENET_FILE])
+    return files[IMAGENET_FILE].file, files[IMAGENET_FILE].sha256

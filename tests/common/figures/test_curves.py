@@ -1,0 +1,44 @@
+"""ROC curves, reliability and training curves: what is drawn, averaged and said in the legend."""
+
+import numpy as np
+import pytest
+from drawings import SCORES, Y_TRUE, draw_history, draw_roc, texts
+
+from common.evaluation.statistics import average_roc, compute_roc
+from common.figures.curves import plot_reliability
+
+
+def test_history_averages_the_seeds_still_training():
+    loss = draw_history().axes[0]
+    thick = [line for line in loss.lines if line.get_linewidth() == 2]
+    assert np.allclose(thick[0].get_ydata(), [0.6, 0.4, 0.3])
+    assert thick[0].get_label() == "training, mean of n = 2 seeds"
+    assert thick[1].get_label() == "validation, mean of n = 1 seed"
+
+
+def test_roc_area_equals_the_share_of_ordered_pairs():
+    score = np.round(SCORES[0], 1)  # with ties
+    pairs = score[Y_TRUE == 1][:, None] - score[Y_TRUE == 0][None]
+    assert compute_roc(Y_TRUE, score)[2] == pytest.approx((pairs > 0).mean() + 0.5 * (pairs == 0).mean())
+    with pytest.raises(ValueError, match="both classes"):
+        compute_roc(np.ones(4), np.ones(4))
+
+
+def test_average_roc_of_perfect_and_reversed_scores_is_the_middle():
+    heights, area = average_roc([(Y_TRUE, Y_TRUE), (Y_TRUE, 1 - Y_TRUE)])
+    assert area == pytest.approx(0.5)
+    assert heights[250] == pytest.approx(0.5)
+
+
+def test_roc_legend_gives_area_interval_and_n():
+    figure = draw_roc()
+    area = np.mean([compute_roc(Y_TRUE, score)[2] for score in SCORES])
+    shown = texts(figure)
+    assert f"net: AUC {area:.3f} [0.810, 0.920], 3 seeds" in shown
+    assert any("n = 200, of which 50 ill" in text for text in shown)
+
+
+def test_reliability_bins_hold_equal_numbers():
+    figure = plot_reliability([("net", np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.7, 0.9]))], bins=2)
+    (line,) = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert np.allclose(line.get_xydata(), [[0.15, 0], [0.8, 1]])

@@ -1,0 +1,206 @@
+"""report.html, table.md and the table on the screen of a small run: golden file, every part shown, names that are no markup."""
+
+import base64
+import os
+import re
+from pathlib import Path
+
+import pytest
+from sample_report import Page, make_content, make_png, make_results, write_run
+
+from common.errors import UsageError
+from common.records.results import parse_results
+from common.report.pages import escape_markdown, format_screen_table, render_markdown, write_report
+
+GOLDEN = Path(__file__).parent / "golden" / "table.md"
+HOSTILE = "<img src=x onerror=alert(1)>|`a`](http://x)"
+
+
+def test_table_equals_the_golden_file(tmp_path, paper):
+    """After a wanted change: UPDATE_GOLDEN=1 python -m pytest -n0 tests/common/report, then read the difference."""
+    run = write_run(tmp_path / "run", make_content())
+    write_report(run, paper)
+    table = (run / "table.md").read_text(encoding="utf-8")
+    if os.environ.get("UPDATE_GOLDEN"):
+        GOLDEN.write_text(table, encoding="utf-8")
+    assert table == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_report_needs_no_other_file_and_no_network(tmp_path, paper):
+    run = write_run(tmp_path / "run", make_content())
+    write_report(run, paper)
+    page = Page((run / "report.html").read_text(encoding="utf-8"))
+    names = {tag for tag, _ in page.tags}
+    assert not names & {"script", "link", "iframe", "object", "embed", "base"}
+    assert [given["src"] for _, given in page.tags if "src" in given] == [
+        "data:image/png;base64," + base64.b64encode(make_png()).decode()
+    ]
+    outside = [given["href"] for _, given in page.tags if not given.get("href", "#").startswith("#")]
+    assert outside == ["https://doi.org/10.1/a_b"]
+    text = (run / "report.html").read_text(encoding="utf-8")
+    assert "url(" not in text
+    assert "@import" not in text
+    policy = next(given["content"] for tag, given in page.tags if given.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'")
+    anchors = {given["id"] for _, given in page.tags if "id" in given}
+    assert {given["href"][1:] for _, given in page.tags if given.get("href", "").startswith("#")} <= anchors
+
+
+def test_report_shows_every_part(tmp_path, paper):
+    run = write_run(tmp_path / "run", make_content())
+    (run / "predictions.csv.gz").write_bytes(b"")
+    write_report(run, paper)
+    text = Page((run / "report.html").read_text(encoding="utf-8")).text
+    for expected in [
+        "set / net, accuracy (Table 2): the paper printed 90.0 %. Under its own protocol we get 91.2 %",
+        "90.0 ±6.1 80.0 91.2 1.0 2 [88.2, 94.2] within 85.0 [82.0, 88.0] −6.2 86.0",
+        "set / absent net n/a – 80.0 not run printed as a dash",
+        "2 set / absent net too large; see README",
+        "The net is best section 4 the paper's protocol holds 91.2 against 70.0",
+        "All is well section 5 – not run not computed in this run",
+        "set hospital: as published real 500 250 1 healthy 400, ill 100 0123456789ab",
+        "set the paper's protocol at random 1 400 0 100 3 fedcba987654",
+        "set 100 77 (77.0 %) 0 5 (5.0 %)",
+        "earlier command first (2025, b)",
+        "trainings 2, at commit b",
+        "0.950 [0.930, 0.970]",
+        "< 0.001 0.013",
+        "A figure. of something",
+        "one run two seeds a spread",
+        "seed 0 and 1 none is given",
+        "attainable impossible accuracy 79.5 of 100; Table 2: set / old net 79/100 = 79.00, 80/100 = 80.00 fits: 0 of 101",
+        "printed ratios: 2; impossible as printed: 1; not in the available text: 1. Possible and not listed: attainable 1",
+        "repetition one run set / old net",
+        "duration 2 h 05 min",
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "scored, leak-free lowest validation loss",
+    ]:
+        assert expected in text
+
+
+def test_nothing_on_the_page_is_empty(tmp_path, paper):
+    run = write_run(tmp_path / "run", make_content())
+    write_report(run, paper)
+    page = (run / "report.html").read_text(encoding="utf-8")
+    filled = "td|th|dt|dd|p|li|h1|h2|h3|a|b|span|small|div|figcaption|pre"
+    empty = {match[0] for match in re.finditer(rf"<({filled})\b[^>]*>\s*</\1>", page)}
+    assert empty == {"<td></td>"}  # above a column without a group
+    assert not {"None", "Undefined"} & set(Page(page).words)
+
+
+def test_a_note_is_a_line_below_its_row_across_all_columns(tmp_path, paper):
+    run = write_run(tmp_path / "run", make_content())
+    write_report(run, paper)
+    table = re.search(r"<h3>Table 2.*?</table>", (run / "report.html").read_text(encoding="utf-8"), re.DOTALL)[0]
+    head, *rows = (part.split("</tr>")[0] for part in re.split(r"<tr\b", table)[2:])  # after the headings of the groups
+    columns = head.count("<th")
+    assert ">note<" not in head
+    shown = [Page(f"<tr{row}").text.split(" ")[:3] for row in rows]
+    assert [row.count("<td") for row in rows] == [columns, 1, columns, 1, 5]
+    assert shown[1] == ["leak-free", "at", "or"]
+    assert shown[3] == ["impossible", "as", "printed;"]
+    spans = [[int(span) for span in re.findall(r'colspan="(\d+)"', row)] for row in rows]
+    assert spans == [[], [columns], [], [columns], [columns - 4]]
+    beyond = re.search(r"<h3>Beyond.*?</table>", (run / "report.html").read_text(encoding="utf-8"), re.DOTALL)[0]
+    assert '<tr class="remark"><td colspan="10"><div>ours at or below the majority rate</div></td></tr>' in beyond
+    assert "| note |" in (run / "table.md").read_text(encoding="utf-8")
+
+
+def test_a_row_run_leak_free_only_keeps_its_numbers(tmp_path, paper):
+    content = make_content(claims=[])
+    content["rows"] = [row for row in content["rows"] if row["protocol"] == "leakfree"]
+    run = write_run(tmp_path / "run", content)
+    write_report(run, paper)
+    text = Page((run / "report.html").read_text(encoding="utf-8")).text
+    assert "set / net 90.0 – 80.0 – – – – not run 85.0 [82.0, 88.0] – 86.0" in text
+
+
+def test_hostile_names_are_shown_not_run(tmp_path, paper):
+    content = make_content(command=HOSTILE, config={HOSTILE: HOSTILE})
+    content["datasets"][0].update(dataset=HOSTILE, name=HOSTILE, classes={HOSTILE: 1})
+    content["rows"][3]["row"] = HOSTILE
+    content["extra"]["figures"][0].update(title=HOSTILE + '"', caption=HOSTILE)
+    content["extra"]["statements"][0]["detail"] = HOSTILE
+    run = write_run(tmp_path / "run", content)
+    write_report(run, paper)
+    page = Page((run / "report.html").read_text(encoding="utf-8"))
+    assert not [given for _, given in page.tags if "onerror" in given]
+    assert [tag for tag, _ in page.tags].count("img") == 1
+    assert page.text.count("onerror=alert(1)>") >= 6
+    table = (run / "table.md").read_text(encoding="utf-8")
+    assert "<img" not in table
+    assert not re.search(r"(?<!\\)\]\(", table)
+    for line in table.splitlines():  # no name makes a further column
+        if HOSTILE.split("|")[0].replace("<", "&lt;").replace(">", "&gt;") in line:
+            assert r"\|" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a|b", r"a\|b"),
+        ("a\nb", "a b"),
+        ("<b> & c", "&lt;b&gt; &amp; c"),
+        ("[x](y)", r"[x\](y)"),
+        ("_a_ b_c", r"\_a\_ b_c"),
+        ("[90.6, 93.3] ±1", "[90.6, 93.3] ±1"),
+    ],
+)
+def test_markdown_shows_text_as_it_is(text, expected):
+    assert escape_markdown(text) == expected
+
+
+def test_markdown_rows_have_as_many_cells_as_the_head(paper):
+    for block in render_markdown(make_results(), paper).split("\n\n"):
+        if block.startswith("|"):
+            counts = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
+            assert len(counts) == 1
+
+
+def test_synthetic_data_and_overrides_are_announced_everywhere(tmp_path, paper):
+    content = make_content(overrides={"epochs": "5"}, on_protocol=False)
+    content["datasets"][0]["synthetic"] = True
+    run = write_run(tmp_path / "run", content)
+    write_report(run, paper)
+    for text in (
+        Page((run / "report.html").read_text(encoding="utf-8")).text,
+        (run / "table.md").read_text(encoding="utf-8"),
+        format_screen_table(parse_results(content, "test"), paper),
+    ):
+        assert "these numbers say nothing about the paper" in text
+        assert "Off protocol: settings changed on the command line: epochs = 5." in text
+    assert "the paper printed" not in Page((run / "report.html").read_text(encoding="utf-8")).text
+
+
+@pytest.mark.parametrize("content", [None, b"not a picture"])
+def test_a_missing_or_damaged_figure_is_an_error(tmp_path, paper, content):
+    run = write_run(tmp_path / "run", make_content())
+    (run / "figures" / "a.png").unlink()
+    if content:
+        (run / "figures" / "a.png").write_bytes(content)
+    with pytest.raises(UsageError, match=r"a\.png"):
+        write_report(run, paper)
+    assert not (run / "report.html").exists()
+
+
+def test_screen_table_fits_120_columns(paper):
+    content = make_content()
+    content["rows"][3]["row"] = "a long name " * 20
+    content["extra"]["not_run"][0]["reason"] = "a long reason " * 20
+    table = format_screen_table(parse_results(content, "test"), paper)
+    assert max(map(len, table.splitlines())) <= 120
+    (line,) = [line for line in table.splitlines() if line.startswith("set / net ")]
+    assert line.split() == [
+        "set",
+        "/",
+        "net",
+        "100",
+        "90.0",
+        "±6.1",
+        "91.2",
+        "[88.2,",
+        "94.2]",
+        "within",
+        "85.0",
+        "(−6.2)",
+    ]

@@ -1,0 +1,101 @@
+"""Generated README blocks: rewritten, checked, and refused where they are damaged."""
+
+import re
+from pathlib import Path
+
+import pytest
+from sample_report import PAPER, make_content
+
+from common.files import write_json_atomic
+from common.report.__main__ import main
+
+README = """# Title
+
+<!-- generated: papers -->
+old
+<!-- end -->
+
+Text stays.
+"""
+PACKAGE_README = "\n\n".join(
+    f"<!-- generated: {name} -->\n<!-- end -->" for name in ("results", "deviations", "unstated", "audit", "remarks")
+)
+
+
+def make_repository(root: Path) -> Path:
+    package = root / "replications" / "some_paper"
+    package.mkdir(parents=True)
+    (package / "paper.toml").write_text(PAPER)
+    (package / "README.md").write_text(PACKAGE_README)
+    (root / "README.md").write_text(README)
+    return root
+
+
+def test_readmes_are_rewritten_then_current(tmp_path, capsys):
+    root = make_repository(tmp_path)
+    arguments = ["--root", str(root)]
+    assert main([*arguments, "--check"]) == 1
+    assert (root / "README.md").read_text() == README
+    assert str(root / "README.md") in capsys.readouterr().out
+    assert main(arguments) == 0
+    assert main([*arguments, "--check"]) == 0
+    first = (root / "README.md").read_text()
+    assert "| audit only |  |  | `python -m common.audit some_paper` |" in first
+    (root / "replications" / "some_paper" / "run.py").write_text("")
+    assert main([*arguments, "--check"]) == 1
+    assert main(arguments) == 0
+    first = (root / "README.md").read_text()
+    assert "not run yet" in first
+    assert "`python -m replications.some_paper.run`" in first
+    assert first.endswith("<!-- end -->\n\nText stays.\n")
+    package = (root / "replications" / "some_paper" / "README.md").read_text()
+    assert "Not run yet." in package
+    assert "| one run | two seeds | a spread |" in package
+    assert "`python -m common.audit some_paper` computes from the printed numbers alone (printed ratios: 2;" in package
+    assert "| attainable | accuracy 79.5 of 100; Table 2: set / old net | impossible | 79/100 = 79.00, 80/100 =" in package
+    assert "| repetition | one run | set / old net |" in package
+
+    write_json_atomic(root / "results" / "some_paper" / "results.json", make_content())
+    assert main([*arguments, "--check"]) == 1
+    assert main(arguments) == 0
+    assert re.search(
+        r"90\.0\s% \| 91\.2\s%; leak-free 85\.0\s% \| within \| 2 h 05 min, 2 CPU cores \|",
+        (root / "README.md").read_text(),
+    )
+    assert "| set / net | 90.0 | ±6.1 |" in (root / "replications" / "some_paper" / "README.md").read_text()
+
+
+def test_check_names_only_the_stale_file(tmp_path, capsys):
+    root = make_repository(tmp_path)
+    assert main(["--root", str(root)]) == 0
+    package = root / "replications" / "some_paper" / "README.md"
+    package.write_text(package.read_text().replace("two seeds", "three seeds"))
+    capsys.readouterr()
+    assert main(["--root", str(root), "--check"]) == 1
+    assert capsys.readouterr().out == f"stale: {package} (python -m common.report rewrites it)\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<!-- generated: paper -->\n<!-- end -->", "unknown block 'paper'"),
+        ("<!-- generated: papers -->\n", "not closed"),
+        ("<!-- generated: papers -->\n<!-- generated: papers -->\n<!-- end -->", "not closed"),
+    ],
+)
+def test_damaged_blocks_are_errors(tmp_path, capsys, text, message):
+    root = make_repository(tmp_path)
+    (root / "README.md").write_text(text)
+    assert main(["--root", str(root)]) == 2
+    assert message in capsys.readouterr().err
+    assert (root / "README.md").read_text() == text
+
+
+def test_an_impossible_headline_is_marked_in_the_table_of_papers(tmp_path):
+    root = make_repository(tmp_path)
+    path = root / "replications" / "some_paper" / "paper.toml"
+    assert main(["--root", str(root)]) == 0
+    assert "impossible" not in (root / "README.md").read_text()
+    path.write_text(PAPER.replace("value = 90.0", "value = 90.5"))
+    assert main(["--root", str(root)]) == 0
+    assert re.search(r"\| set / net, accuracy: 90\.5\s% \(impossible as printed\) \|", (root / "README.md").read_text())
