@@ -1,4 +1,5 @@
-"""Command line: `python -m common.report [--check] [--root FOLDER]` rewrites (or checks) the READMEs' blocks."""
+"""Command line: `python -m common.report [--check] [--root FOLDER]` rewrites (or checks) the READMEs' blocks
+and the tables of accepted runs."""
 
 import argparse
 import sys
@@ -10,8 +11,10 @@ from common.report.readmes import update_readmes
 
 
 def main(arguments: Iterable[str] | None = None) -> int:
-    parser = argparse.ArgumentParser("python -m common.report", description="Rewrite the READMEs' generated tables.")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if a README is stale")
+    parser = argparse.ArgumentParser(
+        "python -m common.report", description="Rewrite what follows from results: READMEs, table.md."
+    )
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if a file is stale")
     parser.add_argument("--root", type=Path, default=Path(), help="the repository (default: here)")
     options = parser.parse_args(None if arguments is None else list(arguments))
     try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.records.paper import Paper
-from common.report.tables import Column, Table
+from common.report.pages import escape_markdown
 
 MAKER = re.compile(r"(?:count|list|draw)_(table|figure)_(\w+)")
 SHOWN_ROWS = 3
@@ -39,19 +39,21 @@ def find_makers(package: Path) -> list[Maker]:
     return sorted(makers, key=lambda maker: (maker.exhibit.startswith("Fig."), _sort_key(maker.exhibit)))
 
 
-def build_exhibit_table(package: Path, paper: Paper) -> Table:
-    """Each table or figure of the paper with its functions, and the rows or pictures of ours that show it."""
+def render_exhibits(package: Path, paper: Paper) -> str:
+    """A Markdown table: each table or figure of the paper, its functions, and the rows or pictures of ours that show it."""
     makers = find_makers(package)
-    rows = []
+    lines = ["| exhibit | made by | ours |", "|---|---|---|"]
     for exhibit in dict.fromkeys(maker.exhibit for maker in makers):
         of_exhibit = [maker for maker in makers if maker.exhibit == exhibit]
-        made = [f"{maker.function}, {maker.file} line {maker.line}" for maker in of_exhibit]
+        made = [f"[{maker.function}]({maker.file}#L{maker.line}), {maker.file} line {maker.line}" for maker in of_exhibit]
         names = list(dict.fromkeys(claim.row for claim in paper.claims if claim.table == exhibit))
         more = f" and {len(names) - SHOWN_ROWS} more" if len(names) > SHOWN_ROWS else ""
-        ours = [f"{'rows' if len(names) > 1 else 'row'} {'; '.join(names[:SHOWN_ROWS])}{more}"] if names else []
-        ours += [picture for maker in of_exhibit for picture in maker.pictures]
-        rows.append([exhibit if exhibit.startswith("Fig.") else f"Table {exhibit}", "; ".join(made), "; ".join(ours)])
-    return Table("From exhibit to code", (Column("exhibit"), Column("made by"), Column("ours")), rows)
+        shown = escape_markdown("; ".join(names[:SHOWN_ROWS]) + more)
+        ours = [f"row{'s' * (len(names) > 1)} {shown}"] if names else []
+        ours += [f"`{picture}`" for maker in of_exhibit for picture in maker.pictures]
+        title = exhibit if exhibit.startswith("Fig.") else f"Table {exhibit}"
+        lines.append(f"| {title} | {'; '.join(made)} | {'; '.join(ours)} |")
+    return "\n".join(lines) if makers else "No code yet."
 
 
 def _list_pictures(function: ast.FunctionDef) -> Iterator[str]:

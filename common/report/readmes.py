@@ -16,9 +16,9 @@ from common.files import write_text_atomic
 from common.records.paper import Paper, load_paper
 from common.records.results import Results, read_results
 from common.report.background import build_deviation_table, build_remark_table, build_unstated_table
-from common.report.exhibits import build_exhibit_table
+from common.report.exhibits import render_exhibits
 from common.report.findings import collect_lines, describe_finding, find_headline
-from common.report.pages import build_main_tables, escape_markdown, render_markdown_table
+from common.report.pages import build_main_tables, escape_markdown, render_markdown, render_markdown_table
 from common.report.wording import format_duration, format_value, name_metric
 
 
@@ -39,17 +39,12 @@ def render_blocks(root: Path) -> dict[Path, dict[str, str]]:
             "results": "\n\n".join(shown),
             "deviations": render_markdown_table(build_deviation_table(paper)),
             "unstated": render_markdown_table(build_unstated_table(paper)),
-            "exhibits": _render_exhibits(path.parent, paper),
+            "exhibits": render_exhibits(path.parent, paper),
             "audit": _render_audit(paper),
             "remarks": render_markdown_table(build_remark_table(paper)),
         }
     head = ["| paper | claim | ours | verdict | cost | command |", "|---|---|---|---|---|---|"]
     return {root / "README.md": {"papers": "\n".join(head + lines)}, **papers}
-
-
-def _render_exhibits(package: Path, paper: Paper) -> str:
-    table = build_exhibit_table(package, paper)
-    return render_markdown_table(table) if table.rows else "No code yet."
 
 
 def _render_audit(paper: Paper) -> str:
@@ -80,21 +75,32 @@ def _summarise_paper(paper: Paper, results: Results | None, has_code: bool) -> s
 
 
 def update_readmes(root: Path, *, check: bool = False) -> list[Path]:
-    """Rewrite the generated blocks of every README below `root`; with `check` change nothing. Returns the stale ones.
+    """Rewrite the generated blocks of every README and the table.md of every accepted run below `root`; with `check` change
+    nothing. Returns the stale ones.
 
     Raises UsageError for a block that is unknown or not closed.
     """
     stale = []
-    for path, blocks in render_blocks(Path(root)).items():
-        if not path.is_file():
-            continue
-        text = path.read_text(encoding="utf-8")
-        fresh = _replace_blocks(text, blocks, path)
-        if fresh != text:
+    for path, content in _render_files(Path(root)).items():
+        if content != (path.read_text(encoding="utf-8") if path.is_file() else ""):
             stale.append(path)
             if not check:
-                write_text_atomic(path, fresh)
+                write_text_atomic(path, content)
     return stale
+
+
+def _render_files(root: Path) -> dict[Path, str]:
+    """Every file that follows from paper.toml, results.json and the code, as it should be."""
+    files = {
+        path: _replace_blocks(path.read_text(encoding="utf-8"), blocks, path)
+        for path, blocks in render_blocks(root).items()
+        if path.is_file()
+    }
+    for accepted in sorted((root / "results").glob("*/results.json")):
+        toml = root / "replications" / accepted.parent.name / "paper.toml"
+        if toml.is_file():
+            files[accepted.with_name("table.md")] = render_markdown(read_results(accepted), load_paper(toml))
+    return files
 
 
 def _replace_blocks(text: str, blocks: Mapping[str, str], path: Path) -> str:

@@ -47,7 +47,9 @@ def draw_figure_2(shown: Shown, results: Results) -> Iterator[Picture]:
     """Fig. 2: confusion matrices."""
     for protocol in PROTOCOLS:
         if rows := [row for row in NETWORKS if row in find_rows(results, protocol)]:
-            named = [(mark_row(results, row, [protocol]), metrics.count_confusion(shown.predictions, row, protocol)) for row in rows]
+            named = [
+                (mark_row(results, row, [protocol]), metrics.count_confusion(shown.predictions, row, protocol)) for row in rows
+            ]
             title = f"Figure 2: confusion matrices, {PROTOCOL_NAMES[protocol]}"
             caption = "Counts summed over the seeds, percentages of each true class."
             yield Picture(f"figure2-{protocol}.png", title, caption, plot_confusion_matrices(named, CLASSES))

@@ -63,6 +63,10 @@ def test_readmes_are_rewritten_then_current(tmp_path, capsys):
         (root / "README.md").read_text(),
     )
     assert "| set / net | 90.0 | ±6.1 |" in (root / "replications" / "some_paper" / "README.md").read_text()
+    table = root / "results" / "some_paper" / "table.md"
+    assert "| set / net | 90.0 | ±6.1 |" in table.read_text()
+    table.write_text("of an older state")
+    assert main([*arguments, "--check"]) == 1
 
 
 def test_check_names_only_the_stale_file(tmp_path, capsys):

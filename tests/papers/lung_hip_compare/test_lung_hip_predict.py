@@ -102,6 +102,18 @@ def test_a_patch_gets_what_the_stored_network_says(smoke_run, patch, tmp_path, n
 
 
 @pytest.mark.usefixtures("backend")
+def test_screen_says_what_the_numbers_are(smoke_run, patch, tmp_path, capsys):
+    """Beside the table, on stderr, so that it is there wherever the table goes: no device, and what the networks learned from."""
+    ask(tmp_path, patch, "--run", smoke_run)
+    printed = capsys.readouterr()
+    device, phantoms_ = printed.err.splitlines()[:2]
+    assert device.endswith("not a medical device: not for diagnosis")
+    assert "phantoms" in phantoms_
+    assert "diagnosis" not in printed.out
+    assert printed.out.splitlines()[0].split()[:2] == ["image", "predicted"]
+
+
+@pytest.mark.usefixtures("backend")
 def test_protocol_chooses_other_networks(smoke_run, patch, tmp_path):
     row = ("--run", smoke_run, "--row", "LUNA16 / CNN")
     found = {p: ask(tmp_path / p, patch, *row, "--protocol", p)["p(nodule)"][0] for p in ("paper", "leakfree")}
@@ -248,12 +260,22 @@ def test_wrong_questions(smoke_run, scan, patch, hip, tmp_path, capsys):
 def test_folders_that_are_no_run(smoke_run, patch, tmp_path, capsys):
     for folder in (tmp_path, tmp_path / "nowhere", patch):
         assert "no stored networks" in refuse(capsys, tmp_path / "out", patch, "--run", folder)
+    (tmp_path / "cells").mkdir()
+    assert "not a finished run" in refuse(capsys, tmp_path / "out", patch, "--run", tmp_path)
+    content = (smoke_run / "results.json").read_text()
+    for damaged, message in (
+        (content[: len(content) // 2], "results.json"),
+        (content.replace("lung_hip_", "hip_"), "a run of hip_"),
+    ):
+        (tmp_path / "results.json").write_text(damaged)
+        assert message in refuse(capsys, tmp_path / "out", patch, "--run", tmp_path)
 
 
 def test_damaged_network(smoke_run, patch, tmp_path, capsys):
     """A network whose bytes are not those of its record is refused before anything reads it."""
     name = "luna16-cnn-leakfree-seed0"
     shutil.copytree(smoke_run / "cells" / name, tmp_path / "cells" / name)
+    shutil.copy(smoke_run / "results.json", tmp_path)
     model = tmp_path / "cells" / name / "model.keras"
     content = model.read_bytes()
     for damaged in (content[:-100], content.replace(b"Dense", b"Dance", 1) + b" ", b""):
@@ -263,4 +285,6 @@ def test_damaged_network(smoke_run, patch, tmp_path, capsys):
     model.unlink()
     assert "missing or damaged" in refuse(capsys, tmp_path / "out", patch, "--run", tmp_path)
     (model.parent / "cell.json").write_text("{")
-    assert "no stored networks" in refuse(capsys, tmp_path / "out", patch, "--run", tmp_path)
+    error = refuse(capsys, tmp_path / "out", patch, "--run", tmp_path)
+    assert "no network of row 'LUNA16 / CNN'" in error
+    assert error.endswith("there are: none")

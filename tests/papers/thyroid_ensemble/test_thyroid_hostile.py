@@ -150,7 +150,7 @@ FATAL = {
     "own: NUL": ("own", lambda f: edit(f / OWN, "p1_0.png", "p\0.png"), ["cases.csv:4", "NUL"]),
     "own: UTF-16": ("own", lambda f: (f / OWN).write_text((f / OWN).read_text(), "utf-16"), ["cases.csv:1"]),
     "own: endless line": ("own", lambda f: edit(f / OWN, "p1_0.png", "p" * 70_000), ["cases.csv:4", "more than 65536 bytes"]),
-    "own: no lines": ("own", lambda f: (f / OWN).write_text("path,label,patient\n"), ["0 readable cases"]),
+    "own: no lines": ("own", lambda f: (f / OWN).write_text("path,label,patient\n"), ["0 readable ", "nothing to learn"]),
     "own: one class": ("own", lambda f: (f / OWN).write_text((f / OWN).read_text().replace("benign", "1")), ["two classes"]),
     "ddti: no XML": ("ddti", lambda f: shutil.rmtree(f / "ddti/gt"), ["there is no XML file"]),
     "ddti: two copies": ("ddti", lambda f: shutil.copytree(f / "ddti/images", f / "ddti/copy"), ["two files", "10_1"]),
