@@ -88,7 +88,7 @@ def prepare_source(
     if faults and not skip_unreadable:
         raise UsageError(f"{source.path}: {summarize_faults(faults, module)}; repair them or skip and count them")
     if cases["label"].nunique() < 2:
-        raise UsageError(f"{source.path}: {len(cases)} readable pictures with fewer than two classes; nothing to learn")
+        raise UsageError(f"{source.path}: {len(cases)} readable cases with fewer than two classes; nothing to learn")
     about = {name: getattr(source, name) for name in ("name", "note", "synthetic", "substitute", "private")}
     info = {
         "origin": origin,

@@ -5,23 +5,14 @@ Its files come from elsewhere: names inside tables and archives are never truste
 
 import os
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
-from typing import NamedTuple
 
 from common.errors import UsageError
-from common.files import hash_file
 
 MAX_LIST_BYTES = 4 * 2**20
 MAX_DEPTH = 12
 HIDDEN = (".", "__MACOSX")
-
-
-class FileFacts(NamedTuple):
-    """What is known of an expected file; None = not known."""
-
-    size: int | None = None  # bytes
-    sha256: str | None = None
 
 
 def find_data(package: str, given: Path | None = None) -> Path | None:
@@ -60,44 +51,6 @@ def resolve_inside(folder: Path, relative: str, *, follow_links: bool = False) -
     if not follow_links and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         raise UsageError(f"{folder}: {relative[:200]!r} is a link out of the data folder; put the file there itself")
     return path
-
-
-def check_folder(
-    folder: Path,
-    expected: Mapping[str, FileFacts],
-    *,
-    pattern: str = "**/*",
-    read: Callable[[Path], object] | None = None,
-) -> list[str]:
-    """List every problem of a data folder, one line each, sorted; an empty list means that it is whole.
-
-    expected: name relative to the folder -> what is known of the file. pattern: the files that belong to the data set;
-    those of them that are not expected are reported. read: opens a file as its reader does; what it raises makes the
-    file unreadable. Problems: missing, unexpected, wrong size, wrong checksum, unreadable, files with equal content.
-    """
-    problems: list[str] = []
-    present = {file.relative_to(folder).as_posix() for file in folder.glob(pattern) if file.is_file()}
-    problems += [f"{name}: unexpected" for name in present - expected.keys()]
-    same: dict[str, list[str]] = {}
-    for name, facts in sorted(expected.items()):
-        file = resolve_inside(folder, name, follow_links=True)
-        if not file.is_file():
-            problems.append(f"{name}: missing")
-            continue
-        try:
-            size, checksum = file.stat().st_size, hash_file(file)
-            if facts.size is not None and size != facts.size:
-                problems.append(f"{name}: wrong size: {size} bytes, expected {facts.size}")
-            elif facts.sha256 is not None and checksum != facts.sha256:
-                problems.append(f"{name}: wrong checksum")
-            if read is not None:
-                read(file)
-        except Exception as error:  # whatever a reader raises on a damaged file is a finding
-            problems.append(f"{name}: unreadable: {' '.join(str(error).split())[:200] or type(error).__name__}")
-            continue
-        same.setdefault(checksum, []).append(name)
-    problems += [f"{names[0]}: the same content as {', '.join(names[1:])}" for names in same.values() if len(names) > 1]
-    return sorted(problems)
 
 
 def walk_files(folder: Path) -> list[Path]:

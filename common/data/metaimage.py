@@ -135,11 +135,6 @@ def read_region(volume: Volume, start: tuple[int, int, int], size: tuple[int, in
     return region
 
 
-def read_volume(volume: Volume) -> np.ndarray:
-    """All voxels, memory-mapped read-only: array (z, y, x) in the file's byte order."""
-    return np.memmap(volume.raw, dtype=volume.dtype, mode="r", offset=volume.offset, shape=volume.size[::-1])
-
-
 def write_volume(
     path: Path,
     voxels: np.ndarray,

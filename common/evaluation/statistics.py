@@ -16,15 +16,6 @@ from sklearn.metrics import auc, roc_curve
 GRID = np.linspace(0, 1, 501)  # false-positive rates at which curves are averaged
 
 
-class AucInterval(NamedTuple):
-    """Area under the ROC curve, its variance, and a confidence interval clipped to [0, 1]; see `delong_auc`."""
-
-    auc: float
-    variance: float
-    low: float
-    high: float
-
-
 class PairedAuc(NamedTuple):
     """Difference of two areas under the ROC curve (a - b) on the same cases: z, two-sided p, interval; see `delong_test`."""
 
@@ -65,35 +56,17 @@ def wilson_interval(k: float, n: float, level: float = 0.95) -> tuple[float, flo
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
-def delong_auc(y_true: ArrayLike, score: ArrayLike, level: float = 0.95) -> AucInterval:
-    """Area under the ROC curve with DeLong's variance and the plain normal interval, clipped to [0, 1].
-
-    y_true: (n,) of 0 and 1; score: (n,), any finite numbers, higher means class 1; ties count one half. Raises ValueError with
-    fewer than two cases of a class. A perfect ranking has variance 0, so its interval is the point 1: no statement about
-    certainty. DeLong ER, DeLong DM, Clarke-Pearson DL. Biometrics 1988;44:837-845; computed from midranks after Sun X, Xu W.
-    IEEE Signal Process Lett 2014;21:1389-1393.
-
-    Of the positive cases, 4 ranks above both negative ones and 2 above one of them; the negative ones likewise, so the
-    variance is twice that of (1, 1/2), 1/8, over the two cases of a class:
-
-    >>> delong_auc([0, 0, 1, 1], [1, 3, 2, 4])[:2]
-    (0.75, 0.125)
-    """
-    of_positives, of_negatives = _placements(y_true, score)
-    auc = float(of_positives.mean())
-    variance = _mean_variance(of_positives) + _mean_variance(of_negatives)
-    half = _normal_quantile(level) * np.sqrt(variance)
-    return AucInterval(auc, variance, max(0.0, float(auc - half)), min(1.0, float(auc + half)))
-
-
 def delong_test(y_true: ArrayLike, score_a: ArrayLike, score_b: ArrayLike, level: float = 0.95) -> PairedAuc:
     """DeLong's test that two scores of the same cases have the same area under the ROC curve; two-sided.
 
-    Arguments and errors as in `delong_auc`; the covariance of the two areas is taken into account. Returns the difference
-    (a minus b) with its z, p and normal interval, not clipped. Scores that rank every case alike give z = 0 and p = 1.
-    DeLong ER, DeLong DM, Clarke-Pearson DL. Biometrics 1988;44:837-845.
+    y_true: (n,) of 0 and 1; scores: (n,), any finite numbers, higher means class 1; ties count one half. Raises ValueError with
+    fewer than two cases of a class. The covariance of the two areas is taken into account. Returns the difference (a minus b)
+    with its z, p and normal interval, not clipped. Scores that rank every case alike give z = 0 and p = 1. DeLong ER, DeLong
+    DM, Clarke-Pearson DL. Biometrics 1988;44:837-845; computed from midranks after Sun X, Xu W. IEEE Signal Process Lett
+    2014;21:1389-1393.
 
-    Score b is perfect, so the variance of the difference is that of a, 1/8 (see `delong_auc`):
+    Score b is perfect. Of the positive cases, score a ranks 4 above both negative ones and 2 above one of them; the negative ones
+    likewise: the variance is twice that of (1, 1/2), 1/8, over the two cases of a class, so 1/8.
 
     >>> found = delong_test([0, 0, 1, 1], [1, 3, 2, 4], [1, 2, 3, 4])
     >>> found.difference, round(found.z**2, 12)  # (1/4)^2 / (1/8)
@@ -167,26 +140,6 @@ def holm(p_values: ArrayLike) -> np.ndarray:
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(scaled))
     return adjusted
-
-
-def corrected_resampled_t(differences: ArrayLike, n_train: int, n_test: int) -> tuple[float, float]:
-    """(t, two-sided p) of the mean difference over repeated splits or folds, corrected for their overlap.
-
-    differences: (J,), one per split, J >= 2; n_train, n_test: cases of one split, above 0; others raise ValueError. The training
-    sets of the splits overlap, so the variance of the mean is taken as (1 / J + n_test / n_train) times the sample variance,
-    with J - 1 degrees of freedom. Nadeau C, Bengio Y. Machine Learning 2003;52:239-281.
-
-    Mean 0.02, sample variance 0.00005; (1/5 + 20/80) times that is 0.0000225:
-
-    >>> t, p = corrected_resampled_t([0.02, 0.01, 0.03, 0.02, 0.02], n_train=80, n_test=20)
-    >>> print(f"{t:.4f}, {0.02 / 0.0000225**0.5:.4f}")
-    4.2164, 4.2164
-    """
-    d = np.asarray(differences, np.float64)
-    if d.ndim != 1 or d.size < 2 or n_train <= 0 or n_test <= 0:
-        raise ValueError("at least two differences and positive numbers of training and test cases are needed")
-    t = _ratio(float(d.mean()), float(np.sqrt((1 / d.size + n_test / n_train) * d.var(ddof=1))))
-    return t, float(2 * stats.t.sf(abs(t), d.size - 1))
 
 
 def expected_calibration_error(y_true: ArrayLike, score: ArrayLike, bins: int = 10) -> float:

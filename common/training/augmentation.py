@@ -128,21 +128,6 @@ def build_matrix(parameters: dict[str, float], shape: Sequence[int]) -> np.ndarr
     return np.array([[xx, xy, x], [yx, yy, y]])
 
 
-def transform_images(
-    images: np.ndarray, parameters: Sequence[dict[str, float]], augmentation: Augmentation, *, reference: bool = False
-) -> np.ndarray:
-    """Each image under its drawing; a new array of the same shape and dtype.
-
-    images: uint8 or float32 (n, height, width, 1 or 3); uint8 is rounded to the nearest level (OpenCV 5: an exact tie to
-    the even one, where Keras rounds up). `reference` computes with ImageDataGenerator instead, which needs TensorFlow.
-    Raises TypeError or ValueError for other arrays, UsageError for a fill value that uint8 cannot hold.
-    """
-    _check_images(images, augmentation)
-    result = np.empty(images.shape, images.dtype)
-    _transform_into(result, images, parameters, augmentation, reference)
-    return result
-
-
 def enlarge_images(
     images: np.ndarray, factor: int, augmentation: Augmentation, seed: int, *, reference: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -194,16 +179,22 @@ def _draw_variant(
 ) -> None:
     """Fill `result` with a variant of each image; the seed of an image does not depend on how many there are."""
     seeds = np.random.default_rng(key).integers(2**32, size=len(images), dtype=np.uint32)
-    _transform_into(result, images, draw_transforms(augmentation, images.shape[1:], seeds), augmentation, reference)
+    transform_images(result, images, draw_transforms(augmentation, images.shape[1:], seeds), augmentation, reference)
 
 
-def _transform_into(
+def transform_images(
     result: np.ndarray,
     images: np.ndarray,
     parameters: Sequence[dict[str, float]],
     augmentation: Augmentation,
     reference: bool,
 ) -> None:
+    """Fill `result` with each image under its drawing (see `draw_transforms`).
+
+    result, images: uint8 or float32 (n, height, width, 1 or 3); uint8 is rounded to the nearest level (OpenCV 5: an exact tie to
+    the even one, where Keras rounds up). `reference` computes with ImageDataGenerator instead, which needs TensorFlow. Raises
+    ValueError where there are fewer drawings than images.
+    """
     transform = build_generator(augmentation).apply_transform if reference else partial(_warp_image, augmentation)
     for place, (image, drawing) in enumerate(zip(images, parameters, strict=True)):
         result[place] = transform(image, drawing)

@@ -80,7 +80,7 @@ def find_module(name: str) -> bool:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(path):
-    """Links to files of the repository, and to headings of a document."""
+    """Links to files of the repository, to headings of a document, and to lines of code."""
     text = FENCED.sub("", path.read_text(encoding="utf-8"))
     for address in re.findall(r"\]\(([^)\s]+)\)", text):
         if re.match(r"[a-z]+:", address):
@@ -88,7 +88,10 @@ def test_links_lead_somewhere(path):
         name, _, heading = address.partition("#")
         target = path.parent / name if name else path
         assert target.exists(), f"{path.name} links to {address}"
-        if heading:
+        if target.suffix == ".py":
+            lines = target.read_text(encoding="utf-8").splitlines()
+            assert lines[int(heading.removeprefix("L")) - 1].startswith("def "), f"{path.name} links to {address}"
+        elif heading:
             titles = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), flags=re.M)
             anchors = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
             assert heading in anchors, f"{path.name} links to {address}"

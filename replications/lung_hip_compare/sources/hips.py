@@ -128,7 +128,7 @@ def crop_picture(picture: np.ndarray, box: tuple[int, int, int, int], name: str)
     height, width = picture.shape
     x0, y0, x1, y1 = box
     if x1 > width or y1 > height:
-        raise UsageError(f"{name}: crop box {box} leaves the picture of {width}x{height}")
+        raise UsageError(f"{name}: box {x0},{y0},{x1},{y1} leaves the picture of {width}x{height}")
     return picture[y0:y1, x0:x1]
 
 

@@ -1,11 +1,10 @@
 """The data folder: where it is found, names that would leave it, and the check that lists every fault."""
 
-import hashlib
 from pathlib import Path
 
 import pytest
 
-from common.data.folder import FileFacts, check_folder, find_data, resolve_inside
+from common.data.folder import find_data, resolve_inside
 from common.errors import UsageError
 
 
@@ -50,41 +49,3 @@ def test_names_inside_the_folder_are_accepted(tmp_path):
     assert resolve_inside(outside, "out/x", follow_links=True) == outside / "out/x"
     with pytest.raises(UsageError, match="leaves"):
         resolve_inside(outside, "out/../x", follow_links=True)
-
-
-def test_check_lists_every_problem(tmp_path):
-    for name, content in {
-        "a.png": b"a",
-        "b.png": b"b",
-        "c.png": b"c",
-        "sub/d.png": b"a",
-        "bad.png": b"",
-        "x.png": b"x",
-    }.items():
-        file = tmp_path / name
-        file.parent.mkdir(exist_ok=True)
-        file.write_bytes(content)
-    (tmp_path / "notes.txt").write_text("not part of the data")
-
-    def read(file: Path) -> None:
-        if not file.read_bytes():
-            raise OSError("cannot identify\nimage")
-
-    facts = {
-        "a.png": FileFacts(1, hashlib.sha256(b"a").hexdigest()),
-        "b.png": FileFacts(1, hashlib.sha256(b"other").hexdigest()),
-        "c.png": FileFacts(7),
-        "sub/d.png": FileFacts(),
-        "bad.png": FileFacts(),
-        "gone.png": FileFacts(3),
-    }
-    assert check_folder(tmp_path, facts, pattern="**/*.png", read=read) == [
-        "a.png: the same content as sub/d.png",
-        "b.png: wrong checksum",
-        "bad.png: unreadable: cannot identify image",
-        "c.png: wrong size: 1 bytes, expected 7",
-        "gone.png: missing",
-        "x.png: unexpected",
-    ]
-    whole = {name: FileFacts(1) for name in ("a.png", "b.png", "c.png")}
-    assert check_folder(tmp_path, whole, pattern="[abc].png") == []
