@@ -1,0 +1,99 @@
+"""From a source to a prepared data set with its faults, and the data command that tells what is there."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from common.cases.prepared import load_dataset
+from common.cases.sources import Finding, Source, build_parser, drop_contradictions, explain_data, prepare_source
+from common.errors import UsageError
+
+SOURCE = Source("own", Path("/data/pictures"), "pictures of the user", synthetic=False, note="as given", private=True)
+
+
+def read(faults=(), labels=(0, 1, 1), hashes=("a", "b", "c")):
+    paths = [f"{name}.png" for name in "xyz"]
+    cases = pd.DataFrame({
+        "case_id": ["c0", "c1", "c2"], "path": paths, "sha256": [name * 64 for name in hashes],
+        "patient_id": ["p", "p", "q"], "label": list(labels),
+    })  # fmt: skip
+    return np.arange(12, dtype=np.uint8).reshape(3, 2, 2), cases, {"faults": list(faults), "pictures": 3}
+
+
+def prepare(folder: Path, content, *, skip: bool = False, origin=None) -> list[int]:
+    """Prepare and count how often the source was read."""
+    calls = []
+
+    def reader():
+        calls.append(1)
+        return content
+
+    prepare_source(SOURCE, origin or {"v": 1}, folder, reader, ("healthy", "ill"), "some.data", skip_unreadable=skip)
+    return calls
+
+
+def test_a_prepared_set_says_where_it_comes_from_and_is_read_once(tmp_path):
+    assert len(prepare(tmp_path / "data", read())) == 1
+    dataset = load_dataset(tmp_path / "data")
+    known = {name: dataset.info[name] for name in ("name", "note", "synthetic", "private", "cases", "patients", "pictures")}
+    assert known == {
+        "name": "pictures of the user", "note": "as given", "synthetic": False, "private": True, "cases": 3, "patients": 2,
+        "pictures": 3,
+    }  # fmt: skip
+    assert dataset.info["classes"] == {"healthy": 1, "ill": 2}
+    assert dataset.images.shape == (3, 2, 2, 1)
+    assert prepare(tmp_path / "data", read()) == []
+    assert len(prepare(tmp_path / "data", read(), origin={"v": 2})) == 1
+
+
+def test_faults_stop_unless_they_may_be_skipped_and_are_counted(tmp_path):
+    faults = [f"picture {number}: damaged" for number in range(5)]
+    expected = r"pictures: 5 faults: picture 0: damaged; picture 1: .*; and 2 more \(python -m some.data lists all\); repair"
+    with pytest.raises(UsageError, match=expected):
+        prepare(tmp_path / "data", read(faults))
+    assert not (tmp_path / "data").exists()
+    prepare(tmp_path / "data", read(faults), skip=True)
+    assert load_dataset(tmp_path / "data").info["unreadable"] == faults
+    with pytest.raises(UsageError, match="5 faults"):  # what was left out before is not silently taken now
+        prepare(tmp_path / "data", read(faults))
+
+
+def test_one_class_is_nothing_to_learn(tmp_path):
+    with pytest.raises(UsageError, match="fewer than two classes"):
+        prepare(tmp_path / "data", read(labels=(1, 1, 1)))
+
+
+def test_a_picture_with_both_labels_is_left_out():
+    content = read(["/data/pictures/old.png: damaged"], labels=(0, 1, 1), hashes=("a", "a", "c"))
+    images, cases, notes = drop_contradictions(SOURCE, content)
+    assert cases["case_id"].tolist() == ["c2"]
+    assert len(images) == 1
+    assert notes["faults"] == ["old.png: damaged", "the same picture has both labels: x.png, y.png (2 cases)"]
+    same = read(labels=(1, 1, 0), hashes=("a", "a", "c"))
+    assert len(drop_contradictions(SOURCE, same)[1]) == 3  # twice with one label is no contradiction
+
+
+@pytest.mark.parametrize(
+    ("findings", "code"),
+    [
+        ([], 2),
+        ([Finding(name="A", kind="own", path="a", synthetic=False, part="lung")], 0),
+        ([Finding(name="A", kind="own", path="a", synthetic=False, part="lung", problems=["one", "two"])], 2),
+    ],
+)
+def test_the_command_tells_what_is_there_and_how_to_get_the_rest(tmp_path, capsys, findings, code):
+    how_to_get = {"lung": "get the lungs here", "hip": "get the hips there"}
+    given = build_parser("some_paper", "").parse_args(["--data", str(tmp_path)])
+    assert explain_data("some_paper", given, lambda _: findings, how_to_get) == code
+    printed = capsys.readouterr().out
+    assert "get the hips there" in printed
+    assert ("get the lungs here" in printed) == (not findings)
+    assert ("  2 problems" in printed) == (len(findings) == 1 and code == 2)
+    given = build_parser("some_paper", "").parse_args(["--data", str(tmp_path), "--json"])
+    assert explain_data("some_paper", given, lambda _: findings, how_to_get) == code
+    content = json.loads(capsys.readouterr().out)
+    assert content["folder"] == str(tmp_path)
+    assert [source["part"] for source in content["sources"]] == [finding.part for finding in findings]

@@ -1,0 +1,69 @@
+"""What is trained above a cut, with the cache or without; and weight files linked into the run folder."""
+
+import keras
+import numpy as np
+import pytest
+
+from common.errors import UsageError
+from common.training import cuts
+from common.training.frozen import open_upper
+from common.training.weights import link_weights
+
+pytestmark = pytest.mark.usefixtures("backend")
+
+
+def build_network() -> keras.Model:
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(3, 3, activation="relu", name="first")(inputs)
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="second")(x)
+    return keras.Model(inputs, keras.layers.Dense(2, name="head")(keras.layers.Flatten()(x)))
+
+
+def open_with(network: keras.Model, images: np.ndarray, folder, trained, limit: float = 1e9, deeper=None):
+    def find_cut() -> cuts.Cut:
+        cuts.freeze_except(network, trained)
+        return cuts.split_network(network)
+
+    return open_upper(network, images, find_cut, folder, batch_size=4, limit_bytes=limit, deeper=deeper)
+
+
+def test_the_upper_part_on_cached_activations_is_the_network(tmp_path):
+    network, images = build_network(), np.random.default_rng(0).random((6, 8, 8, 1), np.float32)
+    expected = network.predict(images, verbose=0)
+    upper = open_with(network, images, tmp_path, ["head"])
+    assert upper.note.startswith("cached at ")
+    assert upper.features is not None
+    np.testing.assert_allclose(upper.model.predict(upper.inputs, verbose=0), expected, atol=1e-6)
+    deep = open_with(network, images, tmp_path, ["second", "head"])
+    derived = open_with(network, images, tmp_path, ["head"], deeper=deep)
+    np.testing.assert_allclose(derived.model.predict(derived.inputs, verbose=0), expected, atol=1e-6)
+
+
+def test_without_room_or_anything_frozen_the_whole_network_is_trained(tmp_path):
+    network, images = build_network(), np.zeros((6, 8, 8, 1), np.float32)
+    cramped = open_with(network, images, tmp_path, ["head"], limit=1)
+    assert cramped.model is network
+    assert cramped.inputs is images
+    assert "GB" in cramped.note
+    assert cramped.features is None
+    whole = open_with(network, images, tmp_path, ["first", "second", "head"])
+    assert (whole.model, whole.note) == (network, "computed in every epoch: nothing is frozen at the inputs")
+
+
+def test_weight_files_are_linked_and_missing_ones_explained(tmp_path):
+    file = tmp_path / "given" / "a.h5"
+    file.parent.mkdir()
+    file.write_bytes(b"weights")
+    run = tmp_path / "run"
+    run.mkdir()
+
+    def find(network: str):
+        if network == "B":
+            raise UsageError("b.h5: not here; get it there")
+        return file
+
+    for _ in range(2):  # also where the link stands already
+        found, missing = link_weights(["A", "B"], find, run)
+    assert missing == {"B": "b.h5: not here; get it there"}
+    assert (run / found["A"].file).read_bytes() == b"weights"
+    assert len(found["A"].sha256) == 64
