@@ -17,6 +17,8 @@ import numpy as np
 
 from common.errors import UsageError
 
+LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?P<pid>[0-9]+)\.(?P<kind>part|old)", re.DOTALL)  # beside NAME, while it is replaced
+
 
 def hash_file(path: Path) -> str:
     """sha256 of a file's bytes, 64 hexadecimal digits."""
@@ -49,12 +51,13 @@ def replace_file(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` to write to; without an exception it takes the place of `path`, else it goes."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    clear_leftovers(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary
-        put_in_place(temporary, path)
+        _rename(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
 
 
 @contextlib.contextmanager
@@ -62,30 +65,78 @@ def replace_folder(path: Path) -> Iterator[Path]:
     """The same for a folder: a new, empty one to fill, which takes the place of `path` with all that it holds."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    clear_leftovers(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
         yield temporary
-        put_in_place(temporary, path)
+        _rename(temporary, path)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
 
 
 def put_in_place(temporary: Path, final: Path) -> None:
-    """Rename a finished file or folder to its final name, after its bytes are on disk; a folder that stands there goes."""
+    """Rename a finished file or folder to its final name, after its bytes are on disk; a folder that stands there goes, and
+    stands there again if the renaming fails."""
+    clear_leftovers(final, keep=temporary)
+    _rename(temporary, final)
+
+
+def clear_leftovers(path: Path, keep: Path | None = None) -> None:
+    """Undo what killed processes left beside `path`: a folder that was moved aside for a new one (.NAME.PID.old) comes back if
+    nothing stands in its place, else it goes; unfinished content (.NAME.PID.part) goes, but for `keep`.
+
+    What another process of this machine that is alive writes is left alone.
+    """
+    for leftover in sorted(path.parent.iterdir()):
+        found = LEFTOVER.fullmatch(leftover.name)
+        if not found or found["name"] != path.name or leftover == keep or _is_busy(int(found["pid"])):
+            continue
+        with contextlib.suppress(OSError):  # another process may be clearing up as well
+            if found["kind"] == "old" and not os.path.lexists(path):
+                leftover.rename(path)
+            else:
+                _remove(leftover)
+
+
+def _rename(temporary: Path, final: Path) -> None:
     folder = temporary.is_dir()
     for path in [*(item for item in temporary.rglob("*") if item.is_file()), temporary] if folder else [temporary]:
         _sync(path)
     old = final.with_name(f".{final.name}.{os.getpid()}.old")
-    replaced = folder and final.exists()
-    if replaced:
-        shutil.rmtree(old, ignore_errors=True)
-        os.replace(final, old)
-    os.replace(temporary, final)
+    replaced = folder and os.path.lexists(final)
+    try:
+        if replaced:
+            os.replace(final, old)
+        os.replace(temporary, final)
+    except BaseException:
+        if replaced and os.path.lexists(old) and not os.path.lexists(final):
+            old.rename(final)
+        raise
     _sync(final.parent)
     if replaced:
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(old)
+
+
+def _is_busy(pid: int) -> bool:
+    """Whether this is another process, and alive."""
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, link or folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:
@@ -116,6 +167,20 @@ def write_json_atomic(path: Path, content: Any) -> None:
     """Write JSON, whole or not at all: keys sorted, floats to 6 significant digits (see `to_plain`)."""
     text = json.dumps(to_plain(content, digits=6), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
     write_text_atomic(path, text + "\n")
+
+
+def load_json(path: Path) -> Any:
+    """Content of a JSON file. Raises ValueError, in one line, where it is not valid JSON with finite numbers."""
+
+    def read_number(text: str) -> float:
+        if not math.isfinite(number := float(text)):
+            raise ValueError(f"{text[:40]} is no finite number")
+        return number
+
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=read_number, parse_float=read_number)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def to_plain(value: Any, digits: int) -> Any:

@@ -72,12 +72,13 @@ def judge_run(
     [(100.0, 'off protocol', 'epochs = 6 instead of 100')]
     """
     found = evaluate(predictions)
-    done = {row.row for row in found}
-    reasons = {row: reason for row, reason in reasons.items() if row not in done}
-    not_asked = {row: "the paper's protocol was not asked for" for row in done if "paper" not in protocols}
-    claims = judge_claims(
-        paper.claims, found, reasons | not_asked, positive_class=positive_class, extra=counts, impossible=impossible
-    )
+    done = {(row.row, row.protocol) for row in found}
+    # A row may lack one protocol alone: then its reason stands, though the row has results.
+    reasons = {row: why for row, why in reasons.items() if any((row, protocol) not in done for protocol in protocols)}
+    unjudged = {row: why for row, why in reasons.items() if (row, "paper") not in done}
+    if "paper" not in protocols:
+        unjudged |= {row.row: "the paper's protocol was not asked for" for row in found}
+    claims = judge_claims(paper.claims, found, unjudged, positive_class=positive_class, extra=counts, impossible=impossible)
     comparable = [row for row in found if not departures(row.row)]
     return Outcome(
         rows=[

@@ -9,7 +9,7 @@ from common.records.paper import Claim
 from common.records.results import JudgedClaim, RowResult
 
 OFF_PROTOCOL = "off protocol"  # verdict of a row that was trained with other settings than the paper's
-IMPOSSIBLE = "impossible as printed"  # what is said of a claim that the audit found impossible
+IMPOSSIBLE_AS_PRINTED = "impossible as printed"  # what is said of a claim that the audit found impossible
 
 
 def judge_claims(
@@ -119,7 +119,7 @@ def check_pairs(pairs: Sequence[tuple[str, str]], measured: Mapping[str, float])
     """
     known = [(a, b, measured[a] - measured[b]) for a, b in pairs if a in measured and b in measured]
     if not known:
-        return "not run", "none of its rows was run"
+        return "not run", "none of its rows was run as published"
     agree = sum(difference > 0 for *_, difference in known)
     verdict = "does not hold" if agree < len(known) else "holds" if len(known) == len(pairs) else "partly run"
     first, second, worst = min(known, key=lambda pair: pair[2])

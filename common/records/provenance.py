@@ -3,9 +3,14 @@
 import importlib.metadata
 import platform
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
-from common.records.results import Environment, Git
+from pydantic import TypeAdapter, ValidationError
+
+from common.errors import UsageError
+from common.files import load_json, write_json_atomic
+from common.records.results import Command, Environment, Git, describe_fault
 
 
 def describe_environment(*, backend: str | None, device: str | None, deterministic: bool) -> Environment:
@@ -38,6 +43,26 @@ def git_state(folder: Path) -> Git:
         return Git(commit=run("rev-parse", "HEAD"), dirty=bool(run("status", "--porcelain")))
     except (OSError, subprocess.SubprocessError):
         return Git(commit=None, dirty=None)
+
+
+def read_commands(path: Path) -> list[Command]:
+    """The commands that led to a run, in the order given; none where the file is missing. Raises UsageError if it is damaged."""
+    remedy = "put it right, or move it away and give the command again: the earlier commands are then not recorded"
+    try:
+        return TypeAdapter(list[Command]).validate_python(load_json(Path(path)), strict=True)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
+    except ValidationError as error:
+        raise UsageError(f"{path}: damaged: {describe_fault(error)}; {remedy}") from None
+    except ValueError as error:
+        raise UsageError(f"{path}: damaged JSON ({error}); {remedy}") from None
+
+
+def write_commands(path: Path, commands: Sequence[Command]) -> None:
+    """Write the commands that led to a run, whole or not at all."""
+    write_json_atomic(path, [command.model_dump() for command in commands])
 
 
 def _find_version(distribution: str) -> str | None:

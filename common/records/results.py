@@ -4,16 +4,16 @@ A field with a default is left out of the file where it has that value. `results
 of the whole document (`build_schema`).
 """
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.errors import UsageError
-from common.files import write_json_atomic
+from common.files import load_json, write_json_atomic
 
 SCHEMA = 1
+Protocol = Annotated[str, Field(pattern="^(paper|leakfree)$")]
 
 
 class Record(BaseModel):
@@ -109,7 +109,7 @@ class RowResult(Record):
 
     table: str = ""
     row: str
-    protocol: str
+    protocol: Protocol
     n: int  # test cases
     patients: int | None
     positives: int  # cases of class 1
@@ -143,7 +143,7 @@ class JudgedClaim(Record):
 class Pair(Record):
     """Two rows compared on their common cases and seeds (see `evaluation.compare_rows`); differences are row_a minus row_b."""
 
-    protocol: str
+    protocol: Protocol
     row_a: str
     row_b: str
     seeds: list[int]
@@ -169,7 +169,7 @@ class StatementCheck(Record):
     """A finding that the paper words, held against our numbers."""
 
     id: str
-    protocol: str
+    protocol: Protocol
     verdict: str  # holds, does not hold, partly run, not run
     detail: str
 
@@ -186,7 +186,7 @@ class Collapse(Record):
     """Seeds in which a row gave every case one and the same class."""
 
     row: str
-    protocol: str
+    protocol: Protocol
     seeds: list[int]
 
 
@@ -250,8 +250,8 @@ class Results(Record):
 
     version: int = Field(validation_alias="schema", serialization_alias="schema", json_schema_extra={"const": SCHEMA})
     paper: str  # name of the package
-    preset: str  # smoke, demo, paper
-    protocol: str  # paper, leakfree, both
+    preset: Annotated[str, Field(pattern="^(smoke|demo|paper)$")]
+    protocol: Annotated[str, Field(pattern="^(paper|leakfree|both)$")]
     overrides: dict[str, str]  # settings given on the command line
     on_protocol: bool
     command: str
@@ -281,16 +281,21 @@ def parse_results(content: Any, place: str) -> Results:
     try:
         return Results.model_validate(content, strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        entry = ".".join(map(str, first["loc"]))
-        fault = "is missing" if first["type"] == "missing" else first["msg"][:1].lower() + first["msg"][1:]
-        raise UsageError(f"{place}: entry {entry!r}: {fault}; run the replication again") from None
+        raise UsageError(f"{place}: {describe_fault(error)}; run the replication again") from None
+
+
+def describe_fault(error: ValidationError) -> str:
+    """The first fault of a record, in one line: where and what."""
+    first = error.errors()[0]
+    entry = ".".join(map(str, first["loc"]))
+    fault = "is missing" if first["type"] == "missing" else first["msg"][:1].lower() + first["msg"][1:]
+    return f"entry {entry!r}: {fault}"
 
 
 def read_results(path: Path) -> Results:
     """Read a results.json. Raises UsageError if it is missing, damaged, or of another schema."""
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = load_json(Path(path))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); run the replication first") from None
     except ValueError as error:

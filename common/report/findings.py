@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from common.cli import PROTOCOLS
-from common.evaluation.verdicts import IMPOSSIBLE, OFF_PROTOCOL
+from common.evaluation.verdicts import IMPOSSIBLE_AS_PRINTED, OFF_PROTOCOL
 from common.records.paper import Claim, Paper, name_row
 from common.records.results import JudgedClaim, Metric, Results, RowResult
 from common.report.wording import PROTOCOL_NAMES, SYNTHETIC, choose_unit, format_value, name_metric
@@ -98,9 +98,9 @@ def _build_line(
     any_run = run["paper"] or run["leakfree"]
     # The reason stands in a table of its own, once for all the rows that share it.
     said = judged.note if judged else claim.note if claim else ""
-    if claim is None and any_run and any_run.departures:
-        said = f"{OFF_PROTOCOL}: {'; '.join(any_run.departures[:3])}"
-    notes = [said.replace(reason, "").strip("; "), IMPOSSIBLE if judged and judged.impossible else ""]
+    if any_run and any_run.departures and not (judged and judged.verdict == OFF_PROTOCOL):  # there its note says so
+        said = "; ".join(filter(None, [said, f"{OFF_PROTOCOL}: {'; '.join(any_run.departures[:3])}"]))
+    notes = [said.replace(reason, "").strip("; "), IMPOSSIBLE_AS_PRINTED if judged and judged.impossible else ""]
     notes += [f"{who} at or below the majority rate" for who in no_better]
     tolerance = judged.tolerance if judged else None
     if tolerance is not None and claim is not None and claim.unit == "percent":
@@ -226,6 +226,8 @@ def list_banners(results: Results) -> list[str]:
     if results.overrides:
         changed = ", ".join(f"{name} = {value}" for name, value in sorted(results.overrides.items()))
         banners.append(f"Off protocol: settings changed on the command line: {changed}.")
-    elif not results.on_protocol:
+    elif results.preset != "paper":
         banners.append(f"Off protocol: preset {results.preset}, not the paper's settings.")
+    elif not results.on_protocol:
+        banners.append("Off protocol: some rows were trained otherwise than published (see their notes).")
     return banners

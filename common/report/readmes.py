@@ -11,7 +11,7 @@ from pathlib import Path
 from common.audit import render
 from common.audit.papers import audit_paper, describe_scope, find_impossible_claims
 from common.errors import UsageError
-from common.evaluation.verdicts import IMPOSSIBLE
+from common.evaluation.verdicts import IMPOSSIBLE_AS_PRINTED
 from common.files import write_text_atomic
 from common.records.paper import Paper, load_paper
 from common.records.results import Results, read_results
@@ -59,7 +59,7 @@ def _summarise_paper(paper: Paper, results: Results | None, has_code: bool) -> s
     sign = "\N{NO-BREAK SPACE}%" if claim.unit == "percent" else ""
     printed = "n/a" if claim.value is None else f"{claim.value:.{claim.digits}f}{sign}"
     if claim.printed_key in find_impossible_claims(paper):
-        printed += f" ({IMPOSSIBLE})"
+        printed += f" ({IMPOSSIBLE_AS_PRINTED})"
     ours, verdict, cost = "not run yet" if has_code else "audit only", "", ""
     if results:
         line = find_headline(collect_lines(results, paper), paper)
@@ -78,8 +78,10 @@ def update_readmes(root: Path, *, check: bool = False) -> list[Path]:
     """Rewrite the generated blocks of every README and the table.md of every accepted run below `root`; with `check` change
     nothing. Returns the stale ones.
 
-    Raises UsageError for a block that is unknown or not closed.
+    Raises UsageError for a folder that is not the repository and for a block that is unknown or not closed.
     """
+    if not (Path(root) / "replications").is_dir():
+        raise UsageError(f"{root}: not the repository: it has no folder replications/; name it with --root")
     stale = []
     for path, content in _render_files(Path(root)).items():
         if content != (path.read_text(encoding="utf-8") if path.is_file() else ""):

@@ -46,19 +46,15 @@ class Cell:
 
 
 def is_done(cell: Cell, home: Path) -> bool:
-    """True if the cell's result is there, whole and up to date; a damaged or outdated one is removed."""
+    """True if the cell's result is there, whole and up to date.
+
+    Nothing is removed: a command that asks for less may not cost finished work.
+    """
     folder = home / cell.key
-    if not folder.exists():
-        return False
     record = _read_record(folder)
-    if (
-        record is None
-        or record["digest"] != cell.digest
-        or any(_hash(folder / name) != digest for name, digest in record["files"].items())
-    ):
-        shutil.rmtree(folder)
+    if record is None or record["digest"] != cell.digest:
         return False
-    return True
+    return all(_hash(folder / name) == digest for name, digest in record["files"].items())
 
 
 def read_record(cell: Cell, home: Path) -> dict:

@@ -39,9 +39,11 @@ def list_warnings(results: Results) -> list[str]:
     warnings = [DISCLAIMER]
     if results.synthetic:
         warnings.append(SYNTHETIC)
-    if results.overrides and not results.synthetic:
+    elif results.overrides:
         changed = ", ".join(f"{name} = {value}" for name, value in sorted(results.overrides.items()))
         warnings.append(f"off protocol: trained with {changed}")
+    elif not results.on_protocol:
+        warnings.append(f"off protocol: preset {results.preset}, not all networks were trained as published")
     return warnings
 
 

@@ -64,6 +64,17 @@ def list_finished(cells: Sequence[Cell], folder: Path) -> list[Cell]:
     return [cell for cell in cells if is_done(cell, folder / "cells")]
 
 
+def keep_complete(planned: Sequence[Cell], finished: Sequence[Cell]) -> list[Cell]:
+    """The finished cells whose row, protocol and seed lack no fold: a part of the folds is no result."""
+
+    def name_result(cell: Cell) -> tuple[str, str, int]:
+        return cell.settings["row"], cell.settings["protocol"], cell.settings["seed"]
+
+    missing = {cell.key for cell in planned} - {cell.key for cell in finished}
+    torn = {name_result(cell) for cell in planned if cell.key in missing}
+    return [cell for cell in finished if name_result(cell) not in torn]
+
+
 def collect_predictions(finished: Sequence[Cell], folder: Path, name: str = PREDICTIONS) -> pd.DataFrame:
     """Predictions of all finished trainings, one table; name: PREDICTIONS or VALIDATION. Trainings without the file are left out;
     ValueError where none has it. Raises UsageError for a damaged file."""

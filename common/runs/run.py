@@ -16,9 +16,9 @@ from common.cli import Options, count_cores
 from common.errors import UsageError
 from common.evaluation.outcome import Outcome
 from common.figures.style import Picture, save_figure
-from common.files import to_plain, write_json_atomic, write_text_atomic
+from common.files import to_plain, write_text_atomic
 from common.records.paper import Paper
-from common.records.provenance import git_state, list_packages
+from common.records.provenance import git_state, list_packages, read_commands, write_commands
 from common.records.results import SCHEMA, Command, DatasetEntry, Extra, FigureEntry, OwnTable, Results, Weights, write_results
 from common.report.pages import format_screen_table, write_report
 from common.runs import cells, workers
@@ -106,11 +106,11 @@ def open_run(package: Path, options: Options, preset: str, identity: Mapping[str
 def log_command(run: Run) -> None:
     """Append this command to commands.json of the run, as several commands may have led to it."""
     path = run.folder / COMMANDS
-    known = json.loads(path.read_text()) if path.exists() else []
+    known = read_commands(path)
     git = git_state(run.package)
     started = run.started.isoformat(timespec="seconds")
     entry = Command(command=describe_command(run.module), started=started, commit=git.commit, dirty=git.dirty)
-    write_json_atomic(path, [*known, entry.model_dump()])
+    write_commands(path, [*known, entry])
 
 
 def describe_command(module: str) -> str:
@@ -162,7 +162,6 @@ def build_results(
     own, ready to print.
     """
     seconds, environment, trainings = describe_trainings(finished, run.folder)
-    commands = json.loads((run.folder / COMMANDS).read_text())
     overrides = run.options.overrides
     return Results(
         version=SCHEMA,
@@ -170,7 +169,7 @@ def build_results(
         preset=run.preset,
         protocol=run.protocol,
         overrides=overrides,
-        on_protocol=not overrides and run.preset == "paper",
+        on_protocol=not overrides and run.preset == "paper" and not any(row.departures for row in outcome.rows),
         command=describe_command(run.module),
         git=git_state(run.package),
         started=run.started.isoformat(timespec="seconds"),
@@ -189,7 +188,7 @@ def build_results(
             not_run=outcome.not_run,
             collapsed=outcome.collapsed,
             figures=[],
-            commands=[Command.model_validate(command) for command in commands],
+            commands=read_commands(run.folder / COMMANDS),
             cells=trainings,
             tables=list(tables),
         ),

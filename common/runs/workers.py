@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing.queues
 import os
 import queue
+import shutil
 import signal
 import sys
 import threading
@@ -34,6 +35,8 @@ def run_cells(
     home.mkdir(parents=True, exist_ok=True)
     with hold_lock(folder / ".lock", wait=False):
         todo = [cell for cell in cells if not is_done(cell, home)]
+        for cell in todo:  # damaged or outdated: it is trained again
+            shutil.rmtree(home / cell.key, ignore_errors=True)
         with _Display(title, cells, len(cells) - len(todo)) as display:
             if cluster:
                 return _run_on_dask(todo, home, threads, cluster, display)

@@ -8,7 +8,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import keras
-import numpy as np
 
 
 def list_convolutions(model: keras.Model) -> list[str]:
@@ -36,11 +35,6 @@ class Cut:
     names: tuple[str, ...]  # operations whose outputs stand at the cut
     lower: keras.Model  # inputs -> activations at the cut; nothing in it changes in training
     upper: keras.Model  # activations at the cut -> outputs
-
-    @property
-    def bytes_per_image(self) -> int:
-        """Size of the activations of one image at the cut, float32."""
-        return sum(4 * int(np.prod(tensor.shape[1:])) for tensor in self.lower.outputs)
 
 
 def split_network(model: keras.Model, *, several: bool = False) -> Cut:
@@ -160,14 +154,3 @@ def list_nodes(model: keras.Model) -> list:
 
 def _list_operations(model: keras.Model) -> list:
     return list(dict.fromkeys(node.operation for node in list_nodes(model)))
-
-
-def count_multiplications(model: keras.Model) -> int:
-    """Multiplications of one forward pass of one image: convolutions and dense layers, which are nearly all."""
-    total = 0
-    for node in list_nodes(inline_models(model)):
-        kernel = getattr(node.operation, "kernel", None)
-        if isinstance(node.operation, keras.layers.Layer) and kernel is not None:
-            places = node.outputs[0].shape[1:-1]  # of the output map; () for a dense layer on a vector
-            total += int(np.prod(kernel.shape)) * int(np.prod(places))
-    return total

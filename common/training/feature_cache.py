@@ -4,6 +4,7 @@
 training the whole network, to the last bit in float32 on one device. A cut further up is computed from a cut further down.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,7 +16,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from common.files import hash_file, hold_lock, replace_folder
+from common.errors import UsageError
+from common.files import LEFTOVER, clear_leftovers, hash_file, hold_lock, replace_folder
 from common.training.cuts import list_nodes
 
 RECORD = "features.json"
@@ -110,9 +112,10 @@ def _open_entry(entry: Path, digest: str, count: int) -> tuple[np.ndarray, ...] 
 
 def _make_room(folder: Path, needed: int, limit_bytes: float) -> None:
     """Remove the entries used longest ago until `needed` more bytes fit; memory-mapped files of others live on unlinked."""
+    limit_bytes -= _clear_unfinished(folder)
     free = shutil.disk_usage(folder).free - SPARE_BYTES
     entries = sorted((path for path in folder.iterdir() if (path / RECORD).is_file()), key=lambda path: path.stat().st_mtime)
-    sizes = {entry: sum(file.stat().st_size for file in entry.iterdir()) for entry in entries}
+    sizes = {entry: _measure(entry) for entry in entries}
     room = min(limit_bytes, free + sum(sizes.values()))
     if needed > room:
         raise NoRoomError(f"activations of {needed / 1e9:.2f} GB for a cache that may take {room / 1e9:.2f} GB")
@@ -120,6 +123,23 @@ def _make_room(folder: Path, needed: int, limit_bytes: float) -> None:
         oldest = entries.pop(0)
         free += sizes[oldest]
         shutil.rmtree(oldest, ignore_errors=True)
+
+
+def _clear_unfinished(folder: Path) -> int:
+    """Remove what killed processes left of any entry; returns the bytes of those that are being computed."""
+    found = [match for path in folder.iterdir() if (match := LEFTOVER.fullmatch(path.name))]
+    for name in {match["name"] for match in found}:
+        with contextlib.suppress(UsageError), hold_lock(folder / f"{name}.lock", wait=False):  # held: someone computes it
+            clear_leftovers(folder / name)
+    return sum(_measure(folder / match.string) for match in found)
+
+
+def _measure(folder: Path) -> int:
+    """Bytes of the files in a folder; 0 if it is gone."""
+    try:
+        return sum(file.stat().st_size for file in folder.iterdir())
+    except OSError:
+        return 0
 
 
 def _describe_graph(network: keras.Model) -> list:

@@ -1,6 +1,5 @@
 """Weight files to start from: found for each network, and linked into the run folder, where the trainings find them."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,8 @@ def link_weights(
 
     find: network -> its file, wherever it lies; raises UsageError where there is none, with all that the user must know: which
     file, where it is offered, its checksum, and where to put it. Returns {network: file} of those that were linked, and
-    {network: that message} of the others. A link that is there already is replaced.
+    {network: that message} of the others. A link that is there already is replaced; the file itself may lie there, and stays.
+    Raises UsageError where another file, no link, has its name there.
     """
     found, missing = {}, {}
     for network in networks:
@@ -35,7 +35,11 @@ def link_weights(
             continue
         place = folder / "weights" / path.name
         place.parent.mkdir(exist_ok=True)
-        place.unlink(missing_ok=True)
-        os.symlink(path.resolve(), place)
-        found[network] = WeightFile(f"weights/{path.name}", hash_file(path))
+        if not (place.is_file() and place.samefile(path)):
+            if place.exists() and not place.is_symlink():
+                raise UsageError(f"{place}: stands where the link to {path} belongs; move it away")
+            source = path.resolve()
+            place.unlink(missing_ok=True)
+            place.symlink_to(source)
+        found[network] = WeightFile(f"weights/{path.name}", hash_file(place))
     return found, missing

@@ -73,13 +73,11 @@ def sample_bernoulli(probabilities, generator: keras.random.SeedGenerator):
     return ops.cast(uniform < probabilities, probabilities.dtype)
 
 
-def compute_energy(rbm: RBM, visible, hidden):
-    """E(v, h) = -v W h - a v - b h (eq. 3) of pairs (n, visible), (n, hidden): (n,)."""
-    return -ops.sum(ops.matmul(visible, rbm.W) * hidden, axis=-1) - ops.matmul(visible, rbm.a) - ops.matmul(hidden, rbm.b)
-
-
 def free_energy(rbm: RBM, visible):
-    """F(v) = -log sum_h exp(-E(v, h)) = -a v - sum_j softplus((v W + b)_j): (n, visible) to (n,)."""
+    """F(v) = -log sum_h exp(-E(v, h)) = -a v - sum_j softplus((v W + b)_j): (n, visible) to (n,).
+
+    E(v, h) = -v W h - a v - b h is eq. 3.
+    """
     return -ops.matmul(visible, rbm.a) - ops.sum(ops.softplus(ops.matmul(visible, rbm.W) + rbm.b), axis=-1)
 
 

@@ -4,7 +4,7 @@ The figures stand in figures.py. Nothing here imports TensorFlow.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from common.cases.folds import Fold
@@ -19,7 +19,14 @@ from replications.lung_hip_compare.config import DATASETS, NETWORKS, NOT_IN_PAPE
 TRAIN = "replications.lung_hip_compare.train:train_cell"
 PREFIXES = {"CNN": ("cnn_",), "ResNet-50": ("resnet_",), "DBN": ("dbn_", "rbm_"), "SGAN": ("sgan_",)}  # of settings
 # Settings that shape nothing of the paper's own protocol; nor do those of the phantoms.
-FREE_SETTINGS = ("seeds", "split_seed", "patience", "validation_share", "label_shares")
+FREE_SETTINGS = (
+    "seeds", "split_seed", "patience", "validation_share", "label_shares", "hip_folds", "hip_repetitions", "luna_block_rows",
+    "luna_gap_rows",
+)  # fmt: skip
+OF_COUNTS = {
+    "LUNA16": ("luna_negatives_per_positive", "luna_recipe_seed"),
+    "hips": ("hip_enlarged_", "hip_test_share"),
+}  # Table 1
 IMAGENET_ROW = "LUNA16 / ResNet-50, ImageNet"
 
 
@@ -137,13 +144,15 @@ def plan_all(
 def list_departures(row: str, config: Config, published: Config) -> list[str]:
     """Settings that a row's network was trained with instead of the published ones: "resnet_epochs = 6 instead of 100".
 
-    [] for what is no training, such as a data set of Table 1.
+    Of a data set: settings that shape its counts in Table 1.
     """
-    training = next((training for training in list_trainings(config) if training.row == row), None)
-    if training is None:
-        return []
+    if row in DATASETS:
+        return list_changes(config, published, OF_COUNTS["LUNA16" if row == "LUNA16" else "hips"])
+    training = next(training for training in list_trainings(config) if training.row == row)
     part = "luna_" if training.dataset == "LUNA16" else "hip_"
-    return list_changes(config, published, (*PREFIXES[training.network], "learning_", "batch_", "beta_", part))
+    prefixes = (*PREFIXES[training.network], "learning_", "batch_", "beta_", part)
+    names = [field.name for field in fields(config) if field.name.startswith(prefixes) and "_phantom_" not in field.name]
+    return list_changes(config, published, [name for name in names if name not in FREE_SETTINGS])
 
 
 # Findings in words

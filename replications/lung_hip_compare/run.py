@@ -68,7 +68,7 @@ def run(options: cli.Options) -> int:
     planned = experiments.plan_all(asked, config, options.protocols, options.seeds or config.seeds, datasets)
     failed = train(opened, planned)
     everything = experiments.plan_all(trainings, config, options.protocols, list_seeds(options, config.seeds), datasets)
-    finished = products.list_finished(everything, opened.folder)
+    finished = products.keep_complete(everything, products.list_finished(everything, opened.folder))
     if not finished:
         return 1
     predictions = products.collect_predictions(finished, opened.folder)

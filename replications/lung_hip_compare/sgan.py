@@ -58,13 +58,11 @@ def build_classifier(side: int, config: Config, classes: int = 2, seed: int = 0)
 
 
 def unsupervised_logit(logits):
-    """Log-odds of "real": logsumexp of the class logits, (n, classes) to (n, 1)."""
+    """Log-odds of "real": logsumexp of the class logits, (n, classes) to (n, 1).
+
+    The probability of "real" is D = Z / (Z + 1), Z = sum of exp(logits): the sigmoid of log Z.
+    """
     return ops.logsumexp(logits, axis=-1, keepdims=True)
-
-
-def unsupervised_probability(logits):
-    """D = Z / (Z + 1), Z = sum of exp(logits): the probability of "real", (n, classes) to (n,) in [0, 1]."""
-    return ops.sigmoid(ops.logsumexp(logits, axis=-1))
 
 
 class SGAN(keras.Model):

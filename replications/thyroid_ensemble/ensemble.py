@@ -6,7 +6,7 @@ higher score is given, benign if they are equal.
 """
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,12 +137,6 @@ def choose_subset(scores: Mapping[str, np.ndarray], labels: np.ndarray, step: fl
     return SelectedEnsemble(members, best.weights, best.accuracy, considered, tuple(subsets))
 
 
-def place_weights(ensemble: SelectedEnsemble, names: Sequence[str]) -> np.ndarray:
-    """The ensemble's weights (len(names),) float64 in the order of `names`, 0 for models that are not in it."""
-    of = dict(zip(ensemble.members, ensemble.weights, strict=True))
-    return np.array([of.get(name, 0.0) for name in names])
-
-
 # -------------------------------------------------------------------------------------------------- gain of the choice
 
 
@@ -182,7 +176,7 @@ def measure_selection_gain(
 
     scores (models, n, 2), labels (n,), patients (n,). Each repeat splits the patients into random halves, chooses on
     either half and scores the choice on both. select: the whole choice, from scores (models, m, 2) and labels (m,) of
-    one half to weights (models,), 0 for models left out (see `place_weights`); without it `choose_weights` for all
+    one half to weights (models,), 0 for models left out; without it `choose_weights` for all
     models given.
 
     Returns {repeats, chosen, other, gain, sd, low, high}: mean accuracy on the half chosen on and on the other half; the

@@ -151,7 +151,8 @@ def count_table_1(dataset: Dataset, folds: Sequence[Fold]) -> dict[tuple[str, st
 # ------------------------------------------------------------------------------------------------------------- departures
 
 TABLE_1 = ("training", "test")  # its rows
-OF_ALL = ("roi_", "test_share", "inner_folds")  # beginnings of the names of settings that shape every row
+OF_COUNTS = ("test_share", "tirads_malignant")  # beginnings of the names of settings that shape the counts of Table 1
+OF_ALL = (*OF_COUNTS, "roi_")  # beginnings of the names of settings that shape every row
 OF_NETWORKS = (
     "mean", "augmentation", "enlargement", "shift", "zoom", "rotation", "flip", "input_mode", "width", "scale_sides",
     "batch_size", "head_",
@@ -168,17 +169,21 @@ OF_NAMES = {
     "ULBP": "lbp_", "GLCM": "glcm_", "Gabor": "gabor_",
 }  # fmt: skip
 OF_FUSIONS = ("weight_step",)
-# Settings that do not shape a training or a choice of the paper's; nor do those of the phantoms.
-FREE_SETTINGS = ("seeds", "split_seed", "cache_gigabytes", "source", "tirads_malignant")
+FUSED_ROWS = (ENSEMBLE, *FUSIONS, PATIENTS, *map(name_subset, SUBSETS))  # members and weights are enumerated
+ONE_DEPTH = (BLOCK, *(name_depth(network, "all") for network in NETWORKS))  # no depth is chosen for them
+# Settings that shape nothing of the paper's own protocol; nor do those of the phantoms.
+FREE_SETTINGS = ("seeds", "split_seed", "cache_gigabytes", "source", "inner_folds")
 
 
 def list_departures(row: Row, config: Config, published: Config, weights: str) -> list[str]:
     """What differs from the published settings of a row: "tune_epochs = 8 instead of 100"; weights: as
     `weights.choose_weights` says."""
     trainings = [training for training in list_trainings(config) if training.name in row.needs]
-    settings = [*OF_ALL, *(OF_FUSIONS if row.name in (ENSEMBLE, PATIENTS, *list_table_3(config)) else ())]
+    settings = [*OF_ALL, *(OF_FUSIONS if row.name in FUSED_ROWS else ())]
     for training in trainings:
         settings += [*OF_KINDS[training.kind], OF_NAMES[training.network]]
+    if row.name in ONE_DEPTH:
+        settings = [name for name in settings if name != "depths"]
     random = weights == "random" and any(training.pretrained for training in trainings)
     return list_changes(config, published, settings) + ["random initial weights instead of ImageNet's"] * random
 
@@ -215,7 +220,7 @@ def _check_gap(_protocol: str, accuracy: Mapping[str, float]) -> tuple[str, str]
     """The gain of transfer by network, in the order of their depth."""
     rows = {n: (name_model(n, 1), name_scratch(n)) for n in NETWORKS}
     if not all(row in accuracy for pair in rows.values() for row in pair):
-        return "not run", "some of its rows were not run"
+        return "not run", "some of its rows were not run as published"
     gaps = [accuracy[with_] - accuracy[without] for with_, without in rows.values()]
     verdict = "holds" if gaps[0] < gaps[1] < gaps[2] else "does not hold"
     return verdict, ", ".join(f"{n} {100 * gap:+.1f} points" for n, gap in zip(rows, gaps, strict=True))

@@ -92,7 +92,7 @@ def run(options: cli.Options) -> int:
 
     published = PRESETS["paper"] if preset == "paper" else config  # other presets are off protocol as a whole, and say so
     departures = {row.name: experiments.list_departures(row, config, published, chosen) for row in rows}
-    departures |= {row: list_changes(config, published, ("test_share",)) for row in experiments.TABLE_1}
+    departures |= {row: list_changes(config, published, experiments.OF_COUNTS) for row in experiments.TABLE_1}
     outcome = judge_run(
         paper,
         rows,
@@ -172,8 +172,8 @@ def explain_failures(
 def use_networks(
     opened: Run, choices: Sequence[selection.Choice], finished: Sequence[Cell], shown: Sequence[int]
 ) -> dict[str, np.ndarray]:
-    """What needs the trained networks again: the stored ensembles for new images (ensembles.json), networks of the first
-    seed and the weights of their fusion; and Grad-CAM of Fig. 4: network -> float32 (shown, side, side)."""
+    """What needs the trained networks again: the stored ensembles for new images (ensembles.json, maybe of none), networks of the
+    first seed and the weights of their fusion; and Grad-CAM of Fig. 4: network -> float32 (shown, side, side)."""
     stored = plans.plan_members(choices, finished)
     attention = plans.plan_attention(finished, shown)
     kept = [cell for members in stored.values() for cell in members["cells"]]
@@ -183,8 +183,7 @@ def use_networks(
         for protocol, members in stored.items()
         if not any(cell.key in failed for cell in members["cells"])
     }
-    if described:
-        write_json_atomic(opened.folder / "ensembles.json", described)
+    write_json_atomic(opened.folder / "ensembles.json", described)
     home = opened.folder / "cells"
     done = {network: home / cell.key / "cams.npy" for network, cell in attention.items() if cell.key not in failed}
     return {network: np.load(path, allow_pickle=False) for network, path in done.items()}

@@ -317,3 +317,17 @@ def test_an_unknown_table_is_an_error_that_lists_the_known():
 def test_nothing_left_is_an_error(arguments, unavailable):
     with pytest.raises(UsageError, match="no row is left"):
         choose(ask(*arguments), unavailable)
+
+
+def test_a_row_that_lacks_one_protocol_keeps_its_reason(paper):
+    """Failed under the paper's protocol, done leak-free: the claim says why it has no number."""
+    predictions = pd.concat([make_predictions(("leakfree",)), tabulate("old", "paper", 0, 20)], ignore_index=True)
+    outcome = judge(
+        paper, predictions[predictions["row"] != "ours"], reasons={"net": "failed: out of memory", "old": "failed: disk"}
+    )
+    notes = {claim.key: claim.note for claim in outcome.claims}
+    assert notes["2", "net", "accuracy"] == "failed: out of memory"
+    assert ("net", "failed: out of memory") in {(missing.row, missing.reason) for missing in outcome.not_run}
+    (old,) = [claim for claim in outcome.claims if claim.row == "old"]
+    assert old.ours is not None
+    assert "old" not in {missing.row for missing in outcome.not_run}  # both protocols are there

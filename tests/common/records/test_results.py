@@ -13,7 +13,7 @@ from common.cli import parse_options
 from common.errors import UsageError
 from common.evaluation.outcome import Outcome
 from common.files import write_json_atomic
-from common.records.provenance import describe_environment, git_state, list_packages
+from common.records.provenance import describe_environment, git_state, list_packages, read_commands
 from common.records.results import Environment, Git, Results, Weights, parse_results, read_results, to_json, write_results
 from common.runs import run as runs_run
 from common.runs.publish import PUBLISHED_FILES, publish
@@ -115,6 +115,23 @@ def test_every_command_that_led_to_a_run_is_kept(tmp_path, monkeypatch):
     assert [entry.command for entry in results.extra.commands] == [command, command]
 
 
+@pytest.mark.parametrize("text", ["", "[", "{}", "[1]", "[NaN]", "[" * 100_000, '[{"command": "a"}]', b"\xff"])
+def test_damaged_commands_are_one_line(tmp_path, monkeypatch, text):
+    opened = begin(tmp_path, "paper")
+    path = opened.folder / runs_run.COMMANDS
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UsageError) as caught:
+        log_command(opened)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: damaged")
+    assert "move it away and give the command again" in message
+    assert "\n" not in message
+    path.unlink()
+    assert read_commands(path) == []
+    log_command(opened)
+    assert len(read_commands(path)) == 1
+
+
 def test_a_data_set_must_say_whether_it_is_synthetic():
     unsaid = make_dataset()
     del unsaid["synthetic"]
@@ -127,6 +144,10 @@ def test_a_data_set_must_say_whether_it_is_synthetic():
     [
         ("{", "damaged JSON"),
         ("[]", "schema 1"),
+        ('{"schema": NaN}', "damaged JSON .NaN is no finite number"),
+        ('{"schema": 1, "seconds": -Infinity}', "damaged JSON .-Infinity is no finite number"),
+        ('{"schema": 1, "seconds": 1e999}', "damaged JSON .1e999 is no finite number"),
+        ("[" * 100_000, "damaged JSON .nested too deeply"),
         ('{"schema": 2}', "schema 1"),
         ('{"schema": 1}', "entry 'paper': is missing"),
     ],

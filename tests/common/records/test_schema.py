@@ -241,6 +241,10 @@ FAULTS = {
     "unknown list": (put("extra", "remarks", value=[]), "extra.remarks", "not permitted"),
     "by its other name": (put("version", value=1), "version", "not permitted"),
     "other schema": (put("schema", value=2), "schema 1", "not a results file"),
+    "preset": (put("preset", value="tiny"), "preset", "smoke|demo|paper"),
+    "protocol": (put("protocol", value="leak-free"), "protocol", "paper|leakfree|both"),
+    "protocol of a row": (put("rows", 0, "protocol", value="both"), "rows.0.protocol", "paper|leakfree"),
+    "protocol of a pair": (put("extra", "comparisons", 0, "protocol", value=""), "comparisons.0.protocol", "paper|leakfree"),
     "no schema": (drop("schema"), "schema 1", "not a results file"),
     "schema in words": (put("schema", value="1"), "schema 1", "not a results file"),
 }

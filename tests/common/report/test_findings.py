@@ -5,7 +5,7 @@ from sample_report import make_content, make_results, make_row
 
 from common.records.results import parse_results
 from common.report.background import build_leak_table, build_split_table
-from common.report.findings import collect_lines, describe_finding
+from common.report.findings import collect_lines, describe_finding, list_banners
 from common.report.wording import format_duration, format_interval, format_value
 
 
@@ -91,3 +91,16 @@ def test_numbers_have_fixed_digits():
     assert format_value(None, "percent") == "–"
     assert format_interval(0.1, None, "percent") == "–"
     assert [format_duration(seconds) for seconds in (12, 600, 7500)] == ["12 s", "10 min", "2 h 05 min"]
+
+
+def test_departures_without_an_override_are_said_in_every_table(paper):
+    """Random initial weights, leak-free only: no verdict shows it, so banner and notes do."""
+    content = make_content(on_protocol=False)
+    content["rows"] = [
+        row | {"departures": ["random initial weights"]} for row in content["rows"] if row["protocol"] == "leakfree"
+    ]
+    content["claims"] = []
+    results = parse_results(content, "test")
+    assert list_banners(results) == ["Off protocol: some rows were trained otherwise than published (see their notes)."]
+    (net,) = [line for line in collect_lines(results, paper) if line.leakfree is not None]
+    assert "off protocol: random initial weights" in net.note

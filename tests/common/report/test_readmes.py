@@ -22,6 +22,15 @@ PACKAGE_README = "\n\n".join(
 )
 
 
+@pytest.mark.parametrize("place", ["nope", "empty"])
+def test_a_folder_that_is_not_the_repository_is_refused(tmp_path, capsys, place):
+    (tmp_path / "empty").mkdir()
+    assert main(["--root", str(tmp_path / place), "--check"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f"{tmp_path / place}: not the repository" in error
+
+
 def make_repository(root: Path) -> Path:
     package = root / "replications" / "some_paper"
     package.mkdir(parents=True)

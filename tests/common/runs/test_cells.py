@@ -174,3 +174,12 @@ def test_no_cluster_at_the_address(tmp_path):
     pytest.importorskip("dask.distributed", reason="needs the extra 'cluster'")
     with pytest.raises(UsageError, match="address|scheduler"):
         run_cells(make_cells(1), tmp_path, workers=1, threads=1, cluster="not-an-address")
+
+
+def test_asking_whether_a_cell_is_done_removes_nothing(tmp_path):
+    """A command that plans other settings finds nothing done, and costs nothing."""
+    (cell, *_) = make_cells(1)
+    assert run_cells([cell], tmp_path, workers=1, threads=1) == {}
+    other = Cell(cell.key, cell.function, cell.settings | {"other": 1})
+    assert not is_done(other, tmp_path / "cells")
+    assert is_done(cell, tmp_path / "cells")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from small_networks import build_chain
 
 from benchmarks import feature_cache
 from replications.thyroid_ensemble import models
@@ -28,6 +29,12 @@ def test_both_ways_give_equal_losses_and_weights(backend, tmp_path):
     assert compared["multiplications"] == whole
     assert compared["passes"]["plain"] == pytest.approx(2 * (2 + 2 * (above + 2 * head) / whole))
     assert compared["passes"]["cached"] == pytest.approx((below + above + 6 * (above + 2 * head)) / whole)
+
+
+def test_multiplications_are_counted(backend):
+    model = build_chain()
+    expected = 16 * 16 * 9 * 1 * 4 + 8 * 8 * 9 * 4 * 8 + 4 * 4 * 9 * 8 * 12 + 12 * 8 + 8 * 2
+    assert feature_cache.count_multiplications(model) == expected
 
 
 def test_ratios_count_all_parts_of_the_cached_way():

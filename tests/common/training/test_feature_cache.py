@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import keras
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from small_networks import IMAGES, LABELS, build_branches, build_chain, build_residual, compile_frozen
 
+from common.files import hold_lock
 from common.training import cuts, feature_cache
 from common.training import fit as training_fit
 from common.training.batches import Indexed, shuffle_order
@@ -158,6 +160,23 @@ def test_a_pass_that_was_killed_leaves_nothing_that_counts(lower, tmp_path, monk
             cache(lower, tmp_path)
     assert not entries(tmp_path)
     assert cache(lower, tmp_path).inputs.shape == (22, 12)
+
+
+def test_what_kill_9_left_of_any_entry_goes(lower, tmp_path):
+    needed = 22 * 12 * 4
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    for name in ("a" * 32, "b" * 32):
+        left = tmp_path / f".{name}.{gone.pid}.part"
+        left.mkdir(parents=True)
+        (left / "000.npy").write_bytes(bytes(needed))
+    with hold_lock(tmp_path / f"{'b' * 32}.lock", wait=False):  # computed by a living process, maybe of another machine
+        with pytest.raises(feature_cache.NoRoomError, match="GB"):
+            cache(lower, tmp_path, limit_bytes=2 * needed - 1)
+        cache(lower, tmp_path, limit_bytes=2 * needed)
+    assert [path.name for path in tmp_path.glob(".*")] == [left.name]
+    cache(lower, tmp_path, batch_size=4)
+    assert list(tmp_path.glob(".*")) == []
 
 
 def test_bounded_and_says_so(lower, tmp_path):

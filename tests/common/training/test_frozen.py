@@ -67,3 +67,26 @@ def test_weight_files_are_linked_and_missing_ones_explained(tmp_path):
     assert missing == {"B": "b.h5: not here; get it there"}
     assert (run / found["A"].file).read_bytes() == b"weights"
     assert len(found["A"].sha256) == 64
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_weights_given_from_the_run_s_own_folder_stay(tmp_path, linked):
+    place = tmp_path / "weights" / "a.h5"
+    place.parent.mkdir()
+    if linked:
+        (tmp_path / "a.h5").write_bytes(b"weights")
+        place.symlink_to(tmp_path / "a.h5")
+    else:
+        place.write_bytes(b"weights")
+    found, _ = link_weights(["A"], lambda _: place, tmp_path)
+    assert (tmp_path / found["A"].file).read_bytes() == b"weights"
+    assert place.is_symlink() is linked
+
+
+def test_another_file_in_the_place_of_a_link_is_not_removed(tmp_path):
+    for folder in ("weights", "given"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.h5").write_text(folder)
+    with pytest.raises(UsageError, match="move it away"):
+        link_weights(["A"], lambda _: tmp_path / "given" / "a.h5", tmp_path)
+    assert (tmp_path / "weights" / "a.h5").read_text() == "weights"

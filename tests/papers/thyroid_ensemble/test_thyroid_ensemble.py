@@ -161,9 +161,8 @@ def test_choice_of_the_subset_equals_a_loop(seed):
     found = ensemble.choose_subset(by_name, labels)
     assert (found.members, found.weights, found.accuracy, found.considered) == (members, weights, most / 101, 108)
     assert [(of, best.weights) for of, best in found.subsets] == [(result[0], result[1]) for result in results]
-    placed = ensemble.place_weights(found, list(by_name))
-    assert placed[[list(by_name).index(name) for name in members]].tolist() == list(weights)
-    assert ensemble.measure_accuracy(ensemble.fuse(scores, placed), labels) == found.accuracy
+    fused = ensemble.fuse(np.stack([by_name[name] for name in found.members]), np.array(found.weights))
+    assert ensemble.measure_accuracy(fused, labels) == found.accuracy
 
 
 def test_an_ensemble_of_fewer_models():
@@ -239,7 +238,9 @@ def test_gain_of_models_that_know_nothing():
     names = [f"model {i}" for i in range(9)]
 
     def select(of_half, truth):
-        return ensemble.place_weights(ensemble.choose_subset(dict(zip(names, of_half, strict=True)), truth), names)
+        chosen = ensemble.choose_subset(dict(zip(names, of_half, strict=True)), truth)
+        weights = dict(zip(chosen.members, chosen.weights, strict=True))
+        return [weights.get(name, 0.0) for name in names]
 
     found = ensemble.measure_selection_gain(scores, labels, np.arange(269) // 10, select=select)
     assert found["gain"] > 0.05
