@@ -63,16 +63,9 @@ def replace_file(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def replace_folder(path: Path) -> Iterator[Path]:
     """The same for a folder: a new, empty one to fill, which takes the place of `path` with all that it holds."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    clear_leftovers(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.mkdir()
-    try:
+    with replace_file(path) as temporary:
+        temporary.mkdir()
         yield temporary
-        _rename(temporary, path)
-    finally:
-        _remove(temporary)
 
 
 def put_in_place(temporary: Path, final: Path) -> None:
@@ -88,8 +81,9 @@ def clear_leftovers(path: Path, keep: Path | None = None) -> None:
 
     What another process of this machine that is alive writes is left alone.
     """
-    for leftover in sorted(path.parent.iterdir()):
-        found = LEFTOVER.fullmatch(leftover.name)
+    # By name alone first: a folder may hold very many files, each written so.
+    for name in sorted(name for name in os.listdir(path.parent) if name.startswith(f".{path.name}.")):
+        leftover, found = path.with_name(name), LEFTOVER.fullmatch(name)
         if not found or found["name"] != path.name or leftover == keep or _is_busy(int(found["pid"])):
             continue
         with contextlib.suppress(OSError):  # another process may be clearing up as well

@@ -59,8 +59,7 @@ def describe_training(package: Path, environment: Mapping[str, Any], **more: Any
 
 
 def list_finished(cells: Sequence[Cell], folder: Path) -> list[Cell]:
-    """Those of the cells whose result is in the run `folder`, whole and up to date; damaged and outdated
-    results are removed from it."""
+    """Those of the cells whose result is in the run `folder`, whole and up to date."""
     return [cell for cell in cells if is_done(cell, folder / "cells")]
 
 
@@ -70,8 +69,8 @@ def keep_complete(planned: Sequence[Cell], finished: Sequence[Cell]) -> list[Cel
     def name_result(cell: Cell) -> tuple[str, str, int]:
         return cell.settings["row"], cell.settings["protocol"], cell.settings["seed"]
 
-    missing = {cell.key for cell in planned} - {cell.key for cell in finished}
-    torn = {name_result(cell) for cell in planned if cell.key in missing}
+    done = {cell.key for cell in finished}
+    torn = {name_result(cell) for cell in planned if cell.key not in done}
     return [cell for cell in finished if name_result(cell) not in torn]
 
 
