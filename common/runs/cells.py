@@ -86,6 +86,7 @@ def run_cell(cell: Cell, home: Path, threads: int, report: Report) -> None:
             _clear(partial)
             lines = [cell.digest]
         claim.write_text("\n".join([*lines, str(threads)]))
+        (partial / RECORD).unlink(missing_ok=True)  # of a start that was killed before the last rename: no product
         module, name = cell.function.split(":")
         with quiet_start():
             function = getattr(importlib.import_module(module), name)

@@ -21,6 +21,8 @@ from common.errors import UsageError
 from common.files import hold_lock
 from common.runs.cells import Cell, is_done, run_cell
 
+LOST = "its files changed after it had ended (another program, or the disk); the same command does it again"
+
 
 def run_cells(
     cells: list[Cell], folder: Path, *, workers: int, threads: int, cluster: str | None = None, title: str = "cells"
@@ -39,10 +41,13 @@ def run_cells(
             shutil.rmtree(home / cell.key, ignore_errors=True)
         with _Display(title, cells, len(cells) - len(todo)) as display:
             if cluster:
-                return _run_on_dask(todo, home, threads, cluster, display)
-            if workers == 1 or len(todo) <= 1:
-                return _run_here(todo, home, threads, display)
-            return _run_in_processes(todo, home, workers, threads, display)
+                failed = _run_on_dask(todo, home, threads, cluster, display)
+            elif workers == 1 or len(todo) <= 1:
+                failed = _run_here(todo, home, threads, display)
+            else:
+                failed = _run_in_processes(todo, home, workers, threads, display)
+        lost = {cell.key: LOST for cell in todo if cell.key not in failed and not is_done(cell, home)}
+        return failed | lost
 
 
 def share_threads(workers: int, cores: int) -> int:

@@ -90,6 +90,26 @@ def test_checkpoint_of_the_same_settings_is_used(tmp_path):
     assert read_record(cell, tmp_path / "cells")["threads"] == [1, 4]
 
 
+def test_killed_between_the_record_and_the_rename(tmp_path):
+    """The record of such a start is no product of the next one, which would count its own as damaged ever after."""
+    (cell,) = make_cells(1)
+    run_cells([cell], tmp_path, workers=1, threads=1)
+    home = tmp_path / "cells"
+    (home / cell.key).rename(home / f"{cell.key}.partial")
+    (home / f"{cell.key}.partial" / ".digest").write_text(f"{cell.digest}\n1")
+    assert run_cells([cell], tmp_path, workers=1, threads=1) == {}
+    assert is_done(cell, home)
+    assert set(read_record(cell, home)["files"]) == {"sum.txt"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_cell_whose_files_changed_after_it_ended_is_said_to_have_failed(tmp_path, workers):
+    lost = [Cell(f"lost-{n}", "toy_cells:lose", {"n": n}) for n in range(2)]
+    failed = run_cells(lost, tmp_path, workers=workers, threads=1)
+    assert failed.keys() == {"lost-0", "lost-1"}
+    assert all("changed after it had ended" in reason for reason in failed.values())
+
+
 def test_workers_do_not_change_results(tmp_path):
     run_cells(make_cells(5), tmp_path / "one", workers=1, threads=1)
     run_cells(make_cells(5), tmp_path / "two", workers=2, threads=1)

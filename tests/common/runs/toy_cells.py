@@ -38,6 +38,12 @@ def die(settings: dict, folder: Path, threads: int, report) -> dict:
     os._exit(9)
 
 
+def lose(settings: dict, folder: Path, threads: int, report) -> dict:
+    """Leave a product that is gone as soon as the cell is in place: a link to one of its working files."""
+    (folder / "lost.txt").symlink_to(".digest")
+    return {}
+
+
 def make_cells(number: int, steps: int = 3, wait: float = 0) -> list[Cell]:
     """Cells that sum `steps` numbers each."""
     return [Cell(f"cell-{i}", "toy_cells:count", {"seed": i, "steps": steps, "wait": wait}) for i in range(number)]
