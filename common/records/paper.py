@@ -14,6 +14,13 @@ from common.errors import UsageError
 from common.records.paper_entries import list_entries, name_table, read_classes, read_fields, refuse_repetition
 
 UNITS = ("percent", "fraction", "count")  # of a printed number: 96.0 %, 0.96, 96 of something
+AVERAGES = (
+    "",
+    "binary",
+    "macro",
+    "weighted",
+    "micro",
+)  # how a printed metric was averaged over the classes; "": the paper does not say
 MOST_DIGITS = 20  # decimals of a printed number: more are taken for a mistake
 EntryT = TypeVar("EntryT")
 
@@ -38,6 +45,10 @@ class Claim:
     where: str  # place in the paper
     classes: dict[str, int]  # cases per class that the number was computed on; {} if the paper does not say
     note: str = ""
+    average: str = ""  # one of AVERAGES
+    folds: int = 0  # the value is a mean over so many folds of a cross-validation; 1: over none; 0: the paper does not say
+    fold_sizes: tuple[int, ...] = ()  # cases of each fold, where the paper gives them
+    runs: int = 0  # the value is a mean over so many repetitions on the same cases; 1: over none; 0: the paper does not say
     as_printed: "Claim | None" = None  # the claim in the paper's own words, where a reading changed them
 
     @property
@@ -244,11 +255,23 @@ def _read_claim(entry: Any, where: str, compositions: dict[str, dict[str, int]])
         entry,
         where,
         required={"table": str, "row": str, "metric": str, "digits": int, "unit": str, "where": str},
-        optional={"classes": dict, "value": float, "note": str},
+        optional={"classes": dict, "value": float, "note": str, "average": str, "folds": int, "fold_sizes": list, "runs": int},
     )
     if "classes" in fields:
         fields["classes"] = read_classes(fields["classes"], f"{where}: field 'classes'")
+    fields["fold_sizes"] = tuple(fields.get("fold_sizes", ()))
     claim = Claim(**{"value": None, "classes": {}, **fields})
+    if claim.average not in AVERAGES:
+        raise UsageError(f"{where}: field 'average' must be one of {', '.join(AVERAGES[1:])}, not {claim.average!r}")
+    for name in ("folds", "runs"):
+        if getattr(claim, name) < 0:
+            raise UsageError(f"{where}: field {name!r} must be at least 1, not {getattr(claim, name)}")
+    if claim.fold_sizes and not all(isinstance(size, int) and size > 0 for size in claim.fold_sizes):
+        raise UsageError(f"{where}: field 'fold_sizes' must list the cases of each fold, whole numbers from 1")
+    if claim.fold_sizes and claim.folds not in (0, len(claim.fold_sizes)):
+        raise UsageError(f"{where}: field 'fold_sizes' lists {len(claim.fold_sizes)} folds, not {claim.folds}")
+    if claim.fold_sizes and claim.classes and sum(claim.fold_sizes) != claim.n:
+        raise UsageError(f"{where}: field 'fold_sizes' holds {sum(claim.fold_sizes)} cases, 'classes' {claim.n}")
     if claim.unit not in UNITS:
         raise UsageError(f"{where}: field 'unit' must be one of {', '.join(UNITS)}, not {claim.unit!r}")
     if not 0 <= claim.digits <= MOST_DIGITS:
