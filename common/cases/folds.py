@@ -70,6 +70,23 @@ def hash_folds(dataset: Dataset, folds: Sequence[Fold]) -> str:
     return digest.hexdigest()
 
 
+def confirm_split(dataset: Dataset, pool: Dataset, folds: Sequence[Fold], data_sha256: str, split_sha256: str) -> None:
+    """Called by a training: raise UsageError unless it has the data that it was planned for and the split that was proven.
+
+    dataset: as loaded; pool: the cases that are split (the data set itself, or an enlarged one); data_sha256, split_sha256: of
+    the plan, `Dataset.sha256` and `hash_folds`.
+
+    >>> hips = Dataset(np.zeros((1, 8, 8, 1)), pd.DataFrame({"case_id": ["a"]}), {"images_sha256": "", "cases_sha256": ""})
+    >>> confirm_split(hips, hips, [], hips.sha256, hash_folds(hips, [gather_fold(np.array(["test"]), rule="")]))
+    Traceback (most recent call last):
+    common.errors.UsageError: the split is not the one that was checked for leaks; run the same command again
+    """
+    if dataset.sha256 != data_sha256:
+        raise UsageError("the prepared data are not those that this training was planned for; run the same command again")
+    if hash_folds(pool, folds) != split_sha256:
+        raise UsageError("the split is not the one that was checked for leaks; run the same command again")
+
+
 def check_folds(cases: pd.DataFrame, folds: Sequence[Fold], protocol: str, name: str) -> None:
     """Raise UsageError where a side lacks a class or leakfree has no validation cases, LeakError where a leakfree split
     shares a patient or a file. (Near-duplicate pictures: `measure_leak`.)

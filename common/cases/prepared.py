@@ -1,8 +1,10 @@
 """A prepared data set: images.npy, cases.csv, data.json in one folder, written whole or not at all."""
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,9 @@ from common.files import hash_file, replace_folder
 
 FILES = {"images": "images.npy", "cases": "cases.csv"}
 # Columns that are text even where every value looks like a number.
+# Files that say what the pictures are: small, and a changed label may leave size and time as they were.
+TABLES = (".csv", ".json", ".mhd", ".toml", ".tsv", ".txt", ".xml")
+MOST_TABLE_BYTES = 2**24
 TEXT_COLUMNS = dict.fromkeys(("case_id", "path", "sha256", "patient_id", "split", "side", "source_case"), str)
 
 
@@ -25,6 +30,12 @@ class Dataset:
     images: np.ndarray  # uint8 (n, side, side, 1), memory-mapped when it comes from disk
     cases: pd.DataFrame  # one line an image: case_id, path, sha256, patient_id, label, ...
     info: dict  # data.json
+
+    @property
+    def sha256(self) -> str:
+        """Of all that is prepared: pixels, labels, patients, listed splits; 64 hexadecimal digits. KeyError unless it comes from
+        disk."""
+        return hashlib.sha256(" ".join(self.info[f"{name}_sha256"] for name in FILES).encode()).hexdigest()
 
 
 def write_prepared(folder: Path, images: np.ndarray, cases: pd.DataFrame, info: dict) -> None:
@@ -83,8 +94,36 @@ def load_dataset(folder: Path) -> Dataset:
     return Dataset(images, cases, info)
 
 
+def link_dataset(source: Path, dataset: Dataset, folder: Path) -> None:
+    """Put a prepared data set into another folder as hard links (copies where the file system has none).
+
+    source: the folder that it was loaded from. What stands in `folder` already, whole and the same, stays; anything else is
+    replaced, whole or not at all. Raises UsageError if the source is no longer what was loaded.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     write_prepared(Path(home) / "a", np.zeros((2, 8, 8), np.uint8), pd.DataFrame({"label": [0, 1]}), {})
+    ...     dataset = load_dataset(Path(home) / "a")
+    ...     link_dataset(Path(home) / "a", dataset, Path(home) / "b")
+    ...     load_dataset(Path(home) / "b").sha256 == dataset.sha256
+    True
+    """
+    with contextlib.suppress(UsageError):
+        if load_dataset(folder).sha256 == dataset.sha256:
+            return
+    with replace_folder(folder) as temporary:
+        for file in (*FILES.values(), "data.json"):
+            try:
+                os.link(source / file, temporary / file)
+            except OSError:
+                shutil.copyfile(source / file, temporary / file)
+    if load_dataset(folder).sha256 != dataset.sha256:
+        raise UsageError(f"{source}: another run prepares this data set anew; run the same command again")
+
+
 def hash_listing(files: Collection[Path]) -> str:
-    """sha256 of names, sizes and times of raw files, without reading them: tells whether they are still those that were read.
+    """sha256 of names, sizes and times of raw files, and of the content of tables: tells whether they are still those that were
+    read. Of pictures nothing is read.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -97,5 +136,7 @@ def hash_listing(files: Collection[Path]) -> str:
     listing = hashlib.sha256()
     for path in files:
         stat = path.stat()
-        listing.update(os.fsencode(path) + f"\t{stat.st_size}\t{stat.st_mtime_ns}\n".encode())
+        table = path.suffix.lower() in TABLES and stat.st_size <= MOST_TABLE_BYTES
+        content = hash_file(path) if table else f"{stat.st_size}\t{stat.st_mtime_ns}"
+        listing.update(os.fsencode(path) + f"\t{content}\n".encode())
     return listing.hexdigest()

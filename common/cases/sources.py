@@ -5,6 +5,7 @@ order; and notes, a dictionary with `faults` (a text for each) and whatever else
 """
 
 import argparse
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
+from common import __version__
 from common.cases.prepared import is_prepared, write_prepared
 from common.data.folder import find_data
 from common.data.pictures import hash_list
@@ -64,11 +66,11 @@ def prepare_source(
 ) -> None:
     """Prepare a source: write images.npy (uint8 (n, side, side, 1)), cases.csv and data.json (where it comes from) into `folder`.
 
-    origin: all that the prepared set depends on (JSON). A folder that holds a whole set of this origin stays as it is; any other
-    is written anew, and appears whole or not at all. read: called only where something must be written. classes: names of the
-    labels 0, 1, ...; module: the `data` command that lists all faults. With `skip_unreadable` faulty files are left out, and
-    data.json lists their faults. Raises UsageError where there are faults (their number, the first ones in words) or fewer than
-    two classes; nothing is written then.
+    origin: all that the prepared set depends on (JSON); the version of the suite, whose readers may change, is added. A folder
+    that holds a whole set of this origin stays as it is; any other is written anew, and appears whole or not at all. read: called
+    only where something must be written. classes: names of the labels 0, 1, ...; module: the `data` command that lists all
+    faults. With `skip_unreadable` faulty files are left out, and data.json lists their faults. Raises UsageError where there are
+    faults (their number, the first ones in words) or fewer than two classes; nothing is written then.
 
     >>> import tempfile
     >>> columns = {"case_id": ["a", "b"], "path": ["a.png", "b.png"], "sha256": ["0" * 64, "1" * 64]}
@@ -81,7 +83,8 @@ def prepare_source(
     ...     sorted(path.name for path in place.iterdir()), np.load(place / "images.npy").shape
     (['cases.csv', 'data.json', 'images.npy'], (2, 4, 4, 1))
     """
-    if is_prepared(folder, dict(origin), skip_unreadable):
+    origin = {**origin, "version": __version__}
+    if is_prepared(folder, origin, skip_unreadable):
         return
     images, cases, notes = read()
     faults = notes.pop("faults")
@@ -101,6 +104,19 @@ def prepare_source(
         **notes,
     }
     write_prepared(folder, images, cases, info)
+
+
+def name_prepared(source: Source, settings: Mapping[str, Any], part: str = "") -> str:
+    """File name for the set that is prepared from a source with these settings (JSON); part: which of several, as a file name.
+
+    It does not depend on the files of the source: a source that changed is prepared anew in the same place.
+
+    >>> source = Source("own", Path("pictures"), "two pictures", synthetic=False)
+    >>> name_prepared(source, {"side": 4}) == name_prepared(source, {"side": 4}) != name_prepared(source, {"side": 8})
+    True
+    """
+    text = json.dumps([source.kind, str(source.path.resolve()), dict(settings)], sort_keys=True)
+    return "-".join(filter(None, [source.kind, part, hashlib.sha256(text.encode()).hexdigest()[:12]]))
 
 
 def drop_contradictions(source: Source, read: Read, apart: str = "path") -> Read:

@@ -4,6 +4,7 @@ A shape is (box, weights): the slices of the image that it touches and how much 
 Coordinates and sizes are in pixels, in array order (row, column) or (slice, row, column).
 """
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,9 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from common import __version__
 from common.errors import UsageError
+from common.files import hash_file
 
 MARKER = "phantoms.json"  # says that a data folder is synthetic
 
@@ -86,11 +89,11 @@ def _fall_off(distance: np.ndarray, softness: float) -> np.ndarray:
 def write_once(folder: Path, recipe: Mapping[str, Any], parts: Sequence[str], write: Callable[[], None]) -> None:
     """Write phantoms into a folder of their own, with a marker that says that it is synthetic; whole ones stay as they are.
 
-    recipe: all that the files follow from (JSON); parts: the subfolders that hold them, written anew; write: writes them.
-    Raises UsageError if the folder holds anything else than phantoms.
+    recipe: all that the files follow from (JSON); the version of the suite is added. parts: the subfolders that hold them,
+    written anew; write: writes them. Raises UsageError if the folder holds anything else than phantoms.
     """
     marker = folder / MARKER
-    recipe = {**recipe, "synthetic": True}
+    recipe = {**recipe, "synthetic": True, "version": __version__}
     if marker.is_file():
         if marker.read_text() == _describe_phantoms(recipe, folder, parts):
             return
@@ -105,6 +108,7 @@ def write_once(folder: Path, recipe: Mapping[str, Any], parts: Sequence[str], wr
 
 
 def _describe_phantoms(recipe: Mapping[str, Any], folder: Path, parts: Sequence[str]) -> str:
-    """The recipe with number and bytes of the files: tells a half-written or thinned-out folder."""
-    sizes = [path.stat().st_size for part in parts for path in (folder / part).rglob("*") if path.is_file()]
-    return json.dumps({**recipe, "files": [len(sizes), sum(sizes)]}, sort_keys=True) + "\n"
+    """The recipe with number and sha256 of the files: tells a half-written, thinned-out or altered folder."""
+    files = sorted(path for part in parts for path in (folder / part).rglob("*") if path.is_file())
+    listing = "\n".join(f"{path.relative_to(folder).as_posix()}\t{hash_file(path)}" for path in files)
+    return json.dumps({**recipe, "files": [len(files), hashlib.sha256(listing.encode()).hexdigest()]}, sort_keys=True) + "\n"

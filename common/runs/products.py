@@ -1,6 +1,6 @@
 """What a training leaves in its folder (predictions, history), and how a run collects it from all of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import pandas as pd
 
 from common.cases.folds import Fold
 from common.cases.prepared import Dataset
+from common.errors import UsageError
 from common.files import write_gzip_atomic
 from common.records.predictions import read_predictions, tabulate_scores, write_predictions
 from common.records.provenance import describe_environment, git_state
@@ -18,6 +19,10 @@ from common.runs.cells import Cell, is_done, read_record
 
 PREDICTIONS, VALIDATION, HISTORY = "predictions.csv.gz", "validation.csv.gz", "history.csv"
 KEYS = ("protocol", "row", "seed", "fold")
+
+Splits = Callable[
+    [Mapping[str, Any]], tuple[pd.DataFrame, Sequence[Fold]]
+]  # settings of a cell -> the cases that are split, folds
 
 
 @dataclass(frozen=True)
@@ -74,11 +79,41 @@ def keep_complete(planned: Sequence[Cell], finished: Sequence[Cell]) -> list[Cel
     return [cell for cell in finished if name_result(cell) not in torn]
 
 
-def collect_predictions(finished: Sequence[Cell], folder: Path, name: str = PREDICTIONS) -> pd.DataFrame:
+def collect_predictions(finished: Sequence[Cell], folder: Path, splits: Splits, name: str = PREDICTIONS) -> pd.DataFrame:
     """Predictions of all finished trainings, one table; name: PREDICTIONS or VALIDATION. Trainings without the file are left out;
-    ValueError where none has it. Raises UsageError for a damaged file."""
-    paths = [folder / "cells" / cell.key / name for cell in finished]
-    return pd.concat([read_predictions(path) for path in paths if path.is_file()], ignore_index=True)
+    ValueError where none has it.
+
+    splits: settings of a cell -> today's cases and folds, which the predictions must agree with: the same test cases (or
+    validation cases), labels, patients. Raises UsageError where they do not, and for a damaged file.
+    """
+    tables = []
+    for cell in finished:
+        path = folder / "cells" / cell.key / name
+        if path.is_file():
+            table = read_predictions(path)
+            cases, folds = splits(cell.settings)
+            _compare_with_data(table, cell.settings, cases, folds, name, path)
+            tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _compare_with_data(
+    table: pd.DataFrame, settings: Mapping[str, Any], cases: pd.DataFrame, folds: Sequence[Fold], name: str, path: Path
+) -> None:
+    """Raise UsageError unless the predictions of a training are those of the cases of its fold, as they are today."""
+    fold = next((fold for fold in folds if fold.fold == settings["fold"]), None)
+    index = np.array([], int) if fold is None else fold.test if name == PREDICTIONS else fold.validation
+    expected = cases.iloc[index].set_index("case_id")[["patient_id", "label"]].sort_index()
+    identity = [[settings[key] for key in ("protocol", "seed", "fold")]]
+    agrees = table[["protocol", "seed", "fold"]].drop_duplicates().to_numpy(object).tolist() == identity
+    for _, of_row in table.groupby("row"):
+        found = of_row.set_index("case_id")[["patient_id", "y_true"]].sort_index()
+        agrees &= found.index.equals(expected.index) and bool((found.to_numpy() == expected.to_numpy()).all())
+    if not agrees:
+        raise UsageError(
+            f"{path}: cases, labels, patients or fold are not those of today's data; delete {path.parent} and run the same "
+            "command again"
+        )
 
 
 def collect_history(finished: Sequence[Cell], folder: Path) -> pd.DataFrame:

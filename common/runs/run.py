@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.cases.prepared import Dataset, link_dataset, load_dataset
 from common.cli import Options, count_cores
 from common.errors import UsageError
 from common.evaluation.outcome import Outcome
 from common.figures.style import Picture, save_figure
-from common.files import to_plain, write_text_atomic
+from common.files import hold_lock, to_plain, write_text_atomic
 from common.records.paper import Paper
 from common.records.provenance import git_state, list_packages, read_commands, write_commands
 from common.records.results import SCHEMA, Command, DatasetEntry, Extra, FigureEntry, OwnTable, Results, Weights, write_results
@@ -87,16 +88,40 @@ def list_seeds(options: Options, seeds: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted({*seeds, *(options.seeds or ())}))
 
 
-def open_run(package: Path, options: Options, preset: str, identity: Mapping[str, Any], *, synthetic: bool) -> Run:
+def prepare_shared(package: Path, options: Options, name: str, prepare: Callable[[Path], None]) -> tuple[Path, Dataset]:
+    """Prepare a data set in `<out>/<paper>/prepared/<name>`, where the runs of this --out share it; (its folder, the data set).
+
+    prepare: writes it into a folder, unless it stands there whole and up to date.
+    """
+    folder = options.out / package.name / "prepared" / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with hold_lock(folder.with_name(f"{name}.lock"), wait=True):
+        prepare(folder)
+        return folder, load_dataset(folder)
+
+
+def open_run(
+    package: Path,
+    options: Options,
+    preset: str,
+    identity: Mapping[str, Any],
+    *,
+    synthetic: bool,
+    datasets: Mapping[str, tuple[Path, Dataset]],
+) -> Run:
     """Make the run's folder, `<out>/<paper>/<preset>-<protocol>-<hash>`, or open it again; print where it is.
 
-    identity: all that changes the numbers (settings, data, weights), as JSON takes it: its hash is in the folder's name, so that
-    the same command finds its unfinished run again, and another one never mixes with it. synthetic: print a warning that the
-    numbers will say nothing about the paper.
+    identity: all that changes the numbers (settings, weights), as JSON takes it. Its hash, with that of the data, is in the
+    folder's name, so that the same command finds its unfinished run again, and another one never mixes with it. datasets: path
+    in the run's folder -> what `prepare_shared` gave, which is put there. synthetic: print a warning that the numbers will say
+    nothing about the paper.
     """
     run = Run(package, options, preset, Path(), datetime.datetime.now(datetime.UTC), time.monotonic())
+    identity = {**identity, "data": {place: dataset.sha256 for place, (_, dataset) in datasets.items()}}
     folder = options.out / run.name / f"{preset}-{run.protocol}-{config_hash(identity)}"
     folder.mkdir(parents=True, exist_ok=True)
+    for place, (prepared, dataset) in datasets.items():
+        link_dataset(prepared, dataset, folder / place)
     if synthetic:
         print("synthetic data: these numbers say nothing about the paper", file=sys.stderr)
     print(f"run folder: {folder}", file=sys.stderr)

@@ -23,6 +23,7 @@ from common.cases.sources import (
     count_classes,
     drop_contradictions,
     explain_data,
+    name_prepared,
     prepare_source,
 )
 from common.cases.table import split_cases
@@ -68,6 +69,11 @@ def read_source(source: Source, config: Config) -> Read:
     cases = pd.DataFrame(lines, columns=["case_id", "path", "sha256", "patient_id", "label"])
     stacked = np.stack(images) if images else np.empty((0, config.side, config.side), np.uint8)
     return drop_contradictions(source, (stacked, cases, {"faults": faults}))
+
+
+def name_dataset(source: Source, config: Config) -> str:
+    """File name of the set that is prepared from a source (see `name_prepared`)."""
+    return name_prepared(source, {"side": config.side})
 
 
 def prepare_dataset(source: Source, config: Config, folder: Path, *, skip_unreadable: bool = False) -> None:

@@ -3,7 +3,7 @@
 The figures stand in figures.py. Nothing here imports TensorFlow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from common.cases.folds import Fold
@@ -11,6 +11,7 @@ from common.cases.prepared import Dataset
 from common.evaluation.outcome import Check, list_changes
 from common.evaluation.verdicts import check_pairs
 from common.files import slug
+from common.records.results import Split
 from common.records.rows import Row
 from common.runs.cells import Cell
 from replications.new_paper.config import NETWORKS, Config
@@ -30,9 +31,14 @@ def list_table_2() -> list[Row]:
 
 
 def plan_cells(
-    networks: Sequence[str], config: Config, protocols: Sequence[str], seeds: Sequence[int], data_sha256: str
+    networks: Sequence[str],
+    config: Config,
+    protocols: Sequence[str],
+    seeds: Sequence[int],
+    data_sha256: str,
+    splits: Mapping[str, Split],
 ) -> list[Cell]:
-    """The trainings of some networks: one a protocol and seed."""
+    """The trainings of some networks: one a protocol and seed. splits: by protocol, as they were checked for leaks."""
     cells = []
     for network in networks:
         for protocol in protocols:
@@ -45,6 +51,7 @@ def plan_cells(
                     "protocol": protocol,
                     "seed": seed,
                     "fold": -1,
+                    "split_sha256": splits[protocol].sha256,
                 }
                 cells.append(Cell(slug(f"{network} {protocol} seed{seed}"), TRAIN, settings))
     return cells

@@ -3,6 +3,7 @@
 `python -m replications.new_paper.run` reproduces Tables 1 and 2 and Figures 1 and 2; see --help.
 """
 
+import functools
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,7 +12,6 @@ from pathlib import Path
 from common import cli
 from common.audit.papers import find_impossible_claims
 from common.cases.folds import describe_splits
-from common.cases.prepared import load_dataset
 from common.cases.sources import Source
 from common.data.folder import find_data
 from common.errors import run_main
@@ -28,6 +28,7 @@ from common.runs.run import (
     locate_phantoms,
     log_command,
     open_run,
+    prepare_shared,
     refuse_missing_data,
     train,
 )
@@ -52,27 +53,28 @@ def run(options: cli.Options) -> int:
     paper = load_paper(PACKAGE / "paper.toml")
     preset, source, config = choose_source(options)
     identity = asdict(config) | {"seeds": [], "source": [source.kind, source.name]}
-    opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic)
-
     rows = experiments.list_table_2()
     wanted, reasons = select_rows(rows, options, {})
-    data.prepare_dataset(source, config, opened.folder / "data", skip_unreadable=options.skip_unreadable)
-    dataset = load_dataset(opened.folder / "data")
+    prepare = functools.partial(data.prepare_dataset, source, config, skip_unreadable=options.skip_unreadable)
+    prepared, dataset = prepare_shared(PACKAGE, options, data.name_dataset(source, config), prepare)
+    placed = {"data": (prepared, dataset)}
+    opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
     folds_of = {protocol: (dataset, data.split_dataset(dataset, protocol, config)) for protocol in options.protocols}
     described = describe_splits("pictures", dataset, folds_of)  # ends here if a leakfree split leaks
     log_command(opened)
 
-    images = dataset.info["images_sha256"]
+    about = (dataset.sha256, described.splits)
     networks = [row.name for row in wanted]
-    planned = experiments.plan_cells(networks, config, options.protocols, options.seeds or config.seeds, images)
+    planned = experiments.plan_cells(networks, config, options.protocols, options.seeds or config.seeds, *about)
     failed = train(opened, planned)
     reasons |= {cell.settings["row"]: f"failed: {failed[cell.key]}" for cell in planned if cell.key in failed}
     seeds = list_seeds(options, config.seeds)
-    everything = experiments.plan_cells(NETWORKS, config, options.protocols, seeds, images)
+    everything = experiments.plan_cells(NETWORKS, config, options.protocols, seeds, *about)
     finished = products.list_finished(everything, opened.folder)
     if not finished:
         return 1
-    predictions = products.collect_predictions(finished, opened.folder)
+    splits = {protocol: (pool.cases, folds) for protocol, (pool, folds) in folds_of.items()}
+    predictions = products.collect_predictions(finished, opened.folder, lambda settings: splits[settings["protocol"]])
     history = products.collect_history(finished, opened.folder)
     write_predictions(predictions, opened.folder / "predictions.csv.gz")
 

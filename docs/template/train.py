@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from common.cases.folds import confirm_split
 from common.cases.prepared import load_dataset
 from common.cli import restore_config
 from common.runs.cells import Report
@@ -21,12 +22,14 @@ from replications.new_paper.config import Config
 def train_cell(settings: dict, folder: Path, threads: int, report: Report) -> dict:
     """Train one network on the split of a protocol with one seed; leaves predictions, history and model.keras in `folder`.
 
-    settings: config, network, row, protocol, seed, fold, data_sha256 (of the images, so that other data are another training).
+    settings: config, network, row, protocol, seed, fold; data_sha256 and split_sha256, so that other data or another split are
+    another training.
     """
     environment = fit.start_backend(threads)
     config, seed = restore_config(Config, settings["config"]), settings["seed"]
     dataset = load_dataset(folder.parents[1] / "data")
-    (fold,) = data.split_dataset(dataset, settings["protocol"], config)
+    (fold,) = folds = data.split_dataset(dataset, settings["protocol"], config)
+    confirm_split(dataset, dataset, folds, settings["data_sha256"], settings["split_sha256"])
     images, labels = np.asarray(dataset.images), dataset.cases["label"].to_numpy()
     filters = config.filters if settings["network"] == "CNN" else config.small_filters
 

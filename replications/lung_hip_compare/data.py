@@ -24,12 +24,14 @@ from common.cases.sources import (
     count_classes,
     drop_contradictions,
     explain_data,
+    name_prepared,
     prepare_source,
 )
 from common.cases.table import hash_pixels
 from common.data.folder import find_data
 from common.data.phantoms import MARKER
 from common.errors import UsageError, run_main
+from common.files import slug
 from replications.lung_hip_compare.config import DATASETS, PAPER, Config
 from replications.lung_hip_compare.sources import acquire, hips, luna16
 from replications.lung_hip_compare.sources.hips import enlarge, is_cropped
@@ -92,6 +94,11 @@ def explain_unavailable(dataset: str, source: Source | None) -> str | None:
     return None
 
 
+def name_dataset(dataset: str, source: Source, config: Config) -> str:
+    """File name of the set that is prepared from a source for one data set of Table 1 (see `name_prepared`)."""
+    return name_prepared(source, list_settings(dataset, config), slug(dataset))
+
+
 def prepare_dataset(dataset: str, source: Source, config: Config, folder: Path, *, skip_unreadable: bool = False) -> None:
     """Prepare one data set of Table 1 in `folder` (see `prepare_source`): images.npy, cases.csv and data.json."""
     classes = CLASSES[part_of(dataset)]
@@ -118,14 +125,18 @@ def read_source(dataset: str, source: Source, config: Config) -> Read:
     return images, cases, notes | {"same_picture_twice": int(cases["sha256"].duplicated().sum())}
 
 
+def list_settings(dataset: str, config: Config) -> dict:
+    """The settings that shape a prepared data set, as JSON gives them back: tuples become lists."""
+    prefix = f"{part_of(dataset)}_"
+    return json.loads(json.dumps({name: value for name, value in asdict(config).items() if name.startswith(prefix)}))
+
+
 def describe_origin(dataset: str, source: Source, config: Config) -> dict:
-    """What a prepared folder depends on: source, settings, and names, sizes and times of the raw files."""
+    """What a prepared folder depends on: source, settings, names, sizes and times of the pictures, content of the tables."""
     files = [path for path in sorted(source.path.rglob("*")) if path.is_file()]
     if source.kind == "patches":
         files += [path for path in [luna16.find_candidates(source.path)] if path is not None]
-    prefix = f"{part_of(dataset)}_"
-    # As JSON gives it back: tuples become lists.
-    settings = json.loads(json.dumps({name: v for name, v in asdict(config).items() if name.startswith(prefix)}))
+    settings = list_settings(dataset, config)
     return {"dataset": dataset, "kind": source.kind, "settings": settings, "listing_sha256": hash_listing(files)}
 
 

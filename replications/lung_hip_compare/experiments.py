@@ -12,6 +12,7 @@ from common.cases.prepared import Dataset
 from common.evaluation.outcome import Check, list_changes
 from common.evaluation.verdicts import check_pairs
 from common.files import slug
+from common.records.results import DatasetEntry
 from common.records.rows import Row
 from common.runs.cells import Cell
 from replications.lung_hip_compare.config import DATASETS, NETWORKS, NOT_IN_PAPER, Config
@@ -92,12 +93,12 @@ def count_table_1(dataset: Dataset, folds: Sequence[Fold]) -> dict[str, int]:
 
 
 def plan_cells(
-    training: Training, config: Config, protocol: str, seeds: Sequence[int], data: str, data_sha256: str
+    training: Training, config: Config, protocol: str, seeds: Sequence[int], data: str, data_sha256: str, split_sha256: str
 ) -> list[Cell]:
     """The cells of one training: one a seed, and a fold where hips are cross-validated.
 
-    data: folder of the prepared data set, relative to the run; data_sha256: of its images, so that other data are another
-    cell.
+    data: folder of the prepared data set, relative to the run; data_sha256: of all of it, and split_sha256: of its folds under
+    the protocol (`Dataset.sha256`, `hash_folds`), so that other data and another split are another cell.
     """
     folds: Sequence[int] = (-1,)
     if protocol == "leakfree" and training.dataset != "LUNA16":
@@ -111,6 +112,7 @@ def plan_cells(
         "network": training.network,
         "protocol": protocol,
         "row": training.row,
+        "split_sha256": split_sha256,
     }
     if training.weights_sha256:
         settings["weights_sha256"] = training.weights_sha256
@@ -122,21 +124,34 @@ def plan_cells(
     return cells
 
 
+def locate_dataset(dataset: str) -> str:
+    """Where a run keeps the prepared data set, relative to its folder."""
+    return f"data/{slug(dataset)}"
+
+
 def plan_all(
     trainings: Sequence[Training],
     config: Config,
     protocols: Sequence[str],
     seeds: Sequence[int],
     datasets: Mapping[str, Dataset],
+    described: Sequence[DatasetEntry],
 ) -> list[Cell]:
-    """All cells of the trainings whose data set is there."""
+    """All cells of the trainings whose data set is there; described: the data sets with their splits, as they were proven."""
+    splits = {(entry.dataset, protocol): split.sha256 for entry in described for protocol, split in entry.splits.items()}
     return [
         cell
         for training in trainings
         if training.dataset in datasets
         for protocol in protocols
         for cell in plan_cells(
-            training, config, protocol, seeds, f"data/{slug(training.dataset)}", datasets[training.dataset].info["images_sha256"]
+            training,
+            config,
+            protocol,
+            seeds,
+            locate_dataset(training.dataset),
+            datasets[training.dataset].sha256,
+            splits[training.dataset, protocol],
         )
     ]
 

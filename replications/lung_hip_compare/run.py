@@ -3,19 +3,21 @@
 `python -m replications.lung_hip_compare.run` reproduces Tables 1 and 2 and Figures 2, 3 and 6; see --help.
 """
 
+import functools
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import pandas as pd
+
 from common import cli
 from common.audit.papers import find_impossible_claims
-from common.cases.folds import describe_splits
-from common.cases.prepared import Dataset, load_dataset
+from common.cases.folds import Fold, describe_splits
+from common.cases.prepared import Dataset
 from common.data.folder import find_data
 from common.errors import run_main
 from common.evaluation.outcome import judge_run
-from common.files import slug
 from common.records.paper import Paper, load_paper
 from common.records.predictions import write_predictions
 from common.records.results import DatasetEntry, Weights
@@ -29,6 +31,7 @@ from common.runs.run import (
     locate_phantoms,
     log_command,
     open_run,
+    prepare_shared,
     refuse_missing_data,
     train,
 )
@@ -41,6 +44,7 @@ SELECTION = {
     "leakfree": "epoch with the lowest cross-entropy on validation patients; the test set is scored once",
 }
 Sources = Mapping[str, data.Source | None]
+Splits = dict[tuple[str, str], tuple[pd.DataFrame, Sequence[Fold]]]  # data set, protocol -> the cases that are split, their folds
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,24 +58,27 @@ def run(options: cli.Options) -> int:
     preset, sources = choose_sources(options)
     config = cli.apply_overrides(PRESETS[preset], options.overrides)
     identity = asdict(config) | {"seeds": [], "sources": {part: s and [s.kind, s.name] for part, s in sources.items()}}
-    opened = open_run(PACKAGE, options, preset, identity, synthetic=any(s and s.synthetic for s in sources.values()))
-
+    wanted, reasons = choose_rows(options, config, sources, paper)
+    prepared = prepare_datasets(options, sources, config)
+    synthetic = any(source and source.synthetic for source in sources.values())
+    placed = {experiments.locate_dataset(name): found for name, found in prepared.items()}
+    opened = open_run(PACKAGE, options, preset, identity, synthetic=synthetic, datasets=placed)
+    datasets = {name: dataset for name, (_, dataset) in prepared.items()}
     start, sha256 = weights.choose_weights(options.weights, opened.folder)
-    wanted, reasons = choose_rows(options, config, sources, start, paper)
-    datasets = prepare_datasets(sources, config, opened.folder, options.skip_unreadable)
     print("splits: measuring what they leak", file=sys.stderr)
-    described, counts = describe_datasets(datasets, config, options.protocols)  # ends here if a leakfree split leaks
+    described, counts, splits = describe_datasets(datasets, config, options.protocols)  # ends here if a leakfree split leaks
     log_command(opened)
 
     trainings = experiments.list_trainings(config, start, sha256)
     asked = [training for training in trainings if any(training.row in row.needs for row in wanted)]
-    planned = experiments.plan_all(asked, config, options.protocols, options.seeds or config.seeds, datasets)
+    planned = experiments.plan_all(asked, config, options.protocols, options.seeds or config.seeds, datasets, described)
     failed = train(opened, planned)
-    everything = experiments.plan_all(trainings, config, options.protocols, list_seeds(options, config.seeds), datasets)
+    seeds = list_seeds(options, config.seeds)
+    everything = experiments.plan_all(trainings, config, options.protocols, seeds, datasets, described)
     finished = products.keep_complete(everything, products.list_finished(everything, opened.folder))
     if not finished:
         return 1
-    predictions = products.collect_predictions(finished, opened.folder)
+    predictions = products.collect_predictions(finished, opened.folder, lambda s: splits[s["dataset"], s["protocol"]])
     history = products.collect_history(finished, opened.folder)
     write_predictions(predictions, opened.folder / "predictions.csv.gz")
 
@@ -116,32 +123,26 @@ def choose_sources(options: cli.Options) -> tuple[str, Sources]:
     return preset, data.find_sources(phantoms)
 
 
-def prepare_datasets(sources: Sources, config: Config, folder: Path, skip_unreadable: bool) -> dict[str, Dataset]:
-    """Every data set of Table 1 whose source is there, read once and kept as arrays in the run folder."""
+def prepare_datasets(options: cli.Options, sources: Sources, config: Config) -> dict[str, tuple[Path, Dataset]]:
+    """Every data set of Table 1 whose source is there, read once and kept as arrays: name -> (folder, data set)."""
     datasets = {}
     for name in DATASETS:
         source = sources[data.part_of(name)]
         if source is not None and data.explain_unavailable(name, source) is None:
-            place = folder / "data" / slug(name)
-            data.prepare_dataset(name, source, config, place, skip_unreadable=skip_unreadable)
-            datasets[name] = load_dataset(place)
+            prepare = functools.partial(data.prepare_dataset, name, source, config, skip_unreadable=options.skip_unreadable)
+            datasets[name] = prepare_shared(PACKAGE, options, data.name_dataset(name, source, config), prepare)
     return datasets
 
 
-def choose_rows(
-    options: cli.Options, config: Config, sources: Sources, start: str, paper: Paper
-) -> tuple[list[Row], dict[str, str]]:
-    """Rows to run, and for each other row of paper.toml and ours why it is not.
-
-    start: initial weights of the ImageNet row, as `weights.choose_weights` gives them.
-    """
+def choose_rows(options: cli.Options, config: Config, sources: Sources, paper: Paper) -> tuple[list[Row], dict[str, str]]:
+    """Rows to run, and for each other row of paper.toml and ours why it is not."""
     unavailable = {}
     for training in experiments.list_trainings(config):
         if reason := data.explain_unavailable(training.dataset, sources[data.part_of(training.dataset)]):
             unavailable[training.row] = reason
         elif (training.dataset, training.network) in NOT_IN_PAPER and training.row not in (options.rows or ()):
             unavailable[training.row] = f'the paper prints "-"; --rows "{training.row}" runs it (98 million weights at 256x256)'
-        elif training.row == experiments.IMAGENET_ROW and start == "random":
+        elif training.row == experiments.IMAGENET_ROW and options.weights in (None, "random"):
             unavailable[training.row] = "no ImageNet weights asked for: --weights imagenet or a folder of weight files"
         elif training.row == experiments.IMAGENET_ROW and (config.resnet_width, config.resnet_blocks) != (64, (3, 4, 6, 3)):
             unavailable[training.row] = "ImageNet weights fit only the full ResNet-50 (preset paper)"
@@ -153,9 +154,11 @@ def choose_rows(
 
 def describe_datasets(
     datasets: Mapping[str, Dataset], config: Config, protocols: Sequence[str]
-) -> tuple[list[DatasetEntry], dict[tuple[str, str, str], int]]:
-    """Each data set with its split under each protocol and what that leaks; and the counts of Table 1."""
+) -> tuple[list[DatasetEntry], dict[tuple[str, str, str], int], Splits]:
+    """Each data set with its split under each protocol and what that leaks; the counts of Table 1; and by data set and protocol
+    the cases that are split, with their folds."""
     described: list[DatasetEntry] = []
+    splits: Splits = {}
     counts: dict[tuple[str, str, str], int] = {}
     for name, dataset in datasets.items():
         folds_of = {}
@@ -166,7 +169,8 @@ def describe_datasets(
         if "paper" in folds_of:
             counts |= {("1", name, metric): n for metric, n in experiments.count_table_1(*folds_of["paper"]).items()}
         described.append(describe_splits(name, dataset, folds_of))
-    return described, counts
+        splits |= {(name, protocol): (pool.cases, folds) for protocol, (pool, folds) in folds_of.items()}
+    return described, counts, splits
 
 
 def explain_failures(failed: Mapping[str, str], planned: Sequence[Cell]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from common.cases.folds import Fold
+from common.cases.folds import Fold, confirm_split
 from common.cases.prepared import Dataset, load_dataset
 from common.cli import restore_config
 from common.runs import cells
@@ -28,12 +28,14 @@ from replications.lung_hip_compare.sources import hips
 def train_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
     """Train one network on one split with one seed; write predictions.csv, history.csv and model.keras into `folder`.
 
-    settings: config, data (folder of the prepared data set, relative to the run), dataset, network, row, protocol, seed,
-    fold, label_share (None: all training labels). Returns what the record keeps: environment, numbers of cases.
+    settings: config, data (folder of the prepared data set, relative to the run), data_sha256, split_sha256, dataset, network,
+    row, protocol, seed, fold, label_share (None: all training labels). Returns what the record keeps: environment, numbers of
+    cases. Raises UsageError if data or split are not those that it was planned for.
     """
     environment = fit.start_backend(threads)
     config, seed = restore_config(Config, settings["config"]), settings["seed"]
-    dataset, folds = _load_folds(folder.parents[1] / settings["data"], settings["dataset"], settings["protocol"], config)
+    planned = (settings["data_sha256"], settings["split_sha256"])
+    dataset, folds = _load_folds(folder.parents[1] / settings["data"], planned, settings["dataset"], settings["protocol"], config)
     fold = next(f for f in folds if f.fold == settings["fold"])
     labels = dataset.cases["label"].to_numpy()
     images, targets = np.asarray(dataset.images[fold.train]), labels[fold.train]
@@ -55,11 +57,14 @@ def train_cell(settings: dict, folder: Path, threads: int, report: cells.Report)
 
 
 @functools.lru_cache(maxsize=1)
-def _load_folds(folder: Path, name: str, protocol: str, config: Config) -> tuple[Dataset, list[Fold]]:
-    dataset = load_dataset(folder)
+def _load_folds(folder: Path, planned: tuple[str, str], name: str, protocol: str, config: Config) -> tuple[Dataset, list[Fold]]:
+    """The cases that are split, and their folds. planned: sha256 of the data set and of the split."""
+    dataset = pool = load_dataset(folder)
     if protocol == "paper" and data.is_hip(name):
-        dataset = data.enlarge_dataset(dataset, name, config)  # before the split, as the paper
-    return dataset, data.split_dataset(dataset, name, protocol, config)
+        pool = data.enlarge_dataset(dataset, name, config)  # before the split, as the paper
+    folds = data.split_dataset(pool, name, protocol, config)
+    confirm_split(dataset, pool, folds, *planned)
+    return pool, folds
 
 
 def _enlarge_training_part(

@@ -24,6 +24,7 @@ from common.cases.sources import (
     count_classes,
     drop_contradictions,
     explain_data,
+    name_prepared,
     prepare_source,
 )
 from common.cases.table import fold_cases, join_patients, split_cases
@@ -86,6 +87,11 @@ def find_source(folder: Path | None, config: Config) -> Source | None:
     return found[config.source]
 
 
+def name_dataset(source: Source, config: Config) -> str:
+    """File name of the set that is prepared from a source (see `name_prepared`)."""
+    return name_prepared(source, list_settings(source, config))
+
+
 def prepare_dataset(source: Source, config: Config, folder: Path, *, skip_unreadable: bool = False) -> None:
     """Prepare the ROIs of a source in `folder` (see `prepare_source`): images.npy, cases.csv and data.json."""
     read = functools.partial(read_source, source, config)
@@ -118,12 +124,16 @@ def read_source(source: Source, config: Config) -> Read:
     }  # fmt: skip
 
 
-def describe_origin(source: Source, config: Config) -> dict:
-    """What a prepared folder depends on: source, settings, and names, sizes and times of the raw files."""
+def list_settings(source: Source, config: Config) -> dict:
+    """The settings that shape the prepared data set, as JSON gives them back: tuples become lists."""
     read = ("roi_side", "roi_mode", "roi_margin", *(["tirads_malignant"] if source.kind == "ddti" else []))
-    # As JSON gives it back: tuples become lists.
-    settings = json.loads(json.dumps({name: value for name, value in asdict(config).items() if name in read}))
-    return {"kind": source.kind, "settings": settings, "listing_sha256": hash_listing(walk_files(source.path))}
+    return json.loads(json.dumps({name: value for name, value in asdict(config).items() if name in read}))
+
+
+def describe_origin(source: Source, config: Config) -> dict:
+    """What a prepared folder depends on: source, settings, names, sizes and times of the pictures, content of the tables."""
+    listing = hash_listing(walk_files(source.path))
+    return {"kind": source.kind, "settings": list_settings(source, config), "listing_sha256": listing}
 
 
 def split_dataset(dataset: Dataset, protocol: str, config: Config) -> list[Fold]:

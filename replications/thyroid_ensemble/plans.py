@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from common.files import hash_file, slug
+from common.records.results import Split
+from common.records.rows import Row
 from common.runs.cells import Cell
 from common.training.weights import WeightFile
 from replications.thyroid_ensemble.config import NETWORKS, SCALES, Config
@@ -87,10 +89,12 @@ def plan_cells(
     protocol: str,
     seeds: Sequence[int],
     data_sha256: str,
+    split_sha256: str,
     weights: Mapping[str, WeightFile],
 ) -> list[Cell]:
     """The cells of one training: one a seed, and an inner fold under leakfree.
 
+    data_sha256: of the prepared data set, split_sha256: of its folds under the protocol (`Dataset.sha256`, `hash_folds`).
     weights: initial weights of each network; a network without any starts at random. The transfer trainings of the first seed
     keep their weights on disk, for new images.
     """
@@ -103,6 +107,7 @@ def plan_cells(
         "protocol": protocol,
         "rows": training.rows,
         "scale": training.scale,
+        "split_sha256": split_sha256,
         "weights": start and start.file,
         "weights_sha256": start and start.sha256,
     }
@@ -122,15 +127,31 @@ def plan_all(
     protocols: Sequence[str],
     seeds: Sequence[int],
     data_sha256: str,
+    splits: Mapping[str, Split],
     weights: Mapping[str, WeightFile],
 ) -> list[Cell]:
-    """All cells of the trainings; neighbours share a network, so graphs are traced once."""
+    """All cells of the trainings; neighbours share a network, so graphs are traced once. splits: by protocol, as they were
+    proven."""
     return [
         cell
         for training in trainings
         for protocol in protocols
-        for cell in plan_cells(training, config, protocol, seeds, data_sha256, weights)
+        for cell in plan_cells(training, config, protocol, seeds, data_sha256, splits[protocol].sha256, weights)
     ]
+
+
+def explain_failures(
+    wanted: Sequence[Row],
+    needed: Sequence[Training],
+    missing: Mapping[str, str],
+    failed: Mapping[str, str],
+    planned: Sequence[Cell],
+) -> dict[str, str]:
+    """Row -> why it could not be run: a training that failed, or initial weights that are not there."""
+    broken = {name_cell(cell): f"failed: {failed[cell.key]}" for cell in planned if cell.key in failed}
+    broken |= {t.name: missing[t.network] for t in needed if t.pretrained and t.network in missing}
+    faults = {row.name: sorted(broken[name] for name in row.needs if name in broken) for row in wanted}
+    return {row: found[0] for row, found in faults.items() if found}
 
 
 def plan_members(choices: Sequence[Choice], finished: Sequence[Cell]) -> dict[str, dict]:

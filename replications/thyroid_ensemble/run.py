@@ -3,8 +3,9 @@
 `python -m replications.thyroid_ensemble.run` reproduces Tables 1 to 7 and Figures 3, 4, 8, 9, 10 and 11; see --help.
 """
 
+import functools
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,7 +15,6 @@ import pandas as pd
 from common import cli
 from common.audit.papers import find_impossible_claims
 from common.cases.folds import describe_splits
-from common.cases.prepared import load_dataset
 from common.data.folder import find_data
 from common.errors import run_main
 from common.evaluation.outcome import judge_run, list_changes
@@ -22,7 +22,7 @@ from common.files import write_json_atomic
 from common.records.paper import load_paper
 from common.records.predictions import write_predictions
 from common.records.results import Weights
-from common.records.rows import Row, select_rows
+from common.records.rows import select_rows
 from common.runs import products
 from common.runs.cells import Cell
 from common.runs.run import (
@@ -33,10 +33,11 @@ from common.runs.run import (
     locate_phantoms,
     log_command,
     open_run,
+    prepare_shared,
     refuse_missing_data,
     train,
 )
-from replications.thyroid_ensemble import data, experiments, figures, plans, selection, weights
+from replications.thyroid_ensemble import data, experiments, figures, plans, selection, tasks, weights
 from replications.thyroid_ensemble.config import CLASSES, PRESETS, Config
 
 PACKAGE = Path(__file__).parent
@@ -57,15 +58,15 @@ def run(options: cli.Options) -> int:
     preset, source, config = choose_source(options)
     chosen = weights.choose_weights(options.weights, preset, config)
     identity = asdict(config) | {"seeds": [], "source": [source.kind, source.name], "weights": chosen}
-    opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic)
-
     rows = experiments.list_rows(config)
     wanted, reasons = select_rows(rows, options, {"[10] as quoted": "quoted from another paper; not a result of this one"})
     needed = [training for training in plans.list_trainings(config) if any(training.name in row.needs for row in wanted)]
     networks = list(dict.fromkeys(training.network for training in needed if training.pretrained))
+    prepare = functools.partial(data.prepare_dataset, source, config, skip_unreadable=options.skip_unreadable)
+    prepared, dataset = prepare_shared(PACKAGE, options, data.name_dataset(source, config), prepare)
+    placed = {tasks.DATA: (prepared, dataset)}
+    opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
     files, missing = weights.provide_weights(chosen, networks, config, opened.folder)
-    data.prepare_dataset(source, config, opened.folder / "data", skip_unreadable=options.skip_unreadable)
-    dataset = load_dataset(opened.folder / "data")
     print("splits: measuring what they leak", file=sys.stderr)
     folds_of = {protocol: (dataset, data.split_dataset(dataset, protocol, config)) for protocol in options.protocols}
     described = describe_splits(source.name, dataset, folds_of)  # ends here if a leakfree split leaks
@@ -77,15 +78,16 @@ def run(options: cli.Options) -> int:
             return 1
         files = {network: plans.find_source(cell, opened.folder) for network, cell in zip(networks, sources, strict=True)}
     ready = [training for training in needed if not (training.pretrained and training.network in missing)]
-    images = dataset.info["images_sha256"]
-    planned = plans.plan_all(ready, config, options.protocols, options.seeds or config.seeds, images, files)
+    about = (dataset.sha256, described.splits, files)
+    planned = plans.plan_all(ready, config, options.protocols, options.seeds or config.seeds, *about)
     failed = train(opened, planned)
     seeds = list_seeds(options, config.seeds)
-    everything = plans.plan_all(plans.list_trainings(config), config, options.protocols, seeds, images, files)
+    everything = plans.plan_all(plans.list_trainings(config), config, options.protocols, seeds, *about)
     finished = products.list_finished(everything, opened.folder)
     if not finished:
         return 1
-    tests, validation, history = collect_products(finished, opened.folder, config)
+    splits = {protocol: (pool.cases, folds) for protocol, (pool, folds) in folds_of.items()}
+    tests, validation, history = collect_products(finished, opened.folder, config, lambda s: splits[s["protocol"]])
     predictions, choices, depths, gains = selection.derive_protocols(tests, validation, config)
     predictions = predictions[predictions["row"].isin([row.name for row in wanted])].reset_index(drop=True)
     write_predictions(predictions, opened.folder / "predictions.csv.gz")
@@ -101,7 +103,7 @@ def run(options: cli.Options) -> int:
         compared=[experiments.COMPARED],
         checks=experiments.build_checks(choices),
         counts=experiments.count_table_1(*folds_of["paper"]) if "paper" in folds_of else {},
-        reasons=reasons | explain_failures(wanted, needed, missing, failed, planned),
+        reasons=reasons | plans.explain_failures(wanted, needed, missing, failed, planned),
         departures=lambda row: departures.get(row, []),
         impossible=find_impossible_claims(paper),
         positive_class=CLASSES[1],
@@ -143,30 +145,20 @@ def choose_source(options: cli.Options) -> tuple[str, data.Source, Config]:
 
 
 def collect_products(
-    finished: Sequence[Cell], folder: Path, config: Config
+    finished: Sequence[Cell], folder: Path, config: Config, splits: products.Splits
 ) -> tuple[dict[str, pd.DataFrame], pd.DataFrame | None, pd.DataFrame]:
-    """Test predictions by protocol (leakfree: the mean of the folds' networks), validation predictions, history."""
-    tests = products.collect_predictions(finished, folder)
+    """Test predictions by protocol (leakfree: the mean of the folds' networks), validation predictions, history.
+
+    splits: as `products.collect_predictions` takes them.
+    """
+    tests = products.collect_predictions(finished, folder, splits)
     by_protocol = {str(protocol): part for protocol, part in tests.groupby("protocol")}
     validation = None
     if "leakfree" in by_protocol:
         by_protocol["leakfree"] = selection.pool_folds(by_protocol["leakfree"], config.inner_folds)
-        validation = products.collect_predictions(finished, folder, products.VALIDATION)
+        leakfree = [cell for cell in finished if cell.settings["protocol"] == "leakfree"]
+        validation = products.collect_predictions(leakfree, folder, splits, products.VALIDATION)
     return by_protocol, validation, products.collect_history(finished, folder)
-
-
-def explain_failures(
-    wanted: Sequence[Row],
-    needed: Sequence[plans.Training],
-    missing: Mapping[str, str],
-    failed: Mapping[str, str],
-    planned: Sequence[Cell],
-) -> dict[str, str]:
-    """Row -> why it could not be run: a training that failed, or initial weights that are not there."""
-    broken = {plans.name_cell(cell): f"failed: {failed[cell.key]}" for cell in planned if cell.key in failed}
-    broken |= {t.name: missing[t.network] for t in needed if t.pretrained and t.network in missing}
-    faults = {row.name: sorted(broken[name] for name in row.needs if name in broken) for row in wanted}
-    return {row: found[0] for row, found in faults.items() if found}
 
 
 def use_networks(

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from common.cases.folds import Fold
+from common.cases.folds import Fold, confirm_split
 from common.cases.prepared import Dataset, load_dataset
 from common.cli import restore_config
+from common.errors import UsageError
+from common.files import hash_file
 from common.runs import cells
 from common.training.augmentation import Augmentation, enlarge_images
 from replications.thyroid_ensemble import data
@@ -73,22 +75,37 @@ class Task:
 
 
 def open_task(settings: dict, folder: Path, report: cells.Report) -> Task:
-    """The task of a cell: its settings, and the prepared data set of the run that `folder` lies in."""
+    """The task of a cell: its settings, and the prepared data set of the run that `folder` lies in.
+
+    Raises UsageError if the data, the split or the initial weights are not those that the cell was planned for.
+    """
     config = restore_config(Config, settings["config"])
     if config.augmentation not in ("fixed", "realtime"):
         raise ValueError(f"augmentation={config.augmentation}: choose one of fixed, realtime")
     if config.stopping not in ("test", "none"):
         raise ValueError(f"stopping={config.stopping}: choose one of test, none")
     prepared = folder.parents[1] / DATA
-    dataset, folds = _load_folds(prepared, settings["data_sha256"], settings["protocol"], config)
+    planned = (settings["data_sha256"], settings["split_sha256"])
+    dataset, folds = _load_folds(prepared, planned, settings["protocol"], config)
+    if settings["weights"] is not None:
+        _confirm_weights(folder.parents[1] / settings["weights"], settings["weights_sha256"])
     fold = next(fold for fold in folds if fold.fold == settings["fold"])
     return Task(config, settings, dataset, fold, folder, report)
 
 
 @functools.lru_cache(maxsize=2)
-def _load_folds(prepared: Path, _data_sha256: str, protocol: str, config: Config) -> tuple[Dataset, list[Fold]]:
+def _load_folds(prepared: Path, planned: tuple[str, str], protocol: str, config: Config) -> tuple[Dataset, list[Fold]]:
+    """planned: sha256 of the data set and of the split."""
     dataset = load_dataset(prepared)
-    return dataset, data.split_dataset(dataset, protocol, config)
+    folds = data.split_dataset(dataset, protocol, config)
+    confirm_split(dataset, dataset, folds, *planned)
+    return dataset, folds
+
+
+@functools.lru_cache(maxsize=8)
+def _confirm_weights(path: Path, sha256: str) -> None:
+    if hash_file(path) != sha256:
+        raise UsageError(f"{path}: not the file that this training was planned with; run the same command again")
 
 
 @functools.lru_cache(maxsize=1)

@@ -37,7 +37,9 @@ SOURCE_CLASSES = len(phantoms.SOURCE_CLASSES)
 
 
 @functools.lru_cache(maxsize=1)
-def _build_template(network: str, side: int, config: Config, weights: Path | None, mean: float | None) -> keras.Model:
+def _build_template(
+    network: str, side: int, config: Config, weights: Path | None, _weights_sha256: str | None, mean: float | None
+) -> keras.Model:
     """The network with its initial weights; it is never trained itself, trainings get copies of its layers."""
     keras.utils.set_random_seed(config.split_seed)  # what no file gives is the same in every training
     return models.build_network(network, side, config, weights, mean)
@@ -51,7 +53,8 @@ def _cut_template(template: keras.Model, plan: int | str, config: Config) -> cut
 
 def _get_template(task: Task) -> keras.Model:
     config = replace(task.config, seeds=())
-    return _build_template(task.network, task.patches.shape[1], config, task.weights, _measure_mean(task))
+    weights = (task.weights, task.settings["weights_sha256"])
+    return _build_template(task.network, task.patches.shape[1], config, *weights, _measure_mean(task))
 
 
 def _measure_mean(task: Task) -> float | None:
@@ -164,7 +167,7 @@ def tune_network(task: Task, upper: Upper, plan: int | str, head: keras.Model) -
 def train_transfer_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
     """One network at one scale: step 1, then step 2 for every plan of `rows` (0: step 1 alone) from the same head.
 
-    settings: config, data_sha256, weights (file in the run folder or None), network, scale, protocol, seed, fold,
+    settings: config, data_sha256, split_sha256, weights (file in the run folder or None), network, scale, protocol, seed, fold,
     rows {plan: row}, keep_weights. The plans are depths k, "all", "first block".
     """
     environment = fit.start_backend(threads)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from common.data.phantoms import blend, smooth_noise, soft_capsule, soft_ellipsoid, speckle, to_uint8
+from common.data.phantoms import blend, smooth_noise, soft_capsule, soft_ellipsoid, speckle, to_uint8, write_once
 
 
 def paint(size, shape):
@@ -75,3 +75,23 @@ def test_speckle_is_rayleigh():
 
 def test_to_uint8_rounds_and_clips():
     np.testing.assert_array_equal(to_uint8(np.array([-5.0, 0.4, 1.6, 254.6, 900.0])), [0, 0, 2, 255, 255])
+
+
+@pytest.mark.parametrize("damage", ["none", "byte", "missing", "other recipe"])
+def test_written_phantoms_are_taken_as_long_as_every_byte_is_theirs(tmp_path, damage):
+    writes = []
+
+    def write():
+        writes.append(1)
+        for name in ("a", "b"):
+            (tmp_path / "home" / "pictures").mkdir(parents=True, exist_ok=True)
+            (tmp_path / "home" / "pictures" / name).write_bytes(name.encode() * 3)
+
+    write_once(tmp_path / "home", {"seed": 0}, ["pictures"], write)
+    if damage == "byte":
+        (tmp_path / "home" / "pictures" / "a").write_bytes(b"aab")
+    elif damage == "missing":
+        (tmp_path / "home" / "pictures" / "a").unlink()
+    write_once(tmp_path / "home", {"seed": int(damage == "other recipe")}, ["pictures"], write)
+    assert len(writes) == (1 if damage == "none" else 2)
+    assert (tmp_path / "home" / "pictures" / "a").read_bytes() == b"aaa"

@@ -45,19 +45,19 @@ def test_config_hash_depends_on_values_not_on_order():
 def begin(folder: Path, preset: str, *arguments: str, synthetic: bool = False, identity: dict | None = None) -> runs_run.Run:
     """An opened run of a made-up package."""
     options = parse_options(["--out", str(folder), *arguments], "replications.some_paper.run", "", ["demo", "paper"])
-    return open_run(folder / "some_paper", options, preset, identity or {"epochs": 3}, synthetic=synthetic)
+    return open_run(folder / "some_paper", options, preset, identity or {"epochs": 3}, synthetic=synthetic, datasets={})
 
 
 def test_run_folder_names_preset_and_protocol(tmp_path, capsys):
     opened = begin(tmp_path / "runs", "demo")
-    assert opened.folder == tmp_path / "runs" / "some_paper" / f"demo-both-{config_hash({'epochs': 3})}"
+    assert opened.folder == tmp_path / "runs" / "some_paper" / f"demo-both-{config_hash({'epochs': 3, 'data': {}})}"
     assert opened.folder.is_dir()
     assert capsys.readouterr().err == f"run folder: {opened.folder}\n"
     assert begin(tmp_path / "runs", "demo").folder == opened.folder
     assert begin(tmp_path / "runs", "demo", identity={"epochs": 4}).folder != opened.folder
     capsys.readouterr()
     other = begin(tmp_path / "runs", "paper", "--protocol", "leakfree", synthetic=True)
-    assert other.folder.name == f"paper-leakfree-{config_hash({'epochs': 3})}"
+    assert other.folder.name == f"paper-leakfree-{config_hash({'epochs': 3, 'data': {}})}"
     assert capsys.readouterr().err.startswith("synthetic data: these numbers say nothing about the paper\n")
 
 

@@ -11,6 +11,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from common.cases import prepared
+from common.cases.folds import hash_folds
 from common.records import paper
 from common.records.predictions import extract_scores, read_predictions
 from common.records.results import read_results
@@ -185,7 +186,8 @@ def learn_phantoms(folder: Path, shuffled: bool) -> float:
     training = next(t for t in plans.list_trainings(settings) if t.name == "transfer VGG16 1")
     training = replace(training, rows={"0": "k = 0", "2": "k = 2"})
     files = {"VGG16": plans.find_source(source, folder)}
-    planned = plans.plan_cells(training, settings, "leakfree", (0,), dataset.info["images_sha256"], files)
+    split = hash_folds(dataset, data.split_dataset(dataset, "leakfree", settings))
+    planned = plans.plan_cells(training, settings, "leakfree", (0,), dataset.sha256, split, files)
     assert not workers.run_cells(planned, folder, workers=1, threads=1)
     measured = []
     for cell in planned:  # test patients and those of the inner fold: neither was trained on
