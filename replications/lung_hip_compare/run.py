@@ -15,6 +15,7 @@ from common.cases.prepared import Dataset, load_dataset
 from common.data.folder import find_data
 from common.errors import run_main
 from common.evaluation.outcome import judge_run
+from common.evaluation.verdicts import name_standing
 from common.files import slug
 from common.records.paper import Paper, load_paper
 from common.records.predictions import write_predictions
@@ -86,6 +87,7 @@ def run(options: cli.Options) -> int:
         counts=counts,
         reasons=reasons | explain_failures(failed, planned),
         departures=lambda row: experiments.list_departures(row, config, published),
+        standing=lambda row: name_standing(find_dataset(row, described), preset),
         impossible=find_impossible_claims(paper),
     )
     results = build_results(
@@ -167,6 +169,11 @@ def describe_datasets(
             counts |= {("1", name, metric): n for metric, n in experiments.count_table_1(*folds_of["paper"]).items()}
         described.append(describe_splits(name, dataset, folds_of))
     return described, counts
+
+
+def find_dataset(row: str, described: Sequence[DatasetEntry]) -> DatasetEntry | None:
+    """The data set of a row: of one in Table 1, which has its name, and of a network's, "LUNA16 / CNN"; None if it is not here."""
+    return next((dataset for dataset in described if dataset.dataset == row.split(" / ")[0]), None)
 
 
 def explain_failures(failed: Mapping[str, str], planned: Sequence[Cell]) -> dict[str, str]:
