@@ -224,27 +224,28 @@ def _weigh(
     if seeds < LEAST_SEEDS or metric.sd is None:
         trained = "one training" if seeds == 1 else f"{seeds} trainings"
         return _Found(CANNOT_TELL, f"{trained} of ours: only {LEAST_SEEDS} or more tell how much trainings vary", difference)
-    patients = row.n if row.patients is None else row.patients
+    known = row.n if row.patients is None else row.patients
     used = {"sensitivity": row.positives, "specificity": row.n - row.positives}.get(claim.metric, row.n)
+    patients = max(min(known, used), 2)
     evidence = Evidence(
         ours=metric.mean,
         paper=value,
         ours_sampling=ours,
-        patients=max(min(patients, used), 2),
+        patients=patients,
         paper_sampling=paper,
         between_seeds=metric.sd**2,
         seeds=seeds,
         runs=max(claim.folds, 1) * max(claim.runs, 1),
     )
-    low, high = (float(limit) for limit in measure_interval(evidence, 0.95))
+    (low, high), inner = (tuple(map(float, measure_interval(evidence, level))) for level in (0.95, 0.90))
     verdict, needed = str(name_verdict(evidence)), None
     notes = []
     if verdict == CANNOT_TELL:
         if needed := count_patients_needed(evidence):
-            notes.append(f"about {_round_up(needed):,} test patients would tell (here {evidence.patients:,})")
+            notes.append(f"about {_round_up(needed):,} test patients would tell (here {patients:,})")
         else:
             notes.append(f"no number of test patients of ours would tell: {explain_impossible(evidence)}")
-    elif verdict != AGREES and max(map(abs, measure_interval(evidence, 0.90))) < MARGIN:
+    elif verdict != AGREES and max(map(abs, inner)) < MARGIN:
         notes.append(f"by less than {100 * MARGIN:g} points")
     if claim.best_of > 1:
         gain = 100 * expect_gain(claim.best_of, paper**0.5)

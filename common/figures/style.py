@@ -95,8 +95,9 @@ def _render(figure: Figure) -> np.ndarray:
 class IntervalLine(Protocol):
     """One line of a forest plot. Numbers are fractions in 0..1, None where there is none.
 
-    tolerance: half-width of the band around the paper's value; verdict: on our value beside it, "" where there is none; low, high: limits of our interval; majority: share of the most
-    frequent class of the test set. Names with leakfree_: the same under the leak-free protocol.
+    tolerance: half-width of the band around the paper's value; low, high: limits of our interval; majority: share of the most
+    frequent class of the test set; verdict: on ours beside the paper's, "" where there is none. Names with leakfree_: the same
+    under the leak-free protocol.
     """
 
     @property

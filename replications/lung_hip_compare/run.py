@@ -172,7 +172,7 @@ def describe_datasets(
 
 
 def find_dataset(row: str, described: Sequence[DatasetEntry]) -> DatasetEntry | None:
-    """The data set of a row: of one in Table 1, which has its name, and of a network's, "LUNA16 / CNN"; None if it is not here."""
+    """The data set of a row of Table 1, which has its name, or of a network's row, "LUNA16 / CNN"; None if it is not here."""
     return next((dataset for dataset in described if dataset.dataset == row.split(" / ")[0]), None)
 
 
