@@ -36,7 +36,7 @@ class Source:
     name: str  # shown in tables
     synthetic: bool  # phantoms
     note: str = ""
-    substitute: bool = False  # other data than the paper's
+    substitute: bool = False  # other data than the paper's: a public substitute, or a user's own
     private: bool = False  # no picture leaves the run folder with published results
 
 

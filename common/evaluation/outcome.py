@@ -1,7 +1,8 @@
 """One judgement for all papers: from predictions to rows, verdicts on claims, comparisons and checked statements.
 
 Departures belong to a row: what was trained otherwise than published is shown, but neither judged, nor compared, nor used to
-check a statement.
+check a statement. So does its standing: numbers from phantoms, or from other data than the paper's, are compared with each
+other, but neither judged nor used to check a statement.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -11,14 +12,20 @@ import pandas as pd
 
 from common.cli import PROTOCOLS, Configuration
 from common.errors import UsageError
+from common.evaluation.design_effects import measure_design_effects
 from common.evaluation.metrics import compare_rows, evaluate, list_collapsed_seeds
-from common.evaluation.verdicts import judge_claims, mark_departures
+from common.evaluation.verdicts import NOT_RUN, OFF_PROTOCOL, OTHER_DATA, PHANTOMS, judge_claims
 from common.records.paper import Paper, Statement
 from common.records.results import Collapse, JudgedClaim, Missing, Pair, RowResult, StatementCheck
 from common.records.rows import Row
 
 # How a statement of the paper is checked: (protocol, {row: mean accuracy}) -> (verdict, detail in words); see `check_pairs`.
 Check = Callable[[str, Mapping[str, float]], tuple[str, str]]
+WITHHELD = {
+    PHANTOMS: "synthetic data say nothing about the paper",
+    OTHER_DATA: "the rows were run on other data than the paper's",
+    OFF_PROTOCOL: "the rows were run with other settings than the paper's",
+}
 
 
 @dataclass(frozen=True)
@@ -44,16 +51,19 @@ def judge_run(
     counts: Mapping[tuple[str, str, str], float],
     reasons: Mapping[str, str],
     departures: Callable[[str], Sequence[str]],
+    standing: Callable[[str], str],
     impossible: Collection[tuple[str, str, str]],
     positive_class: str | None = None,
+    choices_repeated: bool = False,
 ) -> Outcome:
     """Judge the predictions of a run.
 
     compared: groups of rows, on the same test cases each, of which every pair is compared, the first named minus the other;
     checks: statement id -> how it is checked; counts: (table, row, metric) -> number, for claims of unit "count"; reasons:
-    row -> why it was not run; departures: row -> settings that differ from the published ones; impossible: `printed_key`s of
-    claims that the audit found impossible; positive_class: which class of a claim our class 1 is, for claims of sensitivity,
-    specificity and AUC. Raises UsageError for a statement of paper.toml without a check.
+    row -> why it was not run; departures: row -> settings that differ from the published ones; standing: row -> why its data or
+    preset allow no verdict, as `verdicts.name_standing` says; impossible: `printed_key`s of claims that the audit found
+    impossible; positive_class: which class of a claim our class 1 is, for claims of sensitivity, specificity and AUC;
+    choices_repeated: see `judge_claims`. Raises UsageError for a statement of paper.toml without a check.
 
     A paper that printed 90 % of 100 cases for its CNN, of which ours has every one right but was trained more briefly:
 
@@ -67,7 +77,8 @@ def judge_run(
     >>> predictions = tabulate_scores(cases, np.eye(2), protocol="paper", row="CNN", seed=0, fold=0)
     >>> given = {"protocols": ["paper"], "compared": [], "checks": {}, "counts": {}, "reasons": {}, "impossible": ()}
     >>> rows = [Row("CNN", ("2",), frozenset())]
-    >>> outcome = judge_run(paper, rows, predictions, departures=lambda row: ["epochs = 6 instead of 100"], **given)
+    >>> more_briefly = lambda row: ["epochs = 6 instead of 100"]
+    >>> outcome = judge_run(paper, rows, predictions, departures=more_briefly, standing=lambda row: "", **given)
     >>> [(claim.ours, claim.verdict, claim.note) for claim in outcome.claims]
     [(100.0, 'off protocol', 'epochs = 6 instead of 100')]
     """
@@ -78,7 +89,17 @@ def judge_run(
     unjudged = {row: why for row, why in reasons.items() if (row, "paper") not in done}
     if "paper" not in protocols:
         unjudged |= {row.row: "the paper's protocol was not asked for" for row in found}
-    claims = judge_claims(paper.claims, found, unjudged, positive_class=positive_class, extra=counts, impossible=impossible)
+    claims = judge_claims(
+        paper.claims,
+        found,
+        unjudged,
+        positive_class=positive_class,
+        extra=counts,
+        impossible=impossible,
+        design_effects=measure_design_effects(predictions, "paper"),
+        withheld=lambda row: _withhold(standing(row), departures(row)),
+        choices_repeated=choices_repeated,
+    )
     comparable = [row for row in found if not departures(row.row)]
     return Outcome(
         rows=[
@@ -86,9 +107,9 @@ def judge_run(
             for row in found
             for table in _list_tables(row.row, rows, paper, everywhere=True)
         ],
-        claims=mark_departures(claims, departures),
+        claims=claims,
         comparisons=_compare(predictions, protocols, compared, comparable),
-        statements=_check_statements(paper.statements, checks, comparable),
+        statements=_check_statements(paper.statements, checks, comparable, standing),
         not_run=[
             Missing(table=table, row=row, reason=why)
             for row, why in sorted(reasons.items())
@@ -100,6 +121,12 @@ def judge_run(
             if (seeds := list_collapsed_seeds(predictions, row.row, row.protocol))
         ],
     )
+
+
+def _withhold(standing: str, departures: Sequence[str]) -> tuple[str, list[str]]:
+    """Why no verdict is due on a row ("" if one is), and its first three departures in words."""
+    more = [f"{len(departures) - 3} more settings"] if len(departures) > 3 else []
+    return standing or (OFF_PROTOCOL if departures else ""), [*departures[:3], *more]
 
 
 def list_changes(config: Configuration, published: Configuration, settings: Sequence[str]) -> list[str]:
@@ -142,19 +169,25 @@ def _compare(
 
 
 def _check_statements(
-    statements: Sequence[Statement], checks: Mapping[str, Check], comparable: Sequence[RowResult]
+    statements: Sequence[Statement],
+    checks: Mapping[str, Check],
+    comparable: Sequence[RowResult],
+    standing: Callable[[str], str],
 ) -> list[StatementCheck]:
+    """The checks on the rows whose numbers may be judged; where these are none, the standing of those that there are."""
     if unknown := [statement.id for statement in statements if statement.id not in checks]:
         raise UsageError(f"paper.toml: statement {unknown[0]!r} has no check in experiments.py")
-    accuracy = {
-        protocol: {
-            row.row: mean for row in comparable if row.protocol == protocol and (mean := row.metrics["accuracy"].mean) is not None
-        }
-        for protocol in PROTOCOLS
-    }
+    accuracy: dict[str, dict[str, dict[str, float]]] = {protocol: {} for protocol in PROTOCOLS}
+    for row in comparable:
+        if (mean := row.metrics["accuracy"].mean) is not None:
+            accuracy[row.protocol].setdefault(standing(row.row), {})[row.row] = mean
     checked = []
     for statement in statements:
         for protocol in PROTOCOLS:
-            verdict, detail = checks[statement.id](protocol, accuracy[protocol])
+            known, check = accuracy[protocol], checks[statement.id]
+            verdict, detail = check(protocol, known.get("", {}))
+            for word in (PHANTOMS, OTHER_DATA, OFF_PROTOCOL):
+                if verdict == NOT_RUN and word in known and check(protocol, known.get("", {}) | known[word])[0] != NOT_RUN:
+                    verdict, detail = word, WITHHELD[word]
             checked.append(StatementCheck(id=statement.id, protocol=protocol, verdict=verdict, detail=detail))
     return checked

@@ -1,15 +1,62 @@
-"""The numbers that a paper printed, judged by ours: within the sampling tolerance, outside it, or unclear."""
+"""The numbers that a paper printed, judged by ours: verdicts from the interval of the difference, or the reason for none.
+
+docs/verdicts.md explains the words; the arithmetic is in `common.evaluation.differences`.
+"""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from scipy import stats
 
 from common.errors import UsageError
-from common.evaluation import statistics
+from common.evaluation.differences import (
+    AGREES,
+    CANNOT_TELL,
+    HIGHER,
+    LEAST_SEEDS,
+    LOWER,
+    MARGIN,
+    Evidence,
+    count_patients_needed,
+    expect_gain,
+    explain_impossible,
+    measure_interval,
+    name_verdict,
+    vary_auc,
+    vary_proportion,
+)
 from common.evaluation.metrics import METRICS
 from common.records.paper import Claim
-from common.records.results import JudgedClaim, RowResult
+from common.records.results import DatasetEntry, JudgedClaim, Metric, RowResult
 
-OFF_PROTOCOL = "off protocol"  # verdict of a row that was trained with other settings than the paper's
+# Instead of a verdict, where none is due
+PHANTOMS = "phantoms"  # synthetic data say nothing about the paper
+OTHER_DATA = "other data"  # a public substitute or a user's own data: a difference may be the data's
+OFF_PROTOCOL = "off protocol"  # trained with other settings than the paper's
+NOT_RUN = "not run"
+EQUAL = "equal"  # of counts
 IMPOSSIBLE_AS_PRINTED = "impossible as printed"  # what is said of a claim that the audit found impossible
+
+# Row -> (why no verdict is due on it: one of the words above, or ""; what is to be said about it).
+Withheld = Callable[[str], tuple[str, Sequence[str]]]
+
+
+def name_standing(dataset: DatasetEntry | None, preset: str) -> str:
+    """Why numbers from a data set get no verdict: PHANTOMS, OTHER_DATA, OFF_PROTOCOL (a preset with other settings than the
+    paper's); "" if a verdict is due, or if there is no data set to speak of.
+
+    >>> counts = {"cases": 2, "patients": 2, "classes": {"ill": 1, "well": 1}, "files_sha256": None, "unreadable": []}
+    >>> hips = DatasetEntry(dataset="hips", name="mine", note="", synthetic=False, substitute=True, splits={}, **counts)
+    >>> name_standing(hips, "paper"), name_standing(hips.model_copy(update={"substitute": False}), "demo")
+    ('other data', 'off protocol')
+    """
+    if dataset is None:
+        return ""
+    if dataset.synthetic:
+        return PHANTOMS
+    if dataset.substitute:
+        return OTHER_DATA
+    return "" if preset == "paper" else OFF_PROTOCOL
 
 
 def judge_claims(
@@ -21,51 +68,66 @@ def judge_claims(
     positive_class: str | None = None,
     extra: Mapping[tuple[str, str, str], float] | None = None,
     impossible: Collection[tuple[str, str, str]] = (),
+    design_effects: Mapping[str, Mapping[str, float]] | None = None,
+    withheld: Withheld = lambda _row: ("", ()),
+    choices_repeated: bool = False,
 ) -> list[JudgedClaim]:
     """Set each claim beside our result.
 
-    rows: from `evaluate`; not_run: row -> reason; extra: (table, row, metric) -> number, for claims of
-    unit "count"; impossible: `printed_key`s that the audit found impossible. All numbers are in the claim's own unit.
-    tolerance: the printed value's 95 % sampling half-width, from the claim's case numbers (Wilson for accuracy,
-    sensitivity and specificity, Hanley-McNeil for AUC; positive_class says which class is meant); 0 for counts.
-    Verdict: "within" the tolerance; "outside, lower" or "outside, higher" if our interval misses the tolerance band;
-    else "unclear", also without a tolerance; "not run"; "n/a" for a claim without a value. Raises UsageError for a metric that
-    is not one of METRICS, and where a claim of two classes does not have the positive class.
+    rows: from `evaluate`; not_run: row -> reason; extra: (table, row, metric) -> number, for claims of unit "count"; impossible:
+    `printed_key`s that the audit found impossible; design_effects: row -> metric -> that of one training (see
+    `measure_design_effects`), 1 where it is not given; withheld: see `Withheld`; choices_repeated: whether our trainings make
+    the choices anew of which the paper reports the best (`Claim.best_of`). All numbers are in the claim's own unit.
 
-    90 % of 100 cases has the Wilson interval 82.56 to 94.48, so 85 % is no contradiction:
+    Verdicts: those of `differences.name_verdict` for accuracy, sensitivity, specificity and AUC; CANNOT_TELL, with the reason
+    in the note, where the sampling error of the paper's number or of ours is not known; counts are EQUAL, LOWER or HIGHER;
+    NOT_RUN; what `withheld` says; "n/a" for a claim without a value. Raises UsageError for a metric that is not one of METRICS,
+    and where a claim of two classes does not have the positive class.
 
-    >>> from common.records.results import Metric
+    90 of 100 in the paper, our 85 % of 100 patients with five trainings that hardly vary:
+
     >>> claim = Claim("2", "CNN", "accuracy", 90.0, 1, "percent", "Table 2", {"healthy": 60, "ill": 40})
-    >>> accuracy = Metric(mean=0.85, sd=None, low=0.77, high=0.91, by_seed=[0.85])
-    >>> counts = {"n": 100, "patients": 100, "positives": 40, "seeds": [0], "below_majority": False}
+    >>> accuracy = Metric(mean=0.85, sd=0.005, low=0.77, high=0.91, by_seed=[0.85] * 5, error=0.036, error_patients=0.0357)
+    >>> counts = {"n": 100, "patients": 100, "positives": 40, "seeds": [0, 1, 2, 3, 4], "below_majority": False}
     >>> ours = RowResult(row="CNN", protocol="paper", metrics={"accuracy": accuracy}, **counts)
     >>> (judged,) = judge_claims([claim], [ours], not_run={})
-    >>> judged.ours, round(judged.tolerance, 2), judged.verdict
-    (85.0, 5.96, 'within')
+    >>> print(f"{judged.verdict}: {judged.difference:.1f}, from {judged.difference_low:.1f} to {judged.difference_high:.1f}")
+    cannot tell: -5.0, from -14.4 to 4.4
+    >>> judged.note
+    "no number of test patients of ours would tell: the paper's own test set is too small"
     """
-    measured = {entry.row: entry.metrics for entry in rows if entry.protocol == protocol}
+    measured = {entry.row: entry for entry in rows if entry.protocol == protocol}
     judged = []
     for claim in claims:
-        reason = not_run.get(claim.row)
-        tolerance: float | None
+        row, reason, (word, said) = measured.get(claim.row), not_run.get(claim.row), withheld(claim.row)
+        metric, ours, low, high = None, None, None, None
         if claim.unit == "count":
-            count = (extra or {}).get((claim.table, claim.row, claim.metric))
-            known, tolerance, gap, missing = (count, count, count), 0.0, "", count is None
+            ours = low = high = (extra or {}).get((claim.table, claim.row, claim.metric))
+            missing = ours is None
         else:
-            _check_metric(claim)
-            result = measured.get(claim.row, {}).get(claim.metric)
-            tolerance, gap = _sampling_halfwidth(claim, positive_class)
-            missing = reason is not None or result is None
-            known = (None, None, None) if missing or result is None else (result.mean, result.low, result.high)
+            _check_claim(claim, positive_class)
+            metric = row.metrics.get(claim.metric) if row else None
+            missing = reason is not None or metric is None
+            if metric is not None and not missing:
+                ours, low, high = metric.mean, metric.low, metric.high
+        if missing:
+            found = _Found(NOT_RUN, reason or "we have no result for it")
+        elif word:
+            found = _Found(word, "; ".join(said))
+        elif claim.value is None:
+            found = _Found("n/a")
+        elif claim.unit == "count":
+            assert ours is not None
+            difference = ours - claim.value
+            found = _Found(EQUAL if difference == 0 else LOWER if difference < 0 else HIGHER, difference=difference)
+        else:
+            assert row is not None
+            assert metric is not None
+            effect = (design_effects or {}).get(claim.row, {}).get(claim.metric, 1.0)
+            found = _weigh(claim, row, metric, effect, positive_class, choices_repeated)
         unit = 100 if claim.unit == "percent" else 1
-        ours, low, high = (None if value is None else value * unit for value in known)
-        tolerance = None if tolerance is None else tolerance * unit
-        notes = [
-            claim.note,
-            gap,
-            (reason or "we have no result for it") if missing else "",
-            f"our {claim.metric} is undefined in at least one seed" if not missing and ours is None else "",
-        ]
+        numbers = {"ours": ours, "low": low, "high": high, "tolerance": _measure_tolerance(claim, positive_class)}
+        numbers |= {name: getattr(found, name) for name in ("difference", "difference_low", "difference_high", "margin")}
         judged.append(
             JudgedClaim(
                 table=claim.table,
@@ -73,39 +135,131 @@ def judge_claims(
                 metric=claim.metric,
                 where=claim.where,
                 paper=claim.value,
-                tolerance=tolerance,
-                ours=ours,
-                low=low,
-                high=high,
-                verdict="not run" if missing else _give_verdict(claim.value, tolerance, ours, low, high),
-                note="; ".join(note for note in notes if note),
+                **{name: None if value is None else value * unit for name, value in numbers.items()},
+                patients_needed=found.patients_needed,
+                verdict=found.verdict,
+                note="; ".join(note for note in (claim.note, found.note) if note),
                 impossible=claim.printed_key in impossible,
             )
         )
     return judged
 
 
-def mark_departures(claims: Sequence[JudgedClaim], list_departures: Callable[[str], Sequence[str]]) -> list[JudgedClaim]:
-    """Judged claims whose row was trained otherwise than published get the verdict "off protocol", the reasons in the note.
+@dataclass(frozen=True)
+class _Found:
+    """What is said of a claim; numbers are fractions, or counts."""
 
-    list_departures: row -> what differs, such as "epochs = 6 instead of 100"; the first three are named. Claims without a result
-    of ours stay as they are.
+    verdict: str
+    note: str = ""
+    difference: float | None = None
+    difference_low: float | None = None
+    difference_high: float | None = None
+    margin: float | None = None
+    patients_needed: int | None = None
 
-    >>> about = {"table": "2", "metric": "accuracy", "where": "Table 2", "paper": 90.0, "tolerance": 5.96}
-    >>> claim = JudgedClaim(**about, row="CNN", ours=70.0, low=60.0, high=78.0, verdict="outside, lower", note="")
-    >>> (marked,) = mark_departures([claim], lambda row: ["epochs = 6 instead of 100"])
-    >>> marked.verdict, marked.note
-    ('off protocol', 'epochs = 6 instead of 100')
-    """
-    marked = []
-    for claim in claims:
-        departures = list_departures(claim.row)
-        if departures and claim.ours is not None:
-            more = [f"{len(departures) - 3} more settings"] if len(departures) > 3 else []
-            notes = [claim.note, *departures[:3], *more]
-            claim = claim.model_copy(update={"verdict": OFF_PROTOCOL, "note": "; ".join(note for note in notes if note)})
-        marked.append(claim)
-    return marked
+
+def _check_claim(claim: Claim, positive_class: str | None) -> None:
+    if claim.metric not in METRICS:
+        known = ", ".join(METRICS)
+        raise UsageError(f"claim {claim.table}, {claim.row!r}: metric {claim.metric!r} is not one of {known}")
+    if _is_of_class(claim) and claim.value is not None and positive_class not in claim.classes:
+        known = ", ".join(claim.classes)
+        raise UsageError(f"claim {claim.table}, {claim.row!r}: positive class {positive_class!r} is not one of {known}")
+
+
+def _is_of_class(claim: Claim) -> bool:
+    """Whether a claim is of a metric that is over one class of two."""
+    return claim.metric in ("sensitivity", "specificity", "auc") and len(claim.classes) == 2
+
+
+def _vary_printed(claim: Claim, positive_class: str | None, effect: float) -> float | str:
+    """Sampling variance of a printed fraction, its rounding included, or why it is not known. effect: the design effect."""
+    share = claim.fraction
+    if share is None:
+        return "the paper prints no number"
+    if not claim.classes:
+        return "the paper's case numbers are not known"
+    if not (claim.metric == "accuracy" or _is_of_class(claim)) or claim.average in ("macro", "weighted", "micro"):
+        return f"the case numbers do not give the sampling error of this {claim.metric}"
+    positives = claim.classes.get(positive_class or "", 0)
+    sizes = {"accuracy": claim.n, "sensitivity": positives, "specificity": claim.n - positives}
+    if claim.metric == "auc":
+        spread = vary_auc(share, positives, claim.n - positives, effect)
+    else:
+        spread = vary_proportion(share, sizes[claim.metric], effect)
+    step = 10.0**-claim.digits / (100 if claim.unit == "percent" else 1)
+    return float(spread) + step**2 / 12
+
+
+def _measure_tolerance(claim: Claim, positive_class: str | None) -> float | None:
+    """95 % half-width of a printed fraction, its cases taken as independent."""
+    spread = "" if claim.unit == "count" else _vary_printed(claim, positive_class, 1.0)
+    return None if isinstance(spread, str) else float(stats.norm.ppf(0.975)) * spread**0.5
+
+
+def _vary_ours(metric: Metric) -> float | None:
+    """Variance of our mean over test patients; None if it is not known."""
+    error = metric.error if metric.error_patients is None else metric.error_patients
+    if error is not None:
+        return error**2
+    if metric.low is None or metric.high is None:
+        return None
+    return ((metric.high - metric.low) / (2 * float(stats.norm.ppf(0.975)))) ** 2  # a record of intervals alone
+
+
+def _weigh(
+    claim: Claim, row: RowResult, metric: Metric, effect: float, positive_class: str | None, choices_repeated: bool
+) -> _Found:
+    """The verdict on a printed fraction that we have a result for."""
+    paper, value = _vary_printed(claim, positive_class, effect), claim.fraction
+    assert value is not None
+    if metric.mean is None:
+        return _Found(CANNOT_TELL, f"our {claim.metric} is undefined in at least one seed")
+    difference = metric.mean - value
+    ours, seeds = _vary_ours(metric), len(row.seeds)
+    if isinstance(paper, str):
+        return _Found(CANNOT_TELL, paper, difference)
+    if ours is None:
+        return _Found(CANNOT_TELL, f"our {claim.metric} has no interval", difference)
+    if seeds < LEAST_SEEDS or metric.sd is None:
+        trained = "one training" if seeds == 1 else f"{seeds} trainings"
+        return _Found(CANNOT_TELL, f"{trained} of ours: only {LEAST_SEEDS} or more tell how much trainings vary", difference)
+    known = row.n if row.patients is None else row.patients
+    used = {"sensitivity": row.positives, "specificity": row.n - row.positives}.get(claim.metric, row.n)
+    patients = max(min(known, used), 2)
+    evidence = Evidence(
+        ours=metric.mean,
+        paper=value,
+        ours_sampling=ours,
+        patients=patients,
+        paper_sampling=paper,
+        between_seeds=metric.sd**2,
+        seeds=seeds,
+        runs=max(claim.folds, 1) * max(claim.runs, 1),
+    )
+    (low, high), inner = (tuple(map(float, measure_interval(evidence, level))) for level in (0.95, 0.90))
+    verdict, needed = str(name_verdict(evidence)), None
+    notes = []
+    if verdict == CANNOT_TELL:
+        if needed := count_patients_needed(evidence):
+            notes.append(f"about {_round_up(needed):,} test patients would tell (here {patients:,})")
+        else:
+            notes.append(f"no number of test patients of ours would tell: {explain_impossible(evidence)}")
+    elif verdict != AGREES and max(map(abs, inner)) < MARGIN:
+        notes.append(f"by less than {100 * MARGIN:g} points")
+    if claim.best_of > 1:
+        gain = 100 * expect_gain(claim.best_of, paper**0.5)
+        alike = "; our trainings choose alike" if choices_repeated else ', which alone favours "lower"'
+        notes.append(
+            f"printed is the best of {claim.best_of} choices on the test cases: about {gain:.1f} points by chance{alike}"
+        )
+    return _Found(verdict, "; ".join(notes), difference, low, high, MARGIN, needed)
+
+
+def _round_up(count: int) -> int:
+    """To two digits: a number of patients that rests on an estimated spread has no more."""
+    step = 10 ** max(len(str(count)) - 2, 0)
+    return -(-count // step) * step
 
 
 def check_pairs(pairs: Sequence[tuple[str, str]], measured: Mapping[str, float]) -> tuple[str, str]:
@@ -119,7 +273,7 @@ def check_pairs(pairs: Sequence[tuple[str, str]], measured: Mapping[str, float])
     """
     known = [(a, b, measured[a] - measured[b]) for a, b in pairs if a in measured and b in measured]
     if not known:
-        return "not run", "none of its rows was run as published"
+        return NOT_RUN, "none of its rows was run as published"
     agree = sum(difference > 0 for *_, difference in known)
     verdict = "does not hold" if agree < len(known) else "holds" if len(known) == len(pairs) else "partly run"
     first, second, worst = min(known, key=lambda pair: pair[2])
@@ -127,48 +281,3 @@ def check_pairs(pairs: Sequence[tuple[str, str]], measured: Mapping[str, float])
         f"{agree} of {len(known)} comparisons agree ({len(pairs)} in all); the weakest: {first} minus {second}, "
         f"{100 * worst:+.1f} points"
     )
-
-
-def _check_metric(claim: Claim) -> None:
-    if claim.metric not in METRICS:
-        known = ", ".join(METRICS)
-        raise UsageError(f"claim {claim.table}, {claim.row!r}: metric {claim.metric!r} is not one of {known}")
-
-
-def _give_verdict(paper: float | None, tolerance: float | None, ours: float | None, low: float | None, high: float | None) -> str:
-    if paper is None:
-        return "n/a"
-    if tolerance is None or ours is None:
-        return "unclear"
-    if abs(ours - paper) <= tolerance + 1e-9:
-        return "within"
-    if high is not None and high < paper - tolerance:
-        return "outside, lower"
-    if low is not None and low > paper + tolerance:
-        return "outside, higher"
-    return "unclear"
-
-
-def _sampling_halfwidth(claim: Claim, positive_class: str | None) -> tuple[float | None, str]:
-    """(95 % half-width as a fraction, or None and the reason) of a printed proportion or AUC, from its case numbers."""
-    if claim.value is None:
-        return None, ""
-    share = claim.value / 100 if claim.unit == "percent" else claim.value
-    if not claim.classes:
-        return None, "no tolerance: the paper's case numbers are not known"
-    if claim.metric == "accuracy":
-        return _wilson_halfwidth(share, claim.n), ""
-    if claim.metric not in ("sensitivity", "specificity", "auc") or len(claim.classes) != 2:
-        return None, f"no tolerance: the case numbers do not give the sampling error of this {claim.metric}"
-    if positive_class not in claim.classes:
-        known = ", ".join(claim.classes)
-        raise UsageError(f"claim {claim.table}, {claim.row!r}: positive class {positive_class!r} is not one of {known}")
-    positives = claim.classes[positive_class]
-    if claim.metric == "auc":
-        return statistics.hanley_mcneil_halfwidth(share, positives, claim.n - positives), ""
-    return _wilson_halfwidth(share, positives if claim.metric == "sensitivity" else claim.n - positives), ""
-
-
-def _wilson_halfwidth(share: float, n: int) -> float:
-    low, high = statistics.wilson_interval(share * n, n)
-    return (high - low) / 2

@@ -187,15 +187,16 @@ def _add_legend(figure: Figure, panels: Sequence[Panel], handles: list[Artist], 
 def plot_intervals(lines: Sequence[IntervalLine], *, label: str, scale: float = 100.0) -> Figure:
     """Forest plot, a line for each row: the paper's value with its tolerance, ours under both protocols with intervals.
 
-    Numbers of `lines` are fractions; label: the quantity with the unit on the axis; scale: factor from a fraction to that unit.
-    Dotted strokes: the rate of always giving the most frequent class, of each protocol's own test set. ValueError without lines.
+    Beside a line stands its verdict. Numbers of `lines` are fractions; label: the quantity with the unit on the axis; scale: factor
+    from a fraction to that unit. Dotted strokes: the rate of always giving the most frequent class, of each protocol's own test
+    set. ValueError without lines.
     """
     if not lines:
         raise ValueError("no lines to plot")
     figure = new_figure(7.2, 1.3 + 0.46 * len(lines))
     axes = figure.subplots()
     kinds = (
-        ("paper", ("tolerance",), "paper, 95 % sampling tolerance", BLACK, "D", 0.24),
+        ("paper", ("tolerance",), "paper, 95 % sampling error", BLACK, "D", 0.24),
         ("ours", ("low", "high"), "ours, the paper's protocol, 95 % interval", BLUE, "o", 0.0),
         ("leakfree", ("leakfree_low", "leakfree_high"), "ours, leak-free, 95 % interval", VERMILION, "s", -0.24),
     )
@@ -233,6 +234,9 @@ def plot_intervals(lines: Sequence[IntervalLine], *, label: str, scale: float = 
                     linewidth=1.4,
                     linestyle=(0, (1, 1)),
                 )
+        if line.verdict:
+            beside = axes.get_yaxis_transform()  # x in shares of the axes, y in lines
+            axes.text(1.015, position, line.verdict, transform=beside, va="center", fontsize=SMALL, color=BLACK)
         if position:
             axes.axhline(position - 0.5, color="#e3e6ea", linewidth=0.6)
     style_axes(axes, x=label)

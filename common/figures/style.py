@@ -96,7 +96,8 @@ class IntervalLine(Protocol):
     """One line of a forest plot. Numbers are fractions in 0..1, None where there is none.
 
     tolerance: half-width of the band around the paper's value; low, high: limits of our interval; majority: share of the most
-    frequent class of the test set. Names with leakfree_: the same under the leak-free protocol.
+    frequent class of the test set; verdict: on ours beside the paper's, "" where there is none. Names with leakfree_: the same
+    under the leak-free protocol.
     """
 
     @property
@@ -105,6 +106,8 @@ class IntervalLine(Protocol):
     def paper(self) -> float | None: ...
     @property
     def tolerance(self) -> float | None: ...
+    @property
+    def verdict(self) -> str: ...
     @property
     def ours(self) -> float | None: ...
     @property

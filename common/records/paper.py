@@ -49,6 +49,7 @@ class Claim:
     folds: int = 0  # the value is a mean over so many folds of a cross-validation; 1: over none; 0: the paper does not say
     fold_sizes: tuple[int, ...] = ()  # cases of each fold, where the paper gives them
     runs: int = 0  # the value is a mean over so many repetitions on the same cases; 1: over none; 0: the paper does not say
+    best_of: int = 0  # the value is the best of so many choices scored on the test cases; 0: not known
     as_printed: "Claim | None" = None  # the claim in the paper's own words, where a reading changed them
 
     @property
@@ -255,7 +256,8 @@ def _read_claim(entry: Any, where: str, compositions: dict[str, dict[str, int]])
         entry,
         where,
         required={"table": str, "row": str, "metric": str, "digits": int, "unit": str, "where": str},
-        optional={"classes": dict, "value": float, "note": str, "average": str, "folds": int, "fold_sizes": list, "runs": int},
+        optional={"classes": dict, "value": float, "note": str, "average": str, "fold_sizes": list}
+        | dict.fromkeys(("folds", "runs", "best_of"), int),
     )
     if "classes" in fields:
         fields["classes"] = read_classes(fields["classes"], f"{where}: field 'classes'")
@@ -263,7 +265,7 @@ def _read_claim(entry: Any, where: str, compositions: dict[str, dict[str, int]])
     claim = Claim(**{"value": None, "classes": {}, **fields})
     if claim.average not in AVERAGES:
         raise UsageError(f"{where}: field 'average' must be one of {', '.join(AVERAGES[1:])}, not {claim.average!r}")
-    for name in ("folds", "runs"):
+    for name in ("folds", "runs", "best_of"):
         if getattr(claim, name) < 0:
             raise UsageError(f"{where}: field {name!r} must be at least 1, not {getattr(claim, name)}")
     if claim.fold_sizes and not all(isinstance(size, int) and size > 0 for size in claim.fold_sizes):

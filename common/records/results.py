@@ -83,7 +83,7 @@ class DatasetEntry(OpenRecord):
     files_sha256: str | None
     unreadable: list[str]
     splits: dict[str, Split]  # by protocol
-    substitute: bool = False  # other data than the paper's
+    substitute: bool = False  # other data than the paper's: a public substitute, or a user's own
     private: bool = False  # no picture of it is published
     patients_known: bool | None = None  # False: each picture counts as one patient
 
@@ -102,6 +102,11 @@ class Metric(Record):
     low: float | None  # 95 % interval
     high: float | None
     by_seed: list[float | None]
+    error: float | None = None  # standard error of the mean over seeds, patients and seeds together, fraction
+    error_patients: float | None = None  # of it what the patients alone give
+    df: float | None = None  # Satterthwaite degrees of freedom of `error`
+    method: str = ""  # of the interval
+    note: str = ""
 
 
 class RowResult(Record):
@@ -120,17 +125,22 @@ class RowResult(Record):
 
 
 class JudgedClaim(Record):
-    """A printed number beside ours, in the unit of the claim; None where there is none."""
+    """A printed number beside ours, in the unit of the claim; None where there is none. See docs/verdicts.md."""
 
     table: str
     row: str
     metric: str
     where: str
     paper: float | None
-    tolerance: float | None  # 95 % sampling half-width of the printed value
+    tolerance: float | None = None  # 95 % sampling half-width of the printed value
     ours: int | float | None
     low: int | float | None
     high: int | float | None
+    difference: int | float | None = None  # ours - paper, where a verdict is due
+    difference_low: float | None = None  # its 95 % interval
+    difference_high: float | None = None
+    margin: float | None = None  # a difference below it is taken for agreement
+    patients_needed: int | None = None  # of our test set, that would tell; None with "cannot tell": no number would
     verdict: str
     note: str
     impossible: bool = False  # as printed, by the audit
@@ -170,7 +180,7 @@ class StatementCheck(Record):
 
     id: str
     protocol: Protocol
-    verdict: str  # holds, does not hold, partly run, not run
+    verdict: str  # holds, does not hold, partly run, not run; phantoms, other data, off protocol: not checked
     detail: str
 
 

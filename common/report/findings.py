@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from common.cli import PROTOCOLS
-from common.evaluation.verdicts import IMPOSSIBLE_AS_PRINTED, OFF_PROTOCOL
+from common.evaluation.differences import CANNOT_TELL
+from common.evaluation.verdicts import IMPOSSIBLE_AS_PRINTED, NOT_RUN, OFF_PROTOCOL, OTHER_DATA, PHANTOMS
 from common.records.paper import Claim, Paper, name_row
 from common.records.results import JudgedClaim, Metric, Results, RowResult
 from common.report.wording import PROTOCOL_NAMES, SYNTHETIC, choose_unit, format_value, name_metric
@@ -23,14 +24,18 @@ class Line:
     unit: str
     digits: int
     claimed: bool  # printed in the paper
+    printed_key: tuple[str, str, str]  # by which the paper prints it, whatever the reading
     n: int | None  # test cases
     paper: float | None
-    tolerance: float | None
+    tolerance: float | None  # 95 % sampling half-width of the printed value
     ours: float | None
     low: float | None
     high: float | None
     sd: float | None
     seeds: int | None  # their number
+    gap: float | None  # ours minus the paper's, with its 95 % interval
+    gap_low: float | None
+    gap_high: float | None
     verdict: str
     leakfree: float | None
     leakfree_low: float | None
@@ -102,9 +107,9 @@ def _build_line(
         said = "; ".join(filter(None, [said, f"{OFF_PROTOCOL}: {'; '.join(any_run.departures[:3])}"]))
     notes = [said.replace(reason, "").strip("; "), IMPOSSIBLE_AS_PRINTED if judged and judged.impossible else ""]
     notes += [f"{who} at or below the majority rate" for who in no_better]
-    tolerance = judged.tolerance if judged else None
-    if tolerance is not None and claim is not None and claim.unit == "percent":
-        tolerance /= 100  # verdicts are in the unit of the claim
+    scale = 100 if claim and claim.unit == "percent" else 1  # verdicts are in the unit of the claim
+    gaps = (judged.tolerance, judged.difference, judged.difference_low, judged.difference_high) if judged else (None,) * 4
+    tolerance, gap, gap_low, gap_high = (None if value is None else value / scale for value in gaps)
     unit, digits = (claim.unit, max(claim.digits, 1)) if claim else choose_unit(metric)
     return Line(
         table=table,
@@ -113,6 +118,7 @@ def _build_line(
         unit=unit,
         digits=digits,
         claimed=claim is not None,
+        printed_key=claim.printed_key if claim else key,
         n=any_run.n if any_run else claim.n if claim else None,
         paper=printed,
         tolerance=tolerance,
@@ -121,7 +127,10 @@ def _build_line(
         high=ours.high,
         sd=ours.sd,
         seeds=len(run["paper"].seeds) if run["paper"] else None,
-        verdict=judged.verdict if judged else "not run" if claim else OFF_PROTOCOL if any_run and any_run.departures else "",
+        gap=gap,
+        gap_low=gap_low,
+        gap_high=gap_high,
+        verdict=judged.verdict if judged else NOT_RUN if claim else OFF_PROTOCOL if any_run and any_run.departures else "",
         leakfree=leakfree.mean,
         leakfree_low=leakfree.low,
         leakfree_high=leakfree.high,
@@ -150,9 +159,7 @@ def describe_finding(results: Results, paper: Paper) -> list[str]:
         return [f"{SYNTHETIC} The run shows that the code works, from the raw files to this report."]
     lines = collect_lines(results, paper)
     sentences = [_describe_line(find_headline(lines, paper))]
-    verdicts = [line.verdict for line in lines if line.paper is not None]
-    tally = "; ".join(f"{verdicts.count(word)} {word}" for word in dict.fromkeys(verdicts))
-    sentences.append(f"Of {len(verdicts)} printed ratios: {tally}.")
+    sentences.append(_tally_verdicts(lines))
     metric = paper.headline.metric
     both = [
         line.difference
@@ -184,6 +191,16 @@ def describe_finding(results: Results, paper: Paper) -> list[str]:
     return sentences
 
 
+def _tally_verdicts(lines: Sequence[Line]) -> str:
+    """How many printed ratios got which verdict, each ratio once: one under several readings that disagree is its own word."""
+    verdicts: dict[tuple[str, str, str], set[str]] = {}
+    for line in lines:
+        if line.paper is not None:
+            verdicts.setdefault(line.printed_key, set()).add(line.verdict)
+    words = [next(iter(found)) if len(found) == 1 else "depends on the reading" for found in verdicts.values()]
+    return f"Of {len(words)} printed ratios: {'; '.join(f'{words.count(word)} {word}' for word in dict.fromkeys(words))}."
+
+
 def find_headline(lines: Sequence[Line], paper: Paper) -> Line:
     """The line of `collect_lines` that holds the paper's headline claim."""
     key = (paper.headline.table, paper.headline.row, paper.headline.metric)
@@ -205,12 +222,12 @@ def _describe_line(line: Line) -> str:
     parts = [f"{line.row}, {name_metric(line.metric, '')} ({place}): the paper {printed}."]
     if line.ours is None:
         parts.append(f"Not run under its own protocol{': ' + line.reason if line.reason else ''}.")
-    elif line.verdict == OFF_PROTOCOL:
-        parts.append(f"Not run as published; off protocol we get {show(line.ours)}{sign}: {line.note}.")
+    elif line.verdict in (OFF_PROTOCOL, OTHER_DATA, PHANTOMS):
+        about = f": {line.note}" if line.note else ""
+        parts.append(f"Not run as published; {WITHHELD_WORDS[line.verdict]} we get {show(line.ours)}{sign}{about}.")
     else:
-        tolerance = "" if line.tolerance is None else f" (sampling tolerance ±{show(line.tolerance)})"
         measured = f"{show(line.ours)}{sign} {spread(line.low, line.high, line.seeds)}"
-        parts.append(f"Under its own protocol we get {measured}: {line.verdict}{tolerance}.")
+        parts.append(f"Under its own protocol we get {measured}: {line.verdict}{_describe_gap(line)}.")
     if line.leakfree is not None:
         parts.append(
             f"Leak-free: {show(line.leakfree)}{sign} {spread(line.leakfree_low, line.leakfree_high, line.leakfree_seeds)}."
@@ -218,16 +235,33 @@ def _describe_line(line: Line) -> str:
     return " ".join(parts)
 
 
+WITHHELD_WORDS = {OFF_PROTOCOL: "off protocol", OTHER_DATA: "on other data", PHANTOMS: "on phantoms"}
+
+
+def _describe_gap(line: Line) -> str:
+    """The difference that the verdict rests on, in brackets; where it does not tell, what the note says of that."""
+    parts = []
+    if line.gap is not None and line.gap_low is not None and line.gap_high is not None:
+        gap, low, high = (
+            format_value(value, line.unit, line.digits, signed=True) for value in (line.gap, line.gap_low, line.gap_high)
+        )
+        points = " points" if line.unit == "percent" else ""
+        parts.append(f"ours minus the paper's: {gap}{points}, 95 % interval {low} to {high}")
+    if line.verdict == CANNOT_TELL and line.note:
+        parts.append(line.note)
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
 def list_banners(results: Results) -> list[str]:
     """Warnings that stand above everything else."""
     banners = [SYNTHETIC] if results.synthetic else []
     if substitutes := [dataset.name for dataset in results.datasets if dataset.substitute]:
-        banners.append(f"Substitute data: {', '.join(substitutes)}, not the paper's own.")
+        banners.append(f"Other data than the paper's: {', '.join(substitutes)}. No verdict rests on them.")
     if results.overrides:
         changed = ", ".join(f"{name} = {value}" for name, value in sorted(results.overrides.items()))
         banners.append(f"Off protocol: settings changed on the command line: {changed}.")
     elif results.preset != "paper":
         banners.append(f"Off protocol: preset {results.preset}, not the paper's settings.")
-    elif not results.on_protocol:
+    elif any(row.departures for row in results.rows):
         banners.append("Off protocol: some rows were trained otherwise than published (see their notes).")
     return banners

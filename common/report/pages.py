@@ -13,6 +13,7 @@ from pathlib import Path
 import jinja2
 
 from common.errors import UsageError
+from common.evaluation.differences import MARGIN
 from common.figures.style import DPI
 from common.files import write_text_atomic
 from common.records.paper import Paper
@@ -38,7 +39,7 @@ from common.report.tables import (
     build_pair_table,
     build_statement_table,
 )
-from common.report.wording import NONE, format_interval, format_value, name_metric
+from common.report.wording import NONE, choose_tone, format_interval, format_value, name_metric
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def write_report(folder: Path, paper: Paper) -> None:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters["tone"] = choose_tone
     html = environment.get_template("report.html").render(
         paper=paper,
         banners=list_banners(results),
@@ -96,6 +98,7 @@ def write_report(folder: Path, paper: Paper) -> None:
         deviations=build_deviation_table(paper),
         unstated=build_unstated_table(paper),
         provenance=build_provenance(results, folder),
+        margin=100 * MARGIN,
         config=json.dumps(results.config, indent=1, sort_keys=True, ensure_ascii=False),
     )
     write_text_atomic(folder / "report.html", html)
@@ -142,15 +145,13 @@ def format_screen_table(results: Results, paper: Paper) -> str:
     """The finding for a terminal, at most 120 columns: row, n, paper, ours, verdict, leak-free."""
     lines = collect_lines(results, paper)
     several = len({line.metric for line in lines}) > 1
-    out = [f"{'row':<42} {'n':>6}  {'paper':>12}  {'ours':>20}  {'verdict':<16} {'leak-free':>13}"]
+    out = [f"{'row':<42} {'n':>6}  {'paper':>6}  {'ours':>20}  {'verdict':<22} {'leak-free':>13}"]
     out.append("-" * len(out[0]))
     for line in lines:
         unit, digits = line.unit, line.digits
         name = f"{line.row}, {name_metric(line.metric, '')}" if several else line.row
         name = name if len(name) <= 42 else name[:39] + "..."
         printed = format_value(line.paper, unit, digits) if line.paper is not None else NONE
-        if line.tolerance is not None:
-            printed += f" ±{format_value(line.tolerance, unit, digits)}"
         ours = format_value(line.ours, unit, digits)
         if line.low is not None:
             ours += f" {format_interval(line.low, line.high, unit, digits)}"
@@ -158,8 +159,8 @@ def format_screen_table(results: Results, paper: Paper) -> str:
         if line.difference is not None:
             leakfree += f" ({format_value(line.difference, unit, digits, signed=True)})"
         out.append(
-            f"{name:<42} {line.n if line.n is not None else '':>6}  {printed:>12}  {ours:>20}  "
-            f"{line.verdict:<16} {leakfree:>13}".rstrip()
+            f"{name:<42} {line.n if line.n is not None else '':>6}  {printed:>6}  {ours:>20}  "
+            f"{line.verdict:<22} {leakfree:>13}".rstrip()
         )
     missing = build_missing_table(results)
     out += [f"not run, table {table}: {rows}: {reason}" for table, rows, reason in missing.rows]

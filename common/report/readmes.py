@@ -19,7 +19,7 @@ from common.report.background import build_deviation_table, build_remark_table, 
 from common.report.exhibits import render_exhibits
 from common.report.findings import collect_lines, describe_finding, find_headline
 from common.report.pages import build_main_tables, escape_markdown, render_markdown, render_markdown_table
-from common.report.wording import format_duration, format_value, name_metric
+from common.report.wording import explain_verdict, format_duration, format_value, name_metric
 
 
 def render_blocks(root: Path) -> dict[Path, dict[str, str]]:
@@ -43,7 +43,7 @@ def render_blocks(root: Path) -> dict[Path, dict[str, str]]:
             "audit": _render_audit(paper),
             "remarks": render_markdown_table(build_remark_table(paper)),
         }
-    head = ["| paper | claim | ours | verdict | cost | command |", "|---|---|---|---|---|---|"]
+    head = ["| paper | its main number | ours | do they agree? | cost | command |", "|---|---|---|---|---|---|"]
     return {root / "README.md": {"papers": "\n".join(head + lines)}, **papers}
 
 
@@ -60,13 +60,13 @@ def _summarise_paper(paper: Paper, results: Results | None, has_code: bool) -> s
     printed = "n/a" if claim.value is None else f"{claim.value:.{claim.digits}f}{sign}"
     if claim.printed_key in find_impossible_claims(paper):
         printed += f" ({IMPOSSIBLE_AS_PRINTED})"
-    ours, verdict, cost = "not run yet" if has_code else "audit only", "", ""
+    ours, verdict, cost = "not run yet" if has_code else "not trained: its numbers are audited", "", ""
     if results:
         line = find_headline(collect_lines(results, paper), paper)
         ours = "not run" if line.ours is None else format_value(line.ours, line.unit, line.digits) + sign
         if line.leakfree is not None:
-            ours += f"; leak-free {format_value(line.leakfree, line.unit, line.digits)}{sign}"
-        verdict = line.verdict
+            ours += f"; {format_value(line.leakfree, line.unit, line.digits)}{sign} with no patient in both training and test"
+        verdict = explain_verdict(line.verdict)
         cost = f"{format_duration(results.seconds)}, {results.environment.device}"
     cells = [f"{claim.row}, {name_metric(claim.metric, '')}: {printed}", ours, verdict, cost]
     title = f"[{escape_markdown(paper.title)}](replications/{paper.name}/README.md)"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
+from common.evaluation.verdicts import EQUAL, NOT_RUN
 from common.records.paper import Paper
 from common.records.results import Results
 from common.report.findings import Line, collect_lines
@@ -56,8 +57,8 @@ class Table:
         for row in self.rows:
             cells = [cell for cell, column in zip(row, self.columns, strict=True) if column.kind != "note"]
             note = "; ".join(cell for cell, column in zip(row, self.columns, strict=True) if column.kind == "note")
-            empty = list(takewhile(lambda cell: cell in (NONE, "not run"), reversed(cells)))
-            filled = len(empty) if "not run" in empty[1:] else 0  # a verdict in the last column stays there
+            empty = list(takewhile(lambda cell: cell in (NONE, NOT_RUN), reversed(cells)))
+            filled = len(empty) if NOT_RUN in empty[1:] else 0  # a verdict in the last column stays there
             rows.append((cells[: len(cells) - filled], filled, note))
         return rows
 
@@ -74,36 +75,36 @@ def build_comparison_tables(results: Results, paper: Paper) -> list[Table]:
 def _build_comparison_table(name: str, lines: Sequence[Line]) -> Table:
     claimed = any(line.claimed for line in lines)
     metrics = {(line.metric, line.unit) for line in lines}
-    keys = ("paper", "tolerance", "ours", "sd", "leakfree", "difference")
+    keys = ("paper", "ours", "sd", "gap", "leakfree", "difference")
     majorities = ("paper_majority", "majority", "leakfree_majority")
     rows = []
     for line in lines:
         unit, digits = line.unit, line.digits
-        show = {key: format_value(getattr(line, key), unit, digits, signed=key == "difference") for key in keys}
+        show = {key: format_value(getattr(line, key), unit, digits, signed=key in ("gap", "difference")) for key in keys}
         for key in majorities:
             show[key] = format_value(getattr(line, key), unit, digits) if line.metric == "accuracy" else NONE
         show["seeds"] = NONE if line.seeds is None else str(line.seeds)
         show["interval"] = format_interval(line.low, line.high, unit, digits)
+        show["gap_interval"] = format_interval(line.gap_low, line.gap_high, unit, digits, signed=True)
         show["leakfree_interval"] = format_interval(line.leakfree_low, line.leakfree_high, unit, digits)
         show["metric"] = name_metric(line.metric, unit)
         if line.paper is None:
             show["paper"] = "n/a"
-        if line.tolerance is not None:
-            show["tolerance"] = f"±{show['tolerance']}"
         rows.append({**show, "row": line.row, "verdict": line.verdict, "note": line.note})
 
-    paper, ours, leakfree = "Paper", "Ours, the paper's protocol", "Ours, leak-free"
+    paper, ours, gap, leakfree = "Paper", "Ours, the paper's protocol", "Ours minus paper", "Ours, leak-free"
     columns = {
         "row": Column("row"),
         "metric": Column("metric"),
         "paper": Column("printed", "number", paper),
-        "tolerance": Column("tolerance", "number", paper),
         "paper_majority": Column("majority", "number", paper),
         "ours": Column("mean", "number", ours),
         "sd": Column("sd", "number", ours),
         "seeds": Column("seeds", "number", ours),
         "interval": Column("95 % interval", "number", ours),
         "majority": Column("majority", "number", ours),
+        "gap": Column("difference", "number", gap),
+        "gap_interval": Column("95 % interval", "number", gap),
         "verdict": Column("verdict", "verdict"),
         "leakfree": Column("mean", "number", leakfree),
         "leakfree_interval": Column("95 % interval", "number", leakfree),
@@ -111,7 +112,9 @@ def _build_comparison_table(name: str, lines: Sequence[Line]) -> Table:
         "leakfree_majority": Column("majority", "number", leakfree),
         "note": Column("note", "note"),
     }
-    hidden = set() if claimed else {"paper", "tolerance", "paper_majority", "verdict"}
+    gaps = {"gap", "gap_interval"}
+    hidden = set() if claimed else {"paper", "paper_majority", "verdict"}
+    hidden |= gaps if all(line.gap is None for line in lines) else set()  # where no verdict is due at all
     hidden |= {"metric"} if len(metrics) == 1 else set()
     hidden |= set() if any(line.metric == "accuracy" for line in lines) else set(majorities)
     hidden |= set() if any(row["note"] for row in rows) else {"note"}
@@ -149,9 +152,9 @@ def build_count_tables(results: Results, paper: Paper) -> list[Table]:
                 value = claim.value if claim else None
                 cells += [format_value(value, "count"), format_value(found.ours if found else None, "count")]
                 if value is not None:
-                    verdicts.append(found.verdict if found else "not run")
-            within = f"{verdicts.count('within')} of {len(verdicts)} within"
-            rows.append([*cells, verdicts[0] if len(set(verdicts)) == 1 else within])
+                    verdicts.append(found.verdict if found else NOT_RUN)
+            equal = f"{verdicts.count(EQUAL)} of {len(verdicts)} equal"
+            rows.append([*cells, verdicts[0] if len(set(verdicts)) == 1 else equal])
         tables.append(Table(f"Table {name}: counts", (*columns, Column("verdict", "verdict")), rows))
     return tables
 
@@ -232,7 +235,7 @@ def build_statement_table(results: Results, paper: Paper) -> Table:
         checks = [check for check in results.extra.statements if check.id == statement.id]
         rows += [[statement.text, statement.where, PROTOCOL_NAMES[c.protocol], c.verdict, c.detail] for c in checks]
         if not checks:
-            rows.append([statement.text, statement.where, NONE, "not run", "not computed in this run"])
+            rows.append([statement.text, statement.where, NONE, NOT_RUN, "not computed in this run"])
     columns = tuple(Column(name) for name in ("statement", "where", "checked under"))
     columns += (Column("ours", "verdict"), Column("detail"))
     return Table("Statements of the paper", columns, rows)

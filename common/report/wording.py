@@ -1,4 +1,7 @@
-"""Numbers and names as text, the same in tables, reports and captions."""
+"""Numbers, names and verdicts as text, the same in tables, reports and captions."""
+
+from common.evaluation.differences import AGREES, CANNOT_TELL, HIGHER, LOWER, MARGIN
+from common.evaluation.verdicts import EQUAL, NOT_RUN, OFF_PROTOCOL, OTHER_DATA, PHANTOMS
 
 PROTOCOL_NAMES = {"paper": "the paper's protocol", "leakfree": "leak-free"}
 NONE = "–"  # no such number
@@ -17,10 +20,10 @@ def format_value(value: float | None, unit: str, digits: int = 1, *, signed: boo
     return text.replace("-", "−")
 
 
-def format_interval(low: float | None, high: float | None, unit: str, digits: int = 1) -> str:
+def format_interval(low: float | None, high: float | None, unit: str, digits: int = 1, *, signed: bool = False) -> str:
     if low is None or high is None:
         return NONE
-    return f"[{format_value(low, unit, digits)}, {format_value(high, unit, digits)}]"
+    return f"[{format_value(low, unit, digits, signed=signed)}, {format_value(high, unit, digits, signed=signed)}]"
 
 
 def format_duration(seconds: float) -> str:
@@ -39,3 +42,37 @@ def name_metric(metric: str, unit: str | None = None) -> str:
 def choose_unit(metric: str) -> tuple[str, int]:
     """(unit, digits) for a metric that the paper does not print."""
     return ("percent", 1) if metric in PERCENT_METRICS else ("fraction", 3)
+
+
+PLAIN_VERDICTS = {
+    AGREES: f"agrees: not more than {100 * MARGIN:g} points apart",
+    LOWER: "differs: ours is lower",
+    HIGHER: "differs: ours is higher",
+    CANNOT_TELL: "cannot tell: the numbers are too uncertain",
+    PHANTOMS: "not comparable: synthetic data",
+    OTHER_DATA: "not comparable: other data than the paper's",
+    OFF_PROTOCOL: "not comparable: other settings than the paper's",
+    NOT_RUN: "not run",
+}
+
+
+def explain_verdict(verdict: str) -> str:
+    """A verdict in words that need no explanation; one of an older version as it is.
+
+    >>> explain_verdict("differs, lower"), explain_verdict("unclear")
+    ('differs: ours is lower', 'unclear')
+    """
+    return PLAIN_VERDICTS.get(verdict, verdict)
+
+
+def choose_tone(verdict: str) -> str:
+    """How a page shows a verdict: "good", "lower", "higher", "bad" (what contradicts the paper otherwise) or "open".
+
+    >>> [choose_tone(verdict) for verdict in ("equal", "differs, lower", "does not hold", "cannot tell")]
+    ['good', 'lower', 'bad', 'open']
+    """
+    if verdict in (LOWER, HIGHER):
+        return "lower" if verdict == LOWER else "higher"
+    if verdict.startswith(("differs", "does not", "impossible", "swapped", "leaks", "below")):
+        return "bad"
+    return "good" if verdict in (AGREES, EQUAL, "holds", "possible") else "open"

@@ -42,6 +42,8 @@ def list_warnings(results: Results) -> list[str]:
     elif results.overrides:
         changed = ", ".join(f"{name} = {value}" for name, value in sorted(results.overrides.items()))
         warnings.append(f"off protocol: trained with {changed}")
+    elif others := [dataset.name for dataset in results.datasets if dataset.substitute]:
+        warnings.append(f"learned from other data than the paper's: {', '.join(others)}")
     elif not results.on_protocol:
         warnings.append(f"off protocol: preset {results.preset}, not all networks were trained as published")
     return warnings

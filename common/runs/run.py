@@ -194,7 +194,10 @@ def build_results(
         preset=run.preset,
         protocol=run.protocol,
         overrides=overrides,
-        on_protocol=not overrides and run.preset == "paper" and not any(row.departures for row in outcome.rows),
+        on_protocol=not overrides
+        and run.preset == "paper"
+        and not any(row.departures for row in outcome.rows)
+        and not any(dataset.synthetic or dataset.substitute for dataset in datasets),
         command=describe_command(run.module),
         git=git_state(run.package),
         started=run.started.isoformat(timespec="seconds"),

@@ -16,6 +16,7 @@ from common.cases.sources import Source
 from common.data.folder import find_data
 from common.errors import run_main
 from common.evaluation.outcome import judge_run
+from common.evaluation.verdicts import name_standing
 from common.records.paper import load_paper
 from common.records.predictions import write_predictions
 from common.records.results import Weights
@@ -89,6 +90,7 @@ def run(options: cli.Options) -> int:
         counts=experiments.count_table_1(*folds_of["paper"]) if "paper" in folds_of else {},
         reasons=reasons,
         departures=lambda row: experiments.list_departures(row, config, published),
+        standing=lambda _row: name_standing(described, preset),
         impossible=find_impossible_claims(paper),
         positive_class=CLASSES[1],
     )

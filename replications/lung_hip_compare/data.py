@@ -78,10 +78,10 @@ def find_sources(folder: Path | None, luna_kind: str | None = None) -> dict[str,
     found["luna"] = luna.get(luna_kind) if luna_kind else luna.get("patches") or luna.get("originals")
     if (folder / "hips" / "cases.csv").is_file():
         kind, name = ("phantom", "hip phantoms") if synthetic else ("folder", "hip radiographs of the user")
-        found["hip"] = Source(kind, folder / "hips", name, synthetic, private=not synthetic)
+        found["hip"] = Source(kind, folder / "hips", name, synthetic, substitute=not synthetic, private=not synthetic)
     elif (folder / "fracatlas" / "dataset.csv").is_file():
         note = "substitute: hip pictures of FracAtlas; whole pictures only, one patient a picture assumed"
-        found["hip"] = Source("fracatlas", folder / "fracatlas", "FracAtlas, hip", synthetic, note)
+        found["hip"] = Source("fracatlas", folder / "fracatlas", "FracAtlas, hip", synthetic, note, substitute=True)
     return found
 
 

@@ -25,7 +25,7 @@ FREE_SETTINGS = (
     "luna_gap_rows",
 )  # fmt: skip
 OF_COUNTS = {
-    "LUNA16": ("luna_negatives_per_positive", "luna_recipe_seed"),
+    "LUNA16": ("luna_negatives_per_positive", "luna_recipe_seed", "luna_voxel_rule", "luna_side"),  # the last two: what is padded
     "hips": ("hip_enlarged_", "hip_test_share"),
 }  # Table 1
 IMAGENET_ROW = "LUNA16 / ResNet-50, ImageNet"

@@ -158,7 +158,10 @@ def draw_intervals(shown: Shown, results: Results) -> Iterator[Picture]:
     run = [line for line in lines if line.ours is not None or line.leakfree is not None]
     if run:
         named = [replace(line, row=mark_off(results, line.row, [line.row])) for line in run]
-        about = "The paper's bar is the 95 % sampling tolerance of its own test set; ours resample patients."
+        about = (
+            "The paper's bar is the 95 % sampling error of its own test set, its cases taken as independent. Beside each line "
+            "stands the verdict on ours under the paper's protocol."
+        )
         figure = intervals.plot_intervals(named, label="accuracy (%)")
         yield Picture("intervals.png", "Accuracy beside the paper's", _explain_star(results) + about, figure)
 

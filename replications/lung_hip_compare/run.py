@@ -18,6 +18,7 @@ from common.cases.prepared import Dataset
 from common.data.folder import find_data
 from common.errors import run_main
 from common.evaluation.outcome import judge_run
+from common.evaluation.verdicts import name_standing
 from common.records.paper import Paper, load_paper
 from common.records.predictions import write_predictions
 from common.records.results import DatasetEntry, Weights
@@ -93,6 +94,7 @@ def run(options: cli.Options) -> int:
         counts=counts,
         reasons=reasons | explain_failures(failed, planned),
         departures=lambda row: experiments.list_departures(row, config, published),
+        standing=lambda row: name_standing(find_dataset(row, described), preset),
         impossible=find_impossible_claims(paper),
     )
     results = build_results(
@@ -171,6 +173,11 @@ def describe_datasets(
         described.append(describe_splits(name, dataset, folds_of))
         splits |= {(name, protocol): (pool.cases, folds) for protocol, (pool, folds) in folds_of.items()}
     return described, counts, splits
+
+
+def find_dataset(row: str, described: Sequence[DatasetEntry]) -> DatasetEntry | None:
+    """The data set of a row of Table 1, which has its name, or of a network's row, "LUNA16 / CNN"; None if it is not here."""
+    return next((dataset for dataset in described if dataset.dataset == row.split(" / ")[0]), None)
 
 
 def explain_failures(failed: Mapping[str, str], planned: Sequence[Cell]) -> dict[str, str]:

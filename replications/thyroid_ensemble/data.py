@@ -67,7 +67,7 @@ def list_sources(folder: Path | None) -> dict[str, Source]:
         if any(path.iterdir()):
             synthetic = kind == "own" and (folder / MARKER).is_file()
             shown = "thyroid phantoms" if synthetic else NAMES[kind]
-            found[kind] = Source(kind, path, shown, synthetic, NOTES[kind], substitute=kind != "own", private=not synthetic)
+            found[kind] = Source(kind, path, shown, synthetic, NOTES[kind], substitute=not synthetic, private=not synthetic)
     return found
 
 

@@ -278,7 +278,7 @@ def draw_accuracies(shown: Shown, results: Results) -> Iterator[Picture]:
             run = [row for row in rows if any(row in series.find_rows(results, protocol) for protocol in protocols)]
             named = [replace(lines[row], row=series.mark_row(results, row, protocols)) for row in run]
             about = end_caption(results, protocols, run, mark="Dagger (either protocol)")
-            caption = f"The paper's bar is the 95 % sampling tolerance of its own test set. {about}"
+            caption = f"The paper's bar is the 95 % sampling error of its own test set, pictures taken as independent. {about}"
             yield Picture(file, title, caption, plot_intervals(named, label="accuracy (%)"))
 
 

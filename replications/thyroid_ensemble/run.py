@@ -18,6 +18,7 @@ from common.cases.folds import describe_splits
 from common.data.folder import find_data
 from common.errors import run_main
 from common.evaluation.outcome import judge_run, list_changes
+from common.evaluation.verdicts import name_standing
 from common.files import write_json_atomic
 from common.records.paper import load_paper
 from common.records.predictions import write_predictions
@@ -105,6 +106,8 @@ def run(options: cli.Options) -> int:
         counts=experiments.count_table_1(*folds_of["paper"]) if "paper" in folds_of else {},
         reasons=reasons | plans.explain_failures(wanted, needed, missing, failed, planned),
         departures=lambda row: departures.get(row, []),
+        standing=lambda _row: name_standing(described, preset),
+        choices_repeated=True,  # k, networks and weights are chosen on the test images in every seed's run
         impossible=find_impossible_claims(paper),
         positive_class=CLASSES[1],
     )
