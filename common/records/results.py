@@ -277,6 +277,7 @@ class Results(Record):
     rows: list[RowResult]
     claims: list[JudgedClaim]
     extra: Extra
+    evaluated: Git | None = None  # the code that judged the predictions, where it is not that of the run
 
     @property
     def synthetic(self) -> bool:

@@ -7,15 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+import pandas as pd
+
+from common.audit.papers import find_impossible_claims
 from common.cases.folds import Fold
 from common.cases.prepared import Dataset
-from common.evaluation.outcome import Check, list_changes
-from common.evaluation.verdicts import check_pairs
+from common.evaluation.outcome import Check, Outcome, judge_run, list_changes
+from common.evaluation.verdicts import check_pairs, name_standing
 from common.files import slug
+from common.records.paper import Paper
 from common.records.results import DatasetEntry
 from common.records.rows import Row
 from common.runs.cells import Cell
-from replications.lung_hip_compare.config import DATASETS, NETWORKS, NOT_IN_PAPER, Config
+from replications.lung_hip_compare.config import DATASETS, NETWORKS, NOT_IN_PAPER, PRESETS, Config
 
 TRAIN = "replications.lung_hip_compare.train:train_cell"
 PREFIXES = {"CNN": ("cnn_",), "ResNet-50": ("resnet_",), "DBN": ("dbn_", "rbm_"), "SGAN": ("sgan_",)}  # of settings
@@ -168,6 +172,42 @@ def list_departures(row: str, config: Config, published: Config) -> list[str]:
     prefixes = (*PREFIXES[training.network], "learning_", "batch_", "beta_", part)
     names = [field.name for field in fields(config) if field.name.startswith(prefixes) and "_phantom_" not in field.name]
     return list_changes(config, published, [name for name in names if name not in FREE_SETTINGS])
+
+
+# The judgement
+
+
+def judge(
+    paper: Paper,
+    predictions: pd.DataFrame,
+    config: Config,
+    preset: str,
+    protocols: Sequence[str],
+    described: Sequence[DatasetEntry],
+    counts: Mapping[tuple[str, str, str], float],
+    reasons: Mapping[str, str],
+) -> Outcome:
+    """Rows, verdicts, comparisons and statements (see `judge_run`); described: the data sets; reasons: row -> why it was not
+    run."""
+    published = PRESETS["paper"] if preset == "paper" else config  # other presets are off protocol as a whole, and say so
+    return judge_run(
+        paper,
+        list_rows(config),
+        predictions,
+        protocols=protocols,
+        compared=group_table_2(),
+        checks=build_checks(),
+        counts=counts,
+        reasons=reasons,
+        departures=lambda row: list_departures(row, config, published),
+        standing=lambda row: name_standing(find_dataset(row, described), preset),
+        impossible=find_impossible_claims(paper),
+    )
+
+
+def find_dataset(row: str, described: Sequence[DatasetEntry]) -> DatasetEntry | None:
+    """The data set of a row of Table 1, which has its name, or of a network's row, "LUNA16 / CNN"; None if it is not here."""
+    return next((dataset for dataset in described if dataset.dataset == row.split(" / ")[0]), None)
 
 
 # Findings in words

@@ -12,13 +12,10 @@ from pathlib import Path
 import pandas as pd
 
 from common import cli
-from common.audit.papers import find_impossible_claims
 from common.cases.folds import Fold, describe_splits
 from common.cases.prepared import Dataset
 from common.data.folder import find_data
 from common.errors import run_main
-from common.evaluation.outcome import judge_run
-from common.evaluation.verdicts import name_standing
 from common.records.paper import Paper, load_paper
 from common.records.predictions import write_predictions
 from common.records.results import DatasetEntry, Weights
@@ -83,20 +80,8 @@ def run(options: cli.Options) -> int:
     history = products.collect_history(finished, opened.folder)
     write_predictions(predictions, opened.folder / "predictions.csv.gz")
 
-    published = PRESETS["paper"] if preset == "paper" else config  # other presets are off protocol as a whole, and say so
-    outcome = judge_run(
-        paper,
-        experiments.list_rows(config),
-        predictions,
-        protocols=options.protocols,
-        compared=experiments.group_table_2(),
-        checks=experiments.build_checks(),
-        counts=counts,
-        reasons=reasons | explain_failures(failed, planned),
-        departures=lambda row: experiments.list_departures(row, config, published),
-        standing=lambda row: name_standing(find_dataset(row, described), preset),
-        impossible=find_impossible_claims(paper),
-    )
+    reasons |= explain_failures(failed, planned)
+    outcome = experiments.judge(paper, predictions, config, preset, options.protocols, described, counts, reasons)
     results = build_results(
         opened,
         outcome,
@@ -173,11 +158,6 @@ def describe_datasets(
         described.append(describe_splits(name, dataset, folds_of))
         splits |= {(name, protocol): (pool.cases, folds) for protocol, (pool, folds) in folds_of.items()}
     return described, counts, splits
-
-
-def find_dataset(row: str, described: Sequence[DatasetEntry]) -> DatasetEntry | None:
-    """The data set of a row of Table 1, which has its name, or of a network's row, "LUNA16 / CNN"; None if it is not here."""
-    return next((dataset for dataset in described if dataset.dataset == row.split(" / ")[0]), None)
 
 
 def explain_failures(failed: Mapping[str, str], planned: Sequence[Cell]) -> dict[str, str]:
