@@ -185,9 +185,10 @@ def _check_statements(
     for statement in statements:
         for protocol in PROTOCOLS:
             known, check = accuracy[protocol], checks[statement.id]
-            verdict, detail = check(protocol, known.get("", {}))
-            for word in (PHANTOMS, OTHER_DATA, OFF_PROTOCOL):
-                if verdict == NOT_RUN and word in known and check(protocol, known.get("", {}) | known[word])[0] != NOT_RUN:
-                    verdict, detail = word, WITHHELD[word]
+            judged = known.get("", {})
+            verdict, detail = check(protocol, judged)
+            if verdict == NOT_RUN or not judged:
+                withheld = [word for word in WITHHELD if word in known and check(protocol, judged | known[word])[0] != NOT_RUN]
+                verdict, detail = (withheld[0], WITHHELD[withheld[0]]) if withheld else (verdict, detail)
             checked.append(StatementCheck(id=statement.id, protocol=protocol, verdict=verdict, detail=detail))
     return checked
