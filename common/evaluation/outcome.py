@@ -23,8 +23,8 @@ from common.records.rows import Row
 Check = Callable[[str, Mapping[str, float]], tuple[str, str]]
 WITHHELD = {
     PHANTOMS: "synthetic data say nothing about the paper",
-    OTHER_DATA: "the rows were run on other data than the paper's",
-    OFF_PROTOCOL: "the rows were run with other settings than the paper's",
+    OTHER_DATA: "run on other data than the paper's",
+    OFF_PROTOCOL: "run with other settings than the paper's",
 }
 
 
@@ -124,9 +124,10 @@ def judge_run(
 
 
 def _withhold(standing: str, departures: Sequence[str]) -> tuple[str, list[str]]:
-    """Why no verdict is due on a row ("" if one is), and its first three departures in words."""
+    """Why no verdict is due on a row ("" if one is), and what to say of it: its first three departures, if it has any."""
     more = [f"{len(departures) - 3} more settings"] if len(departures) > 3 else []
-    return standing or (OFF_PROTOCOL if departures else ""), [*departures[:3], *more]
+    said = [*departures[:3], *more] or [WITHHELD[OFF_PROTOCOL]] * (standing == OFF_PROTOCOL)
+    return standing or (OFF_PROTOCOL if departures else ""), said
 
 
 def list_changes(config: Configuration, published: Configuration, settings: Sequence[str]) -> list[str]:
