@@ -53,16 +53,30 @@ def _measure_row(predictions: pd.DataFrame) -> dict[str, float]:
 
 
 def centre(values: np.ndarray, used: np.ndarray) -> np.ndarray:
-    """Influence of each case on the mean of the values that are used: value minus mean, 0 for the others; over the last axis."""
+    """Influence of each case on the mean of the values that are used: value minus mean, 0 for the others.
+
+    values, used: (..., n), of which the last axis holds the cases; at least one must be used.
+
+    >>> centre(np.array([1.0, 1.0, 0.0, 1.0]), np.array([True, True, True, False])).round(3).tolist()
+    [0.333, 0.333, -0.667, 0.0]
+    """
     used = np.asarray(used, np.float64)
     mean = (values * used).sum(axis=-1, keepdims=True) / used.sum(axis=-1, keepdims=True)
     return (values - mean) * used
 
 
 def weigh_auc(score: np.ndarray, y_true: np.ndarray) -> np.ndarray:
-    """Influence of each case on the area under the ROC curve, (n,): its share of rightly ranked pairs minus the area, over the
-    size of its class. DeLong ER, DeLong DM, Clarke-Pearson DL. Biometrics 1988;44:837-845; for clusters Obuchowski NA. Biometrics
-    1997;53:567-578."""
+    """Influence of each case on the area under the ROC curve: its share of rightly ranked pairs minus the area, over the size
+    of its class.
+
+    score: (n,), higher means class 1; y_true: (n,) of 0 and 1, both present. Returns (n,). DeLong ER, DeLong DM, Clarke-Pearson
+    DL. Biometrics 1988;44:837-845; for patients with several cases Obuchowski NA. Biometrics 1997;53:567-578.
+
+    The second of two negative cases ranks above one of two positive ones: an area of 3/4.
+
+    >>> weigh_auc(np.array([1, 3, 2, 4]), np.array([0, 0, 1, 1])).tolist()  # (1 - 3/4) / 2 or (1/2 - 3/4) / 2
+    [0.125, -0.125, -0.125, 0.125]
+    """
     ranks, within = stats.rankdata(score), np.empty(score.size)
     for label in (0, 1):
         within[y_true == label] = stats.rankdata(score[y_true == label])

@@ -167,7 +167,11 @@ def count_patients_needed(evidence: Evidence, margin: float = MARGIN) -> int | N
 
 
 def explain_impossible(evidence: Evidence, margin: float = MARGIN) -> str:
-    """Why no number of test patients of ours would tell (`count_patients_needed` gave None), in words."""
+    """Why no number of test patients of ours would tell (`count_patients_needed` gave None), in words.
+
+    >>> explain_impossible(Evidence(0.90, 0.90, 0.04**2, 40, 0.04**2, 0.0, 5))
+    "the paper's own test set is too small"
+    """
     without = replace(evidence, ours_sampling=0.0, patients=MOST_PATIENTS, seeds=MOST_PATIENTS)
     if str(name_verdict(replace(without, between_seeds=0.0), margin)) == CANNOT_TELL:
         return "the paper's own test set is too small"

@@ -23,8 +23,8 @@ from common.records.rows import Row
 Check = Callable[[str, Mapping[str, float]], tuple[str, str]]
 WITHHELD = {
     PHANTOMS: "synthetic data say nothing about the paper",
-    OTHER_DATA: "the rows were run on other data than the paper's",
-    OFF_PROTOCOL: "the rows were run with other settings than the paper's",
+    OTHER_DATA: "run on other data than the paper's",
+    OFF_PROTOCOL: "run with other settings than the paper's",
 }
 
 
@@ -124,9 +124,10 @@ def judge_run(
 
 
 def _withhold(standing: str, departures: Sequence[str]) -> tuple[str, list[str]]:
-    """Why no verdict is due on a row ("" if one is), and its first three departures in words."""
+    """Why no verdict is due on a row ("" if one is), and what to say of it: its first three departures, if it has any."""
     more = [f"{len(departures) - 3} more settings"] if len(departures) > 3 else []
-    return standing or (OFF_PROTOCOL if departures else ""), [*departures[:3], *more]
+    said = [*departures[:3], *more] or [WITHHELD[OFF_PROTOCOL]] * (standing == OFF_PROTOCOL)
+    return standing or (OFF_PROTOCOL if departures else ""), said
 
 
 def list_changes(config: Configuration, published: Configuration, settings: Sequence[str]) -> list[str]:
@@ -185,9 +186,10 @@ def _check_statements(
     for statement in statements:
         for protocol in PROTOCOLS:
             known, check = accuracy[protocol], checks[statement.id]
-            verdict, detail = check(protocol, known.get("", {}))
-            for word in (PHANTOMS, OTHER_DATA, OFF_PROTOCOL):
-                if verdict == NOT_RUN and word in known and check(protocol, known.get("", {}) | known[word])[0] != NOT_RUN:
-                    verdict, detail = word, WITHHELD[word]
+            judged = known.get("", {})
+            verdict, detail = check(protocol, judged)
+            if verdict == NOT_RUN or not judged:
+                withheld = [word for word in WITHHELD if word in known and check(protocol, judged | known[word])[0] != NOT_RUN]
+                verdict, detail = (withheld[0], WITHHELD[withheld[0]]) if withheld else (verdict, detail)
             checked.append(StatementCheck(id=statement.id, protocol=protocol, verdict=verdict, detail=detail))
     return checked

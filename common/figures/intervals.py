@@ -187,9 +187,9 @@ def _add_legend(figure: Figure, panels: Sequence[Panel], handles: list[Artist], 
 def plot_intervals(lines: Sequence[IntervalLine], *, label: str, scale: float = 100.0) -> Figure:
     """Forest plot, a line for each row: the paper's value with its tolerance, ours under both protocols with intervals.
 
-    Beside a line stands its verdict. Numbers of `lines` are fractions; label: the quantity with the unit on the axis; scale: factor
-    from a fraction to that unit. Dotted strokes: the rate of always giving the most frequent class, of each protocol's own test
-    set. ValueError without lines.
+    Beside a line stands its verdict. Numbers of `lines` are fractions; label: the quantity with the unit on the axis; scale:
+    factor from a fraction to that unit. Dotted strokes: the rate of always giving the most frequent class, of each protocol's
+    own test set. ValueError without lines.
     """
     if not lines:
         raise ValueError("no lines to plot")

@@ -132,7 +132,7 @@ class JudgedClaim(Record):
     metric: str
     where: str
     paper: float | None
-    tolerance: float | None = None  # 95 % sampling half-width of the printed value
+    tolerance: float | None  # 95 % sampling half-width of the printed value
     ours: int | float | None
     low: int | float | None
     high: int | float | None

@@ -65,7 +65,7 @@ def _summarise_paper(paper: Paper, results: Results | None, has_code: bool) -> s
         line = find_headline(collect_lines(results, paper), paper)
         ours = "not run" if line.ours is None else format_value(line.ours, line.unit, line.digits) + sign
         if line.leakfree is not None:
-            ours += f"; {format_value(line.leakfree, line.unit, line.digits)}{sign} with no patient in both training and test"
+            ours += f"; {format_value(line.leakfree, line.unit, line.digits)}{sign} with patients kept apart"
         verdict = explain_verdict(line.verdict)
         cost = f"{format_duration(results.seconds)}, {results.environment.device}"
     cells = [f"{claim.row}, {name_metric(claim.metric, '')}: {printed}", ours, verdict, cost]

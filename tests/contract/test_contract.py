@@ -94,6 +94,15 @@ def test_exactly_the_rows_of_the_paper(results, paper, package):
     assert absent <= {missing.row for missing in results.extra.not_run}
 
 
+def test_phantoms_get_no_verdict(results):
+    """Neither claims, nor counts, nor statements."""
+    assert {claim.verdict for claim in results.claims if claim.ours is not None} == {"phantoms"}
+    assert {claim.difference for claim in results.claims} == {None}
+    assert results.extra.statements
+    assert {statement.verdict for statement in results.extra.statements} <= {"phantoms", "not run"}
+    assert "phantoms" in {statement.verdict for statement in results.extra.statements}
+
+
 def test_every_artefact_is_left(smoke, results):
     for name in ARTEFACTS:
         assert (smoke / name).stat().st_size > 100, name
@@ -205,7 +214,8 @@ def test_an_override_is_recorded_and_marks_the_rows_that_it_shapes(name, package
     assert results.overrides == {"batch_size": "10"}
     assert (results.on_protocol, results.protocol) == (False, "paper")
     counts = {claim.key for claim in paper.claims if claim.unit == "count"}
-    marked = {claim.key: claim.verdict == "off protocol" for claim in results.claims if claim.ours is not None}
+    assert {claim.verdict for claim in results.claims if claim.ours is not None} == {"phantoms"}
+    marked = {claim.key: "batch_size = 10 instead of" in claim.note for claim in results.claims if claim.ours is not None}
     assert marked.keys() & counts
     assert any(marked.values())
     assert not any(off for key, off in marked.items() if key in counts)

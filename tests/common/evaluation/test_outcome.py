@@ -10,6 +10,7 @@ import pytest
 from common.cli import Options, parse_options
 from common.errors import UsageError
 from common.evaluation.outcome import Outcome, judge_run, list_changes
+from common.evaluation.verdicts import check_pairs
 from common.records.paper import Paper, load_paper
 from common.records.results import Collapse, Missing, StatementCheck
 from common.records.rows import Row, select_rows
@@ -79,7 +80,7 @@ def tabulate(row: str, protocol: str, seed: int, wrong: int) -> pd.DataFrame:
 
 def make_predictions(protocols: tuple[str, ...] = BOTH, **wrong: int) -> pd.DataFrame:
     counts = {**WRONG, **wrong}
-    tables = [tabulate(row, p, seed, count) for p in protocols for row, count in counts.items() for seed in (0, 1)]
+    tables = [tabulate(row, p, seed, count) for p in protocols for row, count in counts.items() for seed in (0, 1, 2)]
     return pd.concat(tables, ignore_index=True)
 
 
@@ -102,6 +103,7 @@ def judge(paper: Paper, predictions: pd.DataFrame | None = None, **given) -> Out
         "counts": {("1", "set", "train"): 400, ("1", "set", "test"): 99},
         "reasons": {},
         "departures": lambda _row: [],
+        "standing": lambda _row: "",
         "impossible": (),
         "positive_class": "ill",
     }
@@ -134,14 +136,14 @@ def test_a_row_stands_in_its_tables_and_in_those_that_print_it(paper):
 
 
 def test_claims_are_judged_in_their_own_units_with_counts(paper):
-    outcome = judge(paper, impossible={("2", "old", "accuracy")})
+    outcome = judge(paper, make_predictions(old=40), impossible={("2", "old", "accuracy")})
     assert verdicts_of(outcome) == {
-        ("1", "set", "train"): "within",
-        ("1", "set", "test"): "outside, lower",
-        ("2", "net", "accuracy"): "within",
-        ("2", "old", "accuracy"): "within",
+        ("1", "set", "train"): "equal",
+        ("1", "set", "test"): "differs, lower",
+        ("2", "net", "accuracy"): "cannot tell",
+        ("2", "old", "accuracy"): "differs, lower",
         ("2", "absent", "accuracy"): "not run",
-        ("3", "net", "sensitivity"): "within",
+        ("3", "net", "sensitivity"): "cannot tell",
         ("3", "absent", "accuracy"): "not run",
     }
     claims = {claim.key: claim for claim in outcome.claims}
@@ -149,6 +151,7 @@ def test_claims_are_judged_in_their_own_units_with_counts(paper):
     assert claims["2", "net", "accuracy"].ours == pytest.approx(88.0)
     assert claims["3", "net", "sensitivity"].ours == pytest.approx(90.0)  # of the ill
     assert [claim.key for claim in outcome.claims if claim.impossible] == [("2", "old", "accuracy")]
+    assert claims["2", "old", "accuracy"].difference == pytest.approx(-30.0)
     swapped = {claim.key: claim for claim in judge(paper, positive_class="healthy").claims}
     assert swapped["3", "net", "sensitivity"].tolerance < claims["3", "net", "sensitivity"].tolerance
     without = judge(paper, counts={}, reasons={"set": "no data"})
@@ -190,13 +193,48 @@ def test_departures_of_one_row_concern_that_row_only(paper):
             assert claim.ours is not None  # shown, not judged
     unchanged = [claim for claim in outcome.claims if claim.row != "net"]
     assert unchanged == [claim for claim in plain.claims if claim.row != "net"]
-    assert verdicts_of(outcome)["2", "old", "accuracy"] == "within"
+    assert verdicts_of(outcome)["2", "old", "accuracy"] == "cannot tell"
     # Neither compared nor used; the others are.
     assert pairs_of(outcome) == [(protocol, "old", "ours") for protocol in BOTH]
     assert {protocol: set(rows) for protocol, rows in check.asked.items()} == {p: {"old", "ours"} for p in BOTH}
     # Its numbers stay, and say so.
     assert {(row.row, bool(row.departures)) for row in outcome.rows} == {("net", True), ("old", False), ("ours", False)}
     assert [row.model_copy(update={"departures": []}) for row in outcome.rows] == plain.rows
+
+
+@pytest.mark.parametrize("word", ["phantoms", "other data", "off protocol"])
+def test_where_no_verdict_is_due_the_columns_say_why(paper, word):
+    """Claims, counts and statements; the rows are shown and compared with each other as always."""
+    check = Recorder()
+    outcome = judge(paper, standing=lambda _row: word, checks={"net_best": check})
+    ran = {key: verdict for key, verdict in verdicts_of(outcome).items() if key[1] != "absent"}
+    assert set(ran.values()) == {word}
+    assert verdicts_of(outcome)["2", "absent", "accuracy"] == "not run"
+    assert {statement.verdict for statement in outcome.statements} == {word}
+    assert outcome.rows == judge(paper).rows
+    assert outcome.comparisons == judge(paper).comparisons
+    assert {claim.difference for claim in outcome.claims} == {None}
+
+
+def test_the_standing_of_a_row_is_that_of_its_data(paper):
+    """One data set of phantoms beside a real one: a statement about the real rows alone is checked."""
+    standing = {"net": "", "old": "other data", "ours": "phantoms", "set": ""}.get
+    checks = {"net_best": lambda _protocol, known: check_pairs([("net", "old")], known)}
+    outcome = judge(paper, make_predictions(net=2), standing=lambda row: standing(row, ""), checks=checks)
+    verdicts = verdicts_of(outcome)
+    assert verdicts["2", "old", "accuracy"] == "other data"
+    assert verdicts["1", "set", "train"] == "equal"
+    assert "other" not in verdicts["2", "net", "accuracy"]
+    assert [statement.verdict for statement in outcome.statements] == ["other data"] * 2
+    checks = {"net_best": lambda _protocol, known: check_pairs([("net", "absent")], known)}
+    outcome = judge(paper, standing=lambda row: standing(row, ""), checks=checks)
+    assert [statement.verdict for statement in outcome.statements] == ["not run"] * 2
+
+
+def test_departures_on_phantoms_are_said_beside_the_word(paper):
+    outcome = judge(paper, standing=lambda _row: "phantoms", departures=depart("net"))
+    (net, *_) = [claim for claim in outcome.claims if claim.row == "net"]
+    assert (net.verdict, net.note) == ("phantoms", "epochs = 6 instead of 100; width = 8 instead of 64")
 
 
 def test_departures_of_a_row_without_a_printed_number(paper):

@@ -40,6 +40,7 @@ class Interval:
     leakfree_high: float | None = 0.83
     majority: float | None = 0.7
     leakfree_majority: float | None = 0.75
+    verdict: str = "cannot tell"
 
 
 LINE = Interval()

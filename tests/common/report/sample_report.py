@@ -131,14 +131,16 @@ def make_content(**changes) -> dict:
     ]
     common = {"where": "Table 2", "metric": "accuracy", "table": "2"}
     claims = [
-        {**common, "table": "1", "row": "set", "metric": "train", "paper": 400.0, "tolerance": 0.0, "ours": 400,
-         "low": 400, "high": 400, "verdict": "within", "note": ""},
-        {**common, "table": "1", "row": "set", "metric": "test", "paper": 100.0, "tolerance": 0.0, "ours": 99,
-         "low": 99, "high": 99, "verdict": "outside, lower", "note": ""},
+        {**common, "table": "1", "row": "set", "metric": "train", "paper": 400.0, "tolerance": None, "ours": 400,
+         "low": 400, "high": 400, "difference": 0, "verdict": "equal", "note": ""},
+        {**common, "table": "1", "row": "set", "metric": "test", "paper": 100.0, "tolerance": None, "ours": 99,
+         "low": 99, "high": 99, "difference": -1, "verdict": "differs, lower", "note": ""},
         {**common, "row": "set / net", "paper": 90.0, "tolerance": 6.1, "ours": 91.2, "low": 88.2, "high": 94.2,
-         "verdict": "within", "note": ""},
+         "difference": 1.2, "difference_low": -2.9, "difference_high": 5.3, "margin": 5.0,
+         "verdict": "agrees within 5 points", "note": ""},
         {**common, "row": "set / old net", "paper": 79.5, "tolerance": 7.9, "ours": 70.0, "low": 67.0, "high": 73.0,
-         "verdict": "unclear", "note": "", "impossible": True},
+         "difference": -9.5, "difference_low": -19.4, "difference_high": 0.4, "margin": 5.0, "patients_needed": 212,
+         "verdict": "cannot tell", "note": "about 220 test patients would tell (here 50)", "impossible": True},
         {**common, "row": "set / absent net", "paper": None, "tolerance": None, "ours": None, "low": None,
          "high": None, "verdict": "not run", "note": "printed as a dash; too large; see README"},
     ]  # fmt: skip

@@ -1,23 +1,26 @@
 """The lines of the tables and the finding in words, computed from the numbers; numbers and tables as text."""
 
 import pytest
-from sample_report import make_content, make_results, make_row
+from sample_report import PAPER, make_content, make_results, make_row
 
+from common.records.paper import load_paper
 from common.records.results import parse_results
 from common.report.background import build_leak_table, build_split_table
 from common.report.findings import collect_lines, describe_finding, list_banners
-from common.report.wording import format_duration, format_interval, format_value
+from common.report.wording import choose_tone, explain_verdict, format_duration, format_interval, format_value
 
 
 def test_lines_join_claims_and_rows(paper):
     net, old, absent, labels = collect_lines(make_results(), paper)
     assert (net.paper, net.tolerance, net.ours) == (0.9, pytest.approx(0.061), 0.912)
+    assert (net.gap, net.gap_low, net.gap_high) == pytest.approx((0.012, -0.029, 0.053))
     assert net.difference == pytest.approx(-0.062)
     assert (net.n, net.seeds, net.leakfree_seeds) == (100, 2, 2)
     assert (net.paper_majority, net.majority, net.leakfree_majority) == (0.8, 0.8, 0.86)
     assert net.note == "leak-free at or below the majority rate"
     assert old.leakfree is None
     assert old.note.split("; ") == [
+        "about 220 test patients would tell (here 50)",
         "impossible as printed",
         "paper at or below the majority rate",
         "ours at or below the majority rate",
@@ -36,11 +39,84 @@ def test_lines_join_claims_and_rows(paper):
 def test_finding_is_computed_from_the_numbers(paper):
     sentences = describe_finding(make_results(), paper)
     assert sentences[0].endswith("Leak-free: 85.0\u00a0% (95 % interval 82.0 to 88.0, 2 seeds).")
-    assert "within (sampling tolerance ±6.1)" in sentences[0]
-    assert sentences[1] == "Of 2 printed ratios: 1 within; 1 unclear."
+    assert "agrees within 5 points (ours minus the paper's: +1.2 points, 95 % interval −2.9 to +5.3)." in sentences[0]
+    assert sentences[1] == "Of 2 printed ratios: 1 agrees within 5 points; 1 cannot tell."
     assert "Rows run as published under both protocols: 1." in sentences[2]
     assert "−6.2 points" in sentences[2]
     assert sentences[-1] == "Impossible as printed: Table 2: set / old net."
+
+
+def test_a_headline_that_does_not_tell_says_what_would(paper):
+    content = make_content()
+    (claim,) = [claim for claim in content["claims"] if claim["row"] == "set / net"]
+    claim |= {"verdict": "cannot tell", "note": "about 340 test patients would tell (here 60)", "patients_needed": 340}
+    sentence = describe_finding(parse_results(content, "test"), paper)[0]
+    gap = "ours minus the paper's: +1.2 points, 95 % interval −2.9 to +5.3"
+    assert f"cannot tell ({gap}; about 340 test patients would tell (here 60); " in sentence
+
+
+@pytest.mark.parametrize(("word", "said"), [("other data", "on other data"), ("off protocol", "off protocol")])
+def test_a_headline_without_a_verdict_says_why(paper, word, said):
+    content = make_content()
+    (claim,) = [claim for claim in content["claims"] if claim["row"] == "set / net"]
+    claim |= {"verdict": word, "difference": None, "difference_low": None, "difference_high": None}
+    results = parse_results(content, "test")
+    assert f"Not run as published; {said} we get 91.2\N{NO-BREAK SPACE}%" in describe_finding(results, paper)[0]
+
+
+def test_a_printed_ratio_counts_once_under_all_its_readings(tmp_path):
+    """Sensitivity under two readings: two lines each, one printed number each."""
+    readings = [
+        f'[[reading]]\nid = "{name}"\ntext = "{name}"\nmetrics = {{ sensitivity = "{ours}" }}\nclasses = "test"\n'
+        for name, ours in (("a", "sensitivity"), ("b", "specificity"))
+    ]
+    printed = [
+        f'[[claim]]\ntable = "3"\nrow = "{row}"\nmetric = "sensitivity"\nvalue = 80.0\ndigits = 1\nunit = "percent"\n'
+        'where = "Table 3"\nclasses = "test"\n'
+        for row in ("set / net", "set / old net")
+    ]
+    (tmp_path / "paper.toml").write_text("\n".join([PAPER, *readings, *printed]))
+    read_twice = load_paper(tmp_path / "paper.toml")
+    content = make_content()
+    (of_net,) = [claim for claim in content["claims"] if claim["row"] == "set / net"]
+    content["claims"] += [
+        {**of_net, "table": table, "row": row, "metric": metric, "verdict": verdict}
+        for table, row, metric, verdict in (
+            ("3", "set / net", "sensitivity", "cannot tell"),
+            ("3, reading b", "set / net", "specificity", "cannot tell"),
+            ("3", "set / old net", "sensitivity", "differs, lower"),
+            ("3, reading b", "set / old net", "specificity", "agrees within 5 points"),
+        )
+    ]
+    assert describe_finding(parse_results(content, "test"), read_twice)[1] == (
+        "Of 4 printed ratios: 1 agrees within 5 points; 2 cannot tell; 1 depends on the reading."
+    )
+
+
+def test_records_of_the_former_words_are_still_shown(paper):
+    content = make_content()
+    for claim in content["claims"]:
+        for name in ("difference", "difference_low", "difference_high", "margin", "patients_needed"):
+            claim.pop(name, None)
+        claim["verdict"] = {"agrees within 5 points": "within", "cannot tell": "unclear"}.get(claim["verdict"], claim["verdict"])
+    sentences = describe_finding(parse_results(content, "test"), paper)
+    assert sentences[0].split(" Leak-free")[0].endswith(": within.")
+    assert sentences[1] == "Of 2 printed ratios: 1 within; 1 unclear."
+
+
+def test_other_data_are_named_above_everything(paper):
+    content = make_content(on_protocol=False)
+    content["datasets"][0]["substitute"] = True
+    assert list_banners(parse_results(content, "test")) == ["Other data than the paper's: hospital. No verdict rests on them."]
+
+
+def test_every_verdict_has_plain_words_and_a_tone():
+    verdicts = ["agrees within 5 points", "equal", "differs, lower", "differs, higher", "cannot tell", "phantoms", "not run"]
+    assert [choose_tone(verdict) for verdict in verdicts] == ["good", "good", "lower", "higher", "open", "open", "open"]
+    assert [explain_verdict(verdict) for verdict in ("off protocol", "other data")] == [
+        "not comparable: other settings than the paper's",
+        "not comparable: other data than the paper's",
+    ]
 
 
 def test_a_row_of_ours_alone_says_that_it_is_off_protocol(paper):

@@ -49,7 +49,7 @@ def test_readmes_are_rewritten_then_current(tmp_path, capsys):
     assert main(arguments) == 0
     assert main([*arguments, "--check"]) == 0
     first = (root / "README.md").read_text()
-    assert "| audit only |  |  | `python -m common.audit some_paper` |" in first
+    assert "| not trained: its numbers are audited |  |  | `python -m common.audit some_paper` |" in first
     (root / "replications" / "some_paper" / "run.py").write_text("")
     assert main([*arguments, "--check"]) == 1
     assert main(arguments) == 0
@@ -68,12 +68,13 @@ def test_readmes_are_rewritten_then_current(tmp_path, capsys):
     assert main([*arguments, "--check"]) == 1
     assert main(arguments) == 0
     assert re.search(
-        r"90\.0\s% \| 91\.2\s%; leak-free 85\.0\s% \| within \| 2 h 05 min, 2 CPU cores \|",
+        r"90\.0\s% \| 91\.2\s%; 85\.0\s% with patients kept apart \| agrees: not more than 5 points apart \| "
+        r"2 h 05 min, 2 CPU cores \|",
         (root / "README.md").read_text(),
     )
-    assert "| set / net | 90.0 | ±6.1 |" in (root / "replications" / "some_paper" / "README.md").read_text()
+    assert "| set / net | 90.0 | 80.0 | 91.2 |" in (root / "replications" / "some_paper" / "README.md").read_text()
     table = root / "results" / "some_paper" / "table.md"
-    assert "| set / net | 90.0 | ±6.1 |" in table.read_text()
+    assert "| set / net | 90.0 | 80.0 | 91.2 |" in table.read_text()
     table.write_text("of an older state")
     assert main([*arguments, "--check"]) == 1
 

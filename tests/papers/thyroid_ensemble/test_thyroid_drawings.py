@@ -128,7 +128,7 @@ def make_run(size: Size, paper, wanted=None, departures: dict[str, list[str]] | 
     judged = outcome.judge_run(
         paper, rows, predictions, protocols=PROTOCOLS, compared=[experiments.COMPARED],
         checks=experiments.build_checks(choices), counts={}, reasons={}, departures=lambda row: (departures or {}).get(row, []),
-        impossible=(), positive_class=CLASSES[1],
+        standing=lambda _row: "", impossible=(), positive_class=CLASSES[1],
     )  # fmt: skip
     attention = {network: np.zeros((2, 67, 67), np.float32) for network in NETWORKS}
     attention["VGG16"][:, 10:40, 20:60] = np.linspace(0.2, 1, 40, dtype=np.float32)

@@ -217,4 +217,4 @@ def test_real_pictures_through_the_same_command(tmp_path):
     (dataset,) = found.datasets
     assert (dataset.name, dataset.synthetic, dataset.substitute) == ("DDTI", False, True)
     assert dataset.splits["leakfree"].leak.same_patient == 0
-    assert "Substitute data: DDTI" in (home / "table.md").read_text()
+    assert "Other data than the paper's: DDTI" in (home / "table.md").read_text()
