@@ -54,7 +54,11 @@ def list_cells(full: bool = True) -> list[Cell]:
     clusters = ((1, 0.0), (8, 0.0), (8, 0.5))
     grid = itertools.product((30, 60, 100, 300), clusters, (0.7, 0.85, 0.97), (0.2, 0.5), (0.0, 0.02))
     cells = [Cell(p, *cluster, *rest) for p, cluster, *rest in grid]
-    return cells if full else [cell for cell in cells if cell.patients in (30, 100) and cell.accuracy > 0.8 and cell.prevalence > 0.3]
+    return (
+        cells
+        if full
+        else [cell for cell in cells if cell.patients in (30, 100) and cell.accuracy > 0.8 and cell.prevalence > 0.3]
+    )
 
 
 def draw_sample(rng: np.random.Generator, cell: Cell, replicates: int, rows: int = 1) -> list[Sample]:

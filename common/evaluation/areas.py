@@ -163,7 +163,9 @@ def count_df(positive: Linear, negative: Linear) -> np.ndarray:
     >>> float(count_df(*parts))  # two equal parts of 2 - 1
     2.0
     """
-    parts = [(measure_spread(part).patients, 1 / np.maximum((part.leverage**2).sum(axis=-1), 1e-9)) for part in (positive, negative)]
+    parts = [
+        (measure_spread(part).patients, 1 / np.maximum((part.leverage**2).sum(axis=-1), 1e-9)) for part in (positive, negative)
+    ]
     weight = sum(variance**2 / np.maximum(number - 1, 1) for variance, number in parts)
     total = parts[0][0] + parts[1][0]
     return np.where(weight > 0, total**2 / np.where(weight > 0, weight, 1), sum(number for _, number in parts) - 2)

@@ -20,6 +20,10 @@ from common.evaluation.intervals import (
 )
 from common.evaluation.statistics import score_interval
 
+# Names of the tests, as they are printed.
+MCNEMAR, CLUSTER_T = "McNemar, exact", "cluster t"
+DELONG, CLUSTERED_DELONG = "DeLong, t", "clustered DeLong, t"
+
 
 class Difference(NamedTuple):
     """A difference a - b, averaged over the seeds, with its 95 % interval and two-sided p; all (...), NaN where there is none."""
@@ -73,7 +77,9 @@ def compare_areas(a: Area, b: Area) -> Difference:
         parts.append(of_a._replace(by_seed=of_a.by_seed - of_b.by_seed, influence=of_a.influence - of_b.influence))
     enough = (parts[0].patients >= 2) & (parts[1].patients >= 2)
     found = _test(join_parts(*parts), count_df(*parts))
-    return found._replace(**{name: np.where(enough, getattr(found, name), np.nan) for name in ("low", "high", "p", "error", "df")})
+    return found._replace(
+        **{name: np.where(enough, getattr(found, name), np.nan) for name in ("low", "high", "p", "error", "df")}
+    )
 
 
 def _test(linear: Linear, df: np.ndarray) -> Difference:

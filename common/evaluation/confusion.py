@@ -138,21 +138,29 @@ def estimate_correlation(linear: Linear, counts: np.ndarray) -> Estimate:
 def estimate_positive_mean(values: np.ndarray, cases: np.ndarray) -> Estimate:
     """Interval of a mean of non-negative values over the cases, such as the Brier score; symmetric on the logarithmic scale.
 
-    values: (..., S, P) sums over each patient's cases; cases: (..., S, P). t with patients - 1 degrees of freedom; no interval where
-    the mean is 0 or all patients are alike.
+    values: (..., S, P) sums over each patient's cases; cases: (..., S, P). t with patients - 1 degrees of freedom; for the upper limit,
+    since such values have a long tail that a sample may miss, not more than their fourth moment allows (at least 2), and around the mean
+    with a quarter of a patient more, who is as the worst. No interval where the mean is 0 or all patients are alike.
 
     >>> found = estimate_positive_mean(np.array([[0.1, 0.3, 0.2]]), np.ones((1, 3)))
-    >>> print(f"{found.mean:.1f}, {found.low:.3f} to {found.high:.3f}")  # 0.2 x exp(+-4.303 x 0.0577 / 0.2)
-    0.2, 0.058 to 0.693
+    >>> print(f"{found.mean:.1f}, {found.low:.3f} to {found.high:.3f}")  # 0.2 / 3.462, 0.2083 x 3.462
+    0.2, 0.058 to 0.721
     """
     linear = linearise_ratio(values, cases)
     mean, seeds = linear.by_seed.mean(axis=-1), linear.by_seed.shape[-1]
     spread = measure_spread(linear)
     variance = spread.patients + spread.seeds
-    quantile = combine_quantile(spread.patients, linear.patients - 1.0, spread.seeds, seeds)
+    df, influence = linear.patients - 1.0, linear.influence.mean(axis=-2)
     enough = (linear.patients >= 2) & (variance > 0) & (mean > 0)
+    heavy = (influence**4).sum(axis=-1) - spread.patients**2 / np.maximum(linear.patients, 1)
+    moment = np.where(heavy > 0, 2 * spread.patients**2 / np.where(heavy > 0, heavy, 1), np.inf)
+    narrow, wide = (
+        combine_quantile(spread.patients, of, spread.seeds, seeds) for of in (df, np.minimum(df, np.maximum(moment, 2)))
+    )
     inner = np.where(enough, mean, 1.0)
-    ratio = np.exp(np.minimum(quantile * np.sqrt(variance) / inner, 700))
-    found = (inner / ratio, inner * ratio, np.sqrt(variance), np.sqrt(spread.patients), find_df(quantile))
+    worst = (values / np.where(cases > 0, cases, 1)).mean(axis=-2).max(axis=-1)
+    raised = inner + 0.25 * np.maximum(worst - inner, 0) / np.maximum(linear.patients, 1)
+    spans = [np.exp(np.minimum(of * np.sqrt(variance) / inner, 700)) for of in (narrow, wide)]
+    found = (inner / spans[0], raised * spans[1], np.sqrt(variance), np.sqrt(spread.patients), find_df(wide))
     low, high, error, error_patients, df = (np.where(enough, part, np.nan) for part in found)
     return Estimate(mean, low, high, error, error_patients, df, np.zeros_like(enough))
