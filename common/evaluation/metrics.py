@@ -11,24 +11,37 @@ import pandas as pd
 
 from common.cli import PROTOCOLS
 from common.errors import UsageError
-from common.evaluation import bootstrap, statistics
+from common.evaluation import statistics
+from common.evaluation.areas import Area, estimate_area
+from common.evaluation.bootstrap import confusion_metrics
+from common.evaluation.clustered import CLUSTER_T, CLUSTERED_DELONG, DELONG, MCNEMAR, compare_areas, compare_shares
+from common.evaluation.confusion import SHARES, estimate_confusion, estimate_positive_mean
+from common.evaluation.intervals import Estimate
+from common.evaluation.samples import Sample, count_by_patient, gather_sample, measure_areas
 from common.records.predictions import check_predictions, extract_scores
 from common.records.results import Metric, Pair, RowResult
 
-RESAMPLED = ("accuracy", "sensitivity", "specificity", "precision", "f1", "mcc", "auc", "majority_rate", "brier")
-METRICS = (*RESAMPLED, "ece")
+METRICS = ("accuracy", "sensitivity", "specificity", "precision", "f1", "mcc", "auc", "majority_rate", "brier", "ece")
+NO_METHOD = "none"
+METHODS = {  # metric -> (of its interval, of the bound where the mean is 0 or 1); docs/statistics.md
+    **dict.fromkeys(SHARES, ("logit and Wilson, t over patients", "Wilson over patients")),
+    "mcc": ("Fisher's z, t over patients", "MCC at Wilson's limit over patients"),
+    "auc": ("Hanley-McNeil score and logit, clustered DeLong variance", "Hanley-McNeil score over patients"),
+    "brier": ("logarithm, t over patients", NO_METHOD),
+}
 
 
-def evaluate(predictions: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> list[RowResult]:
+def evaluate(predictions: pd.DataFrame) -> list[RowResult]:
     """Metrics of every row and protocol, sorted by protocol and row.
 
-    predictions: the table of common.records.predictions; resamples, seed: of the bootstrap. METRICS names the metrics, all as
-    fractions: those of `bootstrap.prepare_metrics`, and ece, the expected calibration error. The cases of all folds of a seed
-    are pooled. mean and sd (None with one seed) are over the seeds; [low, high] is the 95 % percentile interval of the mean over
-    the seeds in a patient-cluster bootstrap, the same resample for all seeds. A metric that is undefined in a seed (no positive
-    predicted, one class only) is None there and in the mean. ece has no interval: its bias grows in resamples; with two classes
-    it is that of class 1, with more that of the highest score. Raises UsageError for a faulty table and where the seeds of a row
-    cover different cases.
+    predictions: the table of common.records.predictions. METRICS names the metrics, all as fractions: those of
+    `bootstrap.confusion_metrics`, auc, brier (of `bootstrap.prepare_metrics`), and ece, the expected calibration error. The cases of all
+    folds of a seed are pooled, but for auc, whose pairs are formed within folds: scores of different trainings need not be one scale
+    (the note says what pooling would give). mean and sd (None with one seed) are over the seeds; [low, high] is the 95 % interval of
+    the expected value over patients and, with several seeds, trainings. `method` names how it was computed, `note` says where it is a
+    bound. A metric that is undefined in a seed (no positive predicted, one class only) is None there and in the mean. ece has no interval: its
+    bias in small samples is larger than its spread; with two classes it is that of class 1, with more that of the highest score.
+    Raises UsageError for a faulty table and where the seeds of a row cover different cases.
 
     Four patients, of whom one healthy one is taken for ill:
 
@@ -42,7 +55,7 @@ def evaluate(predictions: pd.DataFrame, *, resamples: int = 2000, seed: int = 0)
     check_predictions(predictions, "predictions")
     found: set[tuple[str, str]] = set(zip(predictions["protocol"], predictions["row"], strict=True))
     ordered = sorted(found, key=lambda pair: (PROTOCOLS.index(pair[0]), pair[1]))
-    return [_evaluate_row(predictions, row, protocol, resamples, seed) for protocol, row in ordered]
+    return [_evaluate_row(predictions, row, protocol) for protocol, row in ordered]
 
 
 def count_confusion(predictions: pd.DataFrame, row: str, protocol: str, seed: int | None = None) -> np.ndarray:
@@ -87,17 +100,15 @@ def list_collapsed_seeds(predictions: pd.DataFrame, row: str, protocol: str) -> 
     return [int(seed) for seed in classes_given.index[classes_given == 1]]
 
 
-def compare_rows(
-    predictions: pd.DataFrame, protocol: str, rows: Sequence[str], *, resamples: int = 2000, seed: int = 0
-) -> list[Pair]:
+def compare_rows(predictions: pd.DataFrame, protocol: str, rows: Sequence[str]) -> list[Pair]:
     """Compare every pair of rows on their common cases and common seeds; UsageError if there are none.
 
-    accuracy_difference (a - b) is that of the accuracies averaged over the seeds, a fraction, [low, high] its 95 %
-    patient-cluster bootstrap interval. The tests of McNemar and DeLong (see `statistics`) need one classifier a row: they take
-    each case's score averaged over the seeds, so that seeds do not count as further cases; auc_difference and its interval
-    belong to that score (only with two classes, else None). Both treat cases as independent: where patients have several cases,
-    the bootstrap interval is the one to believe. *_p_holm: adjusted over all pairs of this call, so call it with the rows of one
-    data set.
+    accuracy_difference (a - b) is that of the accuracies averaged over the seeds, auc_difference that of the areas as `evaluate` gives
+    them (only with two classes, else None); both fractions. Their intervals and p values know patients and seeds (`clustered`; a
+    seed of one row is set against the same seed of the other); accuracy_test and auc_test name the tests. McNemar's exact test
+    takes the place of the t test where each patient has one case and there is one seed. only_a, only_b: cases that only one
+    row has right, by each case's score averaged over the seeds. A p is None where the difference does not vary between the patients; the note says so.
+    *_p_holm: adjusted over all pairs of this call, so call it with the rows of one data set.
 
     CNN has three of four cases right, DBN two; each has one right that the other has wrong, and CNN one more:
 
@@ -112,7 +123,7 @@ def compare_rows(
     >>> pair.accuracy_difference, pair.only_a, pair.only_b, pair.mcnemar_p
     (0.25, 2, 1, 1.0)
     """
-    pairs = [_compare_pair(predictions, protocol, a, b, resamples, seed) for a, b in itertools.combinations(rows, 2)]
+    pairs = [_compare_pair(predictions, protocol, a, b) for a, b in itertools.combinations(rows, 2)]
     mcnemar = _adjust([pair.mcnemar_p for pair in pairs])
     delong = _adjust([pair.delong_p for pair in pairs])
     return [
@@ -134,41 +145,46 @@ def _select(predictions: pd.DataFrame, row: str, protocol: str) -> pd.DataFrame:
     return part
 
 
-def _evaluate_row(predictions: pd.DataFrame, row: str, protocol: str, resamples: int, seed: int) -> RowResult:
-    part = _select(predictions, row, protocol).sort_values(["seed", "case_id", "fold"], kind="stable")
-    seeds = [int(value) for value in part["seed"].unique()]
-    of_seed = [part[part["seed"] == value] for value in seeds]
-    first = of_seed[0]
-    for value, other in zip(seeds, of_seed, strict=True):
-        if list(other["case_id"]) != list(first["case_id"]):
-            raise UsageError(
-                f"row {row!r}, protocol {protocol!r}: seeds {seeds[0]} and {value} cover different cases; "
-                "finish the missing cells or leave the seed out"
-            )
-    y_true = first["y_true"].to_numpy()
-    scores = [extract_scores(seed_part) for seed_part in of_seed]
-    prepared = [bootstrap.prepare_metrics(y_true, of, RESAMPLED) for of in scores]
-
-    def compute(weights: np.ndarray) -> np.ndarray:
-        return np.stack([statistic(weights) for statistic in prepared])  # (seeds, metrics, b)
-
-    by_seed = compute(np.ones((y_true.size, 1)))[..., 0]
-    resampled = bootstrap.cluster_bootstrap(first["patient_id"], lambda weights: compute(weights).mean(axis=0), resamples, seed)
-    metrics = {name: _summarise(by_seed[:, i], bootstrap.percentile_interval(resampled[i])) for i, name in enumerate(RESAMPLED)}
-    metrics["ece"] = _summarise(np.array([_calibration_error(y_true, of) for of in scores]), None)
-    cases = first.drop_duplicates("case_id")
+def _evaluate_row(predictions: pd.DataFrame, row: str, protocol: str) -> RowResult:
+    sample = gather_sample(_select(predictions, row, protocol), f"row {row!r}, protocol {protocol!r}")
+    counts = count_by_patient(sample)
+    areas, note = _choose_areas(sample)
+    shown = [1] if counts.shape[-1] == 2 else list(range(counts.shape[-1]))
+    squares = ((sample.scores - np.eye(counts.shape[-1])[sample.y_true])[..., shown] ** 2).sum(axis=-1)
+    linear = {"auc": np.mean([area.by_seed for area in areas], axis=0)}
+    estimates = estimate_confusion(counts) | {"auc": estimate_area(areas)}
+    estimates["brier"] = estimate_positive_mean(np.add.reduceat(squares, sample.starts, axis=-1), counts.sum(axis=(-2, -1)))
+    linear |= confusion_metrics(np.moveaxis(counts.sum(axis=1), 0, -1)) | {"brier": squares.mean(axis=-1)}
+    metrics = {name: _summarise(name, linear[name], estimates[name]) for name in METRICS if name != "ece"}
+    metrics["auc"] = metrics["auc"].model_copy(update={"note": "; ".join(filter(None, (note, metrics["auc"].note)))})
+    metrics["ece"] = _summarise("ece", np.array([_calibration_error(sample.y_true, of) for of in sample.scores]), None)
+    cases, first = np.unique(sample.case_ids, return_index=True)
     mean, majority = metrics["accuracy"].mean, metrics["majority_rate"].mean
     return RowResult(
         row=row,
         protocol=protocol,
         n=len(cases),
-        patients=int(cases["patient_id"].nunique()),
-        positives=int((cases["y_true"] == 1).sum()),
-        seeds=seeds,
+        patients=len(sample.starts),
+        positives=int((sample.y_true[first] == 1).sum()),
+        seeds=sample.seeds,
         # A mean of equal rates may differ from them in the last bit.
         below_majority=mean is not None and majority is not None and mean - majority <= 1e-12,
         metrics=metrics,
     )
+
+
+def _choose_areas(sample: Sample) -> tuple[list[Area], str]:
+    """The areas to report and what is to be said of them: within folds, pooled only where no fold has both classes."""
+    areas = measure_areas(sample)
+    if not sample.within_folds:
+        return areas, ""
+    pooled = measure_areas(sample, pooled=True)
+    within, over = (float(np.mean([area.by_seed for area in of])) for of in (areas, pooled))
+    if np.isnan(within) and not np.isnan(over):
+        return pooled, "no fold has cases of both classes: pairs are formed over the folds, whose scores may not be one scale"
+    unpaired = sample.y_true.size - int(min((area.positives + area.negatives).sum() for area in areas))
+    alone = f"; {unpaired} cases are in folds of one class and in no pair" if unpaired > 0 else ""
+    return areas, f"pairs within folds; {over:.3f} if the folds are pooled{alone}"
 
 
 def _calibration_error(y_true: np.ndarray, scores: np.ndarray) -> float:
@@ -178,72 +194,113 @@ def _calibration_error(y_true: np.ndarray, scores: np.ndarray) -> float:
     return statistics.expected_calibration_error(scores.argmax(axis=1) == y_true, scores.max(axis=1))
 
 
-def _summarise(by_seed: np.ndarray, interval: tuple[float, float] | None) -> Metric:
+def _summarise(name: str, by_seed: np.ndarray, estimate: Estimate | None) -> Metric:
     defined = not np.isnan(by_seed).any()
-    low, high = interval if defined and interval else (None, None)
+    values = dict.fromkeys(("low", "high", "error", "error_patients", "df"))
+    method, note = NO_METHOD, ""
+    if estimate is not None and defined and not np.isnan(estimate.low):
+        values = {key: float(getattr(estimate, key)) for key in values}
+        method = METHODS[name][int(estimate.at_limit)]
+        if estimate.at_limit:
+            all_or_none = "none" if by_seed.mean() < 0.5 else "all"
+            note = f"{all_or_none} right in every seed: the interval is a bound from the number of patients"
+    elif estimate is not None and defined:
+        note = "no interval: too few patients, or all alike"
     return Metric(
         mean=float(by_seed.mean()) if defined else None,
         sd=float(by_seed.std(ddof=1)) if defined and by_seed.size > 1 else None,
-        low=low,
-        high=high,
         by_seed=[None if np.isnan(value) else float(value) for value in by_seed],
+        method=method,
+        note=note,
+        **values,
     )
 
 
-def _compare_pair(predictions: pd.DataFrame, protocol: str, a: str, b: str, resamples: int, seed: int) -> Pair:
+def _compare_pair(predictions: pd.DataFrame, protocol: str, a: str, b: str) -> Pair:
+    place = f"rows {a!r} and {b!r}, protocol {protocol!r}"
     parts = [_select(predictions, row, protocol) for row in (a, b)]
     seeds = sorted(set(parts[0]["seed"]) & set(parts[1]["seed"]))
     if not seeds:
-        raise UsageError(f"rows {a!r} and {b!r}, protocol {protocol!r}: no common seed to compare them on")
-    of_a, of_b = (_average_cases(part, seeds) for part in parts)
-    common = of_a.index.intersection(of_b.index).sort_values()
+        raise UsageError(f"{place}: no common seed to compare them on")
+    scored = [_list_complete(part, seeds) for part in parts]
+    common = scored[0].intersection(scored[1])
     if common.empty:
-        raise UsageError(f"rows {a!r} and {b!r}, protocol {protocol!r}: no common case to compare them on")
-    of_a, of_b = of_a.loc[common], of_b.loc[common]
-    for name in ("patient_id", "y_true"):
-        if (of_a[name] != of_b[name]).any():
-            case = common[int(np.argmax((of_a[name] != of_b[name]).to_numpy()))]
-            raise UsageError(f"rows {a!r} and {b!r}, protocol {protocol!r}: {name} of case {case!r} differs")
-    y_true = of_a["y_true"].to_numpy()
-    score_a, score_b = extract_scores(of_a), extract_scores(of_b)
-    gain = (of_a["correct"] - of_b["correct"]).to_numpy()
-    interval = bootstrap.percentile_interval(
-        bootstrap.cluster_bootstrap(of_a["patient_id"], bootstrap.prepare_mean(gain), resamples, seed)
-    )
-    mcnemar = statistics.mcnemar_exact(score_a.argmax(axis=1) == y_true, score_b.argmax(axis=1) == y_true)
-    two_classes = score_a.shape[1] == 2 and np.bincount(y_true, minlength=2).min() >= 2
-    delong = statistics.delong_test(y_true, score_a[:, 1], score_b[:, 1]) if two_classes else None
+        raise UsageError(f"{place}: no common case to compare them on")
+    parts = [part[part["seed"].isin(seeds) & part["case_id"].isin(common)] for part in parts]
+    _check_same_cases(*parts, place)
+    samples = [gather_sample(part, place) for part in parts]
+    correct, score = zip(*(_average_folds(sample) for sample in samples), strict=True)  # (S, cases), (cases, C)
+    cases, first = np.unique(samples[0].case_ids, return_index=True)
+    cases = cases[np.argsort(first)]  # in the order of the patients
+    first = np.sort(first)
+    y_true, patients = samples[0].y_true[first], samples[0].patient_ids[first]
+    starts = np.flatnonzero(np.r_[True, patients[1:] != patients[:-1]])
+    gain = np.add.reduceat(correct[0] - correct[1], starts, axis=-1)
+    sizes = np.diff(np.r_[starts, cases.size]).astype(float)
+    accuracy = compare_shares(gain, np.broadcast_to(sizes, gain.shape))
+    mcnemar = statistics.mcnemar_exact(*(of.argmax(axis=-1) == y_true for of in score))
+    exact = samples[0].one_case_each and len(seeds) == 1
+    p, test = (mcnemar.p, MCNEMAR) if exact else (float(accuracy.p), CLUSTER_T)
+    area = None
+    if score[0].shape[1] == 2:
+        area = compare_areas(*(_choose_areas(sample)[0][0] for sample in samples))
+    classic = samples[0].one_case_each and len(seeds) == 1 and not any(sample.within_folds for sample in samples)
+    notes = {"accuracies": p, "areas": 1.0 if area is None or np.isnan(area.difference) else float(area.p)}
+    if len(starts) < 2:
+        note = "one patient: no test"
+    else:
+        note = "; ".join(f"the {name} differ alike in all patients: no test" for name, of in notes.items() if np.isnan(of))
     return Pair(
         protocol=protocol,
         row_a=a,
         row_b=b,
         seeds=[int(value) for value in seeds],
-        n=len(common),
-        patients=int(of_a["patient_id"].nunique()),
-        accuracy_a=float(of_a["correct"].mean()),
-        accuracy_b=float(of_b["correct"].mean()),
-        accuracy_difference=float(gain.mean()),
-        low=interval[0] if interval else None,
-        high=interval[1] if interval else None,
+        n=len(cases),
+        patients=len(starts),
+        accuracy_a=float(correct[0].mean()),
+        accuracy_b=float(correct[1].mean()),
+        accuracy_difference=float(accuracy.difference),
+        low=_or_none(accuracy.low),
+        high=_or_none(accuracy.high),
         only_a=mcnemar.only_a,
         only_b=mcnemar.only_b,
-        mcnemar_p=mcnemar.p,
+        mcnemar_p=_or_none(p),
         mcnemar_p_holm=None,
-        auc_difference=delong.difference if delong else None,
-        auc_low=delong.low if delong else None,
-        auc_high=delong.high if delong else None,
-        delong_p=delong.p if delong else None,
+        auc_difference=_or_none(area.difference) if area else None,
+        auc_low=_or_none(area.low) if area else None,
+        auc_high=_or_none(area.high) if area else None,
+        delong_p=_or_none(area.p) if area else None,
         delong_p_holm=None,
+        accuracy_test=test if len(starts) > 1 else "",
+        auc_test="" if area is None or np.isnan(area.df) else DELONG if classic else CLUSTERED_DELONG,
+        note=note,
     )
 
 
-def _average_cases(part: pd.DataFrame, seeds: Sequence[int]) -> pd.DataFrame:
-    """One line per case that all the seeds scored: patient_id, y_true, share of correct answers, mean scores."""
-    part = part[part["seed"].isin(seeds)]
-    part = part.assign(correct=(extract_scores(part).argmax(axis=1) == part["y_true"]).astype(float))
-    score_names = [name for name in part.columns if name.startswith("y_score_")]
-    # Seeds weigh alike, however often a seed's repeated folds scored the case.
-    per_seed = part.groupby(["case_id", "seed"])[["correct", *score_names]].mean()
-    averaged = per_seed.groupby("case_id").mean()[per_seed.groupby("case_id").size() == len(seeds)]
-    labels = part.drop_duplicates("case_id").set_index("case_id")[["patient_id", "y_true"]]
-    return labels.loc[averaged.index].join(averaged)
+def _or_none(value: np.ndarray | float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _list_complete(part: pd.DataFrame, seeds: Sequence[int]) -> pd.Index:
+    """Cases that all the seeds scored."""
+    part = part[part["seed"].isin(seeds)].drop_duplicates(["case_id", "seed"])
+    count = part.groupby("case_id").size()
+    return count.index[count == len(seeds)]
+
+
+def _check_same_cases(of_a: pd.DataFrame, of_b: pd.DataFrame, place: str) -> None:
+    labels = [part.drop_duplicates("case_id").set_index("case_id").sort_index() for part in (of_a, of_b)]
+    for name in ("patient_id", "y_true"):
+        differs = (labels[0][name] != labels[1][name]).to_numpy()
+        if differs.any():
+            case = labels[0].index[int(np.argmax(differs))]
+            raise UsageError(f"{place}: {name} of case {case!r} differs")
+
+
+def _average_folds(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+    """Of each case, however often repeated folds scored it: share of right answers (S, cases), mean score (cases, C)."""
+    starts = np.flatnonzero(np.r_[True, sample.case_ids[1:] != sample.case_ids[:-1]])
+    lines = np.diff(np.r_[starts, sample.case_ids.size])
+    correct = np.add.reduceat((sample.y_pred == sample.y_true).astype(float), starts, axis=-1) / lines
+    scores = np.add.reduceat(sample.scores, starts, axis=1) / lines[:, None]
+    return correct, scores.mean(axis=0)

@@ -49,11 +49,23 @@ def wilson_interval(k: float, n: float, level: float = 0.95) -> tuple[float, flo
     """
     if not (n > 0 and 0 <= k <= n):
         raise ValueError(f"a proportion needs 0 <= k <= n and n > 0, not k = {k}, n = {n}")
-    z = _normal_quantile(level)
-    share = k / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    low, high = score_interval(np.float64(k / n), np.float64(n), _normal_quantile(level))
+    return float(low), float(high)
+
+
+def score_interval(share: np.ndarray, n: np.ndarray, quantile: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's limits of proportions, with any quantile: the formula of `wilson_interval`, (...) each.
+
+    share: 0 to 1; n: the number of cases, or an effective number of them, above 0; quantile: of the normal or a t distribution.
+
+    >>> low, high = score_interval(np.array(81 / 263), np.array(263), 1.959964)
+    >>> print(f"{low:.4f} to {high:.4f}")
+    0.2553 to 0.3662
+    """
+    square = quantile * quantile
+    centre = (share + square / (2 * n)) / (1 + square / n)
+    half = quantile / (1 + square / n) * np.sqrt(share * (1 - share) / n + square / (4 * n * n))
+    return np.maximum(0.0, centre - half), np.minimum(1.0, centre + half)
 
 
 def delong_test(y_true: ArrayLike, score_a: ArrayLike, score_b: ArrayLike, level: float = 0.95) -> PairedAuc:
@@ -96,10 +108,19 @@ def hanley_mcneil_halfwidth(auc: float, positives: int, negatives: int, level: f
     """
     if not (0 <= auc <= 1 and positives > 0 and negatives > 0):
         raise ValueError(f"an AUC in [0, 1] and two class sizes are needed, not {auc}, {positives}, {negatives}")
+    return float(_normal_quantile(level) * np.sqrt(hanley_mcneil_variance(np.float64(auc), positives, negatives)))
+
+
+def hanley_mcneil_variance(auc: np.ndarray, positives: np.ndarray | int, negatives: np.ndarray | int) -> np.ndarray:
+    """Variance of areas under the ROC curve in the model of `hanley_mcneil_halfwidth`; (...) each.
+
+    >>> print(f"{hanley_mcneil_variance(np.array(0.85), 40, 40) ** 0.5:.4f}")
+    0.0437
+    """
     q1 = auc / (2 - auc)  # two random positives both rank above one negative
     q2 = 2 * auc * auc / (1 + auc)  # one positive ranks above two random negatives
     spread = auc * (1 - auc) + (positives - 1) * (q1 - auc * auc) + (negatives - 1) * (q2 - auc * auc)
-    return float(_normal_quantile(level) * np.sqrt(spread / (positives * negatives)))
+    return spread / (positives * negatives)
 
 
 def mcnemar_exact(correct_a: ArrayLike, correct_b: ArrayLike) -> McNemar:

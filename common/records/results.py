@@ -102,10 +102,10 @@ class Metric(Record):
     low: float | None  # 95 % interval
     high: float | None
     by_seed: list[float | None]
-    error: float | None = None  # standard error of the mean over seeds, patients and seeds together, fraction
-    error_patients: float | None = None  # of it what the patients alone give
-    df: float | None = None  # Satterthwaite degrees of freedom of `error`
-    method: str = ""  # of the interval
+    error: float | None = None  # standard error of the mean, patients and seeds together; above 0 at 0 and 1, too
+    error_patients: float | None = None  # the part of the patients
+    df: float | None = None  # degrees of freedom whose t quantile the interval takes with `error`
+    method: str = ""  # how the interval was computed, "none" without one; docs/statistics.md
     note: str = ""
 
 
@@ -151,7 +151,11 @@ class JudgedClaim(Record):
 
 
 class Pair(Record):
-    """Two rows compared on their common cases and seeds (see `evaluation.compare_rows`); differences are row_a minus row_b."""
+    """Two rows compared on their common cases and seeds (see `metrics.compare_rows`); differences are row_a minus row_b.
+
+    mcnemar_p and delong_p are the p values of the tests that accuracy_test and auc_test name, in older files those of McNemar
+    and DeLong.
+    """
 
     protocol: Protocol
     row_a: str
@@ -173,6 +177,9 @@ class Pair(Record):
     auc_high: float | None
     delong_p: float | None
     delong_p_holm: float | None
+    accuracy_test: str = ""  # whose p stands in mcnemar_p
+    auc_test: str = ""  # whose p stands in delong_p
+    note: str = ""
 
 
 class StatementCheck(Record):

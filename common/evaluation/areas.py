@@ -1,0 +1,259 @@
+"""Areas under the ROC curve of clustered cases: within folds, averaged over seeds, with the patients' influence and an interval.
+
+A pair is a positive and a negative case that one training scored: cases of different folds were scored by different trainings, whose
+scores need not be one scale, and are never compared. Leading axes are free, as in `intervals`; the last axis of scores is the cases.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import stdtrit
+
+from common.evaluation.intervals import (
+    NORMAL,
+    TAIL,
+    Estimate,
+    Linear,
+    combine_quantile,
+    find_df,
+    logit_interval,
+    measure_spread,
+    share_within,
+)
+from common.evaluation.statistics import hanley_mcneil_variance
+
+STEPS = 45  # halvings of a unit interval: 3e-14
+
+
+class Area(NamedTuple):
+    """An area under the ROC curve in every seed, and what each patient contributes by positive and by negative cases."""
+
+    by_seed: np.ndarray  # (..., S)
+    positive: np.ndarray  # (..., S, P): influence by the patient's positive cases
+    negative: np.ndarray  # (..., S, P)
+    positives: np.ndarray  # (..., P): positive cases of the patient
+    negatives: np.ndarray  # (..., P)
+    events: np.ndarray  # (...): patients with a case ranked wrongly in any seed, in the class in which they are fewer
+
+
+def count_wins(
+    positive: np.ndarray, negative: np.ndarray, score: np.ndarray, group: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each case the pairs that it is in and those that the score ranks rightly (ties one half), within its group.
+
+    positive, negative: bool, which cases are of which class (neither: padding); score: float; group: int, such as the fold; all
+    broadcast to (..., n). Returns (wins, pairs), (..., n) float64, 0 for padding. One sort, whatever the number of groups.
+
+    The positive case of score 3 is above the negative one of 2; the one of 2 ties with it:
+
+    >>> wins, pairs = count_wins(np.array([True, True, False]), np.array([False, False, True]), np.array([3.0, 2.0, 2.0]))
+    >>> wins.tolist(), pairs.tolist()
+    ([1.0, 0.5, 1.5], [1.0, 1.0, 2.0])
+    """
+    shape = score.shape
+    group_ = np.zeros(1, np.int64) if group is None else group
+    order = np.argsort(score, axis=-1, kind="stable") if group is None else np.lexsort((score, np.broadcast_to(group_, shape)))
+    s = np.take_along_axis(score, order, -1)
+    p, n = (np.take_along_axis(np.broadcast_to(of, shape), order, -1).astype(np.float64) for of in (positive, negative))
+    new_tie = np.ones(shape, bool)
+    new_group = np.zeros(shape, bool)
+    new_group[..., 0] = True
+    if group is not None:
+        g = np.take_along_axis(np.broadcast_to(group_, shape), order, -1)
+        new_group[..., 1:] = g[..., 1:] != g[..., :-1]
+    new_tie[..., 1:] = (s[..., 1:] != s[..., :-1]) | new_group[..., 1:]
+    below_p, below_n = np.cumsum(p, -1) - p, np.cumsum(n, -1) - n  # cases before this one
+    total_p, total_n = p.sum(-1, keepdims=True), n.sum(-1, keepdims=True)
+
+    def at_start(before: np.ndarray, new: np.ndarray) -> np.ndarray:
+        return np.maximum.accumulate(np.where(new, before, 0), axis=-1)
+
+    def at_end(before: np.ndarray, new: np.ndarray, total: np.ndarray) -> np.ndarray:
+        after = np.concatenate([np.where(new, before, np.inf)[..., 1:], total], axis=-1)
+        return np.minimum.accumulate(after[..., ::-1], axis=-1)[..., ::-1]
+
+    first_n, last_n = at_start(below_n, new_group), at_end(below_n, new_group, total_n)
+    first_p, last_p = at_start(below_p, new_group), at_end(below_p, new_group, total_p)
+    ranked_n = (at_start(below_n, new_tie) + at_end(below_n, new_tie, total_n)) / 2
+    ranked_p = (at_start(below_p, new_tie) + at_end(below_p, new_tie, total_p)) / 2
+    sorted_wins = p * (ranked_n - first_n) + n * (last_p - ranked_p)
+    sorted_pairs = p * (last_n - first_n) + n * (last_p - first_p)
+    wins, pairs = np.empty(shape), np.empty(shape)
+    np.put_along_axis(wins, order, sorted_wins, -1)
+    np.put_along_axis(pairs, order, sorted_pairs, -1)
+    return wins, pairs
+
+
+def measure_area(
+    positive: np.ndarray, negative: np.ndarray, score: np.ndarray, starts: np.ndarray, group: np.ndarray | None = None
+) -> Area:
+    """Area under the ROC curve of every seed, and the influence of each patient on it.
+
+    positive, negative: (..., n) bool; score: (..., S, n); group: (S, n) int or None, see `count_wins`; starts: (P,) int, where each
+    patient's cases begin: those of a patient stand together. The area is the share of all pairs within groups that are ranked rightly,
+    which for one group is the usual area; NaN without a pair. The influence is that of DeLong's structural components,
+    summed over a patient's cases: Obuchowski NA. Biometrics 1997;53:567-578.
+
+    >>> ill = np.array([False, False, True, True])
+    >>> area = measure_area(ill, ~ill, np.array([[1.0, 3.0, 2.0, 4.0]]), np.arange(4))
+    >>> area.by_seed.tolist(), area.positive[0, 2:].tolist()  # of the positive cases one has 1 of 2 pairs right: (1/2 - 3/4) / 2
+    ([0.75], [-0.125, 0.125])
+    """
+    positive, negative = positive[..., None, :], negative[..., None, :]
+    wins, pairs = count_wins(positive, negative, score, group)
+    total = (pairs * positive).sum(axis=-1)
+    defined = total > 0
+    by_seed = np.where(defined, (wins * positive).sum(axis=-1) / np.where(defined, total, 1), np.nan)
+    influence = (wins - np.nan_to_num(by_seed)[..., None] * pairs) / np.where(defined, total, 1)[..., None]
+
+    def add(values: np.ndarray) -> np.ndarray:
+        return np.add.reduceat(values, starts, axis=-1)
+
+    used = pairs > 0
+    wrong = used & (wins < pairs)
+    sides = [np.broadcast_to(side, score.shape) for side in (positive, negative)]
+    counts = [add((side & used).any(axis=-2).astype(np.float64)) for side in sides]
+    events = [(add((side & wrong).any(axis=-2).astype(np.float64)) > 0).sum(axis=-1) for side in sides]
+    return Area(
+        by_seed, add(influence * positive), add(influence * negative), counts[0], counts[1], np.minimum(events[0], events[1])
+    )
+
+
+def linearise_area(area: Area) -> tuple[Linear, Linear]:
+    """The two parts of an area, as `intervals.measure_spread` takes them: by positive and by negative cases.
+
+    >>> ill = np.array([False, False, True, True])
+    >>> positive, negative = linearise_area(measure_area(ill, ~ill, np.array([[1.0, 3.0, 2.0, 4.0]]), np.arange(4)))
+    >>> float(measure_spread(positive).patients)  # of two patients: 2 x 0.125^2 / (1 - 1/2)
+    0.0625
+    """
+    parts = []
+    for influence, sizes in ((area.positive, area.positives), (area.negative, area.negatives)):
+        total = sizes.sum(axis=-1)[..., None]
+        leverage = sizes / np.where(total > 0, total, 1)
+        parts.append(Linear(area.by_seed, influence, leverage, sizes, area.events, (sizes > 0).sum(axis=-1)))
+    return parts[0], parts[1]
+
+
+def join_parts(positive: Linear, negative: Linear) -> Linear:
+    """Both parts of an area as one, with a patient's two influences added after the weight of each part's leverage.
+
+    So the covariance of a patient with cases of both classes counts (Obuchowski 1997, formula 3).
+
+    >>> ill = np.array([False, False, True, True])
+    >>> parts = linearise_area(measure_area(ill, ~ill, np.array([[1.0, 3.0, 2.0, 4.0]]), np.arange(4)))
+    >>> round(float(measure_spread(join_parts(*parts)).patients), 12)
+    0.125
+    """
+    scaled = [part.influence / np.sqrt(1 - np.minimum(part.leverage, 0.9))[..., None, :] for part in (positive, negative)]
+    return positive._replace(
+        influence=scaled[0] + scaled[1],
+        leverage=np.zeros_like(positive.leverage),
+        sizes=positive.sizes + negative.sizes,
+        patients=((positive.sizes + negative.sizes) > 0).sum(axis=-1),
+    )
+
+
+def count_df(positive: Linear, negative: Linear) -> np.ndarray:
+    """Satterthwaite's degrees of freedom of an area's variance between patients: that of the two parts, each with the effective
+    number of its patients (those of equal sizes that would vary alike) minus 1.
+
+    >>> ill = np.array([False, False, True, True])
+    >>> parts = linearise_area(measure_area(ill, ~ill, np.array([[1.0, 3.0, 2.0, 4.0]]), np.arange(4)))
+    >>> float(count_df(*parts))  # two equal parts of 2 - 1
+    2.0
+    """
+    parts = [
+        (measure_spread(part).patients, 1 / np.maximum((part.leverage**2).sum(axis=-1), 1e-9)) for part in (positive, negative)
+    ]
+    weight = sum(variance**2 / np.maximum(number - 1, 1) for variance, number in parts)
+    total = parts[0][0] + parts[1][0]
+    return np.where(weight > 0, total**2 / np.where(weight > 0, weight, 1), sum(number for _, number in parts) - 2)
+
+
+def estimate_area(areas: list[Area]) -> Estimate:
+    """Interval of an area, or of the mean of one area a class, averaged over the seeds.
+
+    The upper limit is that of Hanley and McNeil's variance solved for the area (score interval), times the design effect:
+    clustered DeLong variance over Hanley-McNeil variance at the estimate. The lower limit is that of the logit with the same
+    variance. The design effect is drawn towards the root of that of patients who are wholly alike, by the weight of a fifth of a
+    patient: where few cases are ranked wrongly, DeLong's variance is too small by chance. Degrees of freedom: `count_df`; for the
+    lower limit, where patients have several cases, not more than the spread of the patients' influences allows (fourth moment).
+    Where every pair is ranked rightly in every seed, Hanley and McNeil's score interval over the patients.
+
+    Hanley JA, McNeil BJ. Radiology 1982;143:29-36; design effect: Kish L. Survey Sampling. 1965, section 8.2.
+
+    >>> ill = np.array([False, False, False, True, True, True])
+    >>> found = estimate_area([measure_area(ill, ~ill, np.arange(6.0)[None], np.arange(6))])
+    >>> print(f"{found.mean:.2f}, {found.low:.2f} to {found.high:.2f}")
+    1.00, 0.50 to 1.00
+    """
+    pairs = [linearise_area(area) for area in areas]
+    positive, negative = (_average([pair[side] for pair in pairs]) for side in (0, 1))
+    joint = join_parts(positive, negative)
+    spread, seeds = measure_spread(joint), joint.by_seed.shape[-1]
+    mean = joint.by_seed.mean(axis=-1)
+    at_limit = (mean <= 1e-12) | (mean >= 1 - 1e-12)
+    inner = np.where(at_limit | np.isnan(mean), 0.75, mean)
+    flipped = inner < 0.5  # the model of Hanley and McNeil is for areas above one half
+    area = np.where(flipped, 1 - inner, inner)
+    cases = [(np.maximum(a.positives.sum(-1), 1), np.maximum(a.negatives.sum(-1), 1)) for a in areas]
+    people = [(np.maximum((a.positives > 0).sum(-1), 1), np.maximum((a.negatives > 0).sum(-1), 1)) for a in areas]
+
+    def model(value: np.ndarray, sizes: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        return np.mean([hanley_mcneil_variance(value, *size) for size in sizes], axis=0) / len(sizes)
+
+    independent, alike = model(area, cases), model(area, people)
+    effect = (spread.patients + spread.seeds) / independent
+    weight = 0.2 / (joint.events + 0.2)
+    effect = (1 - weight) * effect + weight * np.sqrt(alike / independent)
+    variance = effect * independent
+    df = count_df(positive, negative)
+    within = np.maximum(share_within(joint.sizes), 1e-6)
+    fourth = (joint.influence.mean(axis=-2) ** 4).sum(axis=-1)
+    heavy = fourth - spread.patients**2 / joint.patients
+    moment = np.where(heavy > 0, 2 * spread.patients**2 / np.where(heavy > 0, heavy, 1), np.inf)
+    lower_df = np.minimum(df, np.maximum(moment, 6) / within)
+    wide = combine_quantile(spread.patients, lower_df, spread.seeds, seeds)
+    narrow = combine_quantile(spread.patients, df, spread.seeds, seeds)
+    logit = logit_interval(area, variance, wide)[0]
+    score = _solve(area, lambda value: narrow**2 * effect * model(value, cases), upwards=True)
+    limit = _solve(np.ones_like(area), lambda value: NORMAL**2 * model(value, people), upwards=False)
+    limit_error = np.sqrt(model((1 + limit) / 2, people))
+    low = np.where(flipped, 1 - score, logit)
+    high = np.where(flipped, 1 - logit, score)
+    ones = np.round(np.nan_to_num(mean))
+    enough = (positive.patients >= 2) & (negative.patients >= 2) & ~np.isnan(mean)
+    few = np.minimum(*(np.min([size[side] for size in people], axis=0) for side in (0, 1)))
+
+    def keep(at: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+        return np.where(enough, np.where(at_limit, at, otherwise), np.nan)
+
+    return Estimate(
+        mean,
+        keep(np.where(ones > 0, limit, 0), low),
+        keep(np.where(ones > 0, 1, 1 - limit), high),
+        keep(limit_error, np.sqrt(variance)),
+        keep(limit_error, np.sqrt(np.maximum(variance - spread.seeds, 0))),
+        keep(find_df(stdtrit(np.maximum(few - 1.0, 1), TAIL)), find_df(wide)),
+        at_limit & enough,
+    )
+
+
+def _average(parts: list[Linear]) -> Linear:
+    """The mean of areas over classes; the fewest patients of any class count."""
+    if len(parts) == 1:
+        return parts[0]
+    mean = [np.mean([getattr(part, name) for part in parts], axis=0) for name in ("by_seed", "influence", "leverage")]
+    fewest = [np.min([getattr(part, name) for part in parts], axis=0) for name in ("events", "patients")]
+    return Linear(mean[0], mean[1], mean[2], np.max([part.sizes for part in parts], axis=0), fewest[0], fewest[1])
+
+
+def _solve(area: np.ndarray, squared, *, upwards: bool) -> np.ndarray:
+    """Where the squared distance from `area` first equals `squared` of the value, above (up to 1) or below (down to 0)."""
+    near, far = area.copy(), np.ones_like(area) if upwards else np.zeros_like(area)
+    for _ in range(STEPS):
+        middle = (near + far) / 2
+        inside = (middle - area) ** 2 <= squared(middle)
+        near, far = np.where(inside, middle, near), np.where(inside, far, middle)
+    return (near + far) / 2

@@ -1,0 +1,166 @@
+"""Metrics of confusion matrices with their intervals, from the counts of each seed and patient; and of means over cases.
+
+Two classes: sensitivity, specificity, precision and F1 are those of class 1. More: means over the classes, each against the rest.
+"""
+
+import numpy as np
+from scipy.special import stdtrit
+
+from common.evaluation.bootstrap import confusion_metrics
+from common.evaluation.intervals import (
+    NORMAL,
+    TAIL,
+    Estimate,
+    Linear,
+    average_classes,
+    combine_quantile,
+    estimate_share,
+    find_df,
+    linearise_ratio,
+    measure_spread,
+    share_within,
+)
+from common.evaluation.statistics import score_interval
+
+SHARES = ("accuracy", "sensitivity", "specificity", "precision", "f1", "majority_rate")
+
+
+def estimate_confusion(counts: np.ndarray) -> dict[str, Estimate]:
+    """Every metric of `bootstrap.confusion_metrics` with its interval.
+
+    counts: (..., S, P, C, C) cases of each seed and patient, truth in rows. Shares: `intervals.estimate_share`; mcc:
+    `estimate_correlation`. NaN where a metric is undefined in a seed.
+
+    Four patients, the third is ill and not recognised:
+
+    >>> cells = [(0, 0), (0, 0), (1, 0), (1, 1)]
+    >>> counts = np.array([[np.outer(np.eye(2)[truth], np.eye(2)[given]) for truth, given in cells]])
+    >>> found = estimate_confusion(counts)
+    >>> {name: round(float(found[name].mean), 3) for name in ("accuracy", "sensitivity", "f1", "mcc")}
+    {'accuracy': 0.75, 'sensitivity': 0.5, 'f1': 0.667, 'mcc': 0.577}
+    """
+    truth, given = counts.sum(axis=-1), counts.sum(axis=-2)  # (..., S, P, C)
+    cases = truth.sum(axis=-1)
+    right = np.diagonal(counts, axis1=-2, axis2=-1)
+    most = truth.sum(axis=-2).mean(axis=-2).argmax(axis=-1)
+    of_most = np.take_along_axis(truth, most[..., None, None, None], axis=-1)[..., 0]
+    shares = {"accuracy": linearise_ratio(right.sum(axis=-1), cases), "majority_rate": linearise_ratio(of_most, cases)}
+    per_class: dict[str, list[Linear]] = {name: [] for name in ("sensitivity", "specificity", "precision", "f1")}
+    for c in [1] if counts.shape[-1] == 2 else range(counts.shape[-1]):
+        hits, actual, called = right[..., c], truth[..., c], given[..., c]
+        per_class["sensitivity"].append(linearise_ratio(hits, actual))
+        per_class["specificity"].append(linearise_ratio(cases - actual - called + hits, cases - actual))
+        per_class["precision"].append(linearise_ratio(hits, called))
+        per_class["f1"].append(linearise_ratio(2 * hits, actual + called, sizes=cases.max(axis=-2)))
+    shares |= {name: average_classes(parts) for name, parts in per_class.items()}
+    found = {name: estimate_share(linear) for name, linear in shares.items()}
+    return found | {"mcc": estimate_correlation(linearise_mcc(counts), counts)}
+
+
+def linearise_mcc(counts: np.ndarray) -> Linear:
+    """Matthews' coefficient (Gorodkin's R_K with more classes) and, by its derivative to each count, each patient's influence.
+
+    counts: (..., S, P, C, C).
+
+    >>> cells = [(0, 0), (0, 0), (1, 0), (1, 1)]
+    >>> linear = linearise_mcc(np.array([[np.outer(np.eye(2)[truth], np.eye(2)[given]) for truth, given in cells]]))
+    >>> round(float(linear.by_seed[0]), 4), round(float(linear.influence.sum()), 12)
+    (0.5774, 0.0)
+    """
+    matrix = counts.sum(axis=-3)
+    truth, given = matrix.sum(axis=-1), matrix.sum(axis=-2)
+    total = truth.sum(axis=-1)
+    hits = np.trace(matrix, axis1=-2, axis2=-1)
+    covariance = hits * total - (truth * given).sum(axis=-1)
+    a, b = total**2 - (truth**2).sum(axis=-1), total**2 - (given**2).sum(axis=-1)
+    defined = (a > 0) & (b > 0)
+    a, b = np.where(defined, a, 1), np.where(defined, b, 1)
+    value = np.where(defined, covariance / np.sqrt(a * b), np.nan)
+
+    def wide(of: np.ndarray) -> np.ndarray:
+        return of[..., None, None]
+
+    slope = wide(total) * np.eye(matrix.shape[-1]) + wide(hits) - given[..., :, None] - truth[..., None, :]
+    shrink = (wide(total) - truth[..., :, None]) / wide(a) + (wide(total) - given[..., None, :]) / wide(b)
+    gradient = slope / wide(np.sqrt(a * b)) - wide(np.nan_to_num(value)) * shrink
+    influence = (gradient[..., None, :, :] * counts).sum(axis=(-2, -1))
+    cases = counts.sum(axis=(-2, -1))
+    wrong = (cases > np.trace(counts, axis1=-2, axis2=-1)).any(axis=-2).sum(axis=-1)
+    leverage = (cases / total[..., None]).mean(axis=-2)
+    sizes = cases.max(axis=-2)
+    return Linear(value, influence, leverage, sizes, wrong, (sizes > 0).sum(axis=-1))
+
+
+def estimate_correlation(linear: Linear, counts: np.ndarray) -> Estimate:
+    """Interval of Matthews' coefficient: symmetric on the scale of Fisher's z, t as in `intervals.estimate_share`.
+
+    Where every case is right in every seed, the coefficient at Wilson's lower limit over the patients, put in for the share of each
+    class that is right. counts: (..., S, P, C, C), as for `linearise_mcc`.
+
+    >>> counts = np.array([[np.outer(np.eye(2)[c], np.eye(2)[c]) for c in (0, 0, 0, 1, 1, 1)]])
+    >>> found = estimate_correlation(linearise_mcc(counts), counts)
+    >>> print(f"{found.mean:.2f}, {found.low:.2f} to {found.high:.2f}")  # Wilson's limit of 6 of 6 is 0.610
+    1.00, 0.22 to 1.00
+    """
+    mean, seeds = linear.by_seed.mean(axis=-1), linear.by_seed.shape[-1]
+    spread = measure_spread(linear)
+    gain = np.divide(spread.patients, spread.single, out=np.ones_like(mean), where=spread.single > 0)
+    patients = spread.single * (linear.events * gain + 0.25) / (linear.events + 0.25)
+    df = (linear.patients - 1) / np.maximum(share_within(linear.sizes), 1e-6)
+    quantile = combine_quantile(patients, df, spread.seeds, seeds)
+    error = np.sqrt(patients + spread.seeds)
+    at_limit = mean >= 1 - 1e-12
+    inner = np.where(at_limit | (mean <= -1 + 1e-12) | np.isnan(mean), 0.0, mean)
+    half = quantile * error / (1 - inner**2)
+    right = score_interval(np.float64(1), np.maximum(linear.patients, 1), NORMAL)[0]
+    sizes = counts.sum(axis=(-3, -1)).mean(axis=-2)  # (..., C)
+    classes = sizes.shape[-1]
+    share = np.eye(classes) * right[..., None, None] + (1 - np.eye(classes)) * ((1 - right) / (classes - 1))[..., None, None]
+    matrix = sizes[..., :, None] * share
+    bound = confusion_metrics(np.moveaxis(matrix, (-2, -1), (0, 1)))["mcc"]
+    enough = (linear.patients >= 2) & ~np.isnan(mean) & (at_limit | (patients > 0))
+    limit_error = (1 - bound) / (2 * NORMAL)
+
+    def keep(at: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+        return np.where(enough, np.where(at_limit, at, otherwise), np.nan)
+
+    return Estimate(
+        mean,
+        keep(bound, np.tanh(np.arctanh(inner) - half)),
+        keep(np.ones_like(mean), np.tanh(np.arctanh(inner) + half)),
+        keep(limit_error, error),
+        keep(limit_error, np.sqrt(patients)),
+        keep(find_df(stdtrit(np.maximum(linear.patients - 1.0, 1), TAIL)), find_df(quantile)),
+        at_limit & enough,
+    )
+
+
+def estimate_positive_mean(values: np.ndarray, cases: np.ndarray) -> Estimate:
+    """Interval of a mean of non-negative values over the cases, such as the Brier score; symmetric on the logarithmic scale.
+
+    values: (..., S, P) sums over each patient's cases; cases: (..., S, P). t with patients - 1 degrees of freedom; for the upper limit,
+    since such values have a long tail that a sample may miss, not more than their fourth moment allows (at least 2), and around the mean
+    with a quarter of a patient more, who is as the worst. No interval where the mean is 0 or all patients are alike.
+
+    >>> found = estimate_positive_mean(np.array([[0.1, 0.3, 0.2]]), np.ones((1, 3)))
+    >>> print(f"{found.mean:.1f}, {found.low:.3f} to {found.high:.3f}")  # 0.2 / 3.462, 0.2083 x 3.462
+    0.2, 0.058 to 0.721
+    """
+    linear = linearise_ratio(values, cases)
+    mean, seeds = linear.by_seed.mean(axis=-1), linear.by_seed.shape[-1]
+    spread = measure_spread(linear)
+    variance = spread.patients + spread.seeds
+    df, influence = linear.patients - 1.0, linear.influence.mean(axis=-2)
+    enough = (linear.patients >= 2) & (variance > 0) & (mean > 0)
+    heavy = (influence**4).sum(axis=-1) - spread.patients**2 / np.maximum(linear.patients, 1)
+    moment = np.where(heavy > 0, 2 * spread.patients**2 / np.where(heavy > 0, heavy, 1), np.inf)
+    narrow, wide = (
+        combine_quantile(spread.patients, of, spread.seeds, seeds) for of in (df, np.minimum(df, np.maximum(moment, 2)))
+    )
+    inner = np.where(enough, mean, 1.0)
+    worst = (values / np.where(cases > 0, cases, 1)).mean(axis=-2).max(axis=-1)
+    raised = inner + 0.25 * np.maximum(worst - inner, 0) / np.maximum(linear.patients, 1)
+    spans = [np.exp(np.minimum(of * np.sqrt(variance) / inner, 700)) for of in (narrow, wide)]
+    found = (inner / spans[0], raised * spans[1], np.sqrt(variance), np.sqrt(spread.patients), find_df(wide))
+    low, high, error, error_patients, df = (np.where(enough, part, np.nan) for part in found)
+    return Estimate(mean, low, high, error, error_patients, df, np.zeros_like(enough))

@@ -1,0 +1,113 @@
+"""Predictions of a row as arrays: the lines of each patient together, the same in every seed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from common.errors import UsageError
+from common.evaluation.areas import Area, measure_area
+from common.records.predictions import extract_scores
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Lines of the predictions table of one row and protocol, sorted by patient and case; S seeds, n lines a seed, P patients."""
+
+    seeds: list[int]
+    case_ids: np.ndarray  # (n,) text
+    patient_ids: np.ndarray  # (n,) text
+    y_true: np.ndarray  # (n,) int
+    scores: np.ndarray  # (S, n, C) float64
+    folds: np.ndarray  # (S, n) int
+    starts: np.ndarray  # (P,) int: where each patient's lines begin
+
+    @property
+    def y_pred(self) -> np.ndarray:
+        """Class with the highest score, the first of equals; (S, n) int."""
+        return self.scores.argmax(axis=-1)
+
+    @property
+    def one_case_each(self) -> bool:
+        """Whether no patient has two cases."""
+        return len(np.unique(self.case_ids)) == self.starts.size
+
+    @property
+    def within_folds(self) -> bool:
+        """Whether a seed scored the cases in several folds, each by a training of its own."""
+        return bool((self.folds != self.folds[:, :1]).any())
+
+
+def gather_sample(part: pd.DataFrame, place: str) -> Sample:
+    """The predictions of one row and protocol as arrays. UsageError, which names the place, where seeds cover different cases.
+
+    >>> from common.records.predictions import tabulate_scores
+    >>> cases = pd.DataFrame({"case_id": list("abc"), "patient_id": ["ann", "ben", "ann"], "label": [0, 1, 1]})
+    >>> scores = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
+    >>> sample = gather_sample(tabulate_scores(cases, scores, protocol="paper", row="CNN", seed=0, fold=-1), "row 'CNN'")
+    >>> sample.patient_ids.tolist(), sample.starts.tolist(), sample.y_pred.tolist()
+    (['ann', 'ann', 'ben'], [0, 2], [[0, 1, 1]])
+    """
+    part = part.sort_values(["seed", "patient_id", "case_id", "fold"], kind="stable")
+    seeds, sizes = np.unique(part["seed"], return_counts=True)
+    case_ids = part["case_id"].to_numpy()
+    first = case_ids[: sizes[0]]
+    for number, start in enumerate(np.cumsum(sizes) - sizes):
+        if not np.array_equal(case_ids[start : start + sizes[number]], first):
+            raise UsageError(
+                f"{place}: seeds {seeds[0]} and {seeds[number]} cover different cases; "
+                "finish the missing cells or leave the seed out"
+            )
+    shape = (len(seeds), len(first))
+    patients = part["patient_id"].to_numpy()[: shape[1]]
+    return Sample(
+        [int(seed) for seed in seeds],
+        first,
+        patients,
+        part["y_true"].to_numpy()[: shape[1]],
+        extract_scores(part).reshape(*shape, -1),
+        part["fold"].to_numpy().reshape(shape),
+        np.flatnonzero(np.r_[True, patients[1:] != patients[:-1]]),
+    )
+
+
+def count_by_patient(sample: Sample) -> np.ndarray:
+    """Confusion counts of every seed and patient (S, P, C, C) float64, truth in rows.
+
+    >>> from common.records.predictions import tabulate_scores
+    >>> cases = pd.DataFrame({"case_id": list("ab"), "patient_id": ["ann", "ann"], "label": [0, 1]})
+    >>> scores = np.array([[0.9, 0.1], [0.6, 0.4]])
+    >>> table = tabulate_scores(cases, scores, protocol="paper", row="CNN", seed=0, fold=-1)
+    >>> count_by_patient(gather_sample(table, "row 'CNN'")).tolist()
+    [[[[1.0, 0.0], [1.0, 0.0]]]]
+    """
+    seeds, lines, classes = sample.scores.shape
+    patient = np.repeat(np.arange(sample.starts.size), np.diff(np.r_[sample.starts, lines]))
+    cell = (
+        (patient * classes + sample.y_true) * classes
+        + sample.y_pred
+        + np.arange(seeds)[:, None] * sample.starts.size * classes**2
+    )
+    counts = np.bincount(cell.ravel(), minlength=seeds * sample.starts.size * classes**2)
+    return counts.astype(np.float64).reshape(seeds, sample.starts.size, classes, classes)
+
+
+def measure_areas(sample: Sample, *, pooled: bool = False) -> list[Area]:
+    """Areas under the ROC curve: of class 1 (two classes), else of each class against the rest.
+
+    Pairs are formed within folds, whose scores are those of one training; pooled: over all lines of a seed.
+
+    >>> from common.records.predictions import tabulate_scores
+    >>> cases = pd.DataFrame({"case_id": list("abcd"), "patient_id": list("abcd"), "label": [0, 1, 0, 1]})
+    >>> scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.2, 0.8]])  # the second fold scores all higher
+    >>> folds = [tabulate_scores(cases[i : i + 2], scores[i : i + 2], protocol="paper", row="CNN", seed=0, fold=i) for i in (0, 2)]
+    >>> sample = gather_sample(pd.concat(folds), "row 'CNN'")
+    >>> [measure_areas(sample, pooled=pooled)[0].by_seed.tolist() for pooled in (False, True)]
+    [[1.0], [0.75]]
+    """
+    group = sample.folds if sample.within_folds and not pooled else None
+    classes = sample.scores.shape[-1]
+    return [
+        measure_area(sample.y_true == c, sample.y_true != c, sample.scores[..., c], sample.starts, group)
+        for c in ([1] if classes == 2 else range(classes))
+    ]
