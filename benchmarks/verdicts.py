@@ -3,7 +3,8 @@
 `python -m benchmarks.verdicts` simulates a paper (one training, n test images) and our replication of it (three trainings of
 another test set of the same size), faithful or 10 points worse, and counts the verdicts. Limits: a faithful replication is
 called "differs" in at most 6 %, one that is 10 points worse "agrees" in at most 1 %. Exit code 1 if one is broken. About
-two minutes; `--full` adds test sets of unequal sizes, other numbers of seeds and less alike trainings.
+two minutes; `--full` adds test sets of unequal sizes, other numbers of seeds and less alike trainings; `--auc` simulates
+areas under the ROC curve.
 
 The model: a case's score is its class, plus a share that its patient's images have in common (correlation RHO), plus one that all
 trainings have in common (CASE of the rest), plus one of the training alone; each training has an accuracy of its own, normal
@@ -19,12 +20,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from common.evaluation.design_effects import centre, inflate_variance
-from common.evaluation.differences import AGREES, HIGHER, LOWER, Evidence, name_verdict, vary_proportion
+from common.evaluation.design_effects import centre, inflate_variance, weigh_auc
+from common.evaluation.differences import AGREES, HIGHER, LOWER, Evidence, name_verdict, vary_auc, vary_proportion
 
 RHO = 0.5  # correlation of the images of a patient
 CASE = 0.8  # of what is not the patient's: the share that all trainings have in common
 WORSE = 0.10  # the replication that must not pass
+RATES = ("faithful, differs", "faithful, agrees", "worse, agrees", "worse, differs")
 LIMITS = {"faithful, differs": 0.06, "worse, agrees": 0.01}
 CHUNK = 2_000_000  # scores drawn at a time
 
@@ -130,7 +132,7 @@ def measure_rates(cell: Cell, repetitions: int, seed: int = 0) -> dict[str, floa
     >>> measure_rates(Cell(200, 200, 1, 0.95, 0.0), 50)["worse, agrees"]
     0.0
     """
-    counts = dict.fromkeys(("faithful, differs", "faithful, agrees", "worse, agrees", "worse, differs"), 0)
+    counts = dict.fromkeys(RATES, 0)
     for chunk, size in enumerate(_split(repetitions, CHUNK // (max(cell.n, cell.paper_n) * cell.seeds))):
         random = np.random.default_rng([seed, chunk])
         shared = {"images": cell.images, "spread": cell.spread, "case": cell.case}
@@ -144,6 +146,62 @@ def measure_rates(cell: Cell, repetitions: int, seed: int = 0) -> dict[str, floa
     return {name: count / repetitions for name, count in counts.items()}
 
 
+def measure_auc_rates(cell: Cell, repetitions: int, seed: int = 0) -> dict[str, float]:
+    """The same for areas under the ROC curve; `accuracy` and `spread` of the cell are those of the area. One at a time: slow.
+
+    >>> measure_auc_rates(Cell(60, 60, 1, 0.95, 0.0), 20)["worse, agrees"]
+    0.0
+    """
+    random, counts = np.random.default_rng([seed, 1]), dict.fromkeys(RATES, 0)
+    for _ in range(repetitions):
+        y_paper, (of_paper,) = _draw_scores(random, cell, cell.paper_n, cell.accuracy, 1)
+        printed = round(compute_auc(y_paper, of_paper), 3)
+        for name, area in (("faithful", cell.accuracy), ("worse", cell.accuracy - WORSE)):
+            y_true, scores = _draw_scores(random, cell, cell.n, area, cell.seeds)
+            patients = np.repeat(np.arange(cell.n // cell.images), cell.images)
+            influences = np.stack([weigh_auc(score, y_true) for score in scores])
+            areas = np.array([compute_auc(y_true, score) for score in scores])
+            of_patients = influences.mean(axis=0).reshape(-1, cell.images).sum(axis=1)
+            positives = int(y_paper.sum())
+            effect = float(inflate_variance(influences, patients))
+            evidence = Evidence(
+                ours=areas.mean(),
+                paper=printed,
+                ours_sampling=(of_patients**2).sum() * of_patients.size / (of_patients.size - 1),
+                patients=of_patients.size,
+                paper_sampling=vary_auc(printed, positives, cell.paper_n - positives, effect),
+                between_seeds=areas.var(ddof=1),
+                seeds=cell.seeds,
+            )
+            verdict = str(name_verdict(evidence))
+            counts[f"{name}, agrees"] += verdict == AGREES
+            counts[f"{name}, differs"] += verdict in ((LOWER, HIGHER) if name == "faithful" else (LOWER,))
+    return {name: count / repetitions for name, count in counts.items()}
+
+
+def compute_auc(y_true: np.ndarray, score: np.ndarray) -> float:
+    """Area under the ROC curve of scores without ties, from the ranks of the positive cases.
+
+    >>> compute_auc(np.array([0, 0, 1, 1]), np.array([1.0, 3.0, 2.0, 4.0]))
+    0.75
+    """
+    positives = int(y_true.sum())
+    ranks = stats.rankdata(score)[y_true == 1].sum()
+    return float((ranks - positives * (positives + 1) / 2) / (positives * (y_true.size - positives)))
+
+
+def _draw_scores(random: np.random.Generator, cell: Cell, n: int, area: float, trainings: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (n,), half of the patients ill, and scores (trainings, n) that have the area."""
+    rho = RHO if cell.images > 1 else 0.0
+    patients = n // cell.images
+    y_true = np.repeat(random.permutation(np.arange(patients) % 2), cell.images)
+    common = np.sqrt(rho) * np.repeat(random.standard_normal(patients), cell.images)
+    common = common + np.sqrt((1 - rho) * cell.case) * random.standard_normal(n)
+    own = np.clip(area + cell.spread * random.standard_normal((trainings, 1)), 0.5, 0.999)
+    alone = np.sqrt((1 - rho) * (1 - cell.case)) * random.standard_normal((trainings, n))
+    return y_true, np.sqrt(2) * stats.norm.ppf(own) * y_true + common + alone
+
+
 def _split(total: int, most: int) -> Iterator[int]:
     while total > 0:
         yield min(total, max(most, 1))
@@ -153,12 +211,17 @@ def _split(total: int, most: int) -> Iterator[int]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.verdicts", description=__doc__.split("\n")[0])
     parser.add_argument("--full", action="store_true", help="also unequal test sets, more seeds, less alike trainings")
-    parser.add_argument("--repetitions", type=int, default=10_000, help="of each cell (default: 10000)")
+    parser.add_argument("--auc", action="store_true", help="areas under the ROC curve instead, 60 and 200 images (default: 1000)")
+    parser.add_argument("--repetitions", type=int, help="of each cell (default: 10000)")
     options = parser.parse_args(arguments)
     print(HEAD)
     worst = dict.fromkeys(LIMITS, 0.0)
-    for cell in list_cells(full=options.full):
-        rates = measure_rates(cell, options.repetitions)
+    cells = [cell for cell in list_cells(full=options.full) if not options.auc or cell.paper_n < 1600]
+    for cell in cells:
+        if options.auc:
+            rates = measure_auc_rates(cell, options.repetitions or 1000)
+        else:
+            rates = measure_rates(cell, options.repetitions or 10_000)
         differs, agrees, wrong, power = (100 * rate for rate in rates.values())
         print(f"{cell} | {differs:>17.1f} {agrees:>6.1f} | {wrong:>22.1f} {power:>7.1f}", flush=True)
         worst = {name: max(value, rates[name]) for name, value in worst.items()}
