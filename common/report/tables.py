@@ -238,8 +238,8 @@ def build_pair_table(results: Results) -> Table:
         )
     note = (
         "The same cases scored by both. Differences and tests: mean over the seeds. The cluster t test and the clustered DeLong "
-        "test take the cases of a patient as belonging together, and add the variance between the seeds; with one seed they are of "
-        "these two trainings. McNemar's and DeLong's own stand where each patient has one case. A dash: no test is possible."
+        "test take the cases of a patient as belonging together, and add the variance between the seeds; with one seed they are "
+        "of these two trainings. McNemar's and DeLong's own stand where each patient has one case. A dash: no test is possible."
     )
     return Table("Paired comparisons", tuple(columns), rows, note)
 
