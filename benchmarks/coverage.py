@@ -2,11 +2,12 @@
 
     python -m benchmarks.coverage [--full] [--replicates N] [--seed N]
 
-Scores are binormal. Of a score's variance inside a class, `correlation` is the patient's, the rest the case's, of which 80 % are common
-to the seeds; so trainings on the same data err on the same cases. The accuracy of a training varies between the seeds with `seed sd`.
-Three seeds; what an interval should cover is the expected value over trainings and patients. The functions under test are those that
-`common.evaluation.metrics` calls; only the tables around them are passed by. Without --full a third of the grid and fewer replicates.
-Prints Markdown, with what is expected by chance alone; takes about a minute, --full about a quarter of an hour.
+Scores are binormal. Of a score's variance inside a class, `correlation` is the patient's, the rest the case's, of which 80 %
+are common to the seeds; so trainings on the same data err on the same cases. The accuracy of a training varies between the
+seeds with `seed sd`. Three seeds; what an interval should cover is the expected value over trainings and patients. The
+functions under test are those that `common.evaluation.metrics` calls; only the tables around them are passed by. Without --full
+a third of the grid and fewer replicates. Prints Markdown; takes about half a minute, --full about five
+minutes of one idle core.
 """
 
 import argparse
@@ -62,7 +63,7 @@ def list_cells(full: bool = True) -> list[Cell]:
 
 
 def draw_sample(rng: np.random.Generator, cell: Cell, replicates: int, rows: int = 1) -> list[Sample]:
-    """Samples of a cell; of several rows of a table on the same cases, half of what is the patient's or the case's own is common."""
+    """Samples of a cell; rows on the same cases have half of what is the patient's or the case's own in common."""
     shape = (replicates, cell.patients)
     images = rng.integers(1, cell.images + 1, shape)
     ill = rng.random(shape) < cell.prevalence
@@ -157,7 +158,7 @@ def split_replicates(cell: Cell, replicates: int) -> Iterator[int]:
 
 
 def measure_errors(cell: Cell, replicates: int, seed: int) -> dict[str, float]:
-    """Type I error at 5 % of the tests of two rows that are equally good; one seed for the classic ones, all for the printed ones."""
+    """Type I error at 5 % of the tests of two equally good rows, with one seed and with all."""
     rng = np.random.default_rng([seed, 7, *(round(1000 * value) for value in cell)])
     rejected: dict[str, list[np.ndarray]] = {}
     for size in split_replicates(cell, replicates):
@@ -221,10 +222,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage", description="Coverage of intervals, errors of tests.")
     parser.add_argument("--full", action="store_true", help="the whole grid, and the bootstrap for comparison")
-    parser.add_argument("--replicates", type=int, help="samples of a cell (default: 500; with --full 2000)")
+    parser.add_argument("--replicates", type=int, help="samples of a cell (default: 500; with --full 1000)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    replicates = options.replicates or (2000 if options.full else 500)
+    replicates = options.replicates or (1000 if options.full else 500)
     started = time.perf_counter()
     cells = list_cells(options.full)
     found = [measure_cover(cell, replicates, options.seed) for cell in cells]

@@ -1,9 +1,11 @@
 """Areas under the ROC curve of clustered cases: within folds, averaged over seeds, with the patients' influence and an interval.
 
-A pair is a positive and a negative case that one training scored: cases of different folds were scored by different trainings, whose
-scores need not be one scale, and are never compared. Leading axes are free, as in `intervals`; the last axis of scores is the cases.
+A pair is a positive and a negative case that one training scored: cases of different folds were scored by different trainings,
+whose scores need not be one scale, and are never compared. Leading axes are free, as in `intervals`; the last axis of scores is
+the cases.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -89,10 +91,10 @@ def measure_area(
 ) -> Area:
     """Area under the ROC curve of every seed, and the influence of each patient on it.
 
-    positive, negative: (..., n) bool; score: (..., S, n); group: (S, n) int or None, see `count_wins`; starts: (P,) int, where each
-    patient's cases begin: those of a patient stand together. The area is the share of all pairs within groups that are ranked rightly,
-    which for one group is the usual area; NaN without a pair. The influence is that of DeLong's structural components,
-    summed over a patient's cases: Obuchowski NA. Biometrics 1997;53:567-578.
+    positive, negative: (..., n) bool; score: (..., S, n); group: (S, n) int or None, see `count_wins`; starts: (P,) int, where
+    each patient's cases begin: those of a patient stand together. The area is the share of all pairs within groups that are
+    ranked rightly, which for one group is the usual area; NaN without a pair. The influence is that of DeLong's structural
+    components, summed over a patient's cases: Obuchowski NA. Biometrics 1997;53:567-578.
 
     >>> ill = np.array([False, False, True, True])
     >>> area = measure_area(ill, ~ill, np.array([[1.0, 3.0, 2.0, 4.0]]), np.arange(4))
@@ -112,10 +114,15 @@ def measure_area(
     used = pairs > 0
     wrong = used & (wins < pairs)
     sides = [np.broadcast_to(side, score.shape) for side in (positive, negative)]
-    counts = [add((side & used).any(axis=-2).astype(np.float64)) for side in sides]
-    events = [(add((side & wrong).any(axis=-2).astype(np.float64)) > 0).sum(axis=-1) for side in sides]
+    counts = [add(np.any(side & used, axis=-2).astype(np.float64)) for side in sides]
+    events = [(add(np.any(side & wrong, axis=-2).astype(np.float64)) > 0).sum(axis=-1) for side in sides]
     return Area(
-        by_seed, add(influence * positive), add(influence * negative), counts[0], counts[1], np.minimum(events[0], events[1])
+        by_seed,
+        add(np.asarray(influence * positive)),
+        add(np.asarray(influence * negative)),
+        counts[0],
+        counts[1],
+        np.minimum(events[0], events[1]),
     )
 
 
@@ -211,7 +218,7 @@ def estimate_area(areas: list[Area]) -> Estimate:
     df = count_df(positive, negative)
     within = np.maximum(share_within(joint.sizes), 1e-6)
     fourth = (joint.influence.mean(axis=-2) ** 4).sum(axis=-1)
-    heavy = fourth - spread.patients**2 / joint.patients
+    heavy = fourth - spread.patients**2 / np.maximum(joint.patients, 1)
     moment = np.where(heavy > 0, 2 * spread.patients**2 / np.where(heavy > 0, heavy, 1), np.inf)
     lower_df = np.minimum(df, np.maximum(moment, 6) / within)
     wide = combine_quantile(spread.patients, lower_df, spread.seeds, seeds)
@@ -249,7 +256,7 @@ def _average(parts: list[Linear]) -> Linear:
     return Linear(mean[0], mean[1], mean[2], np.max([part.sizes for part in parts], axis=0), fewest[0], fewest[1])
 
 
-def _solve(area: np.ndarray, squared, *, upwards: bool) -> np.ndarray:
+def _solve(area: np.ndarray, squared: Callable[[np.ndarray], np.ndarray], *, upwards: bool) -> np.ndarray:
     """Where the squared distance from `area` first equals `squared` of the value, above (up to 1) or below (down to 0)."""
     near, far = area.copy(), np.ones_like(area) if upwards else np.zeros_like(area)
     for _ in range(STEPS):

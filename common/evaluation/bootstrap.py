@@ -7,6 +7,9 @@ counts behind every metric are exact and equal those of a loop over resampled ca
 A `Statistic` takes weights (n, b) float64, one column per resample, and returns values (..., b); `prepare_*` build them from
 labels and scores. Weights of 1 for every case give the value in the sample itself.
 
+The intervals of a report are those of `intervals`: percentile intervals cover too little on tens of patients, and leave out how
+the trainings vary. The bootstrap is for quantities that have no other interval; `benchmarks/coverage.py` measures it.
+
 Efron B, Tibshirani RJ. An Introduction to the Bootstrap. 1993; clusters: Davison AC, Hinkley DV. Bootstrap Methods and
 their Application. 1997, section 3.8.
 """

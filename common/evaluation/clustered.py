@@ -10,14 +10,7 @@ import numpy as np
 from scipy.special import stdtr
 
 from common.evaluation.areas import Area, count_df, join_parts, linearise_area
-from common.evaluation.intervals import (
-    NORMAL,
-    Linear,
-    combine_quantile,
-    find_df,
-    linearise_ratio,
-    measure_spread,
-)
+from common.evaluation.intervals import NORMAL, Linear, combine_quantile, find_df, linearise_ratio, measure_spread
 from common.evaluation.statistics import score_interval
 
 # Names of the tests, as they are printed.
@@ -39,11 +32,11 @@ class Difference(NamedTuple):
 def compare_shares(gain: np.ndarray, cases: np.ndarray) -> Difference:
     """Cluster t test that two classifiers are right equally often.
 
-    gain: (..., S, P) cases that a has right, minus those that b has, of each seed and patient; cases: (..., S, P). A seed of a is set
-    against the same seed of b, and the variance of these differences between the seeds is part of the error. Patients - 1 degrees
-    of freedom. The paired t test of cluster means weighted by size: Donner A, Klar N. Design and Analysis of Cluster Randomization
-    Trials. 2000, chapter 6; of Durkalski VL et al. Stat Med 2003;22:2417-2428 it differs by the weights and the t quantile. Without
-    any variance the limits are those of Wilson's interval for no discordant one of the patients.
+    gain: (..., S, P) cases that a has right, minus those that b has, of each seed and patient; cases: (..., S, P). A seed of a
+    is set against the same seed of b, and the variance of these differences between the seeds is part of the error. Patients -
+    1 degrees of freedom. The paired t test of cluster means weighted by size: Donner A, Klar N. Design and Analysis of Cluster
+    Randomization Trials. 2000, chapter 6; of Durkalski VL et al. Stat Med 2003;22:2417-2428 it differs by the weights and the t
+    quantile. Without any variance the limits are those of Wilson's interval for no discordant one of the patients.
 
     >>> found = compare_shares(np.array([[1.0, 1.0, 0.0, -1.0]]), np.ones((1, 4)))
     >>> print(f"{found.difference:.2f}, p = {found.p:.3f}")  # 0.25 / (0.957 / 2), 3 degrees of freedom
@@ -51,7 +44,7 @@ def compare_shares(gain: np.ndarray, cases: np.ndarray) -> Difference:
     """
     linear = linearise_ratio(gain, cases)
     found = _test(linear, linear.patients - 1.0)
-    width = score_interval(np.float64(0), np.maximum(linear.patients, 1), NORMAL)[1]
+    width = score_interval(np.zeros(()), np.maximum(linear.patients, 1), NORMAL)[1]
     bare = (found.error == 0) & (linear.patients >= 2)
     return found._replace(
         low=np.where(bare, np.maximum(-1, found.difference - width), found.low),
@@ -62,8 +55,8 @@ def compare_shares(gain: np.ndarray, cases: np.ndarray) -> Difference:
 def compare_areas(a: Area, b: Area) -> Difference:
     """Clustered DeLong test that two scores of the same cases have the same area under the ROC curve.
 
-    a, b: from `areas.measure_area`, of the same cases, patients, and groups. With one case a patient, one seed and one group the error
-    is DeLong's; otherwise that of Obuchowski NA. Biometrics 1997;53:567-578, here with a t quantile (`areas.count_df`).
+    a, b: from `areas.measure_area`, of the same cases, patients, and groups. With one case a patient, one seed and one group
+    the error is DeLong's; otherwise that of Obuchowski NA. Biometrics 1997;53:567-578, here with a t quantile (`areas.count_df`).
 
     >>> from common.evaluation.areas import measure_area
     >>> ill = np.array([False, False, True, True])
@@ -74,7 +67,10 @@ def compare_areas(a: Area, b: Area) -> Difference:
     """
     parts = []
     for of_a, of_b in zip(linearise_area(a), linearise_area(b), strict=True):
-        parts.append(of_a._replace(by_seed=of_a.by_seed - of_b.by_seed, influence=of_a.influence - of_b.influence))
+        # Equal leverages give Obuchowski's factor, patients / (patients - 1), of each class.
+        equal = (of_a.sizes > 0) / np.maximum(of_a.patients, 1)[..., None]
+        difference = {"by_seed": of_a.by_seed - of_b.by_seed, "influence": of_a.influence - of_b.influence}
+        parts.append(of_a._replace(leverage=equal, **difference))
     enough = (parts[0].patients >= 2) & (parts[1].patients >= 2)
     found = _test(join_parts(*parts), count_df(*parts))
     return found._replace(

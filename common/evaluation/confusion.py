@@ -94,8 +94,8 @@ def linearise_mcc(counts: np.ndarray) -> Linear:
 def estimate_correlation(linear: Linear, counts: np.ndarray) -> Estimate:
     """Interval of Matthews' coefficient: symmetric on the scale of Fisher's z, t as in `intervals.estimate_share`.
 
-    Where every case is right in every seed, the coefficient at Wilson's lower limit over the patients, put in for the share of each
-    class that is right. counts: (..., S, P, C, C), as for `linearise_mcc`.
+    Where every case is right in every seed, the coefficient at Wilson's lower limit over the patients, put in for the share of
+    each class that is right. counts: (..., S, P, C, C), as for `linearise_mcc`.
 
     >>> counts = np.array([[np.outer(np.eye(2)[c], np.eye(2)[c]) for c in (0, 0, 0, 1, 1, 1)]])
     >>> found = estimate_correlation(linearise_mcc(counts), counts)
@@ -112,7 +112,7 @@ def estimate_correlation(linear: Linear, counts: np.ndarray) -> Estimate:
     at_limit = mean >= 1 - 1e-12
     inner = np.where(at_limit | (mean <= -1 + 1e-12) | np.isnan(mean), 0.0, mean)
     half = quantile * error / (1 - inner**2)
-    right = score_interval(np.float64(1), np.maximum(linear.patients, 1), NORMAL)[0]
+    right = score_interval(np.ones(()), np.maximum(linear.patients, 1), NORMAL)[0]
     sizes = counts.sum(axis=(-3, -1)).mean(axis=-2)  # (..., C)
     classes = sizes.shape[-1]
     share = np.eye(classes) * right[..., None, None] + (1 - np.eye(classes)) * ((1 - right) / (classes - 1))[..., None, None]
@@ -138,9 +138,10 @@ def estimate_correlation(linear: Linear, counts: np.ndarray) -> Estimate:
 def estimate_positive_mean(values: np.ndarray, cases: np.ndarray) -> Estimate:
     """Interval of a mean of non-negative values over the cases, such as the Brier score; symmetric on the logarithmic scale.
 
-    values: (..., S, P) sums over each patient's cases; cases: (..., S, P). t with patients - 1 degrees of freedom; for the upper limit,
-    since such values have a long tail that a sample may miss, not more than their fourth moment allows (at least 2), and around the mean
-    with a quarter of a patient more, who is as the worst. No interval where the mean is 0 or all patients are alike.
+    values: (..., S, P) sums over each patient's cases; cases: (..., S, P). t with patients - 1 degrees of freedom; for the
+    upper limit, since such values have a long tail that a sample may miss, not more than their fourth moment allows (at least
+    2), and around the mean with a quarter of a patient more, who is as the worst. No interval where the mean is 0 or all
+    patients are alike.
 
     >>> found = estimate_positive_mean(np.array([[0.1, 0.3, 0.2]]), np.ones((1, 3)))
     >>> print(f"{found.mean:.1f}, {found.low:.3f} to {found.high:.3f}")  # 0.2 / 3.462, 0.2083 x 3.462

@@ -1,11 +1,12 @@
-"""Intervals of a mean over the seeds, from what each patient adds to a metric: patients and trainings are the two sources of chance.
+"""Intervals of a mean over the seeds, from what each patient adds to a metric: patients and trainings are the two sources of
+chance.
 
 Everything takes leading axes, so that a simulation computes thousands of samples at once with the functions that a report uses;
 S seeds and P patients stand in the last axes. `benchmarks/coverage.py` measures the coverage, `docs/statistics.md` shows it.
 
-The variance between patients is linearised: a metric's influence function, summed over the cases of a patient (Binder DA. Int Stat
-Rev 1983;51:279-292; Williams RL. Biometrics 2000;56:645-646), divided by 1 minus the patient's leverage (CR2: Bell RM, McCaffrey DF.
-Survey Methodology 2002;28:169-181), which makes it unbiased where patients are alike.
+The variance between patients is linearised: a metric's influence function, summed over the cases of a patient (Binder DA. Int
+Stat Rev 1983;51:279-292; Williams RL. Biometrics 2000;56:645-646), divided by 1 minus the patient's leverage (CR2: Bell RM,
+McCaffrey DF. Survey Methodology 2002;28:169-181), which makes it unbiased where patients are alike.
 """
 
 from typing import NamedTuple
@@ -13,10 +14,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import stdtridf, stdtrit
 
-from common.evaluation.statistics import hanley_mcneil_variance, score_interval
+from common.evaluation.statistics import score_interval
 
 NORMAL = 1.959963984540054  # 97.5 % quantile of the normal distribution
 TAIL = 0.975
+INTERVAL = ("low", "high", "error", "error_patients", "df")  # of an Estimate, besides its mean
 
 
 class Linear(NamedTuple):
@@ -54,8 +56,8 @@ def measure_spread(linear: Linear) -> Spread:
     """Variance of the mean over the seeds.
 
     Between the seeds a metric varies by the trainings and by what each training happens to do with these cases. The latter is
-    already in the variance of the patients, so it is taken off: variance between seeds minus the patients' variance of each seed's
-    deviation from the mean over the seeds, at least 0. With one seed nothing is known of it, and `seeds` is 0.
+    already in the variance of the patients, so it is taken off: variance between seeds minus the patients' variance of each
+    seed's deviation from the mean over the seeds, at least 0. With one seed nothing is known of it, and `seeds` is 0.
 
     Two patients of one case, two seeds that agree on every case:
 
@@ -111,8 +113,8 @@ def estimate_share(linear: Linear) -> Estimate:
     mean (1 - mean) / variance (Korn EL, Graubard BI. Survey Methodology 1998;24:193-201): of the two each covers on its side. t
     has patients - 1 degrees of freedom over the share of pairs of cases that stand within patients: with one case a patient the
     variance follows from the share itself, as in Wilson's interval, and the quantile is the normal one. Seeds halve the variance
-    of few wrong cases by chance; so their gain is drawn towards none by the weight of a quarter of a patient. Where the share is 0
-    or 1, Wilson's interval over the patients, and as error Agresti and Coull's (Am Stat 1998;52:119-126).
+    of few wrong cases by chance; so their gain is drawn towards none by the weight of a quarter of a patient. Where the share
+    is 0 or 1, Wilson's interval over the patients, and as error Agresti and Coull's (Am Stat 1998;52:119-126).
 
     Three of four patients right, one seed:
 
@@ -201,7 +203,8 @@ def logit_interval(share: np.ndarray, variance: np.ndarray, quantile: np.ndarray
 
 
 def share_within(sizes: np.ndarray) -> np.ndarray:
-    """Share of the ordered pairs of cases of one patient, a case with itself included, that are of two cases: 0 with one case each.
+    """Share of the ordered pairs of cases of one patient, a case with itself included, that are of two cases: 0 with one case
+    each.
 
     >>> float(share_within(np.array([1, 1]))), float(share_within(np.array([2, 2])))
     (0.0, 0.5)
@@ -217,6 +220,5 @@ def _divide(numerator: np.ndarray, denominator: np.ndarray, otherwise: np.ndarra
 
 def _drop_undefined(enough: np.ndarray, estimate: Estimate) -> Estimate:
     """NaN for all but the mean where there are too few patients."""
-    mean, *rest, at_limit = estimate
-    kept = [np.where(enough & ~np.isnan(mean), part, np.nan) for part in rest]
-    return Estimate(mean, *kept, at_limit & enough)
+    kept = {name: np.where(enough & ~np.isnan(estimate.mean), getattr(estimate, name), np.nan) for name in INTERVAL}
+    return estimate._replace(**kept, at_limit=estimate.at_limit & enough)

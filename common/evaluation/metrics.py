@@ -16,7 +16,7 @@ from common.evaluation.areas import Area, estimate_area
 from common.evaluation.bootstrap import confusion_metrics
 from common.evaluation.clustered import CLUSTER_T, CLUSTERED_DELONG, DELONG, MCNEMAR, compare_areas, compare_shares
 from common.evaluation.confusion import SHARES, estimate_confusion, estimate_positive_mean
-from common.evaluation.intervals import Estimate
+from common.evaluation.intervals import INTERVAL, Estimate
 from common.evaluation.samples import Sample, count_by_patient, gather_sample, measure_areas
 from common.records.predictions import check_predictions, extract_scores
 from common.records.results import Metric, Pair, RowResult
@@ -35,13 +35,14 @@ def evaluate(predictions: pd.DataFrame) -> list[RowResult]:
     """Metrics of every row and protocol, sorted by protocol and row.
 
     predictions: the table of common.records.predictions. METRICS names the metrics, all as fractions: those of
-    `bootstrap.confusion_metrics`, auc, brier (of `bootstrap.prepare_metrics`), and ece, the expected calibration error. The cases of all
-    folds of a seed are pooled, but for auc, whose pairs are formed within folds: scores of different trainings need not be one scale
-    (the note says what pooling would give). mean and sd (None with one seed) are over the seeds; [low, high] is the 95 % interval of
-    the expected value over patients and, with several seeds, trainings. `method` names how it was computed, `note` says where it is a
-    bound. A metric that is undefined in a seed (no positive predicted, one class only) is None there and in the mean. ece has no interval: its
-    bias in small samples is larger than its spread; with two classes it is that of class 1, with more that of the highest score.
-    Raises UsageError for a faulty table and where the seeds of a row cover different cases.
+    `bootstrap.confusion_metrics`, auc, brier (of `bootstrap.prepare_metrics`), and ece, the expected calibration error. The
+    cases of all folds of a seed are pooled, but for auc, whose pairs are formed within folds: scores of different trainings
+    need not be one scale (the note says what pooling would give). mean and sd (None with one seed) are over the seeds; [low,
+    high] is the 95 % interval of the expected value over patients and, with several seeds, trainings. `method` names how it was
+    computed, `note` says where it is a bound. A metric that is undefined in a seed (no positive predicted, one class only) is
+    None there and in the mean. ece has no interval: its bias in small samples is larger than its spread; with two classes it is
+    that of class 1, with more that of the highest score. Raises UsageError for a faulty table and where the seeds of a row
+    cover different cases.
 
     Four patients, of whom one healthy one is taken for ill:
 
@@ -103,12 +104,13 @@ def list_collapsed_seeds(predictions: pd.DataFrame, row: str, protocol: str) -> 
 def compare_rows(predictions: pd.DataFrame, protocol: str, rows: Sequence[str]) -> list[Pair]:
     """Compare every pair of rows on their common cases and common seeds; UsageError if there are none.
 
-    accuracy_difference (a - b) is that of the accuracies averaged over the seeds, auc_difference that of the areas as `evaluate` gives
-    them (only with two classes, else None); both fractions. Their intervals and p values know patients and seeds (`clustered`; a
-    seed of one row is set against the same seed of the other); accuracy_test and auc_test name the tests. McNemar's exact test
-    takes the place of the t test where each patient has one case and there is one seed. only_a, only_b: cases that only one
-    row has right, by each case's score averaged over the seeds. A p is None where the difference does not vary between the patients; the note says so.
-    *_p_holm: adjusted over all pairs of this call, so call it with the rows of one data set.
+    accuracy_difference (a - b) is that of the accuracies averaged over the seeds, auc_difference that of the areas as
+    `evaluate` gives them (only with two classes, else None); both fractions. Their intervals and p values know patients and
+    seeds (`clustered`; a seed of one row is set against the same seed of the other); accuracy_test and auc_test name the tests.
+    McNemar's exact test takes the place of the t test where each patient has one case and there is one seed. only_a, only_b:
+    cases that only one row has right, by each case's score averaged over the seeds. A p is None where the difference does not
+    vary between the patients; the note says so. *_p_holm: adjusted over all pairs of this call, so call it with the rows of one
+    data set.
 
     CNN has three of four cases right, DBN two; each has one right that the other has wrong, and CNN one more:
 
@@ -196,7 +198,7 @@ def _calibration_error(y_true: np.ndarray, scores: np.ndarray) -> float:
 
 def _summarise(name: str, by_seed: np.ndarray, estimate: Estimate | None) -> Metric:
     defined = not np.isnan(by_seed).any()
-    values = dict.fromkeys(("low", "high", "error", "error_patients", "df"))
+    values: dict[str, float | None] = dict.fromkeys(INTERVAL)
     method, note = NO_METHOD, ""
     if estimate is not None and defined and not np.isnan(estimate.low):
         values = {key: float(getattr(estimate, key)) for key in values}
@@ -227,7 +229,7 @@ def _compare_pair(predictions: pd.DataFrame, protocol: str, a: str, b: str) -> P
     if common.empty:
         raise UsageError(f"{place}: no common case to compare them on")
     parts = [part[part["seed"].isin(seeds) & part["case_id"].isin(common)] for part in parts]
-    _check_same_cases(*parts, place)
+    _check_same_cases(parts[0], parts[1], place)
     samples = [gather_sample(part, place) for part in parts]
     correct, score = zip(*(_average_folds(sample) for sample in samples), strict=True)  # (S, cases), (cases, C)
     cases, first = np.unique(samples[0].case_ids, return_index=True)

@@ -100,7 +100,9 @@ def measure_areas(sample: Sample, *, pooled: bool = False) -> list[Area]:
     >>> from common.records.predictions import tabulate_scores
     >>> cases = pd.DataFrame({"case_id": list("abcd"), "patient_id": list("abcd"), "label": [0, 1, 0, 1]})
     >>> scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.2, 0.8]])  # the second fold scores all higher
-    >>> folds = [tabulate_scores(cases[i : i + 2], scores[i : i + 2], protocol="paper", row="CNN", seed=0, fold=i) for i in (0, 2)]
+    >>> folds = [
+    ...     tabulate_scores(cases[i : i + 2], scores[i : i + 2], protocol="paper", row="CNN", seed=0, fold=i) for i in (0, 2)
+    ... ]
     >>> sample = gather_sample(pd.concat(folds), "row 'CNN'")
     >>> [measure_areas(sample, pooled=pooled)[0].by_seed.tolist() for pooled in (False, True)]
     [[1.0], [0.75]]

@@ -1,7 +1,7 @@
 """Intervals, tests and calibration errors of classification results, on plain arrays.
 
 Each function states its reference. All are deterministic and take the cases as independent of each other; where
-patients contribute several cases, `common.evaluation.bootstrap` gives intervals that respect the patients.
+patients contribute several cases, `intervals`, `areas` and `clustered` give intervals and tests that respect the patients.
 Arguments that make no sense raise ValueError: they are mistakes of a program, not of its user.
 """
 
@@ -49,7 +49,7 @@ def wilson_interval(k: float, n: float, level: float = 0.95) -> tuple[float, flo
     """
     if not (n > 0 and 0 <= k <= n):
         raise ValueError(f"a proportion needs 0 <= k <= n and n > 0, not k = {k}, n = {n}")
-    low, high = score_interval(np.float64(k / n), np.float64(n), _normal_quantile(level))
+    low, high = score_interval(np.array(k / n), np.array(n), _normal_quantile(level))
     return float(low), float(high)
 
 
@@ -108,7 +108,7 @@ def hanley_mcneil_halfwidth(auc: float, positives: int, negatives: int, level: f
     """
     if not (0 <= auc <= 1 and positives > 0 and negatives > 0):
         raise ValueError(f"an AUC in [0, 1] and two class sizes are needed, not {auc}, {positives}, {negatives}")
-    return float(_normal_quantile(level) * np.sqrt(hanley_mcneil_variance(np.float64(auc), positives, negatives)))
+    return float(_normal_quantile(level) * np.sqrt(hanley_mcneil_variance(np.array(auc), positives, negatives)))
 
 
 def hanley_mcneil_variance(auc: np.ndarray, positives: np.ndarray | int, negatives: np.ndarray | int) -> np.ndarray:

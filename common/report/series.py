@@ -94,7 +94,8 @@ def end_caption(
         cases = f"n = {entry.n} test cases ({entry.positives} {positive_class}){patients}, {seeds}."
         sentences.append(f"{PROTOCOL_NAMES[protocol].capitalize()}: {cases}")
     if intervals:
-        sentences.append(f"Our 95 % intervals resample {'patients' if known else 'cases, as no patients are known'}.")
+        units = "the cases of a patient together" if known else "cases by themselves, as no patients are known"
+        sentences.append(f"Our 95 % intervals take {units}.")
     if any(is_collapsed(results, row, protocol) for row in rows for protocol in protocols):
         sentences.append(f"{mark}: {COLLAPSED}.")
     if set(rows) & list_off(results):
@@ -148,17 +149,30 @@ def read_curves(history: pd.DataFrame, seed: int, stage: str) -> dict[str, np.nd
     return {name: part[name].to_numpy() for name in names if name in part and part[name].notna().all()}
 
 
+def list_runs(part: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(y_true (n,), score of class 1 (n,)) of each seed and fold, as the area is computed: scores of one training are one scale.
+
+    part: predictions of one row and protocol. Folds of one class are left out; where all are, a seed's folds are taken together.
+    """
+    for keys in (["seed", "fold"], ["seed"]):
+        runs = [(of["y_true"].to_numpy(), of["y_score_1"].to_numpy()) for _, of in part.groupby(keys)]
+        both = [(y_true, score) for y_true, score in runs if np.unique(y_true).size > 1]
+        if both:
+            return both
+    return runs
+
+
 def build_roc(results: Results, row: str, protocol: str, runs: Sequence[tuple[np.ndarray, np.ndarray]], name: str) -> RocCurve:
-    """ROC of a row with its interval. runs: (y_true (n,) of 0 and 1, score (n,)) of each seed; name: in the legend."""
-    area = find_rows(results, protocol)[row].metrics["auc"]
+    """ROC of a row, its area and interval as in the results. runs: see `list_runs`; name: in the legend."""
+    entry = find_rows(results, protocol)[row]
+    area = entry.metrics["auc"]
     heights, mean = average_roc(runs)
-    y_true = np.asarray(runs[0][0])
     return RocCurve(
         name,
         [compute_roc(*run)[:2] for run in runs],
         (GRID, heights),
-        mean,
+        mean if area.mean is None else area.mean,
         None if area.low is None or area.high is None else (area.low, area.high),
-        len(y_true),
-        int((y_true == 1).sum()),
+        entry.n,
+        entry.positives,
     )

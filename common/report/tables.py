@@ -6,7 +6,7 @@ from itertools import takewhile
 
 from common.evaluation.verdicts import EQUAL, NOT_RUN
 from common.records.paper import Paper
-from common.records.results import Results
+from common.records.results import Pair, Results, RowResult
 from common.report.findings import Line, collect_lines
 from common.report.wording import (
     NONE,
@@ -181,15 +181,25 @@ def build_metric_tables(results: Results) -> list[Table]:
         columns = [Column("row"), *(Column(name, "number") for name in ("n", "patients", "seeds"))]
         columns += [Column(name_metric(metric), "number") for metric in metrics]
         if lines:
-            tables.append(
-                Table(
-                    f"All metrics, {title}",
-                    tuple(columns),
-                    lines,
-                    "Mean over the seeds, with 95 % intervals. A dash: not defined, or not computed.",
-                )
-            )
+            note = "Mean over the seeds, with 95 % intervals over patients and trainings. A dash: not defined, or not computed."
+            if any(len(row.seeds) == 1 for row in rows):
+                note += " With one seed the interval leaves out how trainings vary."
+            tables.append(Table(f"All metrics, {title}", tuple(columns), lines, " ".join([note, *_collect_notes(rows)])))
     return tables
+
+
+def _collect_notes(rows: Sequence[RowResult]) -> list[str]:
+    """What is to be said of single numbers: a sentence a note, with the rows and metrics that it is of."""
+    of_note: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        for metric, value in row.metrics.items():
+            if value.note:
+                of_note.setdefault(value.note, {}).setdefault(row.row, []).append(name_metric(metric))
+    sentences = []
+    for note, of_row in of_note.items():
+        places = "; ".join(f"{row} ({', '.join(metrics)})" for row, metrics in of_row.items())
+        sentences.append(f"{note[0].upper()}{note[1:]}: {places}.")
+    return sentences
 
 
 def _format_p(value: float | None) -> str:
@@ -198,12 +208,19 @@ def _format_p(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def _name_tests(pair: Pair) -> str:
+    """The tests whose p values are printed, and what is to be said of them; older files name none."""
+    tests = "; ".join(dict.fromkeys(test for test in (pair.accuracy_test, pair.auc_test) if test))
+    return "; ".join(part for part in (tests or "McNemar; DeLong", pair.note) if part)
+
+
 def build_pair_table(results: Results) -> Table:
     """Paired comparisons of rows on the same cases, with Holm's correction."""
     accuracy, auc = "Accuracy, first minus second (points)", "AUC, first minus second"
     columns = [Column("protocol"), Column("first"), Column("second"), Column("n", "number")]
-    columns += [Column(name, "number", accuracy) for name in ("difference", "95 % interval", "p, McNemar", "p, Holm")]
-    columns += [Column(name, "number", auc) for name in ("difference", "p, DeLong", "p, Holm")]
+    columns += [Column(name, "number", accuracy) for name in ("difference", "95 % interval", "p", "p, Holm")]
+    columns += [Column(name, "number", auc) for name in ("difference", "p", "p, Holm")]
+    columns += [Column("tests")]
     rows = []
     for pair in results.extra.comparisons:
         rows.append(
@@ -219,11 +236,13 @@ def build_pair_table(results: Results) -> Table:
                 format_value(pair.auc_difference, "fraction", 3, signed=True),
                 _format_p(pair.delong_p),
                 _format_p(pair.delong_p_holm),
+                _name_tests(pair),
             ]
         )
     note = (
-        "The same cases scored by both. Difference: mean over the seeds, with a patient-cluster bootstrap interval. "
-        "The tests take each case's score averaged over the seeds and treat cases as independent."
+        "The same cases scored by both. Differences and tests: mean over the seeds. The cluster t test and the clustered DeLong "
+        "test take the cases of a patient as belonging together, and add the variance between the seeds; with one seed they are "
+        "of these two trainings. McNemar's and DeLong's own stand where each patient has one case. A dash: no test is possible."
     )
     return Table("Paired comparisons", tuple(columns), rows, note)
 

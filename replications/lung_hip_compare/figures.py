@@ -16,7 +16,7 @@ from common.files import slug
 from common.records.paper import Paper
 from common.records.results import Results
 from common.report import findings
-from common.report.series import build_roc, find_rows, list_off, mark_off, read_curves
+from common.report.series import build_roc, find_rows, list_off, list_runs, mark_off, read_curves
 from common.report.wording import PROTOCOL_NAMES
 from replications.lung_hip_compare import data
 from replications.lung_hip_compare.config import DATASETS, NETWORKS, Config
@@ -126,11 +126,13 @@ def draw_rocs(shown: Shown, results: Results) -> Iterator[Picture]:
         curves = []
         for name in names:
             row = f"{dataset} / {name}"
-            runs = [(s["y_true"].to_numpy(), s["y_score_1"].to_numpy()) for _, s in part[part["row"] == row].groupby("seed")]
+            runs = list_runs(part[part["row"] == row])
             curves.append(build_roc(results, row, protocol, runs, mark_off(results, name, [row])))
         about = f"{dataset}, {PROTOCOL_NAMES[protocol]}"
         figure = plot_roc(curves, title=about, positive_class=data.CLASSES[data.part_of(dataset)][1])
-        caption = "Thick: mean of the seeds at equal false-positive rate; thin: seeds. Intervals resample patients."
+        caption = (
+            "Thick: mean of the seeds at equal false-positive rate; thin: seeds. Intervals take the cases of a patient together."
+        )
         file = f"roc-{slug(dataset)}-{protocol}.png"
         yield Picture(file, f"ROC curves, {about}", _explain_star(results) + caption, figure)
 
@@ -159,8 +161,8 @@ def draw_intervals(shown: Shown, results: Results) -> Iterator[Picture]:
     if run:
         named = [replace(line, row=mark_off(results, line.row, [line.row])) for line in run]
         about = (
-            "The paper's bar is the 95 % sampling error of its own test set, its cases taken as independent. Beside each line "
-            "stands the verdict on ours under the paper's protocol."
+            "The paper's bar is the 95 % sampling error of its own test set, its cases taken as independent; ours take the cases of a "
+            "patient together. Beside each line stands the verdict on ours under the paper's protocol."
         )
         figure = intervals.plot_intervals(named, label="accuracy (%)")
         yield Picture("intervals.png", "Accuracy beside the paper's", _explain_star(results) + about, figure)

@@ -184,10 +184,7 @@ def draw_figure_10(shown: Shown, results: Results) -> Iterator[Picture]:
     for protocol in series.list_protocols(results, CURVES):
         curves, found = [], series.find_rows(results, protocol)
         for row in [row for row in CURVES if row in found]:
-            scored = [
-                (part["y_true"].to_numpy(), part["y_score_1"].to_numpy())
-                for _, part in select(shown, row, protocol).groupby("seed")
-            ]
+            scored = series.list_runs(select(shown, row, protocol))
             curves.append(series.build_roc(results, row, protocol, scored, series.mark_row(results, row, [protocol])))
         figure = plot_roc(curves, title=PROTOCOL_NAMES[protocol], positive_class=CLASSES[1])
         caption = (

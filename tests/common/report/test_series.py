@@ -65,12 +65,13 @@ def test_captions_count_cases_and_explain_marks():
     text = end_caption(make_results(), ["paper", "leakfree"], ["x", "y"], positive_class="ill")
     assert text == (
         "The paper's protocol: n = 40 test cases (18 ill) of 25 patients, 2 seeds. Leak-free: n = 40 test cases (18 ill) of 25 "
-        "patients, 2 seeds. Our 95 % intervals resample patients. Dagger: one class for all cases in at least one seed."
+        "patients, 2 seeds. Our 95 % intervals take the cases of a patient together. Dagger: one class for all cases in at "
+        "least one seed."
     )
     text = end_caption(make_results(known=False, verdict="off protocol"), ["paper"], ["x"], positive_class="ill")
     assert text == (
-        "The paper's protocol: n = 40 test cases (18 ill), 2 seeds. Our 95 % intervals resample cases, as no patients are "
-        "known. A star marks trainings off protocol (see the notes in the tables)."
+        "The paper's protocol: n = 40 test cases (18 ill), 2 seeds. Our 95 % intervals take cases by themselves, as no "
+        "patients are known. A star marks trainings off protocol (see the notes in the tables)."
     )
     assert "95 %" not in end_caption(make_results(), ["paper"], ["y"], positive_class="ill", intervals=False)
 

@@ -202,7 +202,7 @@ def test_every_figure_of_a_whole_run(made):
         if not file.startswith(("figure3", "figure4", "history")):
             assert "n = 16 test cases (8 malignant) of 8 patients, 2 seeds." in picture.caption
         if file.startswith(("figure8", "figure9", "figure10", "accuracy")):
-            assert "95 % intervals resample patients" in picture.caption
+            assert "95 % intervals take the cases of a patient together" in picture.caption
         assert " *" not in picture.title
         assert "star" not in picture.caption
         assert picture.shows_cases == file.startswith(("figure3", "figure4", "figure11"))
