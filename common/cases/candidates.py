@@ -54,9 +54,7 @@ def learn_space(thumbnails: np.ndarray, spectra: np.ndarray) -> Space:
     mean /= max(1, structured.sum())
     rows = np.flatnonzero(structured)
     rows = rows[np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).round().astype(int)] if len(rows) else rows
-    changes = [
-        compute_spectrum(build_view(copy))[0] - whole[row] for row in rows for copy in _copy_thumbnail(thumbnails[row])
-    ]
+    changes = [compute_spectrum(build_view(copy))[0] - whole[row] for row in rows for copy in _copy_thumbnail(thumbnails[row])]
     size = mean.size
     turned = np.array([[turn_spectra(change, turn) for turn in range(ORIENTATIONS)] for change in changes]).reshape(-1, size)
     covariance = turned.T.astype(np.float64) @ turned / max(1, len(turned)) if len(turned) else np.eye(size)
@@ -198,13 +196,14 @@ def _copy_thumbnail(thumbnail: np.ndarray) -> list[np.ndarray]:
     cv2.line(labelled, (33, 43), (63, 58), 255)
     middle = ((THUMBNAIL - 1) / 2, (THUMBNAIL - 1) / 2)
     turned = cv2.warpAffine(thumbnail, cv2.getRotationMatrix2D(middle, 5, 1), thumbnail.shape)
-    encoded = cv2.imencode(".jpg", thumbnail, [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
+    data = cv2.imencode(".jpg", thumbnail, [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
+    encoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE))
     return [
         labelled,
         turned,
         np.round(255 * grey**2).astype(np.uint8),
         np.round(255 * grey**0.5).astype(np.uint8),
         cv2.createCLAHE(4, (8, 8)).apply(thumbnail),
-        cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE),
+        encoded,
         np.clip(1.3 * thumbnail + 20.0, 0, 255).astype(np.uint8),
     ]

@@ -63,8 +63,10 @@ def describe_images(images: Iterable[np.ndarray]) -> Descriptions:
     >>> framed = np.zeros((100, 80), np.uint8)
     >>> framed[20:80, 20:60] = np.arange(100, 140)
     >>> described = describe_images([framed, np.full((9, 9), 50, np.uint8), np.full((9, 9), 90, np.uint8)])
-    >>> described.count, described.thumbnails.shape, described.image_of.tolist(), described.take(np.array([1, 0])).image_of.tolist()
-    (3, (4, 96, 96), [0, 1, 2, 0], [0, 1, 1])
+    >>> described.count, described.thumbnails.shape, described.image_of.tolist()
+    (3, (4, 96, 96), [0, 1, 2, 0])
+    >>> described.take(np.array([1, 0])).image_of.tolist()
+    [0, 1, 1]
     """
     whole, inner, bordered = [], [], []
     for row, image in enumerate(images):
@@ -91,13 +93,20 @@ def join_descriptions(parts: Sequence[Descriptions]) -> Descriptions:
     >>> join_descriptions([describe_images(np.zeros((2, 9, 9), np.uint8)), describe_images(np.zeros((1, 9, 9), np.uint8))]).count
     3
     """
-    first = np.cumsum([0, *(part.count for part in parts)])
-    whole = [[array[: part.count] for array in _list_arrays(part)] for part in parts]
-    inner = [[array[part.count :] for array in _list_arrays(part)] for part in parts]
-    arrays = [np.concatenate(lots) for lots in zip(*whole, *inner, strict=True)]
-    owners = [part.image_of[: part.count] + start for part, start in zip(parts, first, strict=False)]
-    owners += [part.image_of[part.count :] + start for part, start in zip(parts, first, strict=False)]
-    return Descriptions(int(first[-1]), *arrays, np.concatenate(owners))
+    first = np.cumsum([0, *(part.count for part in parts)]).tolist()
+
+    def stack(arrays: list[np.ndarray]) -> np.ndarray:
+        counts = [part.count for part in parts]
+        whole = [array[:count] for array, count in zip(arrays, counts, strict=True)]
+        return np.concatenate([*whole, *(array[count:] for array, count in zip(arrays, counts, strict=True))])
+
+    return Descriptions(
+        first[-1],
+        stack([part.thumbnails for part in parts]),
+        stack([part.coarse for part in parts]),
+        stack([part.spectra for part in parts]),
+        stack([part.image_of + start for part, start in zip(parts, first[:-1], strict=True)]),
+    )
 
 
 def compute_spectrum(view: View) -> np.ndarray:
@@ -142,10 +151,6 @@ def _build_taper() -> np.ndarray:
 
 
 TAPER = _build_taper()
-
-
-def _list_arrays(described: Descriptions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return described.thumbnails, described.coarse, described.spectra
 
 
 def _make_grey(image: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from common import cli
 from common.audit.papers import find_impossible_claims
 from common.cases.folds import describe_splits
 from common.cases.prepared import Dataset, load_dataset
+from common.cases.sources import answer_questions
 from common.data.folder import find_data
 from common.errors import run_main
 from common.evaluation.outcome import judge_run
@@ -106,7 +107,7 @@ def choose_sources(options: cli.Options) -> tuple[str, Sources]:
     found = find_data(PACKAGE.name, options.data)
     sources = data.find_sources(found) if found and options.preset != "smoke" else {}
     if any(sources.values()):
-        return options.preset or "paper", sources
+        return options.preset or "paper", {part: source and answer_questions(source, options) for part, source in sources.items()}
     refuse_missing_data(PACKAGE, options)
     preset = options.preset or "demo"
     config = cli.apply_overrides(PRESETS[preset], options.overrides)
