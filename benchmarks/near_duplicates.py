@@ -1,32 +1,35 @@
-"""Near-duplicate search: speed, copies found of every kind, strangers mistaken, and the ratio to comparing all pairs.
+"""Near-duplicate search: speed, copies found of every kind, strangers mistaken, beside two tools that one would take instead.
 
-The baseline compares every pair of a subset, in all orientations, with the same comparison in a Python loop; both must
-find the same pairs. Images are phantoms (textures of several scales with a bright blob), or the files of a folder.
+Every image set is searched for near-duplicates among its own images, then for copies of a sample of them, each changed in one
+way. Beside it, on the same pictures: imagehash's phash and dhash, at their usual limit and at the largest that mistakes no
+stranger, and vision-data-doctor at its own settings (`pip install -e .[benchmark]`). Images are phantoms (textures of several
+scales with a bright blob), or the files of a folder.
 
-    python -m benchmarks.near_duplicates [--images 20000] [--subset 150] [--folder DIR] [--out FILE.json]
+The baseline of speed compares every pair of a subset, in all orientations, with the same comparison in a Python loop; both must
+find the same pairs.
+
+    python -m benchmarks.near_duplicates [--images 20000] [--subset 150] [--copies 100] [--folder DIR] [--out FILE.json]
 """
 
 import argparse
 import json
 import resource
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from common.cases.duplicates import (
-    NEAR_DUPLICATE_LIMIT,
-    ORIENTATIONS,
-    compare_thumbnails,
-    describe_images,
-    find_near_duplicates,
-)
+from common.cases.descriptions import describe_images
+from common.cases.duplicates import choose_limit, compare_images, find_near_duplicates, keep_alike
+from common.cases.registration import ORIENTATIONS, compare_thumbnails
 
 SIDE = 50
-COPIES_OF_EACH_KIND = 200
+USUAL_LIMIT = 10  # bits of 64 by which two hashes of one picture may differ
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
 
 def draw_patches(count: int, seed: int = 0) -> np.ndarray:
@@ -45,12 +48,10 @@ def draw_patches(count: int, seed: int = 0) -> np.ndarray:
     return patches
 
 
-def read_folder(folder: Path) -> np.ndarray:
-    """All images below a folder, grey, 64x64 where they are larger: (n, 50..64, 50..64) uint8."""
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in (".jpg", ".jpeg", ".png", ".bmp"))
-    images = [cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) for file in files]
-    side = min(64, min(min(image.shape) for image in images))
-    return np.array([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images])
+def read_folder(folder: Path) -> list[np.ndarray]:
+    """All images below a folder, grey, in their own size."""
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+    return [cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) for file in files]
 
 
 def encode(image: np.ndarray) -> np.ndarray:
@@ -63,111 +64,273 @@ def shift(image: np.ndarray, share: float, border: int) -> np.ndarray:
     return cv2.warpAffine(image, move, image.shape[::-1], borderMode=border)
 
 
-def crop(image: np.ndarray, share: float) -> np.ndarray:
-    """Cut a share of the height off the top and of the width off the right, enlarge to the old size."""
-    cut = round(image.shape[0] * share)
-    return cv2.resize(image[cut:, : image.shape[1] - cut], image.shape[::-1])
+def turn(image: np.ndarray, degrees: float, border: int) -> np.ndarray:
+    middle = ((image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2)
+    return cv2.warpAffine(image, cv2.getRotationMatrix2D(middle, degrees, 1), image.shape[::-1], borderMode=border)
+
+
+def crop(image: np.ndarray, top: float, right: float) -> np.ndarray:
+    """Cut a share of the height off the top and of the width off the right."""
+    return image[round(image.shape[0] * top) :, : image.shape[1] - round(image.shape[1] * right)]
+
+
+def crop_all(image: np.ndarray, share: float) -> np.ndarray:
+    """Cut half of a share of height and width off every side."""
+    y, x = (round(side * share / 2) for side in image.shape)
+    return image[y : image.shape[0] - y, x : image.shape[1] - x]
+
+
+def frame(image: np.ndarray, share: float) -> np.ndarray:
+    """Add a black frame, a share of the height and of the width wide."""
+    y, x = (round(side * share) for side in image.shape)
+    return cv2.copyMakeBorder(image, y, y, x, x, cv2.BORDER_CONSTANT, value=0)
+
+
+def cover(image: np.ndarray, share: float) -> np.ndarray:
+    """Paint a black frame over the picture."""
+    y, x = (round(side * share) for side in image.shape)
+    covered = np.zeros_like(image)
+    covered[y:-y, x:-x] = image[y:-y, x:-x]
+    return covered
+
+
+def pad_square(image: np.ndarray) -> np.ndarray:
+    """Add black to the shorter side; of a square image, bars of a sixth of it, which leave no square."""
+    height, width = image.shape
+    y, x = max(0, (width - height) // 2), max(0, (height - width) // 2)
+    return cv2.copyMakeBorder(image, y or (height == width) * height // 6, y or (height == width) * height // 6, x, x,
+                              cv2.BORDER_CONSTANT, value=0)  # fmt: skip
 
 
 def brighten(image: np.ndarray, contrast: float, brightness: float) -> np.ndarray:
     return np.clip(contrast * image + brightness, 0, 255).astype(np.uint8)
 
 
-def mirror(image: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(image[:, ::-1])
+def bend(image: np.ndarray, gamma: float) -> np.ndarray:
+    return np.round(255 * (image / 255) ** gamma).astype(np.uint8)
+
+
+def label(image: np.ndarray) -> np.ndarray:
+    """Draw three labels and a calliper in white."""
+    drawn = image.copy()
+    height, width = image.shape
+    size = min(height, width) / 256
+    thick = max(1, round(2 * size))
+    for x, y, text in ((0.03, 0.10, "US 12 MHz"), (0.03, 0.95, "D1 12.4 mm"), (0.6, 0.1, "LEFT 2")):
+        cv2.putText(drawn, text, (int(x * width), int(y * height)), cv2.FONT_HERSHEY_SIMPLEX, 0.8 * size, 255, thick)
+    ends, arm = [(int(0.35 * width), int(0.45 * height)), (int(0.65 * width), int(0.6 * height))], int(12 * size) + 1
+    for x, y in ends:
+        cv2.line(drawn, (x - arm, y), (x + arm, y), 255, thick)
+        cv2.line(drawn, (x, y - arm), (x, y + arm), 255, thick)
+    cv2.line(drawn, *ends, 255, max(1, thick // 2))
+    return drawn
+
+
+def equalise(image: np.ndarray) -> np.ndarray:
+    return cv2.createCLAHE(4, (8, 8)).apply(image)
 
 
 KINDS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "the same pixels": lambda image: image,
     "JPEG quality 60": encode,
-    "cropped 5 %": lambda image: crop(image, 0.05),
-    "cropped 10 %": lambda image: crop(image, 0.10),
-    "shifted 10 % in x and y, edge continued": lambda image: shift(image, 0.1, cv2.BORDER_REPLICATE),
-    "shifted 10 % in x and y, black border": lambda image: shift(image, 0.1, cv2.BORDER_CONSTANT),
-    "mirrored left-right": mirror,
+    "mirrored left-right": lambda image: image[:, ::-1],
     "mirrored up-down": lambda image: image[::-1],
     "turned by 90 degrees": np.rot90,
+    "brightness 0.97": lambda image: brighten(image, 0.97, 0),
     "darker, contrast 0.7": lambda image: brighten(image, 0.7, -10),
     "brighter, contrast 1.15": lambda image: brighten(image, 1.15, 10),
     "brighter into saturation, contrast 1.3": lambda image: brighten(image, 1.3, 20),
-    "mirrored, shifted 7 %, JPEG": lambda image: encode(shift(mirror(image), 0.07, cv2.BORDER_REFLECT)),
-    "cropped 10 %, brighter, JPEG": lambda image: encode(brighten(crop(image, 0.1), 1.15, 10)),
+    "cropped 5 %": lambda image: crop(image, 0.05, 0.05),
+    "cropped 10 %": lambda image: crop(image, 0.10, 0.10),
+    "shifted 10 % in x and y, edge continued": lambda image: shift(image, 0.1, cv2.BORDER_REPLICATE),
+    "shifted 10 % in x and y, black border": lambda image: shift(image, 0.1, cv2.BORDER_CONSTANT),
+    "cropped 10 %, brighter, JPEG": lambda image: encode(brighten(crop(image, 0.1, 0.1), 1.15, 10)),
+    "mirrored, shifted 7 %, JPEG": lambda image: encode(shift(np.ascontiguousarray(image[:, ::-1]), 0.07, cv2.BORDER_REFLECT)),
+    "padded with black to (or from) a square": pad_square,
+    "black frame of 12.5 % around": lambda image: frame(image, 0.125),
+    "black frame of 12.5 % over the picture": lambda image: cover(image, 0.125),
+    "inverted grey": lambda image: 255 - image,
+    "gamma 2": lambda image: bend(image, 2),
+    "gamma 0.5": lambda image: bend(image, 0.5),
+    "labels and callipers drawn in": label,
+    "CLAHE, clip limit 4": equalise,
+    "right side cut by 15 %": lambda image: crop(image, 0, 0.15),
+    "top cut by 15 %": lambda image: crop(image, 0.15, 0),
+    "cropped 20 %, at a corner": lambda image: crop(image, 0.2, 0.2),
+    "cropped 20 %, all sides": lambda image: crop_all(image, 0.2),
+    "rotated 5 degrees, black corners": lambda image: turn(image, 5, cv2.BORDER_CONSTANT),
+    "rotated 5 degrees, edge continued": lambda image: turn(image, -5, cv2.BORDER_REPLICATE),
 }
 
 
-def measure_copies(images: np.ndarray, seed: int = 1) -> dict[str, float]:
-    """Share of the copies of each kind whose original is found among all images."""
+def copy_images(images: Sequence[np.ndarray], kind: str) -> list[np.ndarray]:
+    return [np.ascontiguousarray(KINDS[kind](image)) for image in images]
+
+
+def measure_copies(images: Sequence[np.ndarray], rows: np.ndarray) -> tuple[dict[str, float], int]:
+    """Share of the copies of each kind whose original is found among all images, and the number of other images that a copy
+    is taken for and its original is not."""
     described = describe_images(images)
-    rows = np.random.default_rng(seed).choice(len(images), min(COPIES_OF_EACH_KIND, len(images)), replace=False)
-    found = {}
-    for kind, copy in KINDS.items():
-        table = find_near_duplicates(described, describe_images(copy(images[row]) for row in rows))
-        found[kind] = float((table["index_a"].to_numpy() == rows[table["index_b"]]).sum() / len(rows))
+    limit = choose_limit(described)
+    known = keep_alike(compare_images(described), limit)
+    alike = {(row, row) for row in range(len(images))}
+    alike |= {pair for a, b in zip(known["index_a"], known["index_b"], strict=True) for pair in ((a, b), (b, a))}
+    found, mistaken = {}, 0
+    for kind in KINDS:
+        table = find_near_duplicates(described, describe_images(copy_images([images[row] for row in rows], kind)), limit=limit)
+        pairs = set(zip(table["index_a"].tolist(), rows[table["index_b"]].tolist(), strict=True))
+        found[kind] = sum((row, row) in pairs for row in rows.tolist()) / len(rows)
+        mistaken += len(pairs - alike)
+    return found, mistaken
+
+
+def measure_hashes(images: Sequence[np.ndarray], rows: np.ndarray, name: str) -> dict[str, list[float]]:
+    """Kind -> share found by a hash of imagehash at its usual limit, and at the largest limit that no two of the images fall
+    below; beside it, under "strangers", how many pairs the usual limit mistakes, and the other limit.
+
+    Near-duplicates among the images themselves (`find_near_duplicates`) are no strangers.
+    """
+    import imagehash
+    from PIL import Image
+
+    def compute(pictures: Sequence[np.ndarray]) -> np.ndarray:
+        function = getattr(imagehash, name)
+        return np.array([function(Image.fromarray(picture)).hash.ravel() for picture in pictures])
+
+    def differ(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        a, b = a.astype(np.float32), b.astype(np.float32)
+        return a @ (1 - b).T + (1 - a) @ b.T
+
+    originals = compute(images)
+    between = differ(originals, originals)
+    known = find_near_duplicates(describe_images(images))
+    between[known["index_a"], known["index_b"]] = np.inf
+    strangers = between[np.triu_indices(len(images), 1)]
+    safe = float(strangers.min()) - 1
+    found = {"strangers": [float((strangers <= USUAL_LIMIT).sum()), safe]}
+    for kind in KINDS:
+        distance = (originals[rows] != compute(copy_images([images[row] for row in rows], kind))).sum(axis=1)
+        found[kind] = [float((distance <= USUAL_LIMIT).mean()), float((distance <= safe).mean())]
     return found
 
 
-def compare_all_pairs(images: np.ndarray) -> set[tuple[int, int]]:
-    """The near-duplicates by a loop over all pairs and orientations."""
-    thumbnails = describe_images(images).thumbnails
+def measure_doctor(images: Sequence[np.ndarray], rows: np.ndarray) -> dict[str, float]:
+    """Kind -> share of the copies that vision-data-doctor takes for any image, by its `check_leakage` with its own settings;
+    under "strangers" the images of one half that it takes for one of the other half."""
+    from data_doctor import check_leakage
+
+    def write(pictures: Sequence[np.ndarray], folder: Path) -> Path:
+        folder.mkdir()
+        for row, picture in enumerate(pictures):
+            cv2.imwrite(str(folder / f"{row:06d}.png"), picture)
+        return folder
+
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
+        half = len(images) // 2
+        parts = write(images[:half], root / "a"), write(images[half:], root / "b")
+        found = {"strangers": float(len(check_leakage(*parts).near_leaks))}
+        originals = write([images[row] for row in rows], root / "originals")
+        for number, kind in enumerate(KINDS):
+            copies = write(copy_images([images[row] for row in rows], kind), root / str(number))
+            result = check_leakage(originals, copies)
+            names = [leak for leak in [*result.exact_leaks, *result.near_leaks] if leak["val"] == leak["train"]]
+            found[kind] = len(names) / len(rows)
+    return found
+
+
+def compare_all_pairs(thumbnails: np.ndarray, limit: float) -> set[tuple[int, int]]:
+    """The near-duplicates by a loop over all pairs and orientations; thumbnails (n, 96, 96)."""
     return {
         (first, second)
-        for first, second in combinations(range(len(images)), 2)
-        if max(compare_thumbnails(thumbnails[first], thumbnails[second], turn) for turn in range(ORIENTATIONS))
-        >= NEAR_DUPLICATE_LIMIT
+        for first, second in combinations(range(len(thumbnails)), 2)
+        if max(compare_thumbnails(thumbnails[first], thumbnails[second], turn) for turn in range(ORIENTATIONS)) >= limit
     }
+
+
+def measure_speed(images: Sequence[np.ndarray]) -> dict[str, object]:
+    """Seconds of a search within all images, and what it found."""
+    started, cpu_started = time.perf_counter(), time.process_time()
+    described = describe_images(images)
+    describing = time.perf_counter() - started
+    limit = choose_limit(described)
+    table = compare_images(described)
+    alike = keep_alike(table, limit)
+    return {
+        "images": len(images),
+        "seconds": time.perf_counter() - started,
+        "cpu_seconds": time.process_time() - cpu_started,
+        "seconds_describing": describing,
+        "pairs": len(images) * (len(images) - 1) // 2,
+        "compared_pairs": len(table),
+        "limit": round(limit, 3),
+        "pairs_found_among_originals": len(alike),
+        "closest_pairs": table["similarity"].head(20).round(3).tolist(),
+        "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+    }
+
+
+def measure_ratio(images: Sequence[np.ndarray]) -> dict[str, object]:
+    """The search against the comparison of all pairs, on images among which there is a copy of every kind without a border."""
+    rng = np.random.default_rng(2)
+    kinds = [kind for kind in KINDS if "black" not in kind]
+    mixed = [*images, *(copy_images([images[rng.integers(len(images))]], kind)[0] for kind in kinds)]
+    started = time.perf_counter()
+    described = describe_images(mixed)
+    limit = choose_limit(described)
+    fast = find_near_duplicates(described, limit=limit)
+    search = time.perf_counter() - started
+    started = time.perf_counter()
+    expected = compare_all_pairs(described.thumbnails[: described.count], limit)
+    all_pairs = time.perf_counter() - started
+    return {
+        "subset": len(mixed),
+        "subset_pairs_found": len(expected),
+        "same_pairs_as_all_pairs": set(zip(fast["index_a"].tolist(), fast["index_b"].tolist(), strict=True)) == expected,
+        "all_pairs_seconds": all_pairs,
+        "ratio": all_pairs / search,
+    }
+
+
+def print_table(ours: dict[str, float], hashes: dict[str, dict[str, list[float]]], doctor: dict[str, float] | None) -> None:
+    """The shares of the copies found, as a Markdown table."""
+    heads = ["this suite", *(f"{name} {limit}" for name in hashes for limit in ("usual", "safe"))]
+    print(f"| copy | {' | '.join([*heads, *(['vision-data-doctor'] if doctor else [])])} |")
+    print("|---" * (len(heads) + 1 + bool(doctor)) + "|")
+    for kind in KINDS:
+        cells = [ours[kind], *(share for found in hashes.values() for share in found[kind]), *([doctor[kind]] if doctor else [])]
+        print(f"| {kind} | {' | '.join(f'{cell:.2f}' for cell in cells)} |")
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--images", type=int, default=20_000)
-    parser.add_argument("--subset", type=int, default=150, help="originals in the comparison of all pairs")
+    parser.add_argument("--images", type=int, default=20_000, help="number of phantoms")
+    parser.add_argument("--subset", type=int, default=150, help="originals in the comparison of all pairs; 0: none")
+    parser.add_argument("--copies", type=int, default=100, help="copies of each kind; 0: none")
     parser.add_argument("--folder", type=Path, help="measure on the images below this folder")
+    parser.add_argument("--most", type=int, help="take only so many images of the folder, evenly spaced")
+    parser.add_argument("--alone", action="store_true", help="without the other tools")
     parser.add_argument("--out", type=Path, help="write the numbers there as JSON")
     args = parser.parse_args(arguments)
     cv2.setNumThreads(1)
 
-    images = read_folder(args.folder) if args.folder else draw_patches(args.images)
-    started, cpu_started = time.perf_counter(), time.process_time()
-    described = describe_images(images)
-    describing = time.perf_counter() - started
-    table = find_near_duplicates(described, limit=-1)
-    total, cpu_total = time.perf_counter() - started, time.process_time() - cpu_started
-    alike = table[table["similarity"] >= NEAR_DUPLICATE_LIMIT]
-    numbers = {
-        "images": len(images),
-        "describing_images_per_second": len(images) / describing,
-        "seconds": total,
-        "cpu_seconds": cpu_total,
-        "images_per_second": len(images) / total,
-        "pairs": len(images) * (len(images) - 1) // 2,
-        "compared_pairs": len(table),
-        "pairs_found_among_originals": len(alike),
-        "closest_pairs": table["similarity"].head(5).round(4).tolist(),
-    }
-
-    part = images[: args.subset]
-    rng = np.random.default_rng(2)
-    copies = [np.ascontiguousarray(copy(part[rng.integers(len(part))])) for copy in KINDS.values()]
-    mixed = np.concatenate([part, copies])
-    started = time.perf_counter()
-    expected = compare_all_pairs(mixed)
-    all_pairs = time.perf_counter() - started
-    started = time.perf_counter()
-    fast = find_near_duplicates(describe_images(mixed))
-    search = time.perf_counter() - started
-    same = set(zip(fast["index_a"].tolist(), fast["index_b"].tolist(), strict=True)) == expected
-    numbers |= {
-        "subset": len(mixed),
-        "subset_pairs_found": len(expected),
-        "same_pairs_as_all_pairs": same,
-        "all_pairs_seconds": all_pairs,
-        "ratio": all_pairs / search,
-        "copies_found": measure_copies(images),
-        "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
-    }
-    print(json.dumps(numbers, indent=2))
+    images: Sequence[np.ndarray] = read_folder(args.folder) if args.folder else draw_patches(args.images)
+    if args.most and len(images) > args.most:
+        images = [images[row] for row in np.linspace(0, len(images) - 1, args.most).round().astype(int)]
+    numbers = measure_speed(images)
+    if args.subset:
+        numbers |= measure_ratio(images[: args.subset])
+    if args.copies:
+        rows = np.random.default_rng(1).choice(len(images), min(args.copies, len(images)), replace=False)
+        ours, mistaken = measure_copies(images, rows)
+        hashes = {} if args.alone else {name: measure_hashes(images, rows, name) for name in ("phash", "dhash")}
+        doctor = None if args.alone else measure_doctor(images, rows)
+        numbers |= {"copies_found": ours, "strangers_mistaken": mistaken, "hashes": hashes, "doctor": doctor}
+        print_table(ours, hashes, doctor)
+    print(json.dumps({name: value for name, value in numbers.items() if name not in ("hashes", "doctor")}, indent=2))
     if args.out:
         args.out.write_text(json.dumps(numbers, indent=2) + "\n")
-    if not same:
+    if numbers.get("same_pairs_as_all_pairs") is False:
         raise SystemExit("the search and the comparison of all pairs found different pairs")
 
 

@@ -33,6 +33,8 @@ class Options:
     preset: str | None
     protocols: tuple[str, ...]  # of PROTOCOLS
     data: Path | None  # folder
+    patients: str  # same or different: ids that differ only by case, leading zeros or .0; "": not answered
+    near_duplicates: str  # group or refuse
     weights: str | None  # imagenet, random or a folder
     tables: tuple[str, ...] | None
     rows: tuple[str, ...] | None  # parts of their names
@@ -52,7 +54,7 @@ def parse_options(argv: Sequence[str] | None, module: str, description: str, pre
     add = parser.add_argument
     add("--preset", choices=presets, help="default: paper if the data is found, else demo on phantoms")
     add("--protocol", choices=[*PROTOCOLS, "both"], default="both", help="the paper's, the leak-free one, or both (default)")
-    add("--data", type=Path, metavar="DIR", help="data folder; default: $REPLICATIONS_DATA/<package> or data/<package>")
+    add_data_flags(parser)
     add("--weights", metavar="W", help="imagenet, random or a folder of weight files")
     add("--tables", type=_split, metavar="2,3", help="only these tables")
     add("--rows", type=_split, metavar="TEXT,...", help="only the rows that contain one of these texts")
@@ -72,6 +74,8 @@ def parse_options(argv: Sequence[str] | None, module: str, description: str, pre
         preset=given.preset,
         protocols=PROTOCOLS if given.protocol == "both" else (given.protocol,),
         data=given.data,
+        patients=given.patients,
+        near_duplicates=given.near_duplicates,
         weights=given.weights,
         tables=given.tables,
         rows=given.rows,
@@ -84,6 +88,16 @@ def parse_options(argv: Sequence[str] | None, module: str, description: str, pre
         skip_unreadable=given.skip_unreadable,
         publish=given.publish,
     )
+
+
+def add_data_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags on data that `run` and `data` share: the folder, and answers that only the user of the data can give."""
+    add = parser.add_argument
+    add("--data", type=Path, metavar="DIR", help="data folder; default: $REPLICATIONS_DATA/<package> or data/<package>")
+    text = "whether patients whose ids differ only by case, leading zeros or .0 are the same; asked for where there are such"
+    add("--patients", choices=("same", "different"), default="", help=text)
+    text = "patients that share a near-duplicate picture: count them as one (default), or stop and list them"
+    add("--near-duplicates", choices=("group", "refuse"), default="group", help=text)
 
 
 def count_cores() -> int:

@@ -1,230 +1,190 @@
-"""Near-duplicate images: copies that were re-encoded, cropped, shifted, mirrored, turned or brightened.
+"""Near-duplicate images: copies that were encoded again, framed, cropped, turned, labelled, or given other grey levels.
 
-A search has two steps, so that the cost stays far below comparing every pair in Python:
+A search has three steps, so that the cost stays far below comparing every pair:
 
-1. Candidates. An image is described by the magnitudes of its lowest spatial frequencies. A magnitude does not change
-   when the picture moves, and mirroring or a quarter turn only permutes the magnitudes; so a blocked matrix product
-   over the descriptions ranks all partners of an image at once. Three windows (whole image, a little trimmed, more
-   trimmed) make it tolerant of cropped and filled borders.
-2. Comparison. The few best partners are registered and correlated (common.cases.registration).
+1. Description of every image, as it is and without its border (common.cases.descriptions).
+2. Candidates: the partners with the most similar spectra (common.cases.candidates).
+3. Comparison: they are registered and correlated (common.cases.registration).
 
-An image without structure (a constant patch) has nothing to compare: it never becomes a near-duplicate; equal files
-are found by their checksum.
+From which similarity two images count as one picture depends on how alike strangers are in the data set at hand
+(`choose_limit`). An image without structure (a constant patch) has nothing to compare: it never becomes a near-duplicate;
+equal files are found by their checksum. docs/leaks.md says what is found, as measured, and what is not.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
-import cv2
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
+from common.cases.candidates import QUERY_BLOCK, Ranked, learn_space, place_spectra, rank_partners
+from common.cases.descriptions import STEPS, Descriptions
 from common.cases.registration import (
-    COARSE,
-    FLAT,
+    HOPELESS,
     ORIENTATIONS,
-    PROMISING,
-    THUMBNAIL,
-    UNLIKE,
-    compare_thumbnails,
-    fill_border,
-    filter_band,
+    View,
+    build_view,
+    cut_templates,
+    match_templates,
+    register_views,
 )
+from common.cli import count_cores
 
-# Similarity from which two images count as the same picture. Measured on 8,105 lung CT patches of 50x50 pixels, where
-# many strangers look alike (a round nodule, a curved wall): of their 33 million pairs the closest of different scans
-# gives 0.930; 29 pairs of neighbouring places of one scan give more than 0.96; none lies between 0.94 and 0.96. Of
-# copies (JPEG quality 60, cropped or shifted by 10 %, mirrored, turned, darker) 98 % or more of each kind lie above, of
-# those brightened into saturation 92 %.
-NEAR_DUPLICATE_LIMIT = 0.94
-
-FREQUENCIES = 6  # highest frequency of the description, periods over the window
-WINDOWS = (0.0, 0.04, 0.10)  # share trimmed from every border before describing
-# Which windows of two images are compared: whole with whole; whole with trimmed, which finds crops; the most trimmed ones,
-# which leaves filled borders out.
-WINDOW_PAIRS = ((0, 0), (0, 1), (1, 0), (2, 2))
-# With fewer images no partner and no orientation is ruled out by its description: the statistics are too uncertain.
+# With fewer images all are compared, in every orientation: too few to learn from.
 FEW_IMAGES = 20
-QUERY_BLOCK, INDEX_BLOCK = 512, 4096  # images of b and of a that are scored at once: 8 MiB
-
-
-class Descriptions(NamedTuple):
-    """What the search needs of n images; made by `describe_images`."""
-
-    thumbnails: np.ndarray  # (n, 48, 48) uint8 grey
-    spectra: np.ndarray  # (n, 3 windows, 2 signs of the vertical frequency, 7, 7) float32; all zero for a flat image
-
-    def take(self, rows: np.ndarray) -> "Descriptions":
-        """Return the descriptions of some rows (positions or mask)."""
-        return Descriptions(self.thumbnails[rows], self.spectra[rows])
-
-
-def describe_images(images: Iterable[np.ndarray]) -> Descriptions:
-    """Describe images for `find_near_duplicates`: thumbnails, and magnitudes of their lowest spatial frequencies.
-
-    images: an array (n, h, w) or (n, h, w, c) uint8, memory-mapped or not, or any iterable of (h, w[, c]) uint8 arrays,
-    whose sizes may differ. They are read once, one after the other. Raises ValueError for other types and shapes.
-
-    >>> described = describe_images(np.zeros((3, 100, 80), np.uint8))
-    >>> described.thumbnails.shape, described.spectra.shape, described.take(np.array([0, 2])).thumbnails.shape
-    ((3, 48, 48), (3, 3, 2, 7, 7), (2, 48, 48))
-    """
-    thumbnails, spectra = [], []
-    for image in images:
-        thumbnails.append(_shrink(np.asarray(image)))
-        if len(thumbnails) % QUERY_BLOCK == 0:
-            spectra.append(_compute_spectra(thumbnails[-QUERY_BLOCK:]))
-    rest = len(thumbnails) % QUERY_BLOCK
-    spectra.append(_compute_spectra(thumbnails[len(thumbnails) - rest :]))
-    return Descriptions(np.array(thumbnails, np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL), np.concatenate(spectra))
+# Partners of an image that are compared, twice (by the whole images and by parts): all comparisons stay near COMPARISONS.
+MOST_CANDIDATES, LEAST_CANDIDATES, COMPARISONS = 12, 3, 80_000
+LOWEST_LIMIT, HIGHEST_LIMIT = 0.70, 0.94  # of similarity
+STRANGERS = 200  # pairs of images that the limit is learnt from
+FALSE_ALARMS = 0.01  # pairs of strangers that are expected above the limit, in the whole data set
 
 
 def find_near_duplicates(
-    a: Descriptions, b: Descriptions | None = None, *, limit: float = NEAR_DUPLICATE_LIMIT, candidates: int = 8
+    a: Descriptions, b: Descriptions | None = None, *, limit: float | None = None, candidates: int | None = None
 ) -> pd.DataFrame:
     """Find the pairs of near-duplicates between a and b, or within a when b is None.
 
-    Returns a table index_a, index_b (positions, int64), similarity (float64, -1 to 1, see `compare_thumbnails`), most similar
-    first, with all compared pairs of at least `limit`. For each image of b the `candidates` best partners in a are compared: of
-    an image with more copies than that, that many are found. Within a, index_a < index_b. A limit of -1 gives every compared
-    pair.
+    Returns the rows of `compare_images` of at least `limit`: index_a, index_b (positions, int64), similarity (float64), most
+    similar first. limit None: `choose_limit` of a and b.
 
-    Four pictures, of which the last is the first one mirrored:
+    Four pictures, of which the last is the first one mirrored, inverted and framed:
 
     >>> rough = np.random.default_rng(0).integers(0, 256, (3, 8, 8), np.uint8)
-    >>> pictures = [cv2.resize(image, (64, 64), interpolation=cv2.INTER_CUBIC) for image in rough]
-    >>> table = find_near_duplicates(describe_images([*pictures, pictures[0][:, ::-1]]))
-    >>> table[["index_a", "index_b"]].to_numpy().tolist(), bool(table["similarity"][0] > 0.99)
+    >>> pictures = list(rough.repeat(8, axis=1).repeat(8, axis=2))
+    >>> table = find_near_duplicates(describe_images([*pictures, np.pad(255 - pictures[0][:, ::-1], 10)]))
+    >>> table[["index_a", "index_b"]].to_numpy().tolist(), bool(table["similarity"][0] > 0.95)
     ([[0, 3]], True)
     """
+    return keep_alike(compare_images(a, b, candidates=candidates), choose_limit(a, b) if limit is None else limit)
+
+
+def keep_alike(table: pd.DataFrame, limit: float) -> pd.DataFrame:
+    """The rows of a table of `compare_images` whose similarity is at least `limit`.
+
+    >>> keep_alike(pd.DataFrame({"index_a": [0, 1], "index_b": [2, 3], "similarity": [0.9, 0.5]}), 0.8)["index_b"].to_list()
+    [2]
+    """
+    return table[table["similarity"] >= limit].reset_index(drop=True)
+
+
+def choose_limit(a: Descriptions, b: Descriptions | None = None) -> float:
+    """The similarity from which two images of a data set count as the same picture, LOWEST_LIMIT to HIGHEST_LIMIT.
+
+    Where everything looks alike (mammograms) it is high, where little does (ultrasound) low: STRANGERS pairs of images (of a and
+    b, or of a alone) are drawn, always the same ones, and registered as well as they can be. Nearly all are strangers, and the
+    Fisher transforms (artanh) of their similarities are about normal. Median and the range from a tenth to nine tenths give mean
+    and spread, and the limit is where FALSE_ALARMS of all pairs are expected above. With fewer than FEW_IMAGES images nothing is
+    learnt: HIGHEST_LIMIT.
+
+    >>> smooth = np.random.default_rng(0).integers(0, 256, (30, 3, 3), np.uint8).repeat(20, axis=1).repeat(20, axis=2)
+    >>> rough = np.random.default_rng(0).integers(0, 256, (30, 20, 20), np.uint8).repeat(3, axis=1).repeat(3, axis=2)
+    >>> smooth, rough = describe_images(smooth), describe_images(rough)
+    >>> choose_limit(rough) < choose_limit(smooth), choose_limit(smooth.take(np.arange(9)))
+    (True, 0.94)
+    """
+    within, b = b is None, a if b is None else b
+    if min(a.count, b.count) == 0 or a.count + (0 if within else b.count) < FEW_IMAGES:
+        return HIGHEST_LIMIT
+    random = np.random.default_rng(0)
+    rows_a, rows_b = random.integers(a.count, size=STRANGERS), random.integers(b.count, size=STRANGERS)
+    contents_a, contents_b = a.find_contents(), b.find_contents()
+    transformed = []
+    for row_a, row_b in zip(rows_a.tolist(), rows_b.tolist(), strict=True):
+        if within and row_a == row_b:
+            continue
+        views = {(row_a, row_b), (int(contents_a[row_a]), int(contents_b[row_b]))}
+        similarity = max(_register_best(a, b, view_a, view_b) for view_a, view_b in views)
+        transformed.append(np.arctanh(np.clip(similarity, 0, 0.999)))
+    low, median, high = np.quantile(transformed, [0.1, 0.5, 0.9])
+    pairs = a.count * (a.count - 1) / 2 if within else a.count * b.count
+    spread = (high - low) / (norm.ppf(0.9) - norm.ppf(0.1))
+    limit = float(np.tanh(median + spread * norm.isf(min(0.5, FALSE_ALARMS / pairs))))
+    return min(max(limit, LOWEST_LIMIT), HIGHEST_LIMIT)
+
+
+def _register_best(a: Descriptions, b: Descriptions, view_a: int, view_b: int) -> float:
+    """Similarity of two views in the orientation in which their coarse images agree best, however little that is."""
+    coarse_a, coarse_b = a.coarse[view_a].astype(np.float32) / STEPS, b.coarse[view_b].astype(np.float32) / STEPS
+    matches = [match_templates(coarse_a, cut_templates(coarse_b, turn)) for turn in range(ORIENTATIONS)]
+    turn = int(np.argmax([match.correlation for match in matches]))
+    return register_views(build_view(a.thumbnails[view_a]), build_view(b.thumbnails[view_b]), turn, matches[turn])
+
+
+def compare_images(a: Descriptions, b: Descriptions | None = None, *, candidates: int | None = None) -> pd.DataFrame:
+    """Compare every image of b with those of a that may show the same picture, or the images of a with each other.
+
+    Returns a table index_a, index_b (positions, int64), similarity (float64, -1 to 1, see `compare_thumbnails`), most similar
+    first; within a, index_a < index_b. candidates: partners of each image that are compared, by the whole pictures and as many
+    again by parts of them; of an image with more copies than that, that many are found. None: 3 to 12, by the number of images.
+
+    >>> rough = np.random.default_rng(0).integers(0, 256, (3, 8, 8), np.uint8)
+    >>> table = compare_images(describe_images(rough.repeat(8, axis=1).repeat(8, axis=2)))
+    >>> sorted(table[["index_a", "index_b"]].to_numpy().tolist()), bool(table["similarity"].max() < 0.9)
+    ([[0, 1], [0, 2], [1, 2]], True)
+    """
+    within, b = b is None, a if b is None else b
     found: dict[tuple[int, int], float] = {}
-    index, queries = _whiten(a.spectra, (a if b is None else b).spectra)
-    few = len(index) + len(queries) < FEW_IMAGES
-    thumbnails_b = a.thumbnails if b is None else b.thumbnails
-    least = -np.inf if few else UNLIKE
-    for row_b, partners, orientations in _rank_partners(index, queries, candidates, least, within=b is None):
-        for row_a, orientation in zip(partners, orientations, strict=True):
-            pair = (min(row_a, row_b), max(row_a, row_b)) if b is None else (row_a, row_b)
-            if found.get(pair, -1.0) >= PROMISING:
-                continue
-            tried = range(ORIENTATIONS) if few else (orientation,)
-            similarity = max(compare_thumbnails(a.thumbnails[row_a], thumbnails_b[row_b], turn) for turn in tried)
-            found[pair] = max(similarity, found.get(pair, -1.0))
-    rows = [(*pair, similarity) for pair, similarity in found.items() if similarity >= limit]
-    rows.sort(key=lambda row: (-row[2], row[:2]))
-    return pd.DataFrame(rows, columns=["index_a", "index_b", "similarity"]).astype(
-        {"index_a": np.int64, "index_b": np.int64, "similarity": np.float64}
+    if a.count and b.count:
+        count = candidates or int(np.clip(COMPARISONS // (a.count + b.count), LEAST_CANDIDATES, MOST_CANDIDATES))
+        few = a.count + (0 if within else b.count) < FEW_IMAGES
+        lots = (a, b) if not within else (a,)
+        thumbnails, spectra = (np.concatenate([getattr(lot, name) for lot in lots]) for name in ("thumbnails", "spectra"))
+        space = learn_space(thumbnails, spectra)
+        index, queries = (place_spectra(space, lot.spectra) for lot in (a, b))
+        for views_a, views_b, rows in _pair_views(a, b, within):
+            chosen_a, chosen_b = index[:, views_a], queries[:, views_b]
+            partners = max(1, a.count) if few else count
+
+            def compare(block: np.ndarray) -> list[tuple[tuple[int, int], float]]:
+                ranked = rank_partners(space, chosen_a, chosen_b, block, partners, within=within)  # noqa: B023
+                return [pair for one in ranked for pair in _compare_ranked(a, b, views_a, views_b, one, few)]  # noqa: B023
+
+            with ThreadPoolExecutor(count_cores()) as pool:
+                blocks = [rows[first : first + QUERY_BLOCK] for first in range(0, len(rows), QUERY_BLOCK)]
+                for pairs in pool.map(compare, blocks):
+                    for (row_a, row_b), similarity in pairs:
+                        pair = (min(row_a, row_b), max(row_a, row_b)) if within else (row_a, row_b)
+                        found[pair] = max(similarity, found.get(pair, -1.0))
+    table = pd.DataFrame(
+        {
+            "index_a": np.fromiter((pair[0] for pair in found), np.int64, len(found)),
+            "index_b": np.fromiter((pair[1] for pair in found), np.int64, len(found)),
+            "similarity": np.fromiter(found.values(), np.float64, len(found)),
+        }
+    )
+    return table.sort_values(
+        ["similarity", "index_a", "index_b"], ascending=[False, True, True], kind="stable", ignore_index=True
     )
 
 
-def _shrink(image: np.ndarray) -> np.ndarray:
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.size == 0:
-        raise ValueError(f"expected a uint8 image (h, w) or (h, w, c), got {image.dtype} {image.shape}")
-    if image.ndim == 3:
-        image = image[..., 0] if image.shape[2] == 1 else image.mean(axis=2).astype(np.uint8)
-    interpolation = cv2.INTER_LINEAR if max(image.shape) <= THUMBNAIL else cv2.INTER_AREA
-    return cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=interpolation)
+def _pair_views(a: Descriptions, b: Descriptions, within: bool) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Views of all images of a and of b that are compared, and the queries of b: all as they are; then without borders, as far
+    as one of the two has one."""
+    yield np.arange(a.count), np.arange(b.count), np.arange(b.count)
+    contents_a, contents_b = a.find_contents(), b.find_contents()
+    bordered_a, bordered_b = contents_a >= a.count, contents_b >= b.count
+    if bordered_b.any():
+        yield contents_a, contents_b, np.flatnonzero(bordered_b)
+    if bordered_a.any() and not within:
+        yield contents_a[bordered_a], contents_b, np.flatnonzero(~bordered_b)
 
 
-def _compute_spectra(thumbnails: list[np.ndarray]) -> np.ndarray:
-    """Square roots of the magnitudes, (n, windows, 2, 7, 7): [0] frequencies (+y, +x), [1] (-y, +x)."""
-    thumbnails = [fill_border(image) for image in thumbnails]
-    side = 32
-    taper = np.sqrt(np.hanning(side + 2)[1:-1])
-    taper = np.outer(taper, taper).astype(np.float32)
-    spectra = np.zeros((len(thumbnails), len(WINDOWS), 2, FREQUENCIES + 1, FREQUENCIES + 1), np.float32)
-    structured = np.array([filter_band(image).std() >= FLAT for image in thumbnails], bool)
-    for window, trimmed in enumerate(WINDOWS):
-        cut = slice(round(trimmed * THUMBNAIL), THUMBNAIL - round(trimmed * THUMBNAIL))
-        small = np.zeros((len(thumbnails), side, side), np.float32)
-        for row, image in enumerate(thumbnails):
-            image = cv2.resize(image[cut, cut], (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
-            small[row] = image - cv2.GaussianBlur(image, (0, 0), COARSE)
-        spread = small.std(axis=(1, 2), keepdims=True)
-        # Clipping keeps one bright edge, such as a filled border, from deciding the whole spectrum.
-        small = np.clip((small - small.mean(axis=(1, 2), keepdims=True)) / np.maximum(spread, 1e-3), -1.5, 1.5)
-        small -= (small * taper).sum(axis=(1, 2), keepdims=True) / taper.sum()
-        magnitude = np.sqrt(np.abs(np.fft.rfft2(small * taper)))[:, :, : FREQUENCIES + 1]
-        spectra[:, window, 0] = magnitude[:, : FREQUENCIES + 1]
-        spectra[:, window, 1] = np.concatenate([magnitude[:, :1], magnitude[:, : -FREQUENCIES - 1 : -1]], axis=1)
-    spectra[~structured] = 0
-    return spectra
-
-
-def _find_structured(spectra: np.ndarray) -> np.ndarray:
-    """Mask (n,) of the images that are not flat."""
-    return np.asarray(spectra.any(axis=(1, 2, 3, 4)))
-
-
-def _turn_spectra(spectra: np.ndarray, orientation: int) -> np.ndarray:
-    """Spectra (..., 2, 7, 7) of the images in another orientation: bit 0 mirrored, bit 1 transposed."""
-    if orientation & 1:
-        spectra = np.flip(spectra, axis=-3)
-    return np.swapaxes(spectra, -1, -2) if orientation & 2 else spectra
-
-
-def _whiten(spectra_a: np.ndarray, spectra_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bring every frequency to mean 0, spread 1 over all images, then every description to length 1; flat ones stay 0.
-
-    What all images of one anatomy have in common is taken away, so that the products tell them apart.
-    """
-    parts = [part[_find_structured(part)] for part in (spectra_a, spectra_b)]
-    count = max(1, sum(map(len, parts)))
-    mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / count
-    variance = sum(np.square(part - mean).sum(axis=0, dtype=np.float64) for part in parts) / count
-    # The same for all orientations of a frequency: a mirrored image must get the mirrored description.
-    mean, variance = (np.mean([_turn_spectra(x, turn) for turn in range(ORIENTATIONS)], axis=0) for x in (mean, variance))
-    whitened = []
-    for spectra in (spectra_a, spectra_b):
-        result = (spectra - mean.astype(np.float32)) / np.sqrt(variance + 1e-9).astype(np.float32)
-        result /= np.sqrt(np.square(result).sum(axis=(2, 3, 4), keepdims=True)) + 1e-9
-        result[~_find_structured(spectra)] = 0
-        whitened.append(result)
-    return whitened[0], whitened[1]
-
-
-def _rank_partners(
-    index: np.ndarray, queries: np.ndarray, count: int, least: float, within: bool
-) -> Iterator[tuple[int, list[int], list[int]]]:
-    """Yield (query row, rows of its best partners in the index, their orientations), in blocks of bounded memory."""
-    size = int(np.prod(index.shape[2:]))
-    columns = np.ascontiguousarray(np.swapaxes(index.reshape(-1, len(WINDOWS), size), 0, 1))
-    structured = _find_structured(queries), _find_structured(index)
-    # Within one set every pair comes twice, with exchanged roles: the mirror of a pair of windows is not needed.
-    pairs = [pair for pair in WINDOW_PAIRS if not within or pair[0] <= pair[1]]
-    for first in range(0, len(queries) if len(index) else 0, QUERY_BLOCK):
-        turns = [_turn_spectra(queries[first : first + QUERY_BLOCK], turn) for turn in range(ORIENTATIONS)]
-        turned = np.ascontiguousarray(np.swapaxes([part.reshape(-1, len(WINDOWS), size) for part in turns], 1, 2))
-        best_rows, best_scores = [], []
-        for start in range(0, len(index), INDEX_BLOCK):
-            scores = _score_block(columns[:, start : start + INDEX_BLOCK], turned, pairs)
-            if within:  # an image is not its own partner
-                own = np.arange(len(scores)) + first - start
-                inside = (own >= 0) & (own < scores.shape[1])
-                scores[inside, own[inside]] = -np.inf
-            kept = min(count, scores.shape[1])
-            top = np.argpartition(scores, -kept, axis=1)[:, -kept:]
-            best_rows.append(top + start)
-            best_scores.append(np.take_along_axis(scores, top, axis=1))
-        rows, scores = np.concatenate(best_rows, axis=1), np.concatenate(best_scores, axis=1)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
-        rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
-        products = [[np.einsum("qd,qkd->qk", part[b], columns[a][rows]) for a, b in pairs] for part in turned]
-        orientations = np.max(products, axis=1).argmax(axis=0)
-        for row in np.flatnonzero(structured[0][first : first + QUERY_BLOCK]):
-            valid = (scores[row] > least) & structured[1][rows[row]]
-            yield first + int(row), rows[row, valid].tolist(), orientations[row, valid].tolist()
-
-
-def _score_block(columns: np.ndarray, turned: np.ndarray, pairs: list[tuple[int, int]]) -> np.ndarray:
-    """Largest product over orientations and window pairs, (queries, columns) float32.
-
-    columns: (windows, columns, d); turned: (orientations, windows, queries, d).
-    """
-    scores = np.full((turned.shape[2], columns.shape[1]), -np.inf, np.float32)
-    products = np.empty_like(scores)
-    for window_a, window_b in pairs:
-        for part in turned:
-            np.matmul(part[window_b], columns[window_a].T, out=products)
-            np.maximum(scores, products, out=scores)
-    return scores
+def _compare_ranked(
+    a: Descriptions, b: Descriptions, views_a: np.ndarray, views_b: np.ndarray, ranked: Ranked, few: bool
+) -> Iterator[tuple[tuple[int, int], float]]:
+    """Pairs of images with their similarities, of one query and its partners."""
+    query = views_b[ranked.query]
+    view_b: View | None = None
+    templates: dict[int, list] = {}
+    for partner, likely in zip(views_a[ranked.partners].tolist(), ranked.orientations.tolist(), strict=True):
+        best = 0.0
+        for orientation in range(ORIENTATIONS) if few else (likely,):
+            if orientation not in templates:
+                templates[orientation] = cut_templates(b.coarse[query].astype(np.float32) / STEPS, orientation)
+            match = match_templates(a.coarse[partner].astype(np.float32) / STEPS, templates[orientation])
+            if match.correlation < HOPELESS:
+                continue
+            view_b = view_b or build_view(b.thumbnails[query])
+            best = max(best, register_views(build_view(a.thumbnails[partner]), view_b, orientation, match))
+        yield (int(a.image_of[partner]), int(b.image_of[query])), best

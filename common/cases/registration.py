@@ -1,179 +1,237 @@
 """How alike are two pictures of one kind? They are registered, then correlated.
 
-Registration: template matching over scales and shifts, then OpenCV's affine refinement (Evangelidis GD, Psarakis EZ. IEEE
-Trans Pattern Anal Mach Intell 2008;30:1858-1865). Comparison: the normalised cross-correlation of the band-passed overlap.
-The band pass removes brightness and shading, in which images of one anatomy all agree.
+Registration: matching of a coarse template over scales and shifts, then OpenCV's affine refinement, blurred and sharp
+(Evangelidis GD, Psarakis EZ. IEEE Trans Pattern Anal Mach Intell 2008;30:1858-1865). Comparison: the normalised
+cross-correlation of the overlap after local normalisation: a band pass, which removes brightness and shading, in which images
+of one anatomy all agree, divided by its local spread, which removes contrast, so that a gamma curve or an equalised histogram
+changes little. An inverted copy correlates negatively, and just as well. The fifth of the overlap that agrees least does not
+count: labels and callipers are drawn into copies.
 """
+
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-THUMBNAIL = 48  # side of the images that are compared, pixels
-BORDER = 6  # width of the widest black border that is filled, pixels
-BLACK = 8  # brightest grey level of such a border
-TEMPLATE = 34  # side of the central part that is looked for in the other image: leaves +-7 pixels (15 %) of shift
-FINE, COARSE = 0.7, 4.0  # standard deviations (pixels) of the two Gaussians of the band pass
-FLAT = 1.0  # grey levels: band-passed images with a smaller standard deviation have no structure
+from common.cases.borders import mask_background
+
+THUMBNAIL = 96  # side of the images that are compared, pixels
+COARSE_SIDE = 24  # of the images that are matched over scales and shifts
+TEMPLATE, ROOM = 16, 4  # side of the central part that is looked for, and how far it may leave the other image, coarse pixels
+SCALES = (1.0, 0.91, 0.82, 1.1, 1.22)  # enlargements of the second image that are tried
+FINE, COARSE = 0.9, 3.0  # standard deviations (pixels) of the two Gaussians of the band pass
+AGREEMENT = 4.0  # standard deviation of the window in which agreement is measured
+LEFT_OUT = 0.2  # share of the overlap that agrees least
+FLAT = 1.0  # grey levels: spread that counts as noise
+LEAST_ENERGY = 0.05  # mean square of a locally normalised image without structure
+CLIP = 3.0  # local spreads
 ORIENTATIONS = 4  # as is, mirrored, transposed, both; half turns are tried with each
-ROUGH_SCALES = (0.95, 1.05)  # enlargements of the second image that are tried first
-OTHER_SCALES = (0.90, 1.00, 1.11)  # and then
-# A comparison stops where a correlation is below these. Copies by the transformations in benchmarks/near_duplicates.py lie
-# above: at least 99 % of each kind, 98 % of those shifted by 10 % in both directions with black borders.
-UNLIKE = 0.55  # of the descriptions (common.cases.duplicates)
-HOPELESS = 0.60  # of the templates, after the rough scales
-PROMISING = 0.72  # of the templates, after all scales
-WORTH_REFINING = 0.70  # of the overlap, before the affine refinement
-# A refined registration beyond these is no copy but a stranger pulled into shape.
-MAX_STRETCH = 1.10  # ratio of the two axes' scales; copies gave up to 1.06
-MAX_SCALE = 1.20  # and 1 / MAX_SCALE
-MAX_TURN = 12.0  # degrees
+# A comparison stops where a correlation is below these; copies of the kinds in benchmarks/near_duplicates.py lie above.
+HOPELESS = 0.55  # of the templates
+WORTH_REFINING = 0.75  # of the overlap, after the blurred refinement
+# A registration beyond these is no copy but a stranger pulled into shape.
+MAX_STRETCH = 1.24  # ratio of the two axes' scales: a side cut by 15 % gives 1.18
+MAX_SCALE = 1.32  # and 1 / MAX_SCALE: a crop of 20 % gives 1.25
+MAX_TURN = 8.0  # degrees
+MAX_SHEAR = 0.05  # stretch along a diagonal: copies are stretched along the axes
+LEAST_OVERLAP, LEAST_SHARE = 0.25, 0.55  # of the image; of the smaller of the two contents
+LINEAR, NEAREST = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
 
 
-def fill_border(image: np.ndarray) -> np.ndarray:
-    """Continue the picture over a black border, as shifting leaves it; `image` itself where it has none.
+@dataclass(frozen=True)
+class View:
+    """A thumbnail (96, 96), what of it is picture, and both locally normalised: float32, at full and at coarse size."""
 
-    image: (48, 48) uint8. A border is at most BORDER pixels wide and at most BLACK bright, and counts where the picture begins
-    with a step along most of it: a dark background is part of the picture. Returns (48, 48) uint8.
+    thumbnail: np.ndarray
+    mask: np.ndarray
+    normalised: np.ndarray
+    coarse: np.ndarray  # (24, 24)
 
-    >>> picture = np.full((48, 48), 100, np.uint8)
-    >>> picture[:3] = 0
-    >>> int(fill_border(picture).min())
-    100
+    @property
+    def structured(self) -> bool:
+        """Whether there is anything to compare."""
+        return bool(np.square(self.normalised).mean() >= LEAST_ENERGY)
+
+
+class Match(NamedTuple):
+    """Where the templates agree best: the half turn, the sign (-1: inverted), the enlargement of b, its place in a."""
+
+    correlation: float
+    half: int
+    sign: int
+    scale: float
+    left: int  # of the template in a, coarse pixels
+    top: int
+
+
+def build_view(thumbnail: np.ndarray) -> View:
+    """View of a thumbnail (96, 96) uint8 grey.
+
+    >>> build_view(np.full((96, 96), 100, np.uint8)).structured
+    False
     """
-    if all(edge.max() > BLACK for edge in (image[0], image[-1], image[:, 0], image[:, -1])):
-        return image
-    filled = image
-    for turns in range(4):
-        side = np.rot90(filled, turns)
-        if side[0].max() > BLACK:
-            continue
-        rows = int((side[: BORDER + 1] <= BLACK).all(axis=1).argmin())  # 0 also where the black is wider than BORDER
-        if rows and (side[rows + 1] > 2 * BLACK).mean() > 0.8:
-            filled = filled.copy() if filled is image else filled
-            np.rot90(filled, turns)[: rows + 1] = side[rows + 1]  # one row more: it mixes border and picture
-    return filled
+    mask = mask_background(thumbnail)
+    normalised = normalise_locally(thumbnail.astype(np.float32), mask)
+    blurred = cv2.GaussianBlur(normalised, (0, 0), THUMBNAIL / 48)
+    return View(thumbnail, mask, normalised, cv2.resize(blurred, (COARSE_SIDE, COARSE_SIDE), interpolation=cv2.INTER_AREA))
 
 
-def filter_band(image: np.ndarray) -> np.ndarray:
-    """Band-passed image, (h, w) float32: the difference of two Gaussian blurs, of FINE and of COARSE pixels.
+def normalise_locally(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Band-passed image divided by its local spread, (h, w) float32, 0 outside the mask; blurred within the mask only.
 
-    image: (h, w) of any number type. Even brightness is removed:
+    image: (h, w) float32; mask: (h, w) float32 of 0 and 1. Neither brightness nor contrast matters:
 
-    >>> picture = np.arange(48 * 48).reshape(48, 48) % 256
-    >>> bool(np.allclose(filter_band(picture), filter_band(picture + 20), atol=1e-3))
+    >>> rough = np.random.default_rng(0).integers(0, 256, (8, 8)).astype(np.float32)
+    >>> picture, everywhere = cv2.resize(rough, (96, 96), interpolation=cv2.INTER_CUBIC), np.ones((96, 96), np.float32)
+    >>> changed = normalise_locally(0.5 * picture + 20, everywhere) - normalise_locally(picture, everywhere)
+    >>> bool(np.abs(changed).mean() < 0.05)
     True
     """
-    image = image.astype(np.float32)
-    return cv2.GaussianBlur(image, (0, 0), FINE) - cv2.GaussianBlur(image, (0, 0), COARSE)
+    fine, coarse = (np.maximum(cv2.GaussianBlur(mask, (0, 0), sigma), 1e-3) for sigma in (FINE, COARSE))
+    image = image * mask
+    passed = (cv2.GaussianBlur(image, (0, 0), FINE) / fine - cv2.GaussianBlur(image, (0, 0), COARSE) / coarse) * mask
+    squares = passed * passed
+    spread = cv2.GaussianBlur(squares, (0, 0), COARSE) / coarse + FLAT**2 + 0.02 * squares.sum() / max(mask.sum(), 1.0)
+    return np.clip(passed / np.sqrt(spread), -CLIP, CLIP) * mask
+
+
+def turn_image(image: np.ndarray, orientation: int) -> np.ndarray:
+    """An image in another orientation: bit 0 mirrored, bit 1 transposed, bit 2 a further half turn; contiguous.
+
+    >>> turn_image(np.array([[1, 2], [3, 4]]), 1).tolist(), turn_image(np.array([[1, 2], [3, 4]]), 6).tolist()
+    ([[2, 1], [4, 3]], [[4, 2], [3, 1]])
+    """
+    image = image.T if orientation & 2 else image
+    image = image[:, ::-1] if orientation & 1 else image
+    return np.ascontiguousarray(image[::-1, ::-1] if orientation & 4 else image)
+
+
+def cut_templates(coarse: np.ndarray, orientation: int) -> list[tuple[int, float, np.ndarray]]:
+    """The central part of a coarse image (24, 24) float32 at every scale, as it is turned and with a further half turn:
+    (half turn 0 or 4, scale, template (16, 16) float32 of length 1).
+
+    >>> templates = cut_templates(np.ones((24, 24), np.float32), orientation=0)
+    >>> len(templates), templates[0][2].shape
+    (10, (16, 16))
+    """
+    found = []
+    middle, half_template = (COARSE_SIDE - 1) / 2, (TEMPLATE - 1) / 2
+    for half in (0, 4):
+        turned = turn_image(coarse, orientation | half)
+        for scale in SCALES:
+            offset = middle - half_template / scale
+            warp = np.array([[1 / scale, 0, offset], [0, 1 / scale, offset]], np.float32)
+            template = cv2.warpAffine(turned, warp, (TEMPLATE, TEMPLATE), flags=LINEAR)
+            found.append((half, scale, template / max(float(np.linalg.norm(template)), 1e-3)))
+    return found
+
+
+def match_templates(coarse: np.ndarray, templates: list[tuple[int, float, np.ndarray]]) -> Match:
+    """The best place of the templates in a coarse image (24, 24) float32, by absolute correlation (0 to about 1).
+
+    >>> rough = np.random.default_rng(0).normal(size=(24, 24)).astype(np.float32)
+    >>> match = match_templates(rough, cut_templates(-rough, orientation=0))
+    >>> round(match.correlation, 2), match.half, match.sign, match.scale, match.left, match.top
+    (1.0, 0, -1, 1.0, 4, 4)
+    """
+    padded = cv2.copyMakeBorder(coarse, ROOM, ROOM, ROOM, ROOM, cv2.BORDER_CONSTANT, value=0)
+    window = (TEMPLATE, TEMPLATE)
+    energy = cv2.boxFilter(padded * padded, -1, window, normalize=False, borderType=cv2.BORDER_CONSTANT)
+    places = padded.shape[0] - TEMPLATE + 1
+    middle = slice(TEMPLATE // 2, TEMPLATE // 2 + places)
+    lengths = np.sqrt(np.maximum(energy[middle, middle], 1e-6))
+    inverse = 1 / np.maximum(lengths, 0.3 * lengths.max())  # windows without structure are quotients of rounding errors
+    best = Match(-1.0, 0, 1, 1.0, 0, 0)
+    for half, scale, template in templates:
+        scores = cv2.matchTemplate(padded, template, cv2.TM_CCORR) * inverse
+        low, high, low_place, high_place = cv2.minMaxLoc(scores)
+        sign, value, (x, y) = (1, high, high_place) if high >= -low else (-1, -low, low_place)
+        if value > best.correlation:
+            best = Match(value, half, sign, scale, x - ROOM, y - ROOM)
+    return best
+
+
+def register_views(a: View, b: View, orientation: int, match: Match) -> float:
+    """Similarity of two views from a match of their templates (`cut_templates` of b): -1 to 1, see `compare_thumbnails`."""
+    parts = (b.thumbnail, b.mask, match.sign * b.normalised, b.coarse)
+    turned = View(*(turn_image(part, orientation | match.half) for part in parts))
+    rough = _refine(a, turned, _place_template(match), blur=5)
+    similarity = _correlate_overlap(a, turned, match.sign, rough)
+    if similarity < WORTH_REFINING:
+        return similarity
+    return max(similarity, _correlate_overlap(a, turned, match.sign, _refine(a, turned, rough, blur=1)))
 
 
 def compare_thumbnails(a: np.ndarray, b: np.ndarray, orientation: int) -> float:
-    """Similarity of two thumbnails: the normalised cross-correlation of their band-passed overlap, -1 to 1.
+    """Similarity of two thumbnails: the normalised cross-correlation of their locally normalised overlap, -1 to 1.
 
-    a, b: (48, 48) uint8 grey. orientation: how b is turned before it is registered: 0 as is, 1 mirrored, 2 transposed,
-    3 both; each is tried with and without a further half turn. A comparison that goes badly stops early: similarities below
-    PROMISING are those of a rough registration. Images without structure give 0. Black borders are tried as they are and
-    filled: their step outweighs the picture, but they may be part of it.
+    a, b: (96, 96) uint8 grey. orientation: how b is turned before it is registered: 0 as is, 1 mirrored, 2 transposed,
+    3 both; each is tried with and without a further half turn. The fifth of the overlap that agrees least does not count. A
+    comparison that goes badly stops early: low similarities are those of a rough registration. Images without structure give 0.
 
     >>> rough = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
-    >>> picture = cv2.resize(rough, (48, 48), interpolation=cv2.INTER_CUBIC)
-    >>> round(compare_thumbnails(picture, picture, 0), 2), round(compare_thumbnails(picture, picture[:, ::-1], 1), 2)
+    >>> picture = cv2.resize(rough, (96, 96), interpolation=cv2.INTER_CUBIC)
+    >>> round(compare_thumbnails(picture, 255 - picture, 0), 2), round(compare_thumbnails(picture, picture[:, ::-1], 1), 2)
     (1.0, 1.0)
     """
-    similarity = _register(a, b, orientation)
-    filled_a, filled_b = fill_border(a), fill_border(b)
-    if filled_a is a and filled_b is b:
-        return similarity
-    return max(similarity, _register(filled_a, filled_b, orientation))
-
-
-def _register(a: np.ndarray, b: np.ndarray, orientation: int) -> float:
-    passed_a, passed_b = filter_band(a), filter_band(b)
-    edge = (THUMBNAIL - TEMPLATE) // 2
-    if passed_b[edge:-edge, edge:-edge].std() < FLAT:
+    view_a, view_b = build_view(a), build_view(b)
+    if not (view_a.structured and view_b.structured):
         return 0.0
-    # Windows without structure would give quotients of two rounding errors.
-    mean = cv2.boxFilter(passed_a, -1, (TEMPLATE, TEMPLATE))
-    variance = cv2.boxFilter(passed_a * passed_a, -1, (TEMPLATE, TEMPLATE)) - mean * mean
-    middle, places = TEMPLATE // 2, THUMBNAIL - TEMPLATE + 1
-    flat = variance[middle : middle + places, middle : middle + places] < FLAT**2
-    halves = [_turn_image(passed_b, orientation), _turn_image(passed_b, orientation)[::-1, ::-1]]
-    rough = [_match(passed_a, half, scale, flat) + (turn,) for turn, half in enumerate(halves) for scale in ROUGH_SCALES]
-    best = max(rough)
-    if best[0] < HOPELESS:
-        return best[0]
-    turn = best[-1]
-    best = max([best] + [_match(passed_a, halves[turn], scale, flat) + (turn,) for scale in OTHER_SCALES])
-    if best[0] < PROMISING:
-        return best[0]
-    turned_b = _turn_image(b, orientation)[::-1, ::-1] if turn else _turn_image(b, orientation)
-    scale, left, top = best[1:4]
-    # From a pixel of a to the pixel of b, pixel centres at integers.
-    warp = np.array([[1 / scale, 0, (0.5 - left) / scale - 0.5], [0, 1 / scale, (0.5 - top) / scale - 0.5]], np.float32)
-    unrefined = _correlate_overlap(a, turned_b, warp)
-    if unrefined < WORTH_REFINING:
-        return unrefined
-    return max(unrefined, _correlate_overlap(a, turned_b, _refine(passed_a, halves[turn], warp)))
+    match = match_templates(view_a.coarse, cut_templates(view_b.coarse, orientation))
+    return register_views(view_a, view_b, orientation, match) if match.correlation >= HOPELESS else 0.0
 
 
-def _turn_image(image: np.ndarray, orientation: int) -> np.ndarray:
-    image = image.T if orientation & 2 else image
-    return image[:, ::-1] if orientation & 1 else image
+def _place_template(match: Match) -> np.ndarray:
+    """Warp (2, 3) float32 from a pixel of a to the pixel of the turned b, pixel centres at integers."""
+    scale, ratio = match.scale, THUMBNAIL / COARSE_SIDE
+    middle = (COARSE_SIDE - 1) / 2 - (TEMPLATE - 1) / 2 / scale
+    moves = [ratio * (middle - place / scale + 0.5 - 0.5 / scale) - 0.5 + 0.5 / scale for place in (match.left, match.top)]
+    return np.array([[1 / scale, 0, moves[0]], [0, 1 / scale, moves[1]]], np.float32)
 
 
-def _match(a: np.ndarray, b: np.ndarray, scale: float, flat: np.ndarray) -> tuple[float, float, int, int]:
-    """Best place of b's centre, enlarged by `scale`, in a: (correlation, scale, left, top of the enlarged b in a)."""
-    side = round(THUMBNAIL * scale)
-    margin = (side - TEMPLATE) // 2
-    template = cv2.resize(np.ascontiguousarray(b), (side, side), interpolation=cv2.INTER_LINEAR)
-    template = np.ascontiguousarray(template[margin : margin + TEMPLATE, margin : margin + TEMPLATE])
-    scores = cv2.matchTemplate(a, template, cv2.TM_CCOEFF_NORMED)
-    scores[flat] = 0
-    _, value, _, (x, y) = cv2.minMaxLoc(scores)
-    return value, side / THUMBNAIL, x - margin, y - margin
-
-
-def _refine(a: np.ndarray, b: np.ndarray, warp: np.ndarray) -> np.ndarray:
-    """Affine refinement of `warp` on the band-passed images; `warp` itself where it fails or is no plausible copy."""
-    mask = cv2.erode(_cover(warp), np.ones((7, 7), np.uint8)).astype(np.uint8)  # keeps a filled border's edge out
+def _refine(a: View, b: View, warp: np.ndarray, blur: int) -> np.ndarray:
+    """Affine refinement of `warp` on the normalised images; `warp` itself where it fails or is no plausible copy."""
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 1e-4)
     try:
-        refined = cv2.findTransformECC(a, np.ascontiguousarray(b), warp.copy(), cv2.MOTION_AFFINE, stop, mask, 1)[1]
+        refined = cv2.findTransformECC(
+            a.normalised, b.normalised, warp.copy(), cv2.MOTION_AFFINE, stop, b.mask.astype(np.uint8), blur
+        )[1]
     except cv2.error:
         return warp
-    left, (large, small), right = np.linalg.svd(refined[:, :2])
-    turn = left @ right
-    plausible = (
+    return refined if _is_plausible(refined[:, :2]) else warp
+
+
+def _is_plausible(linear: np.ndarray) -> bool:
+    left, (large, small), right = np.linalg.svd(linear)
+    shear = (right.T * [large, small]) @ right
+    return bool(
         large <= MAX_STRETCH * small
         and large <= MAX_SCALE
         and small >= 1 / MAX_SCALE
-        and turn[0, 0] >= np.cos(np.radians(MAX_TURN))
+        and (left @ right)[0, 0] >= np.cos(np.radians(MAX_TURN))
+        and abs(shear[0, 1]) <= MAX_SHEAR
     )
-    return refined if plausible else warp
 
 
-def _cover(warp: np.ndarray) -> np.ndarray:
-    """Mask (48, 48) float32 of a's pixels that b covers."""
-    ones = np.ones((THUMBNAIL, THUMBNAIL), np.float32)
-    return cv2.warpAffine(ones, warp, ones.shape, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
-
-
-def _correlate_overlap(a: np.ndarray, b: np.ndarray, warp: np.ndarray) -> float:
-    """Normalised cross-correlation of the band-passed overlap; -1 where less than half of the image overlaps."""
-    mask = cv2.erode(_cover(warp), np.ones((3, 3), np.uint8), borderValue=1.0)
-    inside = mask > 0
-    if inside.mean() < 0.5:
+def _correlate_overlap(a: View, b: View, sign: int, warp: np.ndarray) -> float:
+    """Normalised cross-correlation of the locally normalised overlap without the part that agrees least; -1 where the two
+    overlap too little."""
+    side = (THUMBNAIL, THUMBNAIL)
+    mask = ((cv2.warpAffine(b.mask, warp, side, flags=LINEAR) > 0.99) & (a.mask > 0)).astype(np.float32)
+    if mask.mean() < max(LEAST_OVERLAP, LEAST_SHARE * min(a.mask.mean(), b.mask.mean())):
         return -1.0
-    linear = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    moved = cv2.warpAffine(b.astype(np.float32), warp, mask.shape, flags=linear, borderMode=cv2.BORDER_REPLICATE)
-    # Blurring within the mask only, the same for both: nothing from outside the overlap takes part.
-    fine, coarse = (np.maximum(cv2.GaussianBlur(mask, (0, 0), sigma), 1e-3) for sigma in (FINE, COARSE))
-    parts = []
-    for image in (a.astype(np.float32), moved):
-        image = image * mask
-        passed = cv2.GaussianBlur(image, (0, 0), FINE) / fine - cv2.GaussianBlur(image, (0, 0), COARSE) / coarse
-        parts.append(passed[inside] - passed[inside].mean())
-    spreads = [part.std() for part in parts]
-    if min(spreads) < FLAT:
-        return 0.0
-    return float(np.mean(parts[0] * parts[1]) / (spreads[0] * spreads[1]))
+    moved = cv2.warpAffine(b.thumbnail.astype(np.float32), warp, side, flags=LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    # Both are normalised within the overlap only: nothing from outside takes part.
+    first, second = normalise_locally(a.thumbnail.astype(np.float32), mask), normalise_locally(moved, mask)
+    products, squares_a, squares_b, weight = (
+        cv2.GaussianBlur(image, (0, 0), AGREEMENT) for image in (first * second, first * first, second * second, mask)
+    )
+    inside = mask > 0
+    noise = 0.02 * weight + 1e-6
+    agreement = (sign * products / np.sqrt((squares_a + noise) * (squares_b + noise)))[inside]
+    x, y = first[inside], second[inside]
+    kept = agreement >= np.quantile(agreement, LEFT_OUT)
+    x, y = x[kept] - x.mean(), y[kept] - y.mean()
+    energy = np.sqrt(np.square(x).mean() * np.square(y).mean())
+    return float(sign * (x * y).mean() / energy) if energy >= LEAST_ENERGY else 0.0

@@ -8,7 +8,7 @@ import argparse
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from rich.console import Console
 
 from common import __version__
 from common.cases.prepared import is_prepared, write_prepared
+from common.cli import Options, add_data_flags
 from common.data.folder import find_data
 from common.data.pictures import hash_list
 from common.errors import UsageError
@@ -38,6 +39,8 @@ class Source:
     note: str = ""
     substitute: bool = False  # other data than the paper's: a public substitute, or a user's own
     private: bool = False  # no picture leaves the run folder with published results
+    patients: str = ""  # "same" or "different": what ids are that differ only by case, leading zeros or .0; "": not known
+    near_duplicates: str = "group"  # patients that share a near-duplicate picture become one; "refuse": they are faults
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,16 @@ class Finding:
     problems: Sequence[str] = ()  # all of them; none: the source is whole
 
 
+def answer_questions(source: Source, given: argparse.Namespace | Options) -> Source:
+    """The source with the answers of the command line: --patients and --near-duplicates.
+
+    >>> own = Source("own", Path("pictures"), "pictures", synthetic=False)
+    >>> answer_questions(own, build_parser("paper", None).parse_args(["--patients", "same"])).patients
+    'same'
+    """
+    return replace(source, patients=given.patients, near_duplicates=given.near_duplicates)
+
+
 def prepare_source(
     source: Source,
     origin: Mapping[str, Any],
@@ -66,11 +79,12 @@ def prepare_source(
 ) -> None:
     """Prepare a source: write images.npy (uint8 (n, side, side, 1)), cases.csv and data.json (where it comes from) into `folder`.
 
-    origin: all that the prepared set depends on (JSON); the version of the suite, whose readers may change, is added. A folder
-    that holds a whole set of this origin stays as it is; any other is written anew, and appears whole or not at all. read: called
-    only where something must be written. classes: names of the labels 0, 1, ...; module: the `data` command that lists all
-    faults. With `skip_unreadable` faulty files are left out, and data.json lists their faults. Raises UsageError where there are
-    faults (their number, the first ones in words) or fewer than two classes; nothing is written then.
+    origin: all that the prepared set depends on (JSON), beside the source's answers on patients and near-duplicates and the version
+    of the suite, whose readers may change, which are added. A folder that holds a whole set of this origin stays as it is; any
+    other is written anew, and appears whole or not at all. read: called only where something must be written. classes: names of
+    the labels 0, 1, ...; module: the `data` command that lists all faults. With `skip_unreadable` faulty files are left out, and
+    data.json lists their faults. Raises UsageError where there are faults (their number, the first ones in words) or fewer than
+    two classes; nothing is written then.
 
     >>> import tempfile
     >>> columns = {"case_id": ["a", "b"], "path": ["a.png", "b.png"], "sha256": ["0" * 64, "1" * 64]}
@@ -83,7 +97,8 @@ def prepare_source(
     ...     sorted(path.name for path in place.iterdir()), np.load(place / "images.npy").shape
     (['cases.csv', 'data.json', 'images.npy'], (2, 4, 4, 1))
     """
-    origin = {**origin, "version": __version__}
+    answers = {"patients": source.patients, "near_duplicates": source.near_duplicates}
+    origin = {**origin, **answers, "version": __version__}
     if is_prepared(folder, origin, skip_unreadable):
         return
     images, cases, notes = read()
@@ -170,11 +185,11 @@ def build_parser(package: str, description: str | None) -> argparse.ArgumentPars
     """Parser of the flags that the `data` command of every package has; description: what --help says first.
 
     >>> build_parser("paper", None).parse_args(["--json"])
-    Namespace(data=None, json=True)
+    Namespace(data=None, patients='', near_duplicates='group', json=True)
     """
     parser = argparse.ArgumentParser(prog=f"python -m replications.{package}.data", description=description)
     add = parser.add_argument
-    add("--data", type=Path, metavar="DIR", help="data folder; default: $REPLICATIONS_DATA/<package> or data/<package>")
+    add_data_flags(parser)
     add("--json", action="store_true", help="print the findings as JSON")
     return parser
 

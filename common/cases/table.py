@@ -22,7 +22,8 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from common.cases.duplicates import NEAR_DUPLICATE_LIMIT, Descriptions, describe_images, find_near_duplicates
+from common.cases.descriptions import Descriptions, describe_images
+from common.cases.duplicates import choose_limit, compare_images
 from common.errors import UsageError
 
 COLUMNS = ("case_id", "path", "sha256", "patient_id", "label")
@@ -198,19 +199,20 @@ def assert_no_leak(
     sides: pd.Series,
     images: Iterable[np.ndarray] | Descriptions | None = None,
     *,
-    limit: float = NEAR_DUPLICATE_LIMIT,
-    candidates: int = 3,
+    limit: float | None = None,
+    candidates: int | None = None,
 ) -> dict[str, Any]:
     """Prove that no two sides share a patient, a file or, given the images, a near-duplicate picture.
 
     sides: the side ('train', ...) or fold number of every case, with the index of `cases`; missing = not used.
     images: (h, w[, c]) uint8 in the order of `cases`, or their `describe_images`. Every image of the smaller of two
-    sides is compared with its `candidates` most similar ones of the other.
+    sides is compared with its `candidates` most similar ones of the other (see `compare_images`). limit: the similarity
+    from which two are near-duplicates; None: `choose_limit` of all the images.
     Returns what was checked: {cases, patients, files, sides: {side: cases}, near_duplicates: None without images, else
     {limit, image_pairs (searched), compared (registered, because they looked alike), closest: {similarity, case_ids},
     None where nothing looked alike}}.
-    Raises LeakError, one line, with the counts of all three kinds and the first offenders; UsageError for a faulty case
-    table; ValueError where sides or images do not fit it.
+    Raises LeakError, one line, with the counts of all three kinds and the first offenders by their files (case ids where
+    there are none); UsageError for a faulty case table; ValueError where sides or images do not fit it.
 
     >>> cases = pd.DataFrame({"case_id": ["1", "2"], "path": "", "sha256": ["0" * 64, "f" * 64], "label": [0, 1]})
     >>> sides = pd.Series(["train", "test"])
@@ -226,17 +228,19 @@ def assert_no_leak(
     used = sides.notna().to_numpy()
     described = images if images is None or isinstance(images, Descriptions) else describe_images(images)
     if described is not None:
-        if len(described.thumbnails) != len(cases):
-            raise ValueError(f"{len(described.thumbnails)} images for {len(cases)} cases")
+        if described.count != len(cases):
+            raise ValueError(f"{described.count} images for {len(cases)} cases")
         described = described.take(used)
     cases, sides = cases[used], sides[used]
     faults = [_find_torn(cases, sides, "patient_id", "patients"), _find_torn(cases, sides, "sha256", "files")]
     near = None
     if described is not None:
+        limit = choose_limit(described) if limit is None else limit
         near, pairs = _compare_sides(cases, sides, described, limit, candidates)
         if pairs:
-            examples = ", ".join(f"{a} ~ {b} ({similarity:.3f})" for a, b, similarity in pairs[:3])
-            faults.append(f"{len(pairs)} near-duplicate pairs of similarity >= {limit}: {examples}")
+            names = name_cases(cases)
+            examples = ", ".join(f"{names[a]} ~ {names[b]} ({similarity:.3f})" for a, b, similarity in pairs[:3])
+            faults.append(f"{len(pairs)} near-duplicate pairs of similarity >= {limit:.2f}: {examples}")
     if any(faults):
         raise LeakError("the split leaks across sides: " + "; ".join(filter(None, faults)))
     return {
@@ -248,32 +252,46 @@ def assert_no_leak(
     }
 
 
+def name_cases(cases: pd.DataFrame) -> list[str]:
+    """What error texts call the cases: their file, with the case id where a file has several; the case id where there is none.
+
+    >>> name_cases(pd.DataFrame({"case_id": ["a", "b", "c", "d"], "path": ["1.png", "2.png", "2.png", ""]}))
+    ['1.png', '2.png (b)', '2.png (c)', 'd']
+    """
+    paths, ids = (cases[name].astype(str) for name in ("path", "case_id"))
+    several = paths.duplicated(keep=False)
+    return [
+        (f"{path} ({case_id})" if shared else path) if path else case_id
+        for path, case_id, shared in zip(paths, ids, several, strict=True)
+    ]
+
+
 def _find_torn(cases: pd.DataFrame, sides: pd.Series, column: str, noun: str) -> str:
     """Count and first examples of the values of a column that stand on more than one side; '' where there are none."""
     sides_of = pd.DataFrame({"value": cases[column].astype(str), "side": sides.astype(str)}).drop_duplicates()
     torn = sorted(set(sides_of["value"][sides_of["value"].duplicated()]))
-    examples = []
+    examples, names = [], pd.Series(name_cases(cases), cases.index)
     for value in torn[:3]:
         where = "/".join(sorted(sides_of["side"][sides_of["value"] == value]))
-        same = " = ".join(cases["case_id"][cases[column] == value].astype(str).head(4))
+        same = " = ".join(names[cases[column].astype(str) == value].head(4))
         examples.append(f"{same if column == 'sha256' else value} ({where})")
     return f"{len(torn)} {noun}: {', '.join(examples)}" if torn else ""
 
 
 def _compare_sides(
-    cases: pd.DataFrame, sides: pd.Series, described: Descriptions, limit: float, candidates: int
-) -> tuple[dict[str, Any], list[tuple[str, str, float]]]:
-    """Summary, and the pairs (case_id, case_id, similarity >= limit) between different sides, closest first."""
-    case_ids = cases["case_id"].astype(str).to_numpy()
+    cases: pd.DataFrame, sides: pd.Series, described: Descriptions, limit: float, candidates: int | None
+) -> tuple[dict[str, Any], list[tuple[int, int, float]]]:
+    """Summary, and the pairs (position, position, similarity >= limit) between different sides, closest first."""
     parts = sorted((np.flatnonzero(sides == side) for side in sides.unique()), key=len, reverse=True)
     image_pairs = 0
-    found: list[tuple[str, str, float]] = []
+    found: list[tuple[int, int, float]] = []
     for larger, smaller in combinations(parts, 2):
         image_pairs += len(larger) * len(smaller)
-        table = find_near_duplicates(described.take(larger), described.take(smaller), limit=-1, candidates=candidates)
-        ids_a, ids_b = case_ids[larger[table["index_a"]]], case_ids[smaller[table["index_b"]]]
-        found.extend(zip(ids_a, ids_b, table["similarity"].tolist(), strict=True))
-    found.sort(key=lambda row: (-row[2], row[0], row[1]))
-    closest = {"similarity": found[0][2], "case_ids": [str(found[0][0]), str(found[0][1])]} if found else None
+        table = compare_images(described.take(larger), described.take(smaller), candidates=candidates)
+        rows = (larger[table["index_a"]].tolist(), smaller[table["index_b"]].tolist(), table["similarity"].tolist())
+        found.extend(zip(*rows, strict=True))
+    case_ids = cases["case_id"].astype(str).to_list()
+    found.sort(key=lambda row: (-row[2], case_ids[row[0]], case_ids[row[1]]))
+    closest = {"similarity": found[0][2], "case_ids": [case_ids[row] for row in found[0][:2]]} if found else None
     summary = {"limit": limit, "image_pairs": image_pairs, "compared": len(found), "closest": closest}
     return summary, [row for row in found if row[2] >= limit]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from common.data.csv_files import read_csv_table
 from common.data.folder import has_control_characters
+from common.data.patients import normalise_patient
 from common.errors import UsageError
 
 TABLE = "cases.csv"
@@ -110,6 +111,8 @@ def _read_label(text: str, labels: Mapping[str, int], expected: str) -> int:
 def _read_patient(text: str) -> str:
     if not text.strip():
         raise UsageError("no patient; give each patient a name of its own")
-    if has_control_characters(text):
+    if not normalise_patient(text):
+        raise UsageError(f"patient {text[:60]!r} shows nothing; give each patient a name of its own")
+    if has_control_characters("".join(" " if letter.isspace() else letter for letter in text)):
         raise UsageError(f"patient {text[:60]!r} holds control characters")
     return text.strip()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from common.audit.papers import audit_paper, describe_scope
 from common.audit.render import describe_weight, is_quiet
+from common.cases.copies import describe_gaps
 from common.cli import PROTOCOLS
 from common.files import hash_file
 from common.records.paper import Paper
@@ -59,8 +60,10 @@ def build_leak_table(results: Results) -> Table:
         rows.append(cells)
     note = (
         "Measured, over all folds: test cases that have, among the training cases, one of the same patient, one with the "
-        "same pixels, or one that looks nearly the same (shifted, mirrored, cropped, brighter or darker)."
+        "same pixels, or one that looks nearly the same (encoded again, framed, cropped, turned, labelled, or with other grey "
+        "levels; docs/leaks.md says how often each kind is found)."
     )
+    note = " ".join(filter(None, [note, describe_gaps()]))
     return Table("Leak: test cases with a relative in training", tuple(columns), rows, note)
 
 

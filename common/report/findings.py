@@ -158,7 +158,13 @@ def describe_finding(results: Results, paper: Paper) -> list[str]:
     if results.synthetic:
         return [f"{SYNTHETIC} The run shows that the code works, from the raw files to this report."]
     lines = collect_lines(results, paper)
-    sentences = [_describe_line(find_headline(lines, paper))]
+    sentences = []
+    if unknown := [dataset.name for dataset in results.datasets if dataset.patients_known is False]:
+        sentences.append(
+            f"No patients are known of {', '.join(dict.fromkeys(unknown))}: each picture counts as one patient, so that "
+            "pictures of one person may stand on both sides of every split, the leak-free one included."
+        )
+    sentences.append(_describe_line(find_headline(lines, paper)))
     sentences.append(_tally_verdicts(lines))
     metric = paper.headline.metric
     both = [

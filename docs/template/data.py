@@ -13,12 +13,15 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from common.cases.copies import list_copies, settle_copies
 from common.cases.folds import Fold, check_folds, gather_fold
+from common.cases.patients import list_spellings, settle_patients
 from common.cases.prepared import Dataset, hash_listing
 from common.cases.sources import (
     Finding,
     Read,
     Source,
+    answer_questions,
     build_parser,
     count_classes,
     drop_contradictions,
@@ -68,7 +71,8 @@ def read_source(source: Source, config: Config) -> Read:
         lines.append((f"c{line.number:05d}", line.path, hash_file(path), line.patient, line.label))
     cases = pd.DataFrame(lines, columns=["case_id", "path", "sha256", "patient_id", "label"])
     stacked = np.stack(images) if images else np.empty((0, config.side, config.side), np.uint8)
-    return drop_contradictions(source, (stacked, cases, {"faults": faults}))
+    read = drop_contradictions(source, settle_patients(source, (stacked, cases, {"faults": faults})))
+    return settle_copies(source, read)
 
 
 def name_dataset(source: Source, config: Config) -> str:
@@ -112,7 +116,8 @@ def check_source(source: Source) -> Finding:
     except UsageError as error:
         return Finding(**about, synthetic=source.synthetic, problems=[str(error)])
     counts = count_classes(cases, CLASSES) | {"patients": int(cases["patient_id"].nunique())}
-    return Finding(**about, synthetic=source.synthetic, counts={"pictures": counts}, problems=notes["faults"])
+    lines = list_spellings(notes) + list_copies(notes, source.near_duplicates)
+    return Finding(**about, synthetic=source.synthetic, counts={"pictures": counts}, notes=lines, problems=notes["faults"])
 
 
 def list_settings(config: Config) -> dict[str, object]:
@@ -123,11 +128,12 @@ def list_settings(config: Config) -> dict[str, object]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line: what is there, whether it is whole, what to get where; 0 if what was found is whole, else 2."""
 
+    given = build_parser(PACKAGE, __doc__).parse_args(argv)
+
     def check(folder: Path | None) -> list[Finding]:
         source = find_source(folder)
-        return [check_source(source)] if source else []
+        return [check_source(answer_questions(source, given))] if source else []
 
-    given = build_parser(PACKAGE, __doc__).parse_args(argv)
     return run_main(lambda: explain_data(PACKAGE, given, check, {"pictures": HOW_TO_GET}))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from common import cli
 from common.audit.papers import find_impossible_claims
 from common.cases.folds import describe_splits
-from common.cases.sources import Source
+from common.cases.sources import Source, answer_questions
 from common.data.folder import find_data
 from common.errors import run_main
 from common.evaluation.outcome import judge_run
@@ -120,7 +120,7 @@ def choose_source(options: cli.Options) -> tuple[str, Source, Config]:
         write_phantoms(phantoms, config, seed=config.split_seed)
         source = data.find_source(phantoms)
         assert source is not None  # just written
-    return preset, source, config
+    return preset, answer_questions(source, options), config
 
 
 if __name__ == "__main__":

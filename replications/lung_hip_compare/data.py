@@ -14,12 +14,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from common.cases.copies import leave_out_copies, list_copies, settle_copies
 from common.cases.folds import Fold, check_folds, gather_fold
+from common.cases.patients import list_spellings, settle_patients
 from common.cases.prepared import Dataset, hash_listing
 from common.cases.sources import (
     Finding,
     Read,
     Source,
+    answer_questions,
     build_parser,
     count_classes,
     drop_contradictions,
@@ -121,7 +124,9 @@ def read_source(dataset: str, source: Source, config: Config) -> Read:
         read = luna16.read_patches(source.path, config)
     else:
         read = luna16.read_originals(source.path, config)
-    images, cases, notes = drop_contradictions(source, read, apart="case_id")
+    read = drop_contradictions(source, settle_patients(source, read), apart="case_id")
+    # The split of LUNA16 is published, or cut at rows: copies are left out of it.
+    images, cases, notes = settle_copies(source, read, join=is_hip(dataset))
     return images, cases, notes | {"same_picture_twice": int(cases["sha256"].duplicated().sum())}
 
 
@@ -162,7 +167,8 @@ def split_dataset(dataset: Dataset, name: str, protocol: str, config: Config) ->
     """Folds of one data set of Table 1.
 
     LUNA16, paper: the published train and test lists, without padded candidates, which the paper's counts leave out.
-    LUNA16, leakfree: official subsets, else scans, else stretches of candidate rows (`Fold.rule` says which).
+    LUNA16, leakfree: official subsets, else scans, else stretches of candidate rows (`Fold.rule` says which), without cases that
+    are near-duplicates of one on the other side.
     Hips, paper: of the ENLARGED data set, ceil(20 %) of each class at random. Hips, leakfree: grouped stratified
     cross-validation of the originals; validation patients come from the training part.
     Raises UsageError for an unknown protocol or data set, LeakError if a leakfree split leaks.
@@ -175,7 +181,8 @@ def split_dataset(dataset: Dataset, name: str, protocol: str, config: Config) ->
     elif hip:
         folds = [gather_fold(*split, fold) for fold, split in enumerate(hips.split_leakfree(cases, config))]
     else:
-        folds = [gather_fold(*luna16.split_leakfree(cases, config))]
+        sides, rule = luna16.split_leakfree(cases, config)
+        folds = [gather_fold(leave_out_copies(sides, cases, dataset.info.get("near_duplicates", ())), rule)]
     check_folds(cases, folds, protocol, name)
     return folds
 
@@ -216,6 +223,7 @@ def check_source(part: str, source: Source) -> Finding:
         notes += [f"not used: {count} {what}" for what, count in found.get("unused", {}).items()]
         if found["same_picture_twice"]:
             notes.append(f"{dataset}: {found['same_picture_twice']} pictures are there more than once")
+        notes += [f"{dataset}: {line}" for line in list_spellings(found) + list_copies(found, source.near_duplicates)]
         if source.kind == "patches":
             problems += acquire.check_patches(source.path, counts[dataset])
         elif source.kind == "originals":
@@ -264,7 +272,7 @@ def download_and_explain(given: argparse.Namespace) -> int:
 
     def check(folder: Path | None) -> list[Finding]:
         sources = find_sources(folder, "originals" if given.originals else None)
-        return [check_source(part, source) for part, source in sources.items() if source]
+        return [check_source(part, answer_questions(source, given)) for part, source in sources.items() if source]
 
     return explain_data(PACKAGE, given, check, acquire.HOW_TO_GET)
 

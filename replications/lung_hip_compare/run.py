@@ -14,6 +14,7 @@ import pandas as pd
 from common import cli
 from common.cases.folds import Fold, describe_splits
 from common.cases.prepared import Dataset
+from common.cases.sources import answer_questions
 from common.data.folder import find_data
 from common.errors import run_main
 from common.records.paper import Paper, load_paper
@@ -100,7 +101,7 @@ def choose_sources(options: cli.Options) -> tuple[str, Sources]:
     found = find_data(PACKAGE.name, options.data)
     sources = data.find_sources(found) if found and options.preset != "smoke" else {}
     if any(sources.values()):
-        return options.preset or "paper", sources
+        return options.preset or "paper", {part: source and answer_questions(source, options) for part, source in sources.items()}
     refuse_missing_data(PACKAGE, options)
     preset = options.preset or "demo"
     config = cli.apply_overrides(PRESETS[preset], options.overrides)

@@ -13,13 +13,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common.cases.duplicates import describe_images, find_near_duplicates
+from common.cases.copies import list_copies, settle_copies
 from common.cases.folds import Fold, check_folds, gather_fold
+from common.cases.patients import list_spellings, settle_patients
 from common.cases.prepared import Dataset, hash_listing
 from common.cases.sources import (
     Finding,
     Read,
     Source,
+    answer_questions,
     build_parser,
     count_classes,
     drop_contradictions,
@@ -27,7 +29,7 @@ from common.cases.sources import (
     name_prepared,
     prepare_source,
 )
-from common.cases.table import fold_cases, join_patients, split_cases
+from common.cases.table import fold_cases, split_cases
 from common.data.folder import walk_files
 from common.data.phantoms import MARKER
 from common.errors import UsageError, run_main
@@ -103,23 +105,18 @@ def read_source(source: Source, config: Config) -> Read:
     """ROIs uint8 (n, roi_side, roi_side), cases and notes of a source, read from its raw files.
 
     notes["faults"] names every fault, paths relative to the source; a file with both labels under two names is one, and left
-    out. Patients that share a file or a near-duplicate ROI become one: patient_id is the first of their ids, and
-    notes["patients_listed"] counts them before. Further notes: patients_known (False: each picture counts as one),
-    patients_with_both_labels, pictures, same_file_several_cases, near_duplicates (pairs), and what the reader counts.
+    out. Spellings of one patient are one (`settle_patients`); patients that share a file or a near-duplicate ROI become one
+    (`settle_copies`). Further notes: patients_known (False: each picture counts as one), patients_with_both_labels, pictures,
+    same_file_several_cases, and what the reader counts.
     """
-    images, cases, notes = drop_contradictions(source, READERS[source.kind](source.path, config))
-    listed = int(cases["patient_id"].nunique())
-    copies = find_near_duplicates(describe_images(images))
-    if len(cases):
-        cases["patient_id"] = join_patients(cases, zip(copies["index_a"], copies["index_b"], strict=True))
+    read = settle_patients(source, READERS[source.kind](source.path, config))
+    images, cases, notes = settle_copies(source, drop_contradictions(source, read))
     both = int((cases.groupby("patient_id")["label"].nunique() > 1).sum())
     return images, cases, {
         "patients_known": True,
         "pictures": int(cases["path"].nunique()),
-        "patients_listed": listed,
         "patients_with_both_labels": both,
         "same_file_several_cases": int(cases["sha256"].duplicated().sum()),
-        "near_duplicates": len(copies),
         **notes,
     }  # fmt: skip
 
@@ -223,9 +220,9 @@ def check_source(source: Source) -> Finding:
         "patients joined with another one, as they share a picture": joined,
         "patients with nodules of both classes": found["patients_with_both_labels"],
         "cases on a picture that another case shows, too": found["same_file_several_cases"],
-        "pairs of near-duplicate ROIs, of one patient or joined": found["near_duplicates"],
     }
     notes += [f"{count} {what}" for what, count in worth_saying.items() if count]
+    notes += list_spellings(found) + list_copies(found, source.near_duplicates)
     return replace(finding, counts={"nodules": counts}, notes=notes, problems=problems)
 
 
@@ -243,7 +240,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sources = list_sources(folder)
         if given.source and (source := find_source(folder, Config(source=given.source))):
             sources = {given.source: source}
-        return [check_source(source) for source in sources.values()]
+        return [check_source(answer_questions(source, given)) for source in sources.values()]
 
     return run_main(lambda: explain_data(PACKAGE, given, check, {"pictures": acquire.HOW_TO_GET}))
 

@@ -15,6 +15,7 @@ import pandas as pd
 from common import cli
 from common.audit.papers import find_impossible_claims
 from common.cases.folds import describe_splits
+from common.cases.sources import answer_questions
 from common.data.folder import find_data
 from common.errors import run_main
 from common.evaluation.outcome import judge_run, list_changes
@@ -135,7 +136,7 @@ def choose_source(options: cli.Options) -> tuple[str, data.Source, Config]:
         preset = options.preset or "paper"
         config = cli.apply_overrides(PRESETS[preset], options.overrides)
         if source := data.find_source(folder, config):
-            return preset, source, config
+            return preset, answer_questions(source, options), config
     refuse_missing_data(PACKAGE, options)
     preset = options.preset or "demo"
     config = cli.apply_overrides(PRESETS[preset], options.overrides)

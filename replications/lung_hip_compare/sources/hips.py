@@ -16,6 +16,7 @@ from common.cases.table import fold_cases, hash_pixels, join_patients, split_cas
 from common.data.csv_files import read_csv_table
 from common.data.folder import resolve_inside
 from common.data.listing import Listed, drop_repeated, list_own
+from common.data.patients import normalise_patient
 from common.data.pictures import read_picture
 from common.errors import UsageError
 from common.files import hash_file
@@ -76,7 +77,8 @@ def gather_radiographs(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """One line a picture, from one line a hip: a picture is 'fracture' if one of its hips is. A picture under several
     patients is a fault, and left out.
     """
-    patients = table.groupby("path", sort=False)["patient"].nunique()
+    readings = table["patient"].map(normalise_patient)
+    patients = readings.groupby(table["path"], sort=False).nunique()
     torn = patients[patients > 1]
     faults = [f"{str(path)[:80]!r} is listed under {count} patients" for path, count in torn.items()]
     table = table[~table["path"].isin(torn.index)]
@@ -120,7 +122,7 @@ def read_hips(folder: Path, kind: str, dataset: str, config: Config) -> tuple[np
         lines.append((f"h{index:03d}", line["path"], sha256, line["patient"], line["label"], line["side"]))
     cases = pd.DataFrame(lines, columns=["case_id", "path", "sha256", "patient_id", "label", "side"])
     stacked = np.stack(images) if images else np.empty((0, side, side), np.uint8)
-    return stacked, cases, {"faults": faults, "radiographs": len(whole)}
+    return stacked, cases, {"faults": faults, "radiographs": len(whole), "patients_known": kind != "fracatlas"}
 
 
 def crop_picture(picture: np.ndarray, box: tuple[int, int, int, int], name: str) -> np.ndarray:

@@ -14,7 +14,8 @@ from xml.parsers import expat
 import numpy as np
 import pandas as pd
 
-from common.cases.duplicates import Descriptions, describe_images, find_near_duplicates
+from common.cases.descriptions import Descriptions, describe_images, join_descriptions
+from common.cases.duplicates import find_near_duplicates
 from common.cases.table import join_patients
 from common.data.folder import walk_files
 from common.data.pictures import read_picture
@@ -143,7 +144,7 @@ def _join_cases(pictures: pd.DataFrame, described: list[Descriptions]) -> tuple[
     """Joined patient ids of all pictures, graded or not, and positions of those whose copies have the other label."""
     if pictures.empty:
         return pictures["patient_id"], []
-    copies = find_near_duplicates(Descriptions(*map(np.concatenate, zip(*described, strict=True))))
+    copies = find_near_duplicates(join_descriptions(described))
     pairs = [(int(a), int(b)) for a, b in zip(copies["index_a"], copies["index_b"], strict=True)]
     for rows in pictures.groupby("sha256").indices.values():
         pairs += [(int(rows[0]), int(row)) for row in rows[1:]]

@@ -1,0 +1,168 @@
+"""What the search for near-duplicates keeps of every image: thumbnails, coarse images, and spectra that rank partners.
+
+Every image is kept as it is and, where it has a border, also without it (common.cases.borders): an image has one view or two.
+A spectrum holds the magnitudes of a view's lowest spatial frequencies. A magnitude does not change when the picture moves or is
+inverted, and mirroring or a quarter turn only permutes the magnitudes.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from common.cases.borders import find_content
+from common.cases.registration import COARSE_SIDE, THUMBNAIL, View, build_view
+
+FREQUENCIES = 6  # highest frequency of a spectrum, periods over the window
+# Share trimmed from the left and right, and from the top and bottom, before a spectrum is taken: a crop of 20 % is compared with
+# the whole trimmed by 10 % on every side, a picture with one side cut off with the whole trimmed by 7.5 % on two sides.
+WINDOWS = ((0.0, 0.0), (0.10, 0.10), (0.075, 0.0), (0.0, 0.075))
+SPECTRUM_SIDE = 32
+STEPS = 40.0  # of the coarse images' int8 to 1
+
+
+@dataclass(frozen=True)
+class Descriptions:
+    """What the search needs of `count` images; made by `describe_images`.
+
+    The views of all images stand one below the other: first every image as it is, then those without their border.
+    """
+
+    count: int
+    thumbnails: np.ndarray  # (views, 96, 96) uint8 grey
+    coarse: np.ndarray  # (views, 24, 24) int8, locally normalised
+    spectra: np.ndarray  # (views, 4 windows, 2 signs of the vertical frequency, 7, 7) float32; all zero without structure
+    image_of: np.ndarray  # (views,) int64: position of the image; 0..count-1, then ascending
+
+    def take(self, rows: np.ndarray) -> "Descriptions":
+        """Return the descriptions of some images (positions or mask)."""
+        rows = np.arange(self.count)[rows]
+        inner = np.full(self.count, -1)
+        inner[self.image_of[self.count :]] = np.arange(self.count, len(self.image_of))
+        bordered = np.flatnonzero(inner[rows] >= 0)
+        views = np.concatenate([rows, inner[rows[bordered]]])
+        image_of = np.concatenate([np.arange(len(rows)), bordered])
+        return Descriptions(len(rows), self.thumbnails[views], self.coarse[views], self.spectra[views], image_of)
+
+    def find_contents(self) -> np.ndarray:
+        """The view of every image that has no border, (count,) int64: the second one where there are two."""
+        views = np.arange(self.count)
+        views[self.image_of[self.count :]] = np.arange(self.count, len(self.image_of))
+        return views
+
+
+def describe_images(images: Iterable[np.ndarray]) -> Descriptions:
+    """Describe images for `find_near_duplicates`.
+
+    images: an array (n, h, w) or (n, h, w, c) uint8, memory-mapped or not, or any iterable of (h, w[, c]) uint8 arrays,
+    whose sizes may differ. They are read once, one after the other. Raises ValueError for other types and shapes.
+
+    Of three pictures one has a frame:
+
+    >>> framed = np.zeros((100, 80), np.uint8)
+    >>> framed[20:80, 20:60] = np.arange(100, 140)
+    >>> described = describe_images([framed, np.full((9, 9), 50, np.uint8), np.full((9, 9), 90, np.uint8)])
+    >>> described.count, described.thumbnails.shape, described.image_of.tolist()
+    (3, (4, 96, 96), [0, 1, 2, 0])
+    >>> described.take(np.array([1, 0])).image_of.tolist()
+    [0, 1, 1]
+    """
+    whole, inner, bordered = [], [], []
+    for row, image in enumerate(images):
+        image = _make_grey(np.asarray(image))
+        whole.append(_describe_view(image))
+        x0, y0, x1, y1 = find_content(image)
+        if (x1 - x0, y1 - y0) != (image.shape[1], image.shape[0]):
+            inner.append(_describe_view(image[y0:y1, x0:x1]))
+            bordered.append(row)
+    parts = [*whole, *inner]
+    windows = (len(WINDOWS), 2, FREQUENCIES + 1, FREQUENCIES + 1)
+    return Descriptions(
+        len(whole),
+        np.array([part[0] for part in parts], np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL),
+        np.array([part[1] for part in parts], np.int8).reshape(-1, COARSE_SIDE, COARSE_SIDE),
+        np.array([part[2] for part in parts], np.float32).reshape(-1, *windows),
+        np.concatenate([np.arange(len(whole)), np.array(bordered, np.int64)]),
+    )
+
+
+def join_descriptions(parts: Sequence[Descriptions]) -> Descriptions:
+    """The descriptions of several lots of images, one after the other; at least one lot.
+
+    >>> join_descriptions([describe_images(np.zeros((2, 9, 9), np.uint8)), describe_images(np.zeros((1, 9, 9), np.uint8))]).count
+    3
+    """
+    first = np.cumsum([0, *(part.count for part in parts)]).tolist()
+
+    def stack(arrays: list[np.ndarray]) -> np.ndarray:
+        counts = [part.count for part in parts]
+        whole = [array[:count] for array, count in zip(arrays, counts, strict=True)]
+        return np.concatenate([*whole, *(array[count:] for array, count in zip(arrays, counts, strict=True))])
+
+    return Descriptions(
+        first[-1],
+        stack([part.thumbnails for part in parts]),
+        stack([part.coarse for part in parts]),
+        stack([part.spectra for part in parts]),
+        stack([part.image_of + start for part, start in zip(parts, first[:-1], strict=True)]),
+    )
+
+
+def compute_spectrum(view: View) -> np.ndarray:
+    """Square roots of the magnitudes of a view, (windows, 2, 7, 7) float32: [:, 0] frequencies (+y, +x), [:, 1] (-y, +x).
+
+    The same wherever the picture's content has moved to, up to what enters and leaves; turned with the picture:
+
+    >>> rough = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
+    >>> picture = cv2.resize(rough, (96, 96), interpolation=cv2.INTER_CUBIC)
+    >>> spectrum, mirrored = compute_spectrum(build_view(picture)), compute_spectrum(build_view(picture[:, ::-1].copy()))
+    >>> bool(np.allclose(mirrored[:, ::-1], spectrum, atol=1e-2))
+    True
+    """
+    spectrum = np.zeros((len(WINDOWS), 2, FREQUENCIES + 1, FREQUENCIES + 1), np.float32)
+    if not view.structured:
+        return spectrum
+    for window, (trimmed_x, trimmed_y) in enumerate(WINDOWS):
+        x, y = round(trimmed_x * THUMBNAIL), round(trimmed_y * THUMBNAIL)
+        part = view.normalised[y : THUMBNAIL - y, x : THUMBNAIL - x]
+        part = cv2.resize(part, (SPECTRUM_SIDE, SPECTRUM_SIDE), interpolation=cv2.INTER_AREA)
+        part = (part - (part * TAPER).sum() / TAPER.sum()) * TAPER
+        magnitude = np.sqrt(np.abs(np.fft.rfft2(part)))[:, : FREQUENCIES + 1]
+        spectrum[window, 0] = magnitude[: FREQUENCIES + 1]
+        spectrum[window, 1] = np.concatenate([magnitude[:1], magnitude[: -FREQUENCIES - 1 : -1]])
+    return spectrum
+
+
+def turn_spectra(spectra: np.ndarray, orientation: int) -> np.ndarray:
+    """Spectra (..., 2, 7, 7) of the images in another orientation: bit 0 mirrored, bit 1 transposed.
+
+    >>> turn_spectra(np.arange(8).reshape(2, 2, 2), 1).tolist()
+    [[[4, 5], [6, 7]], [[0, 1], [2, 3]]]
+    """
+    if orientation & 1:
+        spectra = np.flip(spectra, axis=-3)
+    return np.swapaxes(spectra, -1, -2) if orientation & 2 else spectra
+
+
+def _build_taper() -> np.ndarray:
+    window = np.sqrt(np.hanning(SPECTRUM_SIDE + 2)[1:-1])
+    return np.outer(window, window).astype(np.float32)
+
+
+TAPER = _build_taper()
+
+
+def _make_grey(image: np.ndarray) -> np.ndarray:
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.size == 0:
+        raise ValueError(f"expected a uint8 image (h, w) or (h, w, c), got {image.dtype} {image.shape}")
+    if image.ndim == 3:
+        image = image[..., 0] if image.shape[2] == 1 else image.mean(axis=2).astype(np.uint8)
+    return np.ascontiguousarray(image)
+
+
+def _describe_view(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    interpolation = cv2.INTER_LINEAR if max(image.shape) <= THUMBNAIL else cv2.INTER_AREA
+    thumbnail = cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=interpolation)
+    view = build_view(thumbnail)
+    return thumbnail, np.round(view.coarse * STEPS).astype(np.int8), compute_spectrum(view)
