@@ -22,12 +22,14 @@ from common.audit.outcomes import (
     SWAPPED,
     UNDECIDED,
     VERDICT_OF_WAY,
+    Averaging,
     Line,
     Outcome,
     group_lines,
     join_keys,
 )
 from common.audit.printed import WAYS, Printed, find_way, format_chance
+from common.audit.readings import explain_accuracy, explain_line
 from common.audit.rows import exchange_f1, find_cases, find_f1_column
 
 # Divisions of the cases into classes x rows x offsets x ways to spread the right answers: what is tried in about ten seconds.
@@ -53,18 +55,54 @@ def check_matrix(lines: Sequence[Line], positive_class: str) -> list[Outcome]:
     'ill positive: sensitivity 35/40 = 87.50, specificity 50/60 = 83.33, accuracy 85/100 = 85.00'
     """
     outcomes = []
-    for group in group_lines(line for line in lines if line.n and len(line.classes) == 2):
-        group = [line for line in group if len(line.metrics.keys() & BINARY.keys()) > 1]
-        if not group:
-            continue
+    for group in group_lines(line for line in lines if _is_binary(line)):
         orders = find_binary_orders(group[0], positive_class)
         explained = {order: [_explain(line, order) for line in group] for order in orders}
-        fitting = {order: sum(way in WAYS for way, _ in found) for order, found in explained.items()}
+        # Rows that averages over classes, folds or runs explain, where the paper leaves that open, say nothing of the positive class.
+        otherwise = [
+            None if any(explained[order][i][0] in WAYS for order in orders[:1]) else explain_line(line, but_binary=True)
+            for i, line in enumerate(group)
+        ]
+        telling = [other is None or other[0] in (IMPOSSIBLE, UNDECIDED) for other in otherwise]
+        fitting = {
+            order: sum(way in WAYS and tells for (way, _), tells in zip(found, telling, strict=True))
+            for order, found in explained.items()
+        }
         best = max(orders, key=fitting.__getitem__)  # as stated if both explain as many
-        for line, (way, solutions) in zip(group, explained[best], strict=True):
-            outcomes.append(_judge_row(line, best, way, solutions))
+        for line, (way, solutions), other in zip(group, explained[best], otherwise, strict=True):
+            outcomes.append(_judge_row(line, best, way, solutions, other))
         if len(set(group[0].classes.values())) == 2:
-            outcomes.insert(0, _judge_orientation(group, orders, explained, best))
+            named = any(name in map(str.strip, positive_class.split(";")) for name in group[0].classes)
+            outcomes.insert(0, _judge_orientation(group, orders, explained, best, named))
+    return outcomes
+
+
+def _is_binary(line: Line) -> bool:
+    """Whether one matrix of two classes is asked for."""
+    may_be = line.averaging.may_be_single and line.averaging.may_be_binary
+    return bool(line.n) and len(line.classes) == 2 and may_be and len(line.metrics.keys() & BINARY.keys()) > 1
+
+
+def check_averages(lines: Sequence[Line]) -> list[Outcome]:
+    """Averages over classes, folds or runs: does any usual reading that the line allows give all metrics of a row?
+
+    Lines of two classes and one test set are left to `check_matrix`; those without cases, with one metric or with an accuracy that is
+    impossible by itself are passed over.
+
+    >>> metrics = {name: Printed("90.0", "percent") for name in ("accuracy", "sensitivity", "precision")}
+    >>> line = Line("CNN", ("2",), {"a": 20, "b": 30, "c": 50}, metrics, Averaging("micro", folds=1, runs=1))
+    >>> [(outcome.verdict, outcome.arithmetic) for outcome in check_averages([line])]
+    [('possible', 'as micro means: right 20, 30, 40 of 20, 30, 50')]
+    """
+    outcomes = []
+    for line in lines:
+        names = tuple(name for name in line.metrics if name in BINARY)
+        if not line.n or len(line.classes) < 2 or len(names) < 2 or _is_binary(line):
+            continue
+        if "accuracy" in line.metrics and explain_accuracy(line.metrics["accuracy"], line)[0] == IMPOSSIBLE:
+            continue
+        verdict, text = explain_line(line)
+        outcomes.append(Outcome("averages", line.show(*names), verdict, text, line.keys, metrics=names))
     return outcomes
 
 
@@ -98,16 +136,21 @@ def find_right(line: Line, lines: Sequence[Line], positive_class: str) -> tuple[
     return sorted(right), n
 
 
-def _judge_row(line: Line, order: tuple[str, str], way: str | None, solutions: list[tuple[int, int]]) -> Outcome:
+def _judge_row(
+    line: Line, order: tuple[str, str], way: str | None, solutions: list[tuple[int, int]], otherwise: tuple[str, str] | None
+) -> Outcome:
     positives, negatives = (line.classes[name] for name in order)
     names = tuple(name for name in line.metrics if name in BINARY)
     tests = [number.chance(line.classes[order[i]]) for i, name in enumerate(("sensitivity", "specificity"))
              if (number := line.metrics.get(name))]  # fmt: skip
+    verdict, text = VERDICT_OF_WAY[way], f"{order[0]} positive: " + _describe_matrix(line, positives, negatives, solutions)
+    if way not in WAYS and otherwise and (verdict == IMPOSSIBLE or otherwise[0] not in (IMPOSSIBLE, UNDECIDED)):
+        verdict, text = otherwise[0], text if otherwise[0] in (IMPOSSIBLE, UNDECIDED) else f"{otherwise[1]}; {text}"
     return Outcome(
         "one matrix",
         line.show(*names),
-        VERDICT_OF_WAY[way],
-        f"{order[0]} positive: " + _describe_matrix(line, positives, negatives, solutions),
+        verdict,
+        text,
         line.keys,
         len(solutions),
         (positives + 1) * (negatives + 1),
@@ -140,6 +183,7 @@ def _judge_orientation(
     orders: Sequence[tuple[str, str]],
     explained: Mapping[tuple[str, str], list[Explanation]],
     best: tuple[str, str],
+    named: bool,
 ) -> Outcome:
     texts = []
     for order in orders:
@@ -157,12 +201,12 @@ def _judge_orientation(
             f"{order[0]} positive ({group[0].classes[order[0]]}): {ways.total()} of {len(group)} rows have a confusion matrix"
             + (f" ({split})" if split else "") + "".join(f"; {text}" for text in alone)
         )  # fmt: skip
-    if best != orders[0]:
+    if best != orders[0] and named:
         texts.append(f"So {best[0]} was the positive class, or the numbers of cases of the two classes are exchanged")
     return Outcome(
         "orientation",
         f"{len(group)} row{'s' * (len(group) > 1)} of {group[0].n} cases, {orders[0][0]} positive",
-        POSSIBLE if best == orders[0] else SWAPPED,
+        POSSIBLE if best == orders[0] or not named else SWAPPED,
         ". ".join(texts),
         join_keys(group),
         sum(way in WAYS for way, _ in explained[best]),
