@@ -11,6 +11,7 @@ Opitz J, Burst S. Macro F1 and Macro F1. arXiv 1911.03347.
 
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from math import ceil, floor
 
 import numpy as np
 
@@ -19,9 +20,9 @@ from common.audit.printed import Printed
 
 AVERAGES = ("macro", "weighted", "micro")
 AVERAGED = ("accuracy", "sensitivity", "specificity", "precision", "f1", "balanced_accuracy")  # what is searched for
-MOST_PAIRS = 400_000  # right answers x wrong answers held at once
-MOST_ROWS = 60_000  # ways to spread the right, or the wrong, answers over the classes
-MOST_TRIED = 4_000_000  # pairs tried for one printed row: about a second
+MOST_PAIRS = 100_000  # right answers x wrong answers held at once
+MOST_ROWS = 30_000  # ways to spread the right, or the wrong, answers over the classes
+MOST_TRIED = 1_000_000  # pairs tried for one reading of a row: about a tenth of a second
 
 Bounds = tuple[float, float]
 
@@ -37,21 +38,29 @@ def list_right(printed: Mapping[str, Printed], cases: Sequence[int], average: st
     [52, 68]
     """
     n, classes = sum(cases), len(cases)
-    right: set[int] = set(range(n + 1))
+    right = set(range(n + 1))
     if "accuracy" in printed:
-        accuracy = printed["accuracy"]
-        right = set(accuracy.counts(n, way))
+        right = set(printed["accuracy"].counts(n, way))
         if classes > 2 and average != "weighted":
             # Mean of the classes' accuracies: 1 - 2 x wrong / (classes x n).
-            low, high = accuracy.bounds(way)
-            right |= {k for k in range(n + 1) if low <= 1 - Fraction(2 * (n - k), classes * n) <= high}
+            right |= {n - wrong for wrong in count_wrong(printed["accuracy"], n, Fraction(2, classes), way)}
     if average != "macro":  # sensitivity is the share of right answers
         for name in ("sensitivity",) if average == "weighted" else ("sensitivity", "precision", "f1"):
             if name in printed:
                 right &= set(printed[name].counts(n, way))
     if average == "micro" and "specificity" in printed:
-        right = {k for k in right if printed["specificity"].holds(1 - Fraction(n - k, (classes - 1) * n), way)}
+        right &= {n - wrong for wrong in count_wrong(printed["specificity"], n, Fraction(1, classes - 1), way)}
     return sorted(right)
+
+
+def count_wrong(number: Printed, n: int, scale: Fraction, way: str) -> range:
+    """The numbers of wrong answers of n for which 1 - scale x wrong / n prints so; both ends of the interval count.
+
+    >>> count_wrong(Printed("68.0", "percent"), 100, Fraction(2, 3), "rounded")
+    range(48, 49)
+    """
+    low, high = number.bounds(way)
+    return range(max(0, ceil((1 - high) * n / scale)), min(n, floor((1 - low) * n / scale)) + 1)
 
 
 def search_average(printed: Mapping[str, Printed], cases: Sequence[int], average: str, way: str = "rounded") -> Solution | None:
@@ -122,24 +131,28 @@ def _list_pairs(sizes: np.ndarray, right: int, average: str, bounds: Mapping[str
 
 def _choose(sizes: np.ndarray, hits: np.ndarray, calls: np.ndarray, average: str, bounds: Mapping[str, Bounds]) -> Solution | None:
     """The first pair that can be one matrix and gives precision and F1."""
-    n, classes = sizes.sum(), len(sizes)
+    n, classes = int(sizes.sum()), len(sizes)
     if classes > 2:
         # A case that is missed is called something else: of the wrong answers those for a class and those about it differ.
-        missed = sizes - hits
-        possible = (calls[None] + missed[:, None] <= missed.sum(axis=1)[:, None, None]).all(axis=2)
+        room = (sizes - hits).sum(axis=1, keepdims=True) - (sizes - hits)
+        possible = calls[None, :, 0] <= room[:, :1]
+        for j in range(1, classes):
+            possible &= calls[None, :, j] <= room[:, j : j + 1]
         i, j = np.nonzero(possible)
         hits, calls = hits[i], calls[j]
     if not len(hits):
         return None
     weights = np.full(classes, 1 / classes) if average == "macro" else sizes / n
-    given = hits + calls
-    precision = (weights * np.divide(hits, given, out=np.zeros(hits.shape), where=given > 0)).sum(axis=1)
-    recall = (weights * hits / sizes).sum(axis=1)
+    precision, recall, of_classes = (np.zeros(len(hits)) for _ in range(3))
+    for j in range(classes):
+        right, given = hits[:, j], hits[:, j] + calls[:, j]
+        precision += weights[j] * right / np.maximum(1, given)  # 0 for a class that is never given
+        if "f1" in bounds:
+            recall += (weights[j] / sizes[j]) * right
+            of_classes += 2 * weights[j] * right / (sizes[j] + given)
     kept = _within(precision, bounds.get("precision"))
     if "f1" in bounds:
-        of_classes = (weights * 2 * hits / (sizes + given)).sum(axis=1)
-        total = precision + recall
-        of_means = np.divide(2 * precision * recall, total, out=np.zeros(len(hits)), where=total > 0)
+        of_means = 2 * precision * recall / np.maximum(precision + recall, 1e-300)
         kept &= _within(of_classes, bounds["f1"]) | _within(of_means, bounds["f1"])
     if not kept.any():
         return None

@@ -27,8 +27,10 @@ BINARY = {
     "kappa": lambda tp, fn, fp, tn: (2 * (tp * tn - fn * fp), (tp + fp) * (fp + tn) + (tp + fn) * (fn + tn)),
     "lr_positive": lambda tp, fn, fp, tn: (tp * (fp + tn), fp * (tp + fn)),
     "lr_negative": lambda tp, fn, fp, tn: (fn * (fp + tn), tn * (tp + fn)),
-    "mcc": lambda tp, fn, fp, tn: (tp * tn - fn * fp, np.sqrt(1.0 * (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))),
 }
+# The same with a root in it: its values are floats.
+ROOTED = {"mcc": lambda tp, fn, fp, tn: (tp * tn - fn * fp, np.sqrt(1.0 * (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))}
+TWO_CLASSES = {**BINARY, **ROOTED}  # everything that a search over two classes knows
 MACRO = ("sensitivity", "specificity", "precision", "f1")  # means over the classes, each against the rest
 MOST_PAIRS = 2_000_000  # tried in a search over two classes: about a second
 MOST_CANDIDATES = 1_000_000  # held at once in a search over more than two classes
@@ -46,7 +48,7 @@ class Solution:
 
 
 def search_binary(printed: Mapping[str, Printed], positives: int, negatives: int, way: str = "rounded") -> list[tuple[int, int]]:
-    """Every (tp, tn) for which all printed metrics (of BINARY) come out so. A metric without cases (0/0) counts as 0.
+    """Every (tp, tn) for which all printed metrics (of TWO_CLASSES) come out so. A metric without cases (0/0) counts as 0.
 
     positives, negatives: test cases of the two classes; way: one of printed.WAYS. Raises ValueError if the metrics leave more
     than MOST_PAIRS pairs to try.
@@ -73,14 +75,15 @@ def search_binary(printed: Mapping[str, Printed], positives: int, negatives: int
     kept = (tn >= passes.start) & (tn < passes.stop) & (tp + tn >= right.start) & (tp + tn < right.stop)
     for name, number in rest.items():
         tp, tn = tp[kept], tn[kept]
-        kept = _hold(number, *BINARY[name](tp, positives - tp, negatives - tn, tn), way)
+        kept = _hold(number, *TWO_CLASSES[name](tp, positives - tp, negatives - tn, tn), way)
     return list(zip(tp[kept].tolist(), tn[kept].tolist(), strict=True))
 
 
 def _hold(number: Printed, numerator: np.ndarray, denominator: np.ndarray, way: str) -> np.ndarray:
     """Mask of the ratios that print so. Exact where both are whole; a ratio with a root is allowed an error of SIEVE."""
     low, high = map(float, number.bounds(way))
-    values = np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator > 0)
+    nothing = np.where(numerator > 0, np.inf, 0.0)  # over 0
+    values = np.divide(numerator, denominator, out=nothing, where=denominator > 0)
     margin = SIEVE * max(1.0, abs(high))
     held = (values > low - margin) & (values < high + margin)
     if numerator.dtype.kind == denominator.dtype.kind == "i":

@@ -9,6 +9,8 @@ from math import comb, factorial, prod
 from common.audit.confusions import (
     BINARY,
     MACRO,
+    ROOTED,
+    TWO_CLASSES,
     Solution,
     compute_macro,
     list_compositions,
@@ -80,7 +82,7 @@ def check_matrix(lines: Sequence[Line], positive_class: str) -> list[Outcome]:
 def _is_binary(line: Line) -> bool:
     """Whether one matrix of two classes is asked for."""
     may_be = line.averaging.may_be_single and line.averaging.may_be_binary
-    return bool(line.n) and len(line.classes) == 2 and may_be and len(line.metrics.keys() & BINARY.keys()) > 1
+    return bool(line.n) and len(line.classes) == 2 and may_be and len(line.metrics.keys() & TWO_CLASSES.keys()) > 1
 
 
 def check_averages(lines: Sequence[Line]) -> list[Outcome]:
@@ -96,7 +98,7 @@ def check_averages(lines: Sequence[Line]) -> list[Outcome]:
     """
     outcomes = []
     for line in lines:
-        names = tuple(name for name in line.metrics if name in BINARY)
+        names = tuple(name for name in line.metrics if name in TWO_CLASSES)
         if not line.n or len(line.classes) < 2 or len(names) < 2 or _is_binary(line):
             continue
         if "accuracy" in line.metrics and explain_accuracy(line.metrics["accuracy"], line)[0] == IMPOSSIBLE:
@@ -108,7 +110,7 @@ def check_averages(lines: Sequence[Line]) -> list[Outcome]:
 
 def _explain(line: Line, order: tuple[str, str]) -> Explanation:
     positives, negatives = (line.classes[name] for name in order)
-    known = {name: number for name, number in line.metrics.items() if name in BINARY}
+    known = {name: number for name, number in line.metrics.items() if name in TWO_CLASSES}
     for way in WAYS:
         try:
             solutions = search_binary(known, positives, negatives, way)
@@ -140,7 +142,7 @@ def _judge_row(
     line: Line, order: tuple[str, str], way: str | None, solutions: list[tuple[int, int]], otherwise: tuple[str, str] | None
 ) -> Outcome:
     positives, negatives = (line.classes[name] for name in order)
-    names = tuple(name for name in line.metrics if name in BINARY)
+    names = tuple(name for name in line.metrics if name in TWO_CLASSES)
     tests = [number.chance(line.classes[order[i]]) for i, name in enumerate(("sensitivity", "specificity"))
              if (number := line.metrics.get(name))]  # fmt: skip
     verdict, text = VERDICT_OF_WAY[way], f"{order[0]} positive: " + _describe_matrix(line, positives, negatives, solutions)
@@ -175,6 +177,10 @@ def _describe_matrix(line: Line, positives: int, negatives: int, solutions: list
         if name in line.metrics and not solutions and not number.holds(Fraction(top, bottom or 1), "near"):
             text += f" (printed {number.text})"
         parts.append(text)
+    for name, metric in ROOTED.items():
+        if name in line.metrics:
+            top, root = metric(tp, positives - tp, negatives - tn, tn)
+            parts.append(f"{name} {top}/{root:.6g} = {line.metrics[name].show(Fraction(top / root if root else 0.0))}")
     return ", ".join(dict.fromkeys(parts))
 
 

@@ -8,11 +8,10 @@ evenly, and over folds drawn at random. What none of them explains is impossible
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
-from math import ceil, floor
 
 from common.audit.averages import AVERAGED as SEARCHED
-from common.audit.averages import AVERAGES, search_average
-from common.audit.confusions import BINARY, Solution, search_binary
+from common.audit.averages import AVERAGES, count_wrong, search_average
+from common.audit.confusions import TWO_CLASSES, Solution, search_binary
 from common.audit.means import (
     MOST_FOLDS,
     RATIOS,
@@ -69,7 +68,7 @@ def explain_line(line: Line, but_binary: bool = False) -> Explanation:
         for verdict, kind, text in list_folds(says, cases):
             ways = WAYS if verdict is None else ("near",)
             for way in ways:
-                if any(_fits(line.metrics, kind, average, way) for average in averages):
+                if any(_fits(line.metrics, kind, average, way, list_parts(says, cases)) for average in averages):
                     return verdict or VERDICT_OF_WAY[way], f"as {text}"
     if open_:
         return UNDECIDED, f"as {SHOWN[open_[0]]} there are too many confusion matrices to try"
@@ -96,7 +95,7 @@ def _describe(solution: Solution) -> str:
 
 def _explain_class(metrics: Mapping[str, Printed], cases: Sequence[int], way: str, names: Sequence[str]) -> str:
     """One class against the rest; its accuracy is of this matrix or, with more than two classes, of all answers."""
-    n, printed = sum(cases), _pick(metrics, BINARY)
+    n, printed = sum(cases), _pick(metrics, TWO_CLASSES)
     for j, positives in enumerate(cases):
         if found := search_binary(printed, positives, n - positives, way):
             return f"{names[j]} positive, right {found[0][0]} of {positives} and {found[0][1]} of {n - positives}"
@@ -111,10 +110,41 @@ def _explain_class(metrics: Mapping[str, Printed], cases: Sequence[int], way: st
     return ""
 
 
-def _fits(metrics: Mapping[str, Printed], kind: tuple[FoldType, ...], average: str, way: str) -> bool:
+def list_parts(says: Averaging, cases: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Cases of each class in every fold and run, where the row says so much; else [].
+
+    >>> list_parts(Averaging(folds=1, runs=2), (40, 60)), list_parts(Averaging(folds=2), (40, 60))
+    ([(40, 60), (40, 60)], [])
+    """
+    runs, parts = max(1, says.runs), [sizes for sizes in says.fold_sizes if isinstance(sizes, tuple)]
+    if len(parts) > 1:
+        return parts * runs
+    return [cases] * runs if says.folds == 1 and says.runs else []
+
+
+def _fits(
+    metrics: Mapping[str, Printed], kind: tuple[FoldType, ...], average: str, way: str, parts: Sequence[tuple[int, ...]] = ()
+) -> bool:
+    """Whether means over such folds give the metrics; parts: as `list_parts`, so that the counts must be whole numbers."""
     printed = _pick(metrics, RATIOS)
     classes = range(len(kind[0].low)) if average == "binary" else range(1)
-    return any(_solve_cached(tuple(printed.items()), kind, average, way, j) for j in classes)
+    return any(
+        _solve_cached(tuple(printed.items()), kind, average, way, j) and _reaches(printed, parts, average, way, j) for j in classes
+    )
+
+
+def _reaches(
+    printed: Mapping[str, Printed], parts: Sequence[tuple[int, ...]], average: str, way: str, positive: int
+) -> bool:
+    """Whether sensitivity and specificity, each by itself, are means of k/n over the known folds."""
+    if not parts or average in ("weighted", "micro") or any(min(sizes) < 1 for sizes in parts):
+        return True
+    columns = [positive] if average == "binary" else range(len(parts[0]))
+    sizes = {
+        "sensitivity": [part[j] for part in parts for j in columns],
+        "specificity": [sum(part) - part[j] for part in parts for j in columns],
+    }
+    return all(name not in printed or reach_mean(*printed[name].bounds(way), sizes[name]) for name in sizes)
 
 
 @lru_cache(maxsize=1024)
@@ -174,25 +204,16 @@ def explain_accuracy(number: Printed, line: Line) -> Explanation:
     if says.may_be_single:
         for scale in scales:
             for way in WAYS[:2]:
-                if found := _count_wrong(number, n, scale, way):
-                    if scale == 1:
-                        return VERDICT_OF_WAY[way], ""
+                if scale == 1 and number.counts(n, way):
+                    return VERDICT_OF_WAY[way], ""
+                if scale != 1 and (found := count_wrong(number, n, scale, way)):
                     return VERDICT_OF_WAY[way], f"as the mean of the classes' accuracies, {n - found[0]} of {n} right"
     averaged = None if says.is_single else _average_accuracy(number, says, n, scales)
     if averaged and averaged[0] != UNEVEN:
         return averaged
-    if says.may_be_single and any(_count_wrong(number, n, scale, "near") for scale in scales):
+    if says.may_be_single and any(count_wrong(number, n, scale, "near") for scale in scales):
         return VERDICT_OF_WAY["near"], ""
     return averaged or (IMPOSSIBLE, "")
-
-
-def _count_wrong(number: Printed, n: int, scale: Fraction, way: str) -> range:
-    """The numbers of wrong answers that give the accuracy 1 - scale x wrong / n."""
-    if scale == 1:
-        counts = number.counts(n, way)
-        return range(n - counts.stop + 1, n - counts.start + 1) if counts else range(0)
-    low, high = number.bounds(way)
-    return range(max(0, ceil((1 - high) * n / scale)), min(n, floor((1 - low) * n / scale)) + 1)
 
 
 def _average_accuracy(number: Printed, says: Averaging, n: int, scales: Sequence[Fraction]) -> Explanation | None:
