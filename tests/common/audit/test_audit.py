@@ -12,7 +12,7 @@ import pytest
 from common.audit import outcomes as audit_outcomes
 from common.audit.__main__ import main
 from common.audit.checks import FIELDS
-from common.audit.matrices import check_macro
+from common.audit.macro import check_macro
 from common.audit.papers import audit_paper, find_impossible_claims
 from common.audit.render import render_markdown
 from common.errors import run_main
