@@ -261,7 +261,9 @@ def draw_of_size(generator: np.random.Generator, kind: str, n: int) -> Table:
 def measure_detection(kind: str, n: int, tables: int, seed: int, stated: bool) -> float:
     """Share of the altered tables that are found."""
     generator = np.random.default_rng([seed, n, len(kind)])
-    return sum(accuses(make_claims(alter_one(generator, draw_of_size(generator, kind, n)), stated)) for _ in range(tables)) / tables
+    return (
+        sum(accuses(make_claims(alter_one(generator, draw_of_size(generator, kind, n)), stated)) for _ in range(tables)) / tables
+    )
 
 
 def main() -> None:

@@ -106,7 +106,9 @@ def _fill(sizes: np.ndarray, right: int) -> Solution:
     return Solution(*(tuple(map(int, part)) for part in (sizes, correct, wrong)))
 
 
-def _list_pairs(sizes: np.ndarray, right: int, average: str, bounds: Mapping[str, Bounds]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _list_pairs(
+    sizes: np.ndarray, right: int, average: str, bounds: Mapping[str, Bounds]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(right answers (a, classes), wrong answers given as each class (b, classes)) in pieces of at most MOST_PAIRS pairs."""
     n, classes = int(sizes.sum()), len(sizes)
     weights = np.full(classes, 1 / classes) if average == "macro" else sizes / n
@@ -129,7 +131,9 @@ def _list_pairs(sizes: np.ndarray, right: int, average: str, bounds: Mapping[str
         yield hits[start : start + step], calls
 
 
-def _choose(sizes: np.ndarray, hits: np.ndarray, calls: np.ndarray, average: str, bounds: Mapping[str, Bounds]) -> Solution | None:
+def _choose(
+    sizes: np.ndarray, hits: np.ndarray, calls: np.ndarray, average: str, bounds: Mapping[str, Bounds]
+) -> Solution | None:
     """The first pair that can be one matrix and gives precision and F1."""
     n, classes = int(sizes.sum()), len(sizes)
     if classes > 2:

@@ -116,7 +116,12 @@ def _solve(bounds: Mapping[str, Bounds], folds: tuple[FoldType, ...], average: s
             for j in range(2):
                 equal[2 * t + j, 4 * t + j] = equal[2 * t + j, 4 * t + 2 + 1 - j] = 1
     found = linprog(
-        np.zeros(2 * classes * types), np.array(rows), np.array(limits), equal, None if equal is None else np.ones(2 * types), (0, 1)
+        np.zeros(2 * classes * types),
+        np.array(rows),
+        np.array(limits),
+        equal,
+        None if equal is None else np.ones(2 * types),
+        (0, 1),
     )
     return found.status != 2  # 2: infeasible; anything else is no proof
 
@@ -140,9 +145,7 @@ def _count_wrong(folds: Sequence[FoldType]) -> tuple[tuple[Form, Form], tuple[Fo
     return about, given
 
 
-def _list_forms(
-    folds: Sequence[FoldType], average: str, positive: int, scale: float
-) -> Iterator[tuple[str, tuple[Form, Form]]]:
+def _list_forms(folds: Sequence[FoldType], average: str, positive: int, scale: float) -> Iterator[tuple[str, tuple[Form, Form]]]:
     """(metric, (form that it is at least, form that it is at most)) in the recalls and false-positive rates of the classes."""
     low, high = (np.array([getattr(fold, end) for fold in folds]) for end in ("low", "high"))
     nothing, classes = np.zeros_like(low), low.shape[1]

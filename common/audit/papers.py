@@ -13,14 +13,22 @@ from common.audit.confusions import BINARY
 from common.audit.declared import run_checks
 from common.audit.matrices import check_averages, check_matrix
 from common.audit.outcomes import IMPOSSIBLE, POSSIBLE, SAME_METRIC, Averaging, Line, Outcome, read_lines
+from common.audit.operating import check_auc, check_likelihood
+from common.audit.prevalence import check_prevalence
 from common.audit.printed import Printed
+from common.audit.repairs import check_heads, check_left_out, judge_rows
 from common.audit.rows import check_attainable, check_between, check_denominators, check_f1, check_majority
+from common.audit.spreads import check_spreads
+from common.audit.unchecked import list_unchecked
 from common.records.paper import Paper
 from common.records.results import Results
 
 SIGNIFICANT = 6  # digits of the numbers in results.json (`files.write_json_atomic`)
 # Checks of single numbers and rows: what they find impossible cannot be right as printed.
-SINGLE = ("attainable", "one matrix", "averages", "between", "F1", "equation", "macro row", "mean", "sd", "variance")
+SINGLE = (
+    "attainable", "one matrix", "averages", "prevalence", "between", "F1", "ratio", "auc", "spread", "equation", "macro row", "mean",
+    "sd", "variance",
+)  # fmt: skip
 
 
 @lru_cache(maxsize=16)
@@ -37,16 +45,23 @@ def audit_paper(paper: Paper) -> tuple[Outcome, ...]:
     checks = read_checks(paper)
     lines = read_lines(paper.printed)
     every = [*lines, *read_declared_lines(checks)]
-    return (
+    whole = [*check_matrix(every, paper.positive_class), *check_averages(every), *check_prevalence(every)]
+    accused = frozenset(key for outcome in whole if outcome.verdict == IMPOSSIBLE for key in outcome.rows)
+    found = [
         *check_attainable(every),
         *check_denominators(every),
-        *check_matrix(every, paper.positive_class),
-        *check_averages(every),
+        *whole,
+        *check_heads(every, paper.positive_class, accused),
+        *check_left_out(every, paper.positive_class, judge_rows(whole)),
         *check_between(every),
         *check_f1(every),
+        *check_likelihood(every),
+        *check_auc(every),
+        *check_spreads(every),
         *check_majority(every),
         *run_checks(checks, paper, lines),
-    )
+    ]
+    return (*found, *list_unchecked(paper, found))
 
 
 @lru_cache(maxsize=16)

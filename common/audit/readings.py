@@ -129,13 +129,12 @@ def _fits(
     printed = _pick(metrics, RATIOS)
     classes = range(len(kind[0].low)) if average == "binary" else range(1)
     return any(
-        _solve_cached(tuple(printed.items()), kind, average, way, j) and _reaches(printed, parts, average, way, j) for j in classes
+        _solve_cached(tuple(printed.items()), kind, average, way, j) and _reaches(printed, parts, average, way, j)
+        for j in classes
     )
 
 
-def _reaches(
-    printed: Mapping[str, Printed], parts: Sequence[tuple[int, ...]], average: str, way: str, positive: int
-) -> bool:
+def _reaches(printed: Mapping[str, Printed], parts: Sequence[tuple[int, ...]], average: str, way: str, positive: int) -> bool:
     """Whether sensitivity and specificity, each by itself, are means of k/n over the known folds."""
     if not parts or average in ("weighted", "micro") or any(min(sizes) < 1 for sizes in parts):
         return True
@@ -177,8 +176,10 @@ def list_folds(says: Averaging, cases: tuple[int, ...]) -> Iterator[tuple[str | 
         return
     words = f"means over {folds or 'some'} folds with "
     even = [list_stratified(cases, count)[0] for count in ([folds] if folds else USUAL_FOLDS)]
-    low, high = (tuple(ends(values) for values in zip(*parts, strict=True))
-                 for ends, parts in ((min, [kind.low for kind in even]), (max, [kind.high for kind in even])))
+    low, high = (
+        tuple(ends(values) for values in zip(*parts, strict=True))
+        for ends, parts in ((min, [kind.low for kind in even]), (max, [kind.high for kind in even]))
+    )
     yield stated, (FoldType(1.0, low, high),), words + "even shares of the classes"
     sizes = [size if isinstance(size, int) else sum(size) for size in says.fold_sizes]
     smallest = min(sizes) if sizes else n // (folds or MOST_FOLDS)

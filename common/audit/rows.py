@@ -171,7 +171,9 @@ def check_between(lines: Sequence[Line]) -> list[Outcome]:
 def _explain_outside(line: Line) -> str:
     """The averages that put an accuracy outside sensitivity and specificity; "" if there are none that the line allows."""
     says, two = line.averaging, len(line.classes) == 2
-    (a_low, a), (s_low, s), (c_low, c) = (line.metrics[name].bounds("near") for name in ("accuracy", "sensitivity", "specificity"))
+    (a_low, a), (s_low, s), (c_low, c) = (
+        line.metrics[name].bounds("near") for name in ("accuracy", "sensitivity", "specificity")
+    )
     if says.average in ("", "macro") and s >= c_low and c >= s_low and 2 * s_low - 1 <= a and a_low <= 2 * s:
         return "macro means of two classes"  # both are the mean of the two recalls
     if says.average in ("", "weighted") and a >= s_low and s >= a_low:
