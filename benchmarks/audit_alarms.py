@@ -238,7 +238,7 @@ def alter_one(generator: np.random.Generator, table: Table) -> Table:
 
 
 def draw_of_size(generator: np.random.Generator, kind: str, n: int) -> Table:
-    """A table of about n cases, percent with one decimal: accuracy, sensitivity and specificity, for macro means precision too."""
+    """A table of about n cases, percent with one decimal: accuracy, sensitivity and specificity, and for macro precision."""
     classes = 3 if kind == "macro" else 2
     share = generator.uniform(0.25, 0.5)
     sizes = np.array([round(n * share), n - round(n * share)])

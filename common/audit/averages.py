@@ -142,8 +142,8 @@ def _choose(
         possible = calls[None, :, 0] <= room[:, :1]
         for j in range(1, classes):
             possible &= calls[None, :, j] <= room[:, j : j + 1]
-        i, j = np.nonzero(possible)
-        hits, calls = hits[i], calls[j]
+        of_hits, of_calls = np.nonzero(possible)
+        hits, calls = hits[of_hits], calls[of_calls]
     if not len(hits):
         return None
     weights = np.full(classes, 1 / classes) if average == "macro" else sizes / n
@@ -160,8 +160,8 @@ def _choose(
         kept &= _within(of_classes, bounds["f1"]) | _within(of_means, bounds["f1"])
     if not kept.any():
         return None
-    i = int(np.argmax(kept))
-    return Solution(*(tuple(map(int, part)) for part in (sizes, hits[i], calls[i])))
+    first = int(np.argmax(kept))
+    return Solution(*(tuple(map(int, part)) for part in (sizes, hits[first], calls[first])))
 
 
 def spread(total: int, caps: np.ndarray, gains: np.ndarray, bounds: Bounds) -> np.ndarray:

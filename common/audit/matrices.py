@@ -13,13 +13,12 @@ from common.audit.outcomes import (
     SWAPPED,
     UNDECIDED,
     VERDICT_OF_WAY,
-    Averaging,
     Line,
     Outcome,
     group_lines,
     join_keys,
 )
-from common.audit.printed import WAYS, Printed, find_way, format_chance
+from common.audit.printed import WAYS, find_way, format_chance
 from common.audit.readings import explain_accuracy, explain_line
 from common.audit.rows import find_cases
 
@@ -46,7 +45,8 @@ def check_matrix(lines: Sequence[Line], positive_class: str) -> list[Outcome]:
     for group in group_lines(line for line in lines if is_binary(line)):
         orders = find_binary_orders(group[0], positive_class)
         explained = {order: [explain_binary(line, order) for line in group] for order in orders}
-        # Rows that averages over classes, folds or runs explain, where the paper leaves that open, say nothing of the positive class.
+        # Rows that averages over classes, folds or runs explain, where the paper leaves that open, say nothing of the positive
+        # class.
         otherwise = [
             None if any(explained[order][i][0] in WAYS for order in orders[:1]) else explain_line(line, but_binary=True)
             for i, line in enumerate(group)
@@ -78,8 +78,8 @@ def is_binary(line: Line) -> bool:
 def check_averages(lines: Sequence[Line]) -> list[Outcome]:
     """Averages over classes, folds or runs: does any usual reading that the line allows give all metrics of a row?
 
-    Lines of two classes and one test set are left to `check_matrix`; those without cases, with one metric or with an accuracy that is
-    impossible by itself are passed over.
+    Lines of two classes and one test set are left to `check_matrix`; those without cases, with one metric or with an accuracy
+    that is impossible by itself are passed over.
 
     >>> metrics = {name: Printed("90.0", "percent") for name in ("accuracy", "sensitivity", "precision")}
     >>> line = Line("CNN", ("2",), {"a": 20, "b": 30, "c": 50}, metrics, Averaging("micro", folds=1, runs=1))

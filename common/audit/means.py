@@ -1,8 +1,8 @@
 """Means over folds or repetitions: is there any set of results whose means are the printed numbers?
 
 In every fold accuracy is the mean of the classes' recalls weighted by their shares of the fold; the wrong answers are the
-sum of what is wrongly called each class; precision and F1 lie between straight lines of recall and false-positive rate. Means over
-folds inherit each of these, so that together they are a linear programme in the mean recalls and false-positive rates of the
+sum of what is wrongly called each class; precision and F1 lie between straight lines of recall and false-positive rate. Means
+over folds inherit each of these, so that together they are a linear programme in the mean recalls and false-positive rates of the
 classes. If it has no solution, no folds whatever with such shares give the printed numbers: a proof. If it has one, there may be
 none in whole numbers still: this errs towards "possible".
 
@@ -107,8 +107,8 @@ def _solve(bounds: Mapping[str, Bounds], folds: tuple[FoldType, ...], average: s
             demand(upper[0], upper[1], low)  # upper form >= low
     # Both ways to count the wrong answers of a fold agree: those about each class, and those for each class.
     about, given = _count_wrong(folds)
-    for (lower, upper), (other_lower, other_upper) in ((about, given), (given, about)):
-        demand(upper[0] - other_lower[0], upper[1] - other_lower[1], 0)
+    for most, least in ((about[1], given[0]), (given[1], about[0])):
+        demand(most[0] - least[0], most[1] - least[1], 0)
     equal = None
     if classes == 2:  # one class's false positives are the other's misses
         equal = np.zeros((2 * types, 4 * types))
@@ -151,8 +151,8 @@ def _list_forms(folds: Sequence[FoldType], average: str, positive: int, scale: f
     nothing, classes = np.zeros_like(low), low.shape[1]
     for lower, upper in _count_wrong(folds):
         yield "accuracy", ((-scale * upper[0], 1 - scale * upper[1]), (-scale * lower[0], 1 - scale * lower[1]))
-    # Precision of a class is at least share x recall and at most 1 - (1 - share) x rate, its F1 at least 2 x share / (1 + share) x
-    # recall; F1, of classes or of means, is at most (P + R) / 2.
+    # Precision of a class is at least share x recall and at most 1 - (1 - share) x rate, its F1 at least 2 x share / (1 + share)
+    # x recall; F1, of classes or of means, is at most (P + R) / 2.
     f1_low = 2 * low / (1 + low)
     yield "balanced_accuracy", (form := _mean_form(folds, nothing + 1 / classes, nothing), form)
     if average == "weighted":
@@ -226,7 +226,7 @@ def list_known(fold_sizes: Sequence[Sequence[int]]) -> tuple[FoldType, ...]:
     >>> [(fold.part, fold.low) for fold in list_known([(8, 12), (8, 12), (6, 14), (8, 12)])]
     [(0.75, (0.4, 0.6)), (0.25, (0.3, 0.7))]
     """
-    types = {}
+    types: dict[tuple[float, ...], int] = {}
     for sizes in fold_sizes:
         shares = tuple(size / sum(sizes) for size in sizes)
         types[shares] = types.get(shares, 0) + 1

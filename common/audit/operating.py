@@ -12,9 +12,9 @@ Interval = tuple[Fraction, Fraction]
 def bound_auc(sensitivity: Interval, specificity: Interval, averaged: bool) -> Interval:
     """Smallest and largest area under a ROC curve that runs through an operating point.
 
-    sensitivity, specificity: intervals in 0..1. A curve never falls, so the area is at least sensitivity x specificity and at most
-    1 - (1 - sensitivity) (1 - specificity). averaged: the areas and the points may be means over folds or runs; then the chords of
-    the two products count, sensitivity + specificity - 1 and sensitivity + specificity.
+    sensitivity, specificity: intervals in 0..1. A curve never falls, so the area is at least sensitivity x specificity and at
+    most 1 - (1 - sensitivity) (1 - specificity). averaged: the areas and the points may be means over folds or runs; then the
+    chords of the two products count, sensitivity + specificity - 1 and sensitivity + specificity.
 
     >>> point = (Fraction(9, 10),) * 2, (Fraction(8, 10),) * 2
     >>> [[float(end) for end in bound_auc(*point, averaged)] for averaged in (False, True)]
@@ -48,7 +48,7 @@ def check_auc(lines: Sequence[Line]) -> list[Outcome]:
         verdict, shown = IMPOSSIBLE, None
         kinds = [False] * line.averaging.may_be_single + [True] * (not line.averaging.is_single)
         for averaged in kinds:
-            ends = bound_auc(*(number.bounds("near") for number in point), averaged)
+            ends = bound_auc(point[0].bounds("near"), point[1].bounds("near"), averaged)
             shown = shown or ends
             low, high = auc.bounds("near")
             if low <= ends[1] and ends[0] <= high:
@@ -72,9 +72,9 @@ RATIOS = {
 def check_likelihood(lines: Sequence[Line]) -> list[Outcome]:
     """Likelihood ratios, balanced accuracy and Youden's index from the printed sensitivity and specificity.
 
-    One outcome for each such metric of a line of one positive class. "within one unit" where the numbers fit with their last digit
-    off by one; "only averaged" where means over classes, folds or runs, which the line leaves open, may explain the difference: of the
-    ratios, which are no sums, any mean may.
+    One outcome for each such metric of a line of one positive class. "within one unit" where the numbers fit with their last
+    digit off by one; "only averaged" where means over classes, folds or runs, which the line leaves open, may explain the
+    difference: of the ratios, which are no sums, any mean may.
 
     >>> printed = {"lr_positive": "6.13", "sensitivity": "0.792", "specificity": "0.850"}
     >>> line = Line("40", ("2",), {}, {name: Printed(text, "fraction") for name, text in printed.items()})
@@ -83,18 +83,16 @@ def check_likelihood(lines: Sequence[Line]) -> list[Outcome]:
     """
     outcomes = []
     for line in lines:
-        rates = [line.metrics.get(name) for name in ("sensitivity", "specificity")]
-        if len(line.classes) > 2 or not line.averaging.may_be_binary or None in rates:
+        rates = [line.metrics[name] for name in ("sensitivity", "specificity") if name in line.metrics]
+        if len(line.classes) > 2 or not line.averaging.may_be_binary or len(rates) < 2:
             continue
-        for name, (compute, *_, formula) in RATIOS.items():
-            number = line.metrics.get(name)
-            ends = [_bound(name, rates, way) for way in ("truncated", "near")]
-            if number is None or None in ends:
+        for name, (_, _, _, formula) in RATIOS.items():
+            if name not in line.metrics or (printed := _bound(name, rates, "truncated")) is None:
                 continue
-            verdict, (low, high) = IMPOSSIBLE, ends[0]
-            for way, interval, found in (("truncated", ends[0], POSSIBLE), ("near", ends[1], NEAR)):
-                first, last = number.bounds(way)
-                if first <= interval[1] and interval[0] <= last:
+            number, verdict, (low, high) = line.metrics[name], IMPOSSIBLE, printed
+            for way, found in (("truncated", POSSIBLE), ("near", NEAR)):
+                interval, (first, last) = _bound(name, rates, way), number.bounds(way)
+                if interval is None or (first <= interval[1] and interval[0] <= last):
                     verdict = found
                     break
             single = line.averaging.is_single and line.averaging.average == "binary"
@@ -110,8 +108,8 @@ def check_likelihood(lines: Sequence[Line]) -> list[Outcome]:
     return outcomes
 
 
-def _bound(name: str, rates: Sequence[Printed | None], way: str) -> Interval | None:
+def _bound(name: str, rates: Sequence[Printed], way: str) -> Interval | None:
     compute, grows_s, grows_c, _ = RATIOS[name]
-    s, c = ([max(Fraction(0), low), min(Fraction(1), high)] for low, high in (rate.bounds(way) for rate in rates if rate))
+    s, c = ([max(Fraction(0), low), min(Fraction(1), high)] for low, high in (rate.bounds(way) for rate in rates))
     low, high = compute(s[not grows_s], c[not grows_c]), compute(s[grows_s], c[grows_c])
     return None if low is None or high is None else (low, high)

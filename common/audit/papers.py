@@ -12,8 +12,8 @@ from common.audit.checks import read_checks, read_declared_lines
 from common.audit.confusions import BINARY
 from common.audit.declared import run_checks
 from common.audit.matrices import check_averages, check_matrix
-from common.audit.outcomes import IMPOSSIBLE, POSSIBLE, SAME_METRIC, Averaging, Line, Outcome, read_lines
 from common.audit.operating import check_auc, check_likelihood
+from common.audit.outcomes import IMPOSSIBLE, POSSIBLE, SAME_METRIC, Averaging, Line, Outcome, read_lines
 from common.audit.prevalence import check_prevalence
 from common.audit.printed import Printed
 from common.audit.repairs import check_heads, check_left_out, judge_rows
@@ -26,8 +26,8 @@ from common.records.results import Results
 SIGNIFICANT = 6  # digits of the numbers in results.json (`files.write_json_atomic`)
 # Checks of single numbers and rows: what they find impossible cannot be right as printed.
 SINGLE = (
-    "attainable", "one matrix", "averages", "prevalence", "between", "F1", "ratio", "auc", "spread", "equation", "macro row", "mean",
-    "sd", "variance",
+    "attainable", "one matrix", "averages", "prevalence", "between", "F1", "ratio", "auc", "spread", "equation", "macro row",
+    "mean", "sd", "variance",
 )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """The share of positives that the metrics of a row imply, without any number of cases.
 
 With the four cells of a confusion matrix as shares of all cases, every metric of one test set is a quotient of sums of cells, and
-"it prints so" two linear inequalities. A linear programme then gives the smallest and the largest share of positives with which all
-metrics print so; without a solution the row contradicts itself, whatever the test set.
+"it prints so" two linear inequalities. A linear programme then gives the smallest and the largest share of positives with which
+all metrics print so; without a solution the row contradicts itself, whatever the test set.
 """
 
 from collections.abc import Mapping, Sequence
@@ -71,8 +71,10 @@ def check_prevalence(lines: Sequence[Line]) -> list[Outcome]:
     >>> printed = {"accuracy": "0.818", "sensitivity": "0.792", "specificity": "0.850", "precision": "0.850", "npv": "0.792"}
     >>> line = Line("40", ("2",), {}, {name: Printed(text, "fraction") for name, text in printed.items()})
     >>> (outcome,) = check_prevalence([line])
-    >>> outcome.verdict, outcome.arithmetic
-    ('within one unit', 'share of positives in %: accuracy 53.4 to 56.9, precision 51.6 to 52.0, npv 51.6 to 51.9; no share gives all')
+    >>> outcome.verdict
+    'within one unit'
+    >>> outcome.arithmetic
+    'share of positives in %: accuracy 53.4 to 56.9, precision 51.6 to 52.0, npv 51.6 to 51.9; no share gives all'
     """
     outcomes = []
     for line in lines:

@@ -1,8 +1,8 @@
 """The usual ways in which the numbers of a row can have come about, tried one after the other.
 
-A row says how it was averaged (`outcomes.Averaging`); where it does not, every usual reading is tried: one test set with either class
-as positive, or macro, weighted or micro averages over the classes; means over repetitions, over folds that divide every class
-evenly, and over folds drawn at random. What none of them explains is impossible.
+A row says how it was averaged (`outcomes.Averaging`); where it does not, every usual reading is tried: one test set with either
+class as positive, or macro, weighted or micro averages over the classes; means over repetitions, over folds that divide every
+class evenly, and over folds drawn at random. What none of them explains is impossible.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -29,10 +29,8 @@ def check_heads(lines: Sequence[Line], positive_class: str, accused: frozenset[t
 
     >>> rows = [("0.875", "0.895", "0.85"), ("0.925", "0.905", "0.95"), ("0.850", "0.889", "0.80")]
     >>> names = ("accuracy", "sensitivity", "specificity")
-    >>> lines = [
-    ...     Line(f"row {i}", ("4",), {"ill": 20, "healthy": 20}, {name: Printed(text, "fraction") for name, text in zip(names, row)})
-    ...     for i, row in enumerate(rows)
-    ... ]
+    >>> metrics = [{name: Printed(text, "fraction") for name, text in zip(names, row)} for row in rows]
+    >>> lines = [Line(f"row {i}", ("4",), {"ill": 20, "healthy": 20}, row) for i, row in enumerate(metrics)]
     >>> [(outcome.verdict, outcome.arithmetic.split(" (")[0]) for outcome in check_heads(lines, "ill", frozenset())]
     [('unlikely', 'as headed 0 rows have a confusion matrix; if sensitivity is precision, specificity is sensitivity, 3 of 3')]
     """
@@ -98,8 +96,8 @@ def check_left_out(lines: Sequence[Line], positive_class: str, verdicts: Mapping
     """Rows that no single test set gives: is there one number without which the others have a matrix, or a share of positives?
 
     lines: of any test sets, with at least four metrics of one positive class. verdicts: of the rows, (table, row): what was found
-    of the row as a whole; those that are possible are passed over. One outcome for each row where one number or one of a few frees
-    the rest, with the row's verdict; `metrics` holds the number if it is one alone.
+    of the row as a whole; those that are possible are passed over. One outcome for each row where one number or one of a few
+    frees the rest, with the row's verdict; `metrics` holds the number if it is one alone.
 
     PMC7415126, Table 3: 92 of 101 and 1831 of 1921 give everything but the accuracy, which would be 95.1.
 
@@ -152,7 +150,7 @@ def _free(line: Line, name: str, positive_class: str) -> str:
 def judge_rows(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], str]:
     """{(table, row): verdict} of the outcomes on whole rows.
 
-    >>> judge_rows([Outcome("one matrix", "CNN", IMPOSSIBLE, "", (("2", "CNN"),)), Outcome("F1", "SVM", IMPOSSIBLE, "", (("2", "SVM"),))])
-    {('2', 'CNN'): 'impossible'}
+    >>> judge_rows([Outcome(check, "CNN", IMPOSSIBLE, "", (("2", row),)) for check, row in (("one matrix", "CNN"), ("F1",
+    "SVM"))]) {('2', 'CNN'): 'impossible'}
     """
     return {key: outcome.verdict for outcome in outcomes if outcome.check in ("one matrix", "prevalence") for key in outcome.rows}

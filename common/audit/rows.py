@@ -15,7 +15,6 @@ from common.audit.outcomes import (
     STRONGEST_FIRST,
     SWAPPED,
     TRUNCATED,
-    Averaging,
     Line,
     Outcome,
     group_lines,
@@ -180,10 +179,12 @@ def _explain_outside(line: Line) -> str:
         return "weighted means"  # whose sensitivity is the accuracy
     if says.average in ("", "micro") and a >= s_low and s >= a_low:
         return "micro means"
-    if not two and says.average in ("", "macro") and not {"npv", "lr_positive", "lr_negative"} & line.metrics.keys():
-        # 1 - A is the sum of (1 - share) x rate over the classes, at least that of all classes but the largest.
-        if a_low <= 1 - max(Fraction(0), 3 * (1 - c) - 1):
-            return "macro means of three or more classes"
+    of_two = {"npv", "lr_positive", "lr_negative"} & line.metrics.keys()  # metrics that nobody averages over classes
+    # The share of wrong answers is the sum of (1 - share) x rate over the classes, so at least the rates of all classes but the
+    # worst; the accuracy may be the mean of the classes' accuracies, each against the rest.
+    most = 1 - Fraction(2, 3) * max(Fraction(0), 3 * (1 - c) - 1)
+    if not two and says.average in ("", "macro") and not of_two and a_low <= most:
+        return "macro means of three or more classes"
     if not two and not says.average and a_low <= max(s, c):
         return "one class against the rest, and the accuracy of all classes"
     if not says.is_single and not (says.folds == 1 and says.runs):
@@ -236,9 +237,9 @@ def _format_count(value: Fraction) -> str:
 def check_f1(lines: Sequence[Line]) -> list[Outcome]:
     """Is F1 2 P R / (P + R) of the printed precision P and recall R; if not, is another column?
 
-    A mean of F1 over classes, folds or runs is no more than that, and at least P + R - 1 (`means.bound_f1`). Verdicts: "possible";
-    "only averaged" where only such a mean explains it and the line leaves that open; outside "swapped" where another column of
-    the row is it, else "impossible".
+    A mean of F1 over classes, folds or runs is no more than that, and at least P + R - 1 (`means.bound_f1`). Verdicts:
+    "possible"; "only averaged" where only such a mean explains it and the line leaves that open; outside "swapped" where another
+    column of the row is it, else "impossible".
 
     >>> metrics = {"precision": "0.50", "sensitivity": "1.00", "specificity": "0.67", "f1": "0.80"}
     >>> line = Line("CNN", ("2",), {}, {name: Printed(text, "fraction") for name, text in metrics.items()})

@@ -1,9 +1,9 @@
 """Mean, standard deviation and range of the same values: can there be values between 0 and 1 that have them?
 
-A row gives the spread of a metric as `<metric>_sd`, its range as `<metric>_min` and `<metric>_max`, beside the mean under the metric's
-name. For k values in [a, b] with mean m the variance is at most (b - m) (m - a), k / (k - 1) times that with the denominator k - 1
-(Bhatia R, Davis C. Am Math Mon 2000;107:353-357), less where no k values have that mean; it is at least (b - a)^2 / (2 k) if both
-ends are taken.
+A row gives the spread of a metric as `<metric>_sd`, its range as `<metric>_min` and `<metric>_max`, beside the mean under the
+metric's name. For k values in [a, b] with mean m the variance is at most (b - m) (m - a), k / (k - 1) times that with the
+denominator k - 1 (Bhatia R, Davis C. Am Math Mon 2000;107:353-357), less where no k values have that mean; it is at least (b -
+a)^2 / (2 k) if both ends are taken.
 """
 
 import math

@@ -113,8 +113,10 @@ def test_empirical_roc_areas_are_inside():
         scores = np.round(generator.normal(truth * generator.uniform(0, 3)), int(generator.integers(0, 3)))
         answer = scores > generator.normal(0.5)
         values = {
-            "auc": roc_auc_score(truth, scores), "sensitivity": answer[truth == 1].mean(), "specificity": (~answer)[truth == 0].mean(),
-        }  # fmt: skip
+            "auc": roc_auc_score(truth, scores),
+            "sensitivity": answer[truth == 1].mean(),
+            "specificity": (~answer)[truth == 0].mean(),
+        }
         line = make_line("net", {name: f"{value:.3f}" for name, value in values.items()})
         assert only(check_auc([line])).verdict == "possible"
     assert (
@@ -155,7 +157,7 @@ def test_largest_spread_by_brute_force():
 
 # ---------------------------------------------------------------------------------------------------------- mlscorecheck
 
-# The library's own examples (documentation of mlscorecheck 1.0, MIT), with what it says of them: whether they contradict themselves.
+# The library's own examples (documentation of mlscorecheck, MIT), with what it says of them: whether they contradict themselves.
 MULTICLASS = [
     ((10, 100, 80), "macro", {"accuracy": "0.6000", "sensitivity": "0.3417", "specificity": "0.6928", "f1": "0.3308"}, False),
     ((10, 100, 80), "macro", {"accuracy": "0.6020", "sensitivity": "0.3417", "specificity": "0.6928", "f1": "0.3308"}, True),
