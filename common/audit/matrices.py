@@ -34,6 +34,7 @@ def check_matrix(lines: Sequence[Line], positive_class: str) -> list[Outcome]:
     test sets; those without cases, of other than two classes or with one metric are passed over. positive_class: as the paper
     says; several are separated by ";".
 
+    >>> from common.audit.printed import Printed
     >>> metrics = {"accuracy": Printed("85.0", "percent"), "sensitivity": Printed("87.5", "percent")}
     >>> outcomes = check_matrix([Line("CNN", ("2",), {"ill": 40, "healthy": 60}, metrics)], "ill")
     >>> [(outcome.check, outcome.verdict) for outcome in outcomes]
@@ -68,6 +69,7 @@ def check_matrix(lines: Sequence[Line], positive_class: str) -> list[Outcome]:
 def is_binary(line: Line) -> bool:
     """Whether one matrix of two classes is asked for: their cases are known, and nothing says that the row is an average.
 
+    >>> from common.audit.printed import Printed
     >>> is_binary(Line("CNN", ("2",), {"ill": 40, "healthy": 60}, {"accuracy": Printed("85.0", "percent")}))  # one metric only
     False
     """
@@ -81,6 +83,8 @@ def check_averages(lines: Sequence[Line]) -> list[Outcome]:
     Lines of two classes and one test set are left to `check_matrix`; those without cases, with one metric or with an accuracy
     that is impossible by itself are passed over.
 
+    >>> from common.audit.outcomes import Averaging
+    >>> from common.audit.printed import Printed
     >>> metrics = {name: Printed("90.0", "percent") for name in ("accuracy", "sensitivity", "precision")}
     >>> line = Line("CNN", ("2",), {"a": 20, "b": 30, "c": 50}, metrics, Averaging("micro", folds=1, runs=1))
     >>> [(outcome.verdict, outcome.arithmetic) for outcome in check_averages([line])]
@@ -103,6 +107,7 @@ def explain_binary(line: Line, order: tuple[str, str]) -> Explanation:
 
     order: positive class, other class.
 
+    >>> from common.audit.printed import Printed
     >>> metrics = {"accuracy": Printed("85.0", "percent"), "sensitivity": Printed("87.5", "percent")}
     >>> explain_binary(Line("CNN", ("2",), {"ill": 40, "healthy": 60}, metrics), ("ill", "healthy"))
     ('rounded', [(35, 50)])
@@ -123,6 +128,7 @@ def find_right(line: Line, lines: Sequence[Line], positive_class: str) -> tuple[
     """(possible numbers of right answers of a row, number of cases). From the accuracy; if that is not attainable, from a
     confusion matrix of two classes that is within one unit of all metrics. `lines`: all rows of the paper.
 
+    >>> from common.audit.printed import Printed
     >>> line = Line("CNN", ("2",), {"ill": 40, "healthy": 60}, {"accuracy": Printed("85.0", "percent")})
     >>> find_right(line, [line], "ill")
     ([85], 100)

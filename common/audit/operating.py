@@ -35,7 +35,7 @@ def check_auc(lines: Sequence[Line]) -> list[Outcome]:
     >>> printed = {"auc": "0.60", "sensitivity": "0.90", "specificity": "0.80"}
     >>> line = Line("CNN", ("2",), {}, {name: Printed(text, "fraction") for name, text in printed.items()})
     >>> [(outcome.verdict, outcome.arithmetic) for outcome in check_auc([line])]
-    [('impossible', 'a curve through this point has an area of 0.705 to 0.983')]
+    [('impossible', 'a curve through this point has an area of 0.703 to 0.983')]
     """
     outcomes = []
     for line in lines:
@@ -79,7 +79,7 @@ def check_likelihood(lines: Sequence[Line]) -> list[Outcome]:
     >>> printed = {"lr_positive": "6.13", "sensitivity": "0.792", "specificity": "0.850"}
     >>> line = Line("40", ("2",), {}, {name: Printed(text, "fraction") for name, text in printed.items()})
     >>> [(outcome.verdict, outcome.arithmetic) for outcome in check_likelihood([line])]
-    [('only averaged', 'sensitivity / (1 - specificity) is 5.259 to 5.302, printed 6.13')]
+    [('only averaged', 'sensitivity / (1 - specificity) is 5.259 to 5.322, printed 6.13')]
     """
     outcomes = []
     for line in lines:

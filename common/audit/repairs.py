@@ -27,6 +27,7 @@ def check_heads(lines: Sequence[Line], positive_class: str, accused: frozenset[t
 
     Precision and recall of 20 ill and 20 healthy cases: 17/19 and 17/20, 19/21 and 19/20, 16/18 and 16/20.
 
+    >>> from common.audit.printed import Printed
     >>> rows = [("0.875", "0.895", "0.85"), ("0.925", "0.905", "0.95"), ("0.850", "0.889", "0.80")]
     >>> names = ("accuracy", "sensitivity", "specificity")
     >>> metrics = [{name: Printed(text, "fraction") for name, text in zip(names, row)} for row in rows]
@@ -101,6 +102,7 @@ def check_left_out(lines: Sequence[Line], positive_class: str, verdicts: Mapping
 
     PMC7415126, Table 3: 92 of 101 and 1831 of 1921 give everything but the accuracy, which would be 95.1.
 
+    >>> from common.audit.printed import Printed
     >>> printed = {"accuracy": "90.5", "precision": "50.5", "npv": "99.5", "specificity": "95.3", "sensitivity": "91.1"}
     >>> printed = {name: Printed(text, "percent") for name, text in printed.items()}
     >>> line = Line("AI", ("3",), {"infected": 101, "clean": 1921}, printed)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from common.errors import UsageError
-from common.records.paper_entries import list_entries, name_table, read_classes, read_fields, refuse_repetition
+from common.records.paper_entries import list_entries, name_table, read_classes, read_fields, read_fold_sizes, refuse_repetition
 
 UNITS = ("percent", "fraction", "count")  # of a printed number: 96.0 %, 0.96, 96 of something
 AVERAGES = (
@@ -262,7 +262,7 @@ def _read_claim(entry: Any, where: str, compositions: dict[str, dict[str, int]])
     )
     if "classes" in fields:
         fields["classes"] = read_classes(fields["classes"], f"{where}: field 'classes'")
-    fields["fold_sizes"] = _read_fold_sizes(fields.get("fold_sizes", []), fields.get("classes", {}), where)
+    fields["fold_sizes"] = read_fold_sizes(fields.get("fold_sizes", []), fields.get("classes", {}), where)
     claim = Claim(**{"value": None, "classes": {}, **fields})
     if claim.average not in AVERAGES:
         raise UsageError(f"{where}: field 'average' must be one of {', '.join(AVERAGES[1:])}, not {claim.average!r}")
@@ -290,21 +290,6 @@ def _read_claim(entry: Any, where: str, compositions: dict[str, dict[str, int]])
         if float(f"{claim.value:.{claim.digits}f}") != claim.value:
             raise UsageError(f"{where}: field 'value' {claim.value} has more decimals than 'digits' = {claim.digits}")
     return claim
-
-
-def _read_fold_sizes(value: list[Any], classes: dict[str, int], where: str) -> tuple[int | tuple[int, ...], ...]:
-    """Cases of each fold, or lists of the cases of each class in it, in the order of `classes`."""
-    fault = f"{where}: field 'fold_sizes' must list the cases of each fold, whole numbers from 1, or of each class in each fold"
-    for fold in value:
-        parts = fold if isinstance(fold, list) else [fold]
-        if not all(type(size) is int and size >= 0 for size in parts) or (isinstance(fold, list) and len(fold) != len(classes)):
-            raise UsageError(fault)
-    if len({type(fold) for fold in value}) > 1:
-        raise UsageError(fault)
-    sizes = tuple(tuple(fold) if isinstance(fold, list) else fold for fold in value)
-    if sizes and isinstance(sizes[0], tuple) and tuple(map(sum, zip(*sizes, strict=True))) != tuple(classes.values()):
-        raise UsageError(f"{where}: field 'fold_sizes' does not add up to the cases of 'classes'")
-    return sizes
 
 
 def _read_reading(entry: Any, where: str, compositions: dict[str, dict[str, int]]) -> Reading:
