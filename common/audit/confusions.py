@@ -24,9 +24,15 @@ BINARY = {
     "npv": lambda tp, fn, fp, tn: (tn, tn + fn),
     "f1": lambda tp, fn, fp, tn: (2 * tp, 2 * tp + fp + fn),
     "balanced_accuracy": lambda tp, fn, fp, tn: (tp * (tn + fp) + tn * (tp + fn), 2 * (tp + fn) * (tn + fp)),
+    "kappa": lambda tp, fn, fp, tn: (2 * (tp * tn - fn * fp), (tp + fp) * (fp + tn) + (tp + fn) * (fn + tn)),
+    "lr_positive": lambda tp, fn, fp, tn: (tp * (fp + tn), fp * (tp + fn)),
+    "lr_negative": lambda tp, fn, fp, tn: (fn * (fp + tn), tn * (tp + fn)),
 }
+# The same with a root in it: its values are floats.
+ROOTED = {"mcc": lambda tp, fn, fp, tn: (tp * tn - fn * fp, np.sqrt(1.0 * (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))}
+TWO_CLASSES = {**BINARY, **ROOTED}  # everything that a search over two classes knows
 MACRO = ("sensitivity", "specificity", "precision", "f1")  # means over the classes, each against the rest
-MOST_PAIRS = 300_000  # tried one by one in a search over two classes: about a second
+MOST_PAIRS = 2_000_000  # tried in a search over two classes: about a second
 MOST_CANDIDATES = 1_000_000  # held at once in a search over more than two classes
 SIEVE = 1e-9  # margin of the sieve: far above the error of a sum of a few quotients
 
@@ -42,7 +48,7 @@ class Solution:
 
 
 def search_binary(printed: Mapping[str, Printed], positives: int, negatives: int, way: str = "rounded") -> list[tuple[int, int]]:
-    """Every (tp, tn) for which all printed metrics (of BINARY) come out so. A metric without cases (0/0) counts as 0.
+    """Every (tp, tn) for which all printed metrics (of TWO_CLASSES) come out so. A metric without cases (0/0) counts as 0.
 
     positives, negatives: test cases of the two classes; way: one of printed.WAYS. Raises ValueError if the metrics leave more
     than MOST_PAIRS pairs to try.
@@ -58,21 +64,32 @@ def search_binary(printed: Mapping[str, Printed], positives: int, negatives: int
         name: printed[name].counts(n, way) if name in printed else everything
         for name, n in (("sensitivity", positives), ("specificity", negatives), ("accuracy", positives + negatives))
     }
-    rest = [(BINARY[name], number) for name, number in printed.items() if name not in ranges]
+    rest = {name: number for name, number in printed.items() if name not in ranges}
+    hits, passes = _clip(ranges["sensitivity"], 0, positives), _clip(ranges["specificity"], 0, negatives)
     right = ranges["accuracy"]
-    pairs = len(_clip(ranges["sensitivity"], 0, positives)) * min(len(right), len(_clip(ranges["specificity"], 0, negatives)))
-    if pairs > MOST_PAIRS:
-        raise ValueError(f"{pairs} pairs of right answers: too many to search")
-    found = []
-    for tp in _clip(ranges["sensitivity"], 0, positives):
-        for tn in _clip(_clip(ranges["specificity"], 0, negatives), right.start - tp, right.stop - 1 - tp):
-            for metric, number in rest:
-                numerator, denominator = metric(tp, positives - tp, negatives - tn, tn)
-                if not number.holds(Fraction(numerator, denominator or 1), way):
-                    break
-            else:
-                found.append((tp, tn))
-    return found
+    if len(hits) * min(len(right), len(passes)) > MOST_PAIRS:
+        raise ValueError(f"{len(hits) * min(len(right), len(passes))} pairs of right answers: too many to search")
+    tp = np.array(hits, np.int64)[:, None]
+    second = np.array(passes, np.int64)[None] if len(passes) <= len(right) else np.array(right, np.int64)[None] - tp
+    tp, tn = (part.ravel() for part in np.broadcast_arrays(tp, second))
+    kept = (tn >= passes.start) & (tn < passes.stop) & (tp + tn >= right.start) & (tp + tn < right.stop)
+    for name, number in rest.items():
+        tp, tn = tp[kept], tn[kept]
+        kept = _hold(number, *TWO_CLASSES[name](tp, positives - tp, negatives - tn, tn), way)
+    return list(zip(tp[kept].tolist(), tn[kept].tolist(), strict=True))
+
+
+def _hold(number: Printed, numerator: np.ndarray, denominator: np.ndarray, way: str) -> np.ndarray:
+    """Mask of the ratios that print so. Exact where both are whole; a ratio with a root is allowed an error of SIEVE."""
+    low, high = map(float, number.bounds(way))
+    nothing = np.where(numerator > 0, np.inf, 0.0)  # over 0
+    values = np.divide(numerator, denominator, out=nothing, where=denominator > 0)
+    margin = SIEVE * max(1.0, abs(high))
+    held = (values > low - margin) & (values < high + margin)
+    if numerator.dtype.kind == denominator.dtype.kind == "i":
+        for i in np.flatnonzero(held & ((values < low + margin) | (values > high - margin))):
+            held[i] = number.holds(Fraction(int(numerator[i]), int(denominator[i]) or 1), way)
+    return held
 
 
 def search_macro(

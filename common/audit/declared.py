@@ -9,7 +9,8 @@ from scipy import stats
 
 from common.audit.checks import LARGEST_CASES, Check, read_cases, read_fraction, read_printed, select_numbers
 from common.audit.equations import Interval, list_names, overlap, solve_equation
-from common.audit.matrices import check_macro, find_right
+from common.audit.macro import check_macro
+from common.audit.matrices import find_right
 from common.audit.outcomes import (
     IMPOSSIBLE,
     LEAKS,
@@ -25,6 +26,7 @@ from common.audit.outcomes import (
     join_keys,
 )
 from common.audit.printed import (
+    WAYS,
     Printed,
     bound_mcnemar_p,
     compute_binomial_p,
@@ -96,7 +98,7 @@ def _check_equation(check: Check, paper: Paper, lines: Sequence[Line]) -> list[O
 
 
 def _judge_equation(text: str, names: Mapping[str, Printed], where: str, rows: tuple[tuple[str, str], ...]) -> Outcome:
-    for way in ("rounded", "truncated", None):
+    for way in (*WAYS, None):
         left, right = solve_equation(text, names, way or "rounded")
         if way is None or overlap(left, right):
             break
@@ -123,7 +125,11 @@ def _check_moment(check: Check, paper: Paper, lines: Sequence[Line]) -> list[Out
         readings = {"": (mean - half, mean + half)}
     else:
         readings = {f"over {name}": _bound_spread(check.kind, values, half, less) for name, less in (("n - 1", 1), ("n", 0))}
-    fitting = [name for name, interval in readings.items() if overlap(interval, printed.bounds())]
+    way, fitting = None, []
+    for way in (*WAYS, None):
+        fitting = [name for name, interval in readings.items() if overlap(interval, printed.bounds(way))] if way else []
+        if fitting:
+            break
     stating = [  # rows that print the result, which are none of those it was computed from
         line
         for line in lines
@@ -134,7 +140,7 @@ def _check_moment(check: Check, paper: Paper, lines: Sequence[Line]) -> list[Out
         Outcome(
             check.kind,
             f"{check.kind} {printed.text} of {len(values)} values ({check.where})",
-            POSSIBLE if fitting else IMPOSSIBLE,
+            VERDICT_OF_WAY[way],
             f"{check.kind} of the {len(values)} printed values: {', '.join(shown)}; printed {printed.text}",
             join_keys(stating),
             len(fitting),
@@ -187,6 +193,7 @@ def _check_float32(check: Check, paper: Paper, lines: Sequence[Line]) -> list[Ou
                 len(fractions),
                 largest - smallest + 1,
                 interval=statistics.wilson_interval(*unique[row]) if row in unique else None,
+                metrics=(SAME_METRIC.get(check.fields["metric"], check.fields["metric"]),),
             )
         )
     if unique and all(found.values()):

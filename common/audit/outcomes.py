@@ -1,6 +1,6 @@
 """Printed numbers row by row, and the form in which every check says what it found."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -9,10 +9,12 @@ from common.records.paper import Claim, name_row
 
 # What a check says of a printed number.
 POSSIBLE, TRUNCATED, NEAR, IMPOSSIBLE = "possible", "only truncated", "within one unit", "impossible"
+AVERAGED, UNEVEN, UNCHECKED = "only averaged", "only uneven folds", "not checked"
 SWAPPED, BELOW, NOT_ABOVE, UNDECIDED = "swapped", "below majority", "not above majority", "undecided"
 NOT_SIGNIFICANT, LEAKS, UNLIKELY = "never significant", "leaks", "unlikely"
 STRONGEST_FIRST = (
-    IMPOSSIBLE, SWAPPED, LEAKS, UNLIKELY, BELOW, NOT_SIGNIFICANT, NOT_ABOVE, NEAR, TRUNCATED, UNDECIDED, POSSIBLE,
+    IMPOSSIBLE, SWAPPED, LEAKS, UNLIKELY, BELOW, NOT_SIGNIFICANT, NOT_ABOVE, NEAR, UNEVEN, AVERAGED, TRUNCATED, UNDECIDED,
+    UNCHECKED, POSSIBLE,
 )  # fmt: skip
 # By the way (see printed.WAYS) in which a number can have come about; None: in none, "too many": the search was given up.
 VERDICT_OF_WAY = {"rounded": POSSIBLE, "truncated": TRUNCATED, "near": NEAR, None: IMPOSSIBLE, "too many": UNDECIDED}
@@ -41,6 +43,40 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Averaging:
+    """How the numbers of a row were averaged, as far as the paper says; the fields are those of `Claim`.
+
+    >>> Averaging().is_open, Averaging(folds=1, runs=1).is_single, Averaging(folds=5).is_single
+    (True, True, False)
+    """
+
+    average: str = ""  # over the classes: "" if the paper does not say, else binary, macro, weighted, micro
+    folds: int = 0  # 0: not said; 1: a single test set
+    fold_sizes: tuple[int | tuple[int, ...], ...] = ()  # cases of each fold, or cases of each class in each fold
+    runs: int = 0  # 0: not said; 1: one training
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing is said."""
+        return self == Averaging()
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it is said that the numbers are of one test set and one training."""
+        return self.folds == 1 and self.runs == 1 and len(self.fold_sizes) < 2
+
+    @property
+    def may_be_single(self) -> bool:
+        """Whether they can be."""
+        return self.folds <= 1 and self.runs <= 1 and len(self.fold_sizes) < 2
+
+    @property
+    def may_be_binary(self) -> bool:
+        """Whether they can be those of one positive class."""
+        return self.average in ("", "binary")
+
+
+@dataclass(frozen=True)
 class Line:
     """The printed metrics of one row; lines of several tables that repeat each other are one.
 
@@ -53,6 +89,7 @@ class Line:
     tables: tuple[str, ...]
     classes: Mapping[str, int]  # cases per class; empty if unknown
     metrics: Mapping[str, Printed]
+    averaging: Averaging = Averaging()
 
     @property
     def n(self) -> int:
@@ -87,18 +124,15 @@ def read_lines(claims: Iterable[Claim]) -> list[Line]:
     >>> [(line.name, list(line.metrics)) for line in read_lines(claims)]
     [('Tables 2, 3: CNN', ['accuracy', 'sensitivity'])]
     """
-    lines: dict[tuple[str, str, tuple[tuple[str, int], ...]], Line] = {}
+    rows: dict[tuple[str, str, tuple[tuple[str, int], ...]], list[Claim]] = {}
     for claim in claims:
-        if claim.value is None or claim.unit == "count":
-            continue
-        key = (claim.table, claim.row, tuple(claim.classes.items()))
-        line = lines.get(key, Line(claim.row, (claim.table,), claim.classes, {}))
-        lines[key] = replace(line, metrics={**line.metrics, SAME_METRIC.get(claim.metric, claim.metric): print_claim(claim)})
+        if claim.value is not None and claim.unit != "count":
+            rows.setdefault((claim.table, claim.row, tuple(claim.classes.items())), []).append(claim)
     merged: list[Line] = []
-    for line in lines.values():
+    for line in (line for row in rows.values() for line in _divide_row(row)):
         for i, other in enumerate(merged):
             common = line.metrics.keys() & other.metrics.keys()
-            same = (line.row, dict(line.classes)) == (other.row, dict(other.classes))
+            same = (line.row, dict(line.classes), line.averaging) == (other.row, dict(other.classes), other.averaging)
             if same and common and all(line.metrics[name] == other.metrics[name] for name in common):
                 merged[i] = replace(other, tables=other.tables + line.tables, metrics={**other.metrics, **line.metrics})
                 break
@@ -107,16 +141,33 @@ def read_lines(claims: Iterable[Claim]) -> list[Line]:
     return merged
 
 
+def _divide_row(claims: Sequence[Claim]) -> list[Line]:
+    """The claims of one row as lines: one for each way of averaging that they state; the accuracy, which has no average over
+    the classes, stands in each of them."""
+    lines: dict[Averaging, dict[str, Printed]] = {}
+    for claim in claims:
+        says = Averaging(claim.average, claim.folds, claim.fold_sizes, claim.runs)
+        lines.setdefault(says, {})[SAME_METRIC.get(claim.metric, claim.metric)] = print_claim(claim)
+    for says, metrics in list(lines.items()):
+        hosts = [other for other in lines if other != says and replace(other, average=says.average) == says]
+        if metrics.keys() == {"accuracy"} and hosts:
+            for host in hosts:
+                lines[host] = {**metrics, **lines[host]}
+            del lines[says]
+    first = claims[0]
+    return [Line(first.row, (first.table,), first.classes, metrics, says) for says, metrics in lines.items()]
+
+
 def group_lines(lines: Iterable[Line]) -> list[list[Line]]:
-    """Lines of the same test cases together, in the order of the claims.
+    """Lines of the same test cases, averaged in the same way, together, in the order of the claims.
 
     >>> lines = [Line(row, ("2",), classes, {}) for row, classes in [("A", {"ill": 1}), ("B", {}), ("C", {"ill": 1})]]
     >>> [[line.row for line in group] for group in group_lines(lines)]
     [['A', 'C'], ['B']]
     """
-    groups: dict[tuple[tuple[str, int], ...], list[Line]] = {}
+    groups: dict[tuple[Averaging, tuple[tuple[str, int], ...]], list[Line]] = {}
     for line in lines:
-        groups.setdefault(tuple(sorted(line.classes.items())), []).append(line)
+        groups.setdefault((line.averaging, tuple(sorted(line.classes.items()))), []).append(line)
     return list(groups.values())
 
 

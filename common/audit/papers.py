@@ -11,16 +11,24 @@ from functools import lru_cache
 from common.audit.checks import read_checks, read_declared_lines
 from common.audit.confusions import BINARY
 from common.audit.declared import run_checks
-from common.audit.matrices import check_matrix
-from common.audit.outcomes import IMPOSSIBLE, POSSIBLE, SAME_METRIC, Line, Outcome, read_lines
+from common.audit.matrices import check_averages, check_matrix
+from common.audit.operating import check_auc, check_likelihood
+from common.audit.outcomes import IMPOSSIBLE, POSSIBLE, SAME_METRIC, Averaging, Line, Outcome, read_lines
+from common.audit.prevalence import check_prevalence
 from common.audit.printed import Printed
+from common.audit.repairs import check_heads, check_left_out, judge_rows
 from common.audit.rows import check_attainable, check_between, check_denominators, check_f1, check_majority
+from common.audit.spreads import check_spreads
+from common.audit.unchecked import list_unchecked
 from common.records.paper import Paper
 from common.records.results import Results
 
 SIGNIFICANT = 6  # digits of the numbers in results.json (`files.write_json_atomic`)
 # Checks of single numbers and rows: what they find impossible cannot be right as printed.
-SINGLE = ("attainable", "one matrix", "between", "F1", "equation", "macro row", "mean", "sd", "variance")
+SINGLE = (
+    "attainable", "one matrix", "averages", "prevalence", "between", "F1", "ratio", "auc", "spread", "equation", "macro row",
+    "mean", "sd", "variance",
+)  # fmt: skip
 
 
 @lru_cache(maxsize=16)
@@ -37,15 +45,23 @@ def audit_paper(paper: Paper) -> tuple[Outcome, ...]:
     checks = read_checks(paper)
     lines = read_lines(paper.printed)
     every = [*lines, *read_declared_lines(checks)]
-    return (
+    whole = [*check_matrix(every, paper.positive_class), *check_averages(every), *check_prevalence(every)]
+    accused = frozenset(key for outcome in whole if outcome.verdict == IMPOSSIBLE for key in outcome.rows)
+    found = [
         *check_attainable(every),
         *check_denominators(every),
-        *check_matrix(every, paper.positive_class),
+        *whole,
+        *check_heads(every, paper.positive_class, accused),
+        *check_left_out(every, paper.positive_class, judge_rows(whole)),
         *check_between(every),
         *check_f1(every),
+        *check_likelihood(every),
+        *check_auc(every),
+        *check_spreads(every),
         *check_majority(every),
         *run_checks(checks, paper, lines),
-    )
+    ]
+    return (*found, *list_unchecked(paper, found))
 
 
 @lru_cache(maxsize=16)
@@ -94,7 +110,7 @@ def audit_results(results: Results) -> list[Outcome]:
         for i, seed in enumerate(row.seeds):
             values = {metric: row.metrics[metric].by_seed[i] for metric in BINARY if metric in row.metrics}
             numbers = {metric: print_significant(value) for metric, value in values.items() if value is not None}
-            lines.append(Line(f"{name}, seed {seed}", (row.table,), classes, numbers))
+            lines.append(Line(f"{name}, seed {seed}", (row.table,), classes, numbers, Averaging("binary", folds=1, runs=1)))
         for metric, summary in row.metrics.items():
             by_seed = [value for value in summary.by_seed if value is not None]
             if summary.mean is not None and len(by_seed) == len(summary.by_seed):

@@ -35,13 +35,13 @@ class Printed:
     (range(92, 92), range(183, 184))
     """
 
-    text: str  # decimal number without a sign: "96.0"
+    text: str  # decimal number: "96.0"; a correlation may be negative: "-0.12"
     unit: str  # one of SCALES
 
     def __post_init__(self) -> None:
         if self.unit not in SCALES:
             raise ValueError(f"unit {self.unit!r} is not one of {', '.join(SCALES)}")
-        if not self.text.isascii() or not self.text.replace(".", "", 1).isdigit() or len(self.text) > 40:
+        if not self.text.isascii() or not self.text.removeprefix("-").replace(".", "", 1).isdigit() or len(self.text) > 40:
             raise ValueError(f"{self.text!r} is not a decimal number such as 96.0")
 
     @cached_property
@@ -60,15 +60,18 @@ class Printed:
         return len(self.text.partition(".")[2])
 
     def bounds(self, way: str = "rounded") -> tuple[Fraction, Fraction]:
-        """Smallest and largest value that prints so; the largest itself does not, if digits were cut off."""
-        if way == "near":
+        """Smallest and largest value that prints so; the largest itself does not, if digits were cut off.
+
+        Of a negative number digits are cut off towards 0 or away from it.
+        """
+        if way == "near" or (way == "truncated" and self.text.startswith("-")):
             return self.value - self.step, self.value + self.step
         return self.value - self.step / 2, self.value + (self.step / 2 if way == "rounded" else self.step)
 
     def holds(self, value: Fraction, way: str = "rounded") -> bool:
         """Whether the value prints so; both ways to round a tie are allowed."""
         low, high = self.bounds(way)
-        return low <= value < high if way == "truncated" else low <= value <= high
+        return low <= value < high if way == "truncated" and self.value >= 0 else low <= value <= high
 
     def counts(self, n: int, way: str = "rounded") -> range:
         """The whole numbers k of 0..n for which k/n prints so."""

@@ -10,7 +10,10 @@ from common.audit.outcomes import POSSIBLE, STRONGEST_FIRST, Outcome
 from common.audit.printed import format_chance
 
 # Checks with many outcomes: those that are possible are counted, not listed.
-QUIET = ("attainable", "one matrix", "between", "F1", "majority", "equation", "mean over seeds")
+QUIET = (
+    "attainable", "one matrix", "averages", "prevalence", "between", "F1", "ratio", "auc", "spread", "majority", "equation",
+    "mean over seeds",
+)  # fmt: skip
 
 
 def describe_weight(outcome: Outcome) -> str:

@@ -6,21 +6,26 @@ from fractions import Fraction
 from math import prod
 
 from common.audit.outcomes import (
+    AVERAGED,
     BELOW,
     IMPOSSIBLE,
+    NEAR,
     NOT_ABOVE,
     POSSIBLE,
+    STRONGEST_FIRST,
     SWAPPED,
-    UNDECIDED,
-    VERDICT_OF_WAY,
+    TRUNCATED,
     Line,
     Outcome,
     group_lines,
     join_keys,
 )
 from common.audit.printed import Printed, describe_counts, find_denominators, find_way, format_chance
+from common.audit.readings import explain_accuracy
 from common.evaluation import statistics
 
+# Folds whose cases are not known: the share of a class in a fold is taken to be within this of its mean, on either side.
+SHARE_SPREAD = Fraction(1, 4)
 LARGEST_CASES = 20_000  # largest number of cases tried where the stated one does not fit
 
 
@@ -28,23 +33,28 @@ def check_attainable(lines: Sequence[Line]) -> list[Outcome]:
     """Is every accuracy k/n for a whole number k of right answers? One outcome for each printed value and test set.
 
     This is the GRIM test (Brown NJL, Heathers JAJ. Soc Psychol Personal Sci 2017;8:363-369). Lines without cases are passed over.
+    Where the line does not say that it is of one test set and one training, a mean over folds or runs explains most values.
 
-    >>> lines = [Line("CNN", ("2",), {"ill": 40, "healthy": 60}, {"accuracy": Printed("91.5", "percent")})]
+    >>> metrics = {"accuracy": Printed("91.5", "percent")}
+    >>> lines = [Line("CNN", ("2",), {"ill": 40, "healthy": 60}, metrics, Averaging(folds=1, runs=1))]
     >>> [(outcome.verdict, outcome.arithmetic, outcome.fits, outcome.tried) for outcome in check_attainable(lines)]
     [('impossible', '91/100 = 91.00, 92/100 = 92.00', 0, 101)]
+    >>> [outcome.verdict for outcome in check_attainable([replace(lines[0], averaging=Averaging())])]
+    ['only averaged']
     """
     outcomes = []
     for group in _group_accuracies(lines):
         for number in dict.fromkeys(line.metrics["accuracy"] for line in group):
             same, n = [line for line in group if line.metrics["accuracy"] == number], group[0].n
-            way, counts = find_way(number, n)
+            verdict, reading = explain_accuracy(number, same[0])
+            counts = find_way(number, n)[1]
             nearest = counts[len(counts) // 2] if counts else min(number.value, Fraction(1)) * n
             outcomes.append(
                 Outcome(
                     "attainable",
                     f"accuracy {number.text} of {n}; " + "; ".join(dict.fromkeys(line.name for line in same)),
-                    VERDICT_OF_WAY[way],
-                    describe_counts(number, n),
+                    verdict,
+                    "; ".join(filter(None, [describe_counts(number, n), reading])),
                     join_keys(same),
                     len(counts),
                     n + 1,
@@ -59,7 +69,8 @@ def check_attainable(lines: Sequence[Line]) -> list[Outcome]:
 def check_denominators(lines: Sequence[Line]) -> list[Outcome]:
     """Where an accuracy is not attainable over the stated cases: over which numbers of cases would all of them be?
 
-    One outcome for each test set with such an accuracy; `limit_denominators` says how far is searched.
+    One outcome for each test set with such an accuracy; `limit_denominators` says how far is searched. Lines that are stated to
+    be means over folds or runs are passed over. The verdict is the strongest of the accuracies'.
 
     >>> metrics = {"accuracy": Printed("33.3", "percent")}
     >>> [outcome.arithmetic.split(" (")[0] for outcome in check_denominators([Line("CNN", ("2",), {"ill": 10}, metrics)])]
@@ -69,7 +80,8 @@ def check_denominators(lines: Sequence[Line]) -> list[Outcome]:
     for group in _group_accuracies(lines):
         numbers, n = list(dict.fromkeys(line.metrics["accuracy"] for line in group)), group[0].n
         attained = sum(find_way(number, n)[0] is not None for number in numbers)
-        if attained == len(numbers):
+        verdicts = [explain_accuracy(number, group[0])[0] for number in numbers]
+        if attained == len(numbers) or not group[0].averaging.may_be_single or set(verdicts) <= {POSSIBLE, TRUNCATED}:
             continue
         largest = limit_denominators(numbers, n)
         fitting = find_denominators(numbers, largest)
@@ -80,7 +92,7 @@ def check_denominators(lines: Sequence[Line]) -> list[Outcome]:
             Outcome(
                 "denominator",
                 f"{len(numbers)} different accuracies over {n} cases",
-                IMPOSSIBLE,
+                min(verdicts, key=STRONGEST_FIRST.index),
                 f"{attained} of {len(numbers)} are attainable over {n}; all are over these of 2 to {largest}: {found}",
                 join_keys(group),
                 len(fitting),
@@ -123,12 +135,14 @@ def limit_denominators(numbers: Sequence[Printed], n: int) -> int:
 def check_between(lines: Sequence[Line]) -> list[Outcome]:
     """With two classes accuracy is a weighted mean of sensitivity and specificity, so it lies between them.
 
-    One outcome for each line that prints all three; each number may be wrong by one unit of its last digit.
+    One outcome for each line that prints all three, but for those of three or more classes; each number may be wrong by one unit
+    of its last digit. Outside, it is "impossible" if averages over classes or folds cannot explain it either, as far as the line
+    leaves them open: else "only averaged".
 
-    >>> metrics = {"accuracy": "95.0", "sensitivity": "90.0", "specificity": "93.0"}
+    >>> metrics = {"accuracy": "97.0", "sensitivity": "80.0", "specificity": "64.0"}
     >>> line = Line("CNN", ("2",), {}, {name: Printed(text, "percent") for name, text in metrics.items()})
     >>> [(outcome.verdict, outcome.arithmetic) for outcome in check_between([line])]
-    [('impossible', 'accuracy 95.0 is not between 90.0 and 93.0')]
+    [('impossible', 'accuracy 97.0 is not between 64.0 and 80.0')]
     """
     outcomes = []
     for line in lines:
@@ -138,17 +152,48 @@ def check_between(lines: Sequence[Line]) -> list[Outcome]:
         accuracy, *ends = (line.metrics[name] for name in names)
         low, high = sorted(ends, key=lambda number: number.value)
         inside = accuracy.bounds("near")[1] >= low.bounds("near")[0] and accuracy.bounds("near")[0] <= high.bounds("near")[1]
+        reading = "" if inside else _explain_outside(line)
         outcomes.append(
             Outcome(
                 "between",
                 line.show(*names),
-                POSSIBLE if inside else IMPOSSIBLE,
-                f"accuracy {accuracy.text} is {'' if inside else 'not '}between {low.text} and {high.text}",
+                POSSIBLE if inside else AVERAGED if reading else IMPOSSIBLE,
+                f"accuracy {accuracy.text} is {'' if inside else 'not '}between {low.text} and {high.text}"
+                + (f", but may be with {reading}" if reading else ""),
                 line.keys,
                 metrics=names,
             )
         )
     return outcomes
+
+
+def _explain_outside(line: Line) -> str:
+    """The averages that put an accuracy outside sensitivity and specificity; "" if there are none that the line allows."""
+    says, two = line.averaging, len(line.classes) == 2
+    (a_low, a), (s_low, s), (c_low, c) = (
+        line.metrics[name].bounds("near") for name in ("accuracy", "sensitivity", "specificity")
+    )
+    if says.average in ("", "macro") and s >= c_low and c >= s_low and 2 * s_low - 1 <= a and a_low <= 2 * s:
+        return "macro means of two classes"  # both are the mean of the two recalls
+    if says.average in ("", "weighted") and a >= s_low and s >= a_low:
+        return "weighted means"  # whose sensitivity is the accuracy
+    if says.average in ("", "micro") and a >= s_low and s >= a_low:
+        return "micro means"
+    of_two = {"npv", "lr_positive", "lr_negative"} & line.metrics.keys()  # metrics that nobody averages over classes
+    # The share of wrong answers is the sum of (1 - share) x rate over the classes, so at least the rates of all classes but the
+    # worst; the accuracy may be the mean of the classes' accuracies, each against the rest.
+    most = 1 - Fraction(2, 3) * max(Fraction(0), 3 * (1 - c) - 1)
+    if not two and says.average in ("", "macro") and not of_two and a_low <= most:
+        return "macro means of three or more classes"
+    if not two and not says.average and a_low <= max(s, c):
+        return "one class against the rest, and the accuracy of all classes"
+    if not says.is_single and not (says.folds == 1 and says.runs):
+        # In every fold A = C + share x (S - C); mean |S - C| is at most S + C and 2 - S - C of the means.
+        spread = min(s + c, 2 - s_low - c_low, Fraction(1))
+        room = (1 if says.folds > 1 or says.fold_sizes else SHARE_SPREAD) * spread
+        if min(s_low, c_low) - room <= a and a_low <= max(s, c) + room:
+            return "folds of different shares of the classes"
+    return ""
 
 
 def check_majority(lines: Sequence[Line]) -> list[Outcome]:
@@ -192,8 +237,9 @@ def _format_count(value: Fraction) -> str:
 def check_f1(lines: Sequence[Line]) -> list[Outcome]:
     """Is F1 2 P R / (P + R) of the printed precision P and recall R; if not, is another column?
 
-    Verdicts: "possible"; "swapped" where another column of the row is it; else "impossible" with two classes and "undecided" with
-    more, where F1 may be a mean over the classes.
+    A mean of F1 over classes, folds or runs is no more than that, and at least P + R - 1 (`means.bound_f1`). Verdicts:
+    "possible"; "only averaged" where only such a mean explains it and the line leaves that open; outside "swapped" where another
+    column of the row is it, else "impossible".
 
     >>> metrics = {"precision": "0.50", "sensitivity": "1.00", "specificity": "0.67", "f1": "0.80"}
     >>> line = Line("CNN", ("2",), {}, {name: Printed(text, "fraction") for name, text in metrics.items()})
@@ -205,18 +251,25 @@ def check_f1(lines: Sequence[Line]) -> list[Outcome]:
         names = ("precision", "sensitivity", "f1")
         if not set(names) <= line.metrics.keys():
             continue
-        p, r = line.metrics["precision"], line.metrics["sensitivity"]
+        p, r, f1 = (line.metrics[name] for name in names)
         value = _combine_f1(p.value, r.value)
         other = find_f1_column(line)
-        formula = f"2 x {p.text} x {r.text} / ({p.text} + {r.text}) = {line.metrics['f1'].show(value)}"
+        formula = f"2 x {p.text} x {r.text} / ({p.text} + {r.text}) = {f1.show(value)}"
+        least = p.bounds("near")[0] + r.bounds("near")[0] - 1
+        most = _combine_f1(*(max(Fraction(0), number.bounds("near")[1]) for number in (p, r)))
+        low, high = f1.bounds("near")
+        single = line.averaging.is_single and line.averaging.average in ("binary", "micro")
         if other == "f1":
             verdict, text = POSSIBLE, formula
+        elif low <= most and high >= _combine_f1(*(max(Fraction(0), number.bounds("near")[0]) for number in (p, r))):
+            verdict, text = NEAR, f"{formula}, not {f1.text}"
+        elif low <= most and high >= least and not single:
+            verdict, text = AVERAGED, f"{formula}, not {f1.text}: a mean of the F1 of classes, folds or runs, if anything"
         elif other:
             verdict, text = SWAPPED, f"{formula}: the column headed {other}, {line.metrics[other].text}"
-        elif len(line.classes) == 2:
-            verdict, text = IMPOSSIBLE, f"{formula}, not {line.metrics['f1'].text}"
         else:
-            verdict, text = UNDECIDED, f"{formula}, not {line.metrics['f1'].text}: at best a mean of the classes' F1"
+            average = "" if single else f"; no mean of F1 is outside {f1.show(max(Fraction(0), least))} to {f1.show(most)}"
+            verdict, text = IMPOSSIBLE, f"{formula}, not {f1.text}{average}"
         tried = len(line.metrics.keys() - {"precision", "sensitivity"})
         outcomes.append(Outcome("F1", line.show(*names), verdict, text, line.keys, int(other is not None), tried, metrics=names))
     return outcomes

@@ -79,12 +79,12 @@ def prepare_source(
 ) -> None:
     """Prepare a source: write images.npy (uint8 (n, side, side, 1)), cases.csv and data.json (where it comes from) into `folder`.
 
-    origin: all that the prepared set depends on (JSON), beside the source's answers on patients and near-duplicates and the version
-    of the suite, whose readers may change, which are added. A folder that holds a whole set of this origin stays as it is; any
-    other is written anew, and appears whole or not at all. read: called only where something must be written. classes: names of
-    the labels 0, 1, ...; module: the `data` command that lists all faults. With `skip_unreadable` faulty files are left out, and
-    data.json lists their faults. Raises UsageError where there are faults (their number, the first ones in words) or fewer than
-    two classes; nothing is written then.
+    origin: all that the prepared set depends on (JSON); the source's answers on patients and near-duplicates and the version of the
+    suite, whose readers may change, are added. A folder that holds a whole set of this origin stays as it is; any other is
+    written anew, and appears whole or not at all. read: called only where something must be written. classes: names of the labels
+    0, 1, ...; module: the `data` command that lists all faults. With `skip_unreadable` faulty files are left out, and data.json
+    lists their faults. Raises UsageError where there are faults (their number, the first ones in words) or fewer than two
+    classes; nothing is written then.
 
     >>> import tempfile
     >>> columns = {"case_id": ["a", "b"], "path": ["a.png", "b.png"], "sha256": ["0" * 64, "1" * 64]}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from common.errors import UsageError
-from common.records.paper_entries import list_entries, name_table, read_classes, read_fields, refuse_repetition
+from common.records.paper_entries import list_entries, name_table, read_classes, read_fields, read_fold_sizes, refuse_repetition
 
 UNITS = ("percent", "fraction", "count")  # of a printed number: 96.0 %, 0.96, 96 of something
 AVERAGES = (
@@ -21,6 +21,9 @@ AVERAGES = (
     "weighted",
     "micro",
 )  # how a printed metric was averaged over the classes; "": the paper does not say
+SIGNED = ("mcc", "kappa", "cohen_kappa", "weighted_kappa")  # metrics from -1 to 1
+# Metrics that may have any size: likelihood and odds ratios, regression scores.
+UNLIMITED = ("lr_positive", "lr_negative", "odds_ratio", "mae", "mse", "rmse", "mape", "r2")
 MOST_DIGITS = 20  # decimals of a printed number: more are taken for a mistake
 EntryT = TypeVar("EntryT")
 
@@ -47,7 +50,7 @@ class Claim:
     note: str = ""
     average: str = ""  # one of AVERAGES
     folds: int = 0  # the value is a mean over so many folds of a cross-validation; 1: over none; 0: the paper does not say
-    fold_sizes: tuple[int, ...] = ()  # cases of each fold, where the paper gives them
+    fold_sizes: tuple[int | tuple[int, ...], ...] = ()  # cases of each fold, or of each class in each fold, where they are given
     runs: int = 0  # the value is a mean over so many repetitions on the same cases; 1: over none; 0: the paper does not say
     best_of: int = 0  # the value is the best of so many choices scored on the test cases; 0: not known
     as_printed: "Claim | None" = None  # the claim in the paper's own words, where a reading changed them
@@ -261,26 +264,28 @@ def _read_claim(entry: Any, where: str, compositions: dict[str, dict[str, int]])
     )
     if "classes" in fields:
         fields["classes"] = read_classes(fields["classes"], f"{where}: field 'classes'")
-    fields["fold_sizes"] = tuple(fields.get("fold_sizes", ()))
+    fields["fold_sizes"] = read_fold_sizes(fields.get("fold_sizes", []), fields.get("classes", {}), where)
     claim = Claim(**{"value": None, "classes": {}, **fields})
     if claim.average not in AVERAGES:
         raise UsageError(f"{where}: field 'average' must be one of {', '.join(AVERAGES[1:])}, not {claim.average!r}")
     for name in ("folds", "runs", "best_of"):
         if getattr(claim, name) < 0:
             raise UsageError(f"{where}: field {name!r} must be at least 1, not {getattr(claim, name)}")
-    if claim.fold_sizes and not all(isinstance(size, int) and size > 0 for size in claim.fold_sizes):
+    sizes = [sum(size) if isinstance(size, tuple) else size for size in claim.fold_sizes]
+    if not all(size > 0 for size in sizes):
         raise UsageError(f"{where}: field 'fold_sizes' must list the cases of each fold, whole numbers from 1")
     if claim.fold_sizes and claim.folds not in (0, len(claim.fold_sizes)):
         raise UsageError(f"{where}: field 'fold_sizes' lists {len(claim.fold_sizes)} folds, not {claim.folds}")
-    if claim.fold_sizes and claim.classes and sum(claim.fold_sizes) != claim.n:
-        raise UsageError(f"{where}: field 'fold_sizes' holds {sum(claim.fold_sizes)} cases, 'classes' {claim.n}")
+    if claim.fold_sizes and claim.classes and sum(sizes) != claim.n:
+        raise UsageError(f"{where}: field 'fold_sizes' holds {sum(sizes)} cases, 'classes' {claim.n}")
     if claim.unit not in UNITS:
         raise UsageError(f"{where}: field 'unit' must be one of {', '.join(UNITS)}, not {claim.unit!r}")
     if not 0 <= claim.digits <= MOST_DIGITS:
         raise UsageError(f"{where}: field 'digits' must be between 0 and {MOST_DIGITS}, not {claim.digits}")
     if claim.value is not None:
-        highest = {"percent": 100.0, "fraction": 1.0, "count": math.inf}[claim.unit]
-        if not (math.isfinite(claim.value) and 0 <= claim.value <= highest):
+        highest = math.inf if claim.metric in UNLIMITED else {"percent": 100.0, "fraction": 1.0, "count": math.inf}[claim.unit]
+        lowest = -highest if claim.metric in SIGNED or claim.metric in UNLIMITED else 0.0
+        if not (math.isfinite(claim.value) and lowest <= claim.value <= highest):
             raise UsageError(f"{where}: field 'value' {claim.value} is outside the range of unit {claim.unit!r}")
         if claim.unit == "count" and not claim.value.is_integer():
             raise UsageError(f"{where}: field 'value' {claim.value} of unit 'count' is not a whole number")
