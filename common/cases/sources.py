@@ -79,7 +79,7 @@ def prepare_source(
 ) -> None:
     """Prepare a source: write images.npy (uint8 (n, side, side, 1)), cases.csv and data.json (where it comes from) into `folder`.
 
-    origin: all that the prepared set depends on (JSON); the source's answers on patients and near-duplicates and the version of the
+    origin: all that the prepared set depends on (JSON); the answers on patients and near-duplicates and the version of the
     suite, whose readers may change, are added. A folder that holds a whole set of this origin stays as it is; any other is
     written anew, and appears whole or not at all. read: called only where something must be written. classes: names of the labels
     0, 1, ...; module: the `data` command that lists all faults. With `skip_unreadable` faulty files are left out, and data.json
