@@ -161,8 +161,8 @@ def draw_intervals(shown: Shown, results: Results) -> Iterator[Picture]:
     if run:
         named = [replace(line, row=mark_off(results, line.row, [line.row])) for line in run]
         about = (
-            "The paper's bar is the 95 % sampling error of its own test set, its cases taken as independent; ours take those of a "
-            "patient together. Beside each line stands the verdict on ours under the paper's protocol."
+            "The paper's bar is the 95 % sampling error of its own test set, its cases taken as independent; ours take those of "
+            "a patient together. Beside each line stands the verdict on ours under the paper's protocol."
         )
         figure = intervals.plot_intervals(named, label="accuracy (%)")
         yield Picture("intervals.png", "Accuracy beside the paper's", _explain_star(results) + about, figure)
