@@ -20,7 +20,18 @@ from common.figures.style import Picture, save_figure
 from common.files import hold_lock, to_plain, write_text_atomic
 from common.records.paper import Paper
 from common.records.provenance import git_state, list_packages, read_commands, write_commands
-from common.records.results import SCHEMA, Command, DatasetEntry, Extra, FigureEntry, OwnTable, Results, Weights, write_results
+from common.records.results import (
+    SCHEMA,
+    Command,
+    DatasetEntry,
+    Extra,
+    FigureEntry,
+    OwnTable,
+    Results,
+    RowResult,
+    Weights,
+    write_results,
+)
 from common.report.pages import format_screen_table, write_report
 from common.runs import cells, workers
 from common.runs.products import describe_trainings
@@ -194,10 +205,7 @@ def build_results(
         preset=run.preset,
         protocol=run.protocol,
         overrides=overrides,
-        on_protocol=not overrides
-        and run.preset == "paper"
-        and not any(row.departures for row in outcome.rows)
-        and not any(dataset.synthetic or dataset.substitute for dataset in datasets),
+        on_protocol=not overrides and follows_paper(run.preset, outcome.rows, datasets),
         command=describe_command(run.module),
         git=git_state(run.package),
         started=run.started.isoformat(timespec="seconds"),
@@ -221,6 +229,18 @@ def build_results(
             tables=list(tables),
         ),
     )
+
+
+def follows_paper(preset: str, rows: Iterable[RowResult], datasets: Iterable[DatasetEntry]) -> bool:
+    """Whether a run has the paper's settings in every row, and its data: no phantoms, no substitute, no user's own.
+
+    >>> counts = {"cases": 2, "patients": 2, "classes": {"a": 1, "b": 1}, "files_sha256": None, "unreadable": [], "splits": {}}
+    >>> own = DatasetEntry(dataset="set", name="of the user", note="", synthetic=False, substitute=True, **counts)
+    >>> follows_paper("paper", [], [own]), follows_paper("paper", [], [own.model_copy(update={"substitute": False})])
+    (False, True)
+    """
+    other_data = any(dataset.synthetic or dataset.substitute for dataset in datasets)
+    return preset == "paper" and not other_data and not any(row.departures for row in rows)
 
 
 def close_run(

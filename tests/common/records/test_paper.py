@@ -83,6 +83,8 @@ def test_loads_a_valid_file(tmp_path):
         ("value = 91", "value = true", "'value' must be float"),
         ("value = 91", 'value = "91"', "'value' must be float"),
         ("digits = 1", "digits = -1", "'digits' must be between"),
+        ("digits = 1", "digits = 1\nbest_of = -2", "'best_of' must be at least 1"),
+        ("digits = 1", 'digits = 1\nbest_of = "five"', "'best_of' must be int"),
         ('unit = "percent"', 'unit = "per cent"', "'unit' must be one of"),
         ('unit = "fraction"', 'unit = "count"\nvalue = 1.5', "not a whole number"),
         ('classes = "test"', 'classes = "training"', "'training'"),

@@ -108,6 +108,7 @@ def test_fracatlas_in_its_published_layout(tmp_path):
     source = data.find_sources(tmp_path)["hip"]
     assert source.kind == "fracatlas"
     assert "substitute" in source.note
+    assert source.substitute
     prepared = prepare("128x128 unresized", source, SMOKE, tmp_path / "data")
     assert prepared.info["classes"] == {"no fracture": 3, "fracture": 3}
     assert prepared.info["patients"] == 6

@@ -8,8 +8,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from common.cases import prepared
+from common.evaluation.verdicts import name_standing
 from common.files import slug
-from common.records.results import read_results
+from common.records.results import DatasetEntry, read_results
 from replications.lung_hip_compare import config, data, experiments, run
 
 ROWS_OF_PAPER = experiments.list_rows(config.PAPER)
@@ -52,6 +53,24 @@ def test_departures_belong_to_the_rows_that_they_shape():
     assert experiments.list_departures("LUNA16 / CNN", hips, config.PAPER) == []
     assert experiments.list_departures("128x128 resized / CNN", hips, config.PAPER) == ["hip_shift = 0.2 instead of 0.1"]
     assert experiments.list_departures("LUNA16", short, config.PAPER) == []  # a data set of Table 1
+    for setting, value in (("luna_voxel_rule", "as-published"), ("luna_side", 64)):  # they decide which patches are padded
+        other = replace(config.PAPER, **{setting: value})
+        assert [experiments.list_departures(row, other, config.PAPER) == [] for row in ("LUNA16", "128x128 resized")] == [
+            False,
+            True,
+        ]
+
+
+def test_each_row_stands_on_its_own_data_set():
+    """A real LUNA16 beside a user's own hips: verdicts on the former alone."""
+    about = {"note": "", "cases": 2, "patients": 2, "classes": {}, "files_sha256": None, "unreadable": [], "splits": {}}
+    described = [
+        DatasetEntry(dataset=name, name=name, synthetic=False, substitute=name != "LUNA16", **about)
+        for name in ("LUNA16", "128x128 resized")
+    ]
+    rows = ("LUNA16", "LUNA16 / ResNet-50, ImageNet", "128x128 resized / CNN", "256x256 resized / CNN")
+    found = [name_standing(run.find_dataset(row, described), "paper") for row in rows]
+    assert found == ["", "", "other data", ""]  # the last is not here, so it is not run either
 
 
 def test_every_setting_shapes_some_row_or_is_free():
