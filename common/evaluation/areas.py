@@ -184,9 +184,9 @@ def estimate_area(areas: list[Area]) -> Estimate:
     The upper limit is that of Hanley and McNeil's variance solved for the area (score interval), times the design effect:
     clustered DeLong variance over Hanley-McNeil variance at the estimate. The lower limit is that of the logit with the clustered
     DeLong variance, its design effect drawn towards the root of that of patients who are wholly alike, by the weight of a fifth
-    of a patient: where few cases are ranked wrongly, DeLong's variance is too small by chance. Degrees of freedom: `count_df`; for
-    the lower limit, where patients have several cases, not more than the spread of the patients' influences allows (fourth moment);
-    for the upper one more and more as the area nears 1, where it fixes the variance by itself.
+    of a patient: where few cases are ranked wrongly, DeLong's variance is too small by chance. Degrees of freedom: `count_df`;
+    for the lower limit, where patients have several cases, not more than the spread of the patients' influences allows (fourth
+    moment); for the upper one more and more as the area nears 1, where it fixes the variance by itself.
     Where every pair is ranked rightly in every seed, Hanley and McNeil's score interval over the patients.
 
     Hanley JA, McNeil BJ. Radiology 1982;143:29-36; design effect: Kish L. Survey Sampling. 1965, section 8.2.
