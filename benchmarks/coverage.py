@@ -6,8 +6,7 @@ Scores are binormal. Of a score's variance inside a class, `correlation` is the 
 are common to the seeds; so trainings on the same data err on the same cases. The accuracy of a training varies between the
 seeds with `seed sd`. Three seeds; what an interval should cover is the expected value over trainings and patients. The
 functions under test are those that `common.evaluation.metrics` calls; only the tables around them are passed by. Without --full
-a third of the grid and fewer replicates. Prints Markdown; takes about half a minute, --full about five
-minutes of one idle core.
+24 of the 144 cells and fewer samples. Prints Markdown; takes about half a minute, --full about ten minutes of one idle core.
 """
 
 import argparse

@@ -182,10 +182,11 @@ def estimate_area(areas: list[Area]) -> Estimate:
     """Interval of an area, or of the mean of one area a class, averaged over the seeds.
 
     The upper limit is that of Hanley and McNeil's variance solved for the area (score interval), times the design effect:
-    clustered DeLong variance over Hanley-McNeil variance at the estimate. The lower limit is that of the logit with the same
-    variance. The design effect is drawn towards the root of that of patients who are wholly alike, by the weight of a fifth of a
-    patient: where few cases are ranked wrongly, DeLong's variance is too small by chance. Degrees of freedom: `count_df`; for the
-    lower limit, where patients have several cases, not more than the spread of the patients' influences allows (fourth moment).
+    clustered DeLong variance over Hanley-McNeil variance at the estimate. The lower limit is that of the logit with the clustered
+    DeLong variance, its design effect drawn towards the root of that of patients who are wholly alike, by the weight of a fifth
+    of a patient: where few cases are ranked wrongly, DeLong's variance is too small by chance. Degrees of freedom: `count_df`;
+    for the lower limit, where patients have several cases, not more than the spread of the patients' influences allows (fourth
+    moment); for the upper one more and more as the area nears 1, where it fixes the variance by itself.
     Where every pair is ranked rightly in every seed, Hanley and McNeil's score interval over the patients.
 
     Hanley JA, McNeil BJ. Radiology 1982;143:29-36; design effect: Kish L. Survey Sampling. 1965, section 8.2.
@@ -211,10 +212,9 @@ def estimate_area(areas: list[Area]) -> Estimate:
         return np.mean([hanley_mcneil_variance(value, *size) for size in sizes], axis=0) / len(sizes)
 
     independent, alike = model(area, cases), model(area, people)
-    effect = (spread.patients + spread.seeds) / independent
+    measured = (spread.patients + spread.seeds) / independent
     weight = 0.2 / (joint.events + 0.2)
-    effect = (1 - weight) * effect + weight * np.sqrt(alike / independent)
-    variance = effect * independent
+    variance = ((1 - weight) * measured + weight * np.sqrt(alike / independent)) * independent
     df = count_df(positive, negative)
     within = np.maximum(share_within(joint.sizes), 1e-6)
     fourth = (joint.influence.mean(axis=-2) ** 4).sum(axis=-1)
@@ -222,9 +222,10 @@ def estimate_area(areas: list[Area]) -> Estimate:
     moment = np.where(heavy > 0, 2 * spread.patients**2 / np.where(heavy > 0, heavy, 1), np.inf)
     lower_df = np.minimum(df, np.maximum(moment, 6) / within)
     wide = combine_quantile(spread.patients, lower_df, spread.seeds, seeds)
-    narrow = combine_quantile(spread.patients, df, spread.seeds, seeds)
+    known = combine_quantile(spread.patients, np.full_like(df, 1e9), spread.seeds, seeds)
+    narrow = known + (combine_quantile(spread.patients, df, spread.seeds, seeds) - known) * np.minimum(1, 2 * (1 - area))
     logit = logit_interval(area, variance, wide)[0]
-    score = _solve(area, lambda value: narrow**2 * effect * model(value, cases), upwards=True)
+    score = _solve(area, lambda value: narrow**2 * measured * model(value, cases), upwards=True)
     limit = _solve(np.ones_like(area), lambda value: NORMAL**2 * model(value, people), upwards=False)
     limit_error = np.sqrt(model((1 + limit) / 2, people))
     low = np.where(flipped, 1 - score, logit)
