@@ -68,7 +68,14 @@ def learn_space(described: Descriptions) -> Space:
 
 
 def place_spectra(space: Space, spectra: np.ndarray) -> np.ndarray:
-    """Spectra (n, windows, 2, 7, 7) in the space, (windows, n, 98) float32 of length 1; 0 for images without structure."""
+    """Spectra (n, windows, 2, 7, 7) in the space, (windows, n, 98) float32 of length 1; 0 for images without structure.
+
+    >>> from common.cases.descriptions import describe_images
+    >>> described = describe_images(np.random.default_rng(0).integers(0, 256, (5, 24, 24), np.uint8))
+    >>> placed = place_spectra(learn_space(described), described.spectra)
+    >>> placed.shape, bool(np.allclose(np.linalg.norm(placed, axis=2), 1, atol=1e-5))
+    ((4, 5, 98), True)
+    """
     flat = spectra.reshape(len(spectra), len(WINDOWS), -1)
     placed = np.ascontiguousarray(np.swapaxes((flat - space.mean) @ space.matrix, 0, 1))
     placed /= np.sqrt(np.square(placed).sum(axis=2, keepdims=True)) + 1e-9
@@ -84,6 +91,15 @@ def rank_partners(
     index, queries: `place_spectra`; rows: which queries. count: partners of each, by the whole images and, as many again, by all
     pairs of windows; those that both name come once. within: index and queries are the same images: none is its own partner,
     and of a pair of windows and the reverse one suffices, as every pair of images comes twice.
+
+    >>> from common.cases.descriptions import describe_images
+    >>> images = np.random.default_rng(0).integers(0, 256, (5, 24, 24), np.uint8)
+    >>> described, turned = describe_images(images), describe_images(images[3:4, ::-1].swapaxes(1, 2))
+    >>> space = learn_space(described)
+    >>> index, queries = place_spectra(space, described.spectra), place_spectra(space, turned.spectra)
+    >>> (ranked,) = rank_partners(space, index, queries, np.arange(1), 1, within=False)
+    >>> ranked.query, ranked.partners.tolist(), ranked.orientations.tolist()
+    (0, [3], [3])
     """
     pairs = [pair for pair in WINDOW_PAIRS if not within or pair[0] <= pair[1]]
     filled = np.abs(index[0]).max(axis=1, initial=0) > 0

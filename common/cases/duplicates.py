@@ -34,7 +34,7 @@ from common.cli import count_cores
 # With fewer images all are compared, in every orientation: too few to learn from.
 FEW_IMAGES = 20
 # Partners of an image that are compared, twice (by the whole images and by parts): all comparisons stay near COMPARISONS.
-MOST_CANDIDATES, LEAST_CANDIDATES, COMPARISONS = 12, 3, 80_000
+MOST_CANDIDATES, LEAST_CANDIDATES, COMPARISONS = 6, 3, 80_000
 LOWEST_LIMIT, HIGHEST_LIMIT = 0.80, 0.94  # of similarity
 STRANGERS = 100  # pairs of images that the limit is learnt from
 FALSE_ALARMS = 0.01  # pairs of strangers that are expected above the limit, in the whole data set
@@ -120,7 +120,7 @@ def compare_images(
 
     Returns a table index_a, index_b (positions, int64), similarity (float64, -1 to 1, see `compare_thumbnails`), most similar
     first; within a, index_a < index_b. candidates: partners of each image that are compared, by the whole pictures and as many
-    again by parts of them; of an image with more copies than that, that many are found. None: 3 to 12, by the number of images.
+    again by parts of them; of an image with more copies than that, that many are found. None: 3 to 6, by the number of images.
     space: where spectra are compared; None: learnt from a and b (`learn_space`).
 
     >>> from common.cases.descriptions import describe_images

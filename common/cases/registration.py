@@ -153,7 +153,14 @@ def match_templates(coarse: np.ndarray, templates: list[tuple[int, float, np.nda
 
 
 def register_views(a: View, b: View, orientation: int, match: Match) -> float:
-    """Similarity of two views from a match of their templates (`cut_templates` of b): -1 to 1, see `compare_thumbnails`."""
+    """Similarity of two views from a match of their templates (`cut_templates` of b): -1 to 1, see `compare_thumbnails`.
+
+    >>> rough = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
+    >>> view = build_view(cv2.resize(rough, (96, 96), interpolation=cv2.INTER_CUBIC))
+    >>> match = match_templates(view.coarse, cut_templates(view.coarse, orientation=0))
+    >>> round(register_views(view, view, 0, match), 2)
+    1.0
+    """
     parts = (b.thumbnail, b.mask, match.sign * b.normalised, b.coarse)
     turned = View(*(turn_image(part, orientation | match.half) for part in parts))
     rough = _refine_small(a, turned, _place_template(match))
