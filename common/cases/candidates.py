@@ -12,10 +12,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from common.cases.descriptions import WINDOWS, compute_spectrum, turn_spectra
+from common.cases.descriptions import WINDOWS, Descriptions, compute_spectrum, turn_spectra
 from common.cases.registration import ORIENTATIONS, THUMBNAIL, build_view
 
-SAMPLE = 64  # images of which copies are made
+SAMPLE = 32  # images of which copies are made
 RIDGE = 0.05  # of the mean variance, added to each: directions in which no copy of the sample changed
 # Which windows of two images are compared beyond whole with whole: whole with trimmed.
 WINDOW_PAIRS = ((0, 0), *((0, window) for window in range(1, len(WINDOWS))), *((window, 0) for window in range(1, len(WINDOWS))))
@@ -38,24 +38,24 @@ class Space(NamedTuple):
     parts: tuple[slice, ...]  # columns of the four parts: (mirrored, transposed) = (+, +), (+, -), (-, +), (-, -)
 
 
-def learn_space(thumbnails: np.ndarray, spectra: np.ndarray) -> Space:
-    """Space in which copies stay together, from thumbnails (n, 96, 96) uint8 and their spectra (n, windows, 2, 7, 7).
+def learn_space(described: Descriptions) -> Space:
+    """Space in which copies of the described images stay together.
 
-    >>> rough = np.random.default_rng(0).integers(0, 256, (5, 8, 8), np.uint8)
-    >>> thumbnails = np.array([cv2.resize(image, (96, 96), interpolation=cv2.INTER_CUBIC) for image in rough])
-    >>> space = learn_space(thumbnails, np.array([compute_spectrum(build_view(image)) for image in thumbnails]))
+    >>> from common.cases.descriptions import describe_images
+    >>> space = learn_space(describe_images(np.random.default_rng(0).integers(0, 256, (5, 24, 24), np.uint8)))
     >>> space.matrix.shape, [part.stop - part.start for part in space.parts]
     ((98, 98), [28, 21, 28, 21])
     """
-    whole = spectra[:, 0]
+    whole = described.spectra[:, 0]
     structured = whole.any(axis=(1, 2, 3))
     # The same for all orientations: a mirrored image must get the mirrored description.
     mean = np.mean([turn_spectra(whole[structured].sum(axis=0, dtype=np.float64), turn) for turn in range(ORIENTATIONS)], axis=0)
     mean /= max(1, structured.sum())
     rows = np.flatnonzero(structured)
     rows = rows[np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).round().astype(int)] if len(rows) else rows
-    changes = [compute_spectrum(build_view(copy))[0] - whole[row] for row in rows for copy in _copy_thumbnail(thumbnails[row])]
     size = mean.size
+    copies = ((row, copy) for row in rows for copy in _copy_thumbnail(described.thumbnails[row]))
+    changes = [compute_spectrum(build_view(copy))[0] - whole[row] for row, copy in copies]
     turned = np.array([[turn_spectra(change, turn) for turn in range(ORIENTATIONS)] for change in changes]).reshape(-1, size)
     covariance = turned.T.astype(np.float64) @ turned / max(1, len(turned)) if len(turned) else np.eye(size)
     ridge = RIDGE * np.trace(covariance) / size + 1e-12
@@ -68,7 +68,14 @@ def learn_space(thumbnails: np.ndarray, spectra: np.ndarray) -> Space:
 
 
 def place_spectra(space: Space, spectra: np.ndarray) -> np.ndarray:
-    """Spectra (n, windows, 2, 7, 7) in the space, (windows, n, 98) float32 of length 1; 0 for images without structure."""
+    """Spectra (n, windows, 2, 7, 7) in the space, (windows, n, 98) float32 of length 1; 0 for images without structure.
+
+    >>> from common.cases.descriptions import describe_images
+    >>> described = describe_images(np.random.default_rng(0).integers(0, 256, (5, 24, 24), np.uint8))
+    >>> placed = place_spectra(learn_space(described), described.spectra)
+    >>> placed.shape, bool(np.allclose(np.linalg.norm(placed, axis=2), 1, atol=1e-5))
+    ((4, 5, 98), True)
+    """
     flat = spectra.reshape(len(spectra), len(WINDOWS), -1)
     placed = np.ascontiguousarray(np.swapaxes((flat - space.mean) @ space.matrix, 0, 1))
     placed /= np.sqrt(np.square(placed).sum(axis=2, keepdims=True)) + 1e-9
@@ -84,6 +91,15 @@ def rank_partners(
     index, queries: `place_spectra`; rows: which queries. count: partners of each, by the whole images and, as many again, by all
     pairs of windows; those that both name come once. within: index and queries are the same images: none is its own partner,
     and of a pair of windows and the reverse one suffices, as every pair of images comes twice.
+
+    >>> from common.cases.descriptions import describe_images
+    >>> images = np.random.default_rng(0).integers(0, 256, (5, 24, 24), np.uint8)
+    >>> described, turned = describe_images(images), describe_images(images[3:4, ::-1].swapaxes(1, 2))
+    >>> space = learn_space(described)
+    >>> index, queries = place_spectra(space, described.spectra), place_spectra(space, turned.spectra)
+    >>> (ranked,) = rank_partners(space, index, queries, np.arange(1), 1, within=False)
+    >>> ranked.query, ranked.partners.tolist(), ranked.orientations.tolist()
+    (0, [3], [3])
     """
     pairs = [pair for pair in WINDOW_PAIRS if not within or pair[0] <= pair[1]]
     filled = np.abs(index[0]).max(axis=1, initial=0) > 0

@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from common.cases.candidates import QUERY_BLOCK, Ranked, learn_space, place_spectra, rank_partners
-from common.cases.descriptions import STEPS, Descriptions
+from common.cases.candidates import QUERY_BLOCK, Ranked, Space, learn_space, place_spectra, rank_partners
+from common.cases.descriptions import STEPS, Descriptions, join_descriptions
 from common.cases.registration import (
     HOPELESS,
     ORIENTATIONS,
@@ -34,9 +34,9 @@ from common.cli import count_cores
 # With fewer images all are compared, in every orientation: too few to learn from.
 FEW_IMAGES = 20
 # Partners of an image that are compared, twice (by the whole images and by parts): all comparisons stay near COMPARISONS.
-MOST_CANDIDATES, LEAST_CANDIDATES, COMPARISONS = 12, 3, 80_000
-LOWEST_LIMIT, HIGHEST_LIMIT = 0.70, 0.94  # of similarity
-STRANGERS = 200  # pairs of images that the limit is learnt from
+MOST_CANDIDATES, LEAST_CANDIDATES, COMPARISONS = 6, 3, 80_000
+LOWEST_LIMIT, HIGHEST_LIMIT = 0.80, 0.94  # of similarity
+STRANGERS = 100  # pairs of images that the limit is learnt from
 FALSE_ALARMS = 0.01  # pairs of strangers that are expected above the limit, in the whole data set
 
 
@@ -50,6 +50,7 @@ def find_near_duplicates(
 
     Four pictures, of which the last is the first one mirrored, inverted and framed:
 
+    >>> from common.cases.descriptions import describe_images
     >>> rough = np.random.default_rng(0).integers(0, 256, (3, 8, 8), np.uint8)
     >>> pictures = list(rough.repeat(8, axis=1).repeat(8, axis=2))
     >>> table = find_near_duplicates(describe_images([*pictures, np.pad(255 - pictures[0][:, ::-1], 10)]))
@@ -77,6 +78,7 @@ def choose_limit(a: Descriptions, b: Descriptions | None = None) -> float:
     and spread, and the limit is where FALSE_ALARMS of all pairs are expected above. With fewer than FEW_IMAGES images nothing is
     learnt: HIGHEST_LIMIT.
 
+    >>> from common.cases.descriptions import describe_images
     >>> smooth = np.random.default_rng(0).integers(0, 256, (30, 3, 3), np.uint8).repeat(20, axis=1).repeat(20, axis=2)
     >>> rough = np.random.default_rng(0).integers(0, 256, (30, 20, 20), np.uint8).repeat(3, axis=1).repeat(3, axis=2)
     >>> smooth, rough = describe_images(smooth), describe_images(rough)
@@ -111,13 +113,17 @@ def _register_best(a: Descriptions, b: Descriptions, view_a: int, view_b: int) -
     return register_views(build_view(a.thumbnails[view_a]), build_view(b.thumbnails[view_b]), turn, matches[turn])
 
 
-def compare_images(a: Descriptions, b: Descriptions | None = None, *, candidates: int | None = None) -> pd.DataFrame:
+def compare_images(
+    a: Descriptions, b: Descriptions | None = None, *, candidates: int | None = None, space: Space | None = None
+) -> pd.DataFrame:
     """Compare every image of b with those of a that may show the same picture, or the images of a with each other.
 
     Returns a table index_a, index_b (positions, int64), similarity (float64, -1 to 1, see `compare_thumbnails`), most similar
     first; within a, index_a < index_b. candidates: partners of each image that are compared, by the whole pictures and as many
-    again by parts of them; of an image with more copies than that, that many are found. None: 3 to 12, by the number of images.
+    again by parts of them; of an image with more copies than that, that many are found. None: 3 to 6, by the number of images.
+    space: where spectra are compared; None: learnt from a and b (`learn_space`).
 
+    >>> from common.cases.descriptions import describe_images
     >>> rough = np.random.default_rng(0).integers(0, 256, (3, 8, 8), np.uint8)
     >>> table = compare_images(describe_images(rough.repeat(8, axis=1).repeat(8, axis=2)))
     >>> sorted(table[["index_a", "index_b"]].to_numpy().tolist()), bool(table["similarity"].max() < 0.9)
@@ -128,9 +134,7 @@ def compare_images(a: Descriptions, b: Descriptions | None = None, *, candidates
     if a.count and b.count:
         count = candidates or int(np.clip(COMPARISONS // (a.count + b.count), LEAST_CANDIDATES, MOST_CANDIDATES))
         few = a.count + (0 if within else b.count) < FEW_IMAGES
-        lots = (a, b) if not within else (a,)
-        thumbnails, spectra = (np.concatenate([getattr(lot, name) for lot in lots]) for name in ("thumbnails", "spectra"))
-        space = learn_space(thumbnails, spectra)
+        space = space or learn_space(a if within else join_descriptions([a, b]))
         index, queries = (place_spectra(space, lot.spectra) for lot in (a, b))
         for views_a, views_b, rows in _pair_views(a, b, within):
             chosen_a, chosen_b = index[:, views_a], queries[:, views_b]

@@ -168,5 +168,7 @@ def describe_splits(name: str, dataset: Dataset, folds_of: Mapping[str, tuple[Da
         )
         for protocol, (pool, folds) in folds_of.items()
     }
-    known = {key: value for key, value in dataset.info.items() if key != "origin"}
+    # What names patients or files stays in the run folder.
+    known = {key: value for key, value in dataset.info.items() if key not in ("origin", "patient_spellings", "near_duplicates")}
+    known |= {key: len(dataset.info[key]) for key in ("near_duplicates",) if key in dataset.info}
     return DatasetEntry.model_validate(known | {"dataset": name, "splits": splits})

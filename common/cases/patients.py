@@ -49,10 +49,10 @@ def settle_patients(source: Source, read: Read) -> Read:
 def list_spellings(notes: dict[str, Any]) -> list[str]:
     """Lines for the `data` command: patients whose id is written in several ways, with what cannot be seen made visible.
 
-    >>> list_spellings({"patient_spellings": {"P 7": ["P 7", "P\\u200b 7"]}})
-    ["patient 'P 7' is written in 2 ways, which count as one: 'P 7', 'P\\u200b 7'"]
+    >>> list_spellings({"patient_spellings": {"Jos\u00e9": ["Jos\u00e9", "Jose\u0301"]}})[0].replace(chr(92), "/")
+    "patient 'Jos/xe9' is written in 2 ways, which count as one: 'Jos/xe9', 'Jose/u0301'"
     """
     return [
-        f"patient {name!r} is written in {len(found)} ways, which count as one: {', '.join(map(ascii, found[:SHOWN]))}"
+        f"patient {name!a} is written in {len(found)} ways, which count as one: {', '.join(map(ascii, found[:SHOWN]))}"
         for name, found in notes.get("patient_spellings", {}).items()
     ]

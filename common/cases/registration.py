@@ -153,14 +153,22 @@ def match_templates(coarse: np.ndarray, templates: list[tuple[int, float, np.nda
 
 
 def register_views(a: View, b: View, orientation: int, match: Match) -> float:
-    """Similarity of two views from a match of their templates (`cut_templates` of b): -1 to 1, see `compare_thumbnails`."""
+    """Similarity of two views from a match of their templates (`cut_templates` of b): -1 to 1, see `compare_thumbnails`.
+
+    >>> rough = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
+    >>> view = build_view(cv2.resize(rough, (96, 96), interpolation=cv2.INTER_CUBIC))
+    >>> match = match_templates(view.coarse, cut_templates(view.coarse, orientation=0))
+    >>> round(register_views(view, view, 0, match), 2)
+    1.0
+    """
     parts = (b.thumbnail, b.mask, match.sign * b.normalised, b.coarse)
     turned = View(*(turn_image(part, orientation | match.half) for part in parts))
-    rough = _refine(a, turned, _place_template(match), blur=5)
+    rough = _refine_small(a, turned, _place_template(match))
     similarity = _correlate_overlap(a, turned, match.sign, rough)
     if similarity < WORTH_REFINING:
         return similarity
-    return max(similarity, _correlate_overlap(a, turned, match.sign, _refine(a, turned, rough, blur=1)))
+    sharp = _refine(a.normalised, turned.normalised, turned.mask, rough, 1)
+    return max(similarity, _correlate_overlap(a, turned, match.sign, sharp))
 
 
 def compare_thumbnails(a: np.ndarray, b: np.ndarray, orientation: int) -> float:
@@ -190,13 +198,25 @@ def _place_template(match: Match) -> np.ndarray:
     return np.array([[1 / scale, 0, moves[0]], [0, 1 / scale, moves[1]]], np.float32)
 
 
-def _refine(a: View, b: View, warp: np.ndarray, blur: int) -> np.ndarray:
-    """Affine refinement of `warp` on the normalised images; `warp` itself where it fails or is no plausible copy."""
+def _refine_small(a: View, b: View, warp: np.ndarray) -> np.ndarray:
+    """Affine refinement of `warp` on blurred images of half the side."""
+    half = (THUMBNAIL // 2, THUMBNAIL // 2)
+    small_a, small_b, mask = (
+        cv2.resize(image, half, interpolation=cv2.INTER_AREA) for image in (a.normalised, b.normalised, b.mask)
+    )
+    # A pixel at x in half the side lies at 2 x + 0.5 in the whole.
+    middle = warp[:, :2].sum(axis=1) / 2
+    small = np.column_stack([warp[:, :2], (warp[:, 2] + middle - 0.5) / 2]).astype(np.float32)
+    refined = _refine(small_a, small_b, mask, small, 3)
+    middle = refined[:, :2].sum(axis=1) / 2
+    return np.column_stack([refined[:, :2], 2 * refined[:, 2] - middle + 0.5]).astype(np.float32)
+
+
+def _refine(a: np.ndarray, b: np.ndarray, mask: np.ndarray, warp: np.ndarray, blur: int) -> np.ndarray:
+    """Affine refinement of `warp` on normalised images, mask of b; `warp` itself where it fails or is no plausible copy."""
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 1e-4)
     try:
-        refined = cv2.findTransformECC(
-            a.normalised, b.normalised, warp.copy(), cv2.MOTION_AFFINE, stop, b.mask.astype(np.uint8), blur
-        )[1]
+        refined = cv2.findTransformECC(a, b, warp.copy(), cv2.MOTION_AFFINE, stop, (mask > 0.5).astype(np.uint8), blur)[1]
     except cv2.error:
         return warp
     return refined if _is_plausible(refined[:, :2]) else warp

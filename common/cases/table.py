@@ -22,6 +22,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from common.cases.candidates import learn_space
 from common.cases.descriptions import Descriptions, describe_images
 from common.cases.duplicates import choose_limit, compare_images
 from common.errors import UsageError
@@ -283,11 +284,11 @@ def _compare_sides(
 ) -> tuple[dict[str, Any], list[tuple[int, int, float]]]:
     """Summary, and the pairs (position, position, similarity >= limit) between different sides, closest first."""
     parts = sorted((np.flatnonzero(sides == side) for side in sides.unique()), key=len, reverse=True)
-    image_pairs = 0
+    image_pairs, space = 0, learn_space(described)
     found: list[tuple[int, int, float]] = []
     for larger, smaller in combinations(parts, 2):
         image_pairs += len(larger) * len(smaller)
-        table = compare_images(described.take(larger), described.take(smaller), candidates=candidates)
+        table = compare_images(described.take(larger), described.take(smaller), candidates=candidates, space=space)
         rows = (larger[table["index_a"]].tolist(), smaller[table["index_b"]].tolist(), table["similarity"].tolist())
         found.extend(zip(*rows, strict=True))
     case_ids = cases["case_id"].astype(str).to_list()

@@ -1,13 +1,14 @@
-"""Leaks, splits, near-duplicates. The rosters are shaped like real ones: several cases a patient, mixed labels."""
+"""Leaks and splits. The rosters are shaped like real ones: several cases a patient, mixed labels."""
 
+import re
 import time
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from sample_pictures import COPIES, make_images
 
-from common.cases.duplicates import NEAR_DUPLICATE_LIMIT, describe_images, find_near_duplicates
 from common.cases.table import (
     LeakError,
     assert_no_leak,
@@ -36,54 +37,6 @@ def make_roster(patients: int = 80, seed: int = 0) -> pd.DataFrame:
     return table
 
 
-def make_images(count: int, side: int = 50, seed: int = 0) -> np.ndarray:
-    """Lung-like textures: filtered noise of several scales, a bright blob, another contrast for every image."""
-    rng = np.random.default_rng(seed)
-    images = np.empty((count, side, side), np.uint8)
-    grid = np.mgrid[:side, :side] / side - 0.5
-    for row in range(count):
-        texture = sum(
-            weight * cv2.GaussianBlur(rng.normal(size=(side, side)), (0, 0), sigma) * sigma
-            for sigma, weight in ((1, 0.3), (2, 0.7), (5, 1.0))
-        )
-        middle = rng.uniform(-0.1, 0.1, 2)
-        blob = np.exp(-np.square(grid - middle[:, None, None]).sum(axis=0) / rng.uniform(0.005, 0.02))
-        images[row] = np.clip(90 + rng.uniform(25, 50) * texture + 80 * blob, 0, 255).astype(np.uint8)
-    return images
-
-
-def encode(image: np.ndarray, quality: int = 60) -> np.ndarray:
-    data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
-
-
-def shift(image: np.ndarray, share: float, border: int = cv2.BORDER_REPLICATE) -> np.ndarray:
-    move = np.float32([[1, 0, share * image.shape[1]], [0, 1, -share * image.shape[0]]])
-    return cv2.warpAffine(image, move, image.shape[::-1], borderMode=border)
-
-
-def crop(image: np.ndarray, share: float) -> np.ndarray:
-    cut = round(image.shape[0] * share)
-    return cv2.resize(image[cut:, : image.shape[1] - cut], image.shape[::-1])
-
-
-COPIES = {
-    "same": lambda image: image,
-    "jpeg": encode,
-    "cropped 10 %": lambda image: crop(image, 0.1),
-    "shifted 10 %": lambda image: shift(image, 0.1),
-    "shifted 7 %, black border": lambda image: shift(image, 0.07, cv2.BORDER_CONSTANT),
-    "left-right": lambda image: image[:, ::-1],
-    "up-down": lambda image: image[::-1],
-    "half turn": lambda image: image[::-1, ::-1],
-    "quarter turn": np.rot90,
-    "darker": lambda image: (image * 0.7).astype(np.uint8),
-    "brighter": lambda image: np.clip(image * 1.1 + 15.0, 0, 255).astype(np.uint8),
-    "mirrored, shifted, jpeg": lambda image: encode(shift(np.ascontiguousarray(image[:, ::-1]), 0.05)),
-    "enlarged": lambda image: cv2.resize(image, (128, 128)),
-}
-
-
 # --- leaks
 
 
@@ -107,7 +60,7 @@ def test_same_file_of_two_patients_is_a_leak_until_they_are_joined():
     a, b = cases.index[cases["patient_id"] == "p003"][0], cases.index[cases["patient_id"] == "p040"][0]
     cases.loc[b, "sha256"] = cases.loc[a, "sha256"]
     sides = pd.Series(np.where(cases["patient_id"] < "p020", "test", "train"), index=cases.index)
-    with pytest.raises(LeakError, match=r"1 files: p003_0 = p040_0 \(test/train\)$"):
+    with pytest.raises(LeakError, match=r"1 files: p003_0.png = p040_0.png \(test/train\)$"):
         assert_no_leak(cases, sides)
     cases["patient_id"] = join_patients(cases)
     assert cases.loc[b, "patient_id"] == cases.loc[a, "patient_id"] == "p003"
@@ -117,35 +70,43 @@ def test_same_file_of_two_patients_is_a_leak_until_they_are_joined():
     assert_no_leak(cases, split_cases(cases, test_share=0.3, validation_share=0, seed=0))
 
 
-@pytest.mark.parametrize("copy", COPIES)
-def test_a_copied_picture_across_the_split_is_a_leak(copy):
+def test_copied_pictures_across_the_split_are_a_leak():
     cases = make_roster(patients=16)
     images = list(make_images(len(cases)))
     sides = split_cases(cases, test_share=0.25, validation_share=0.25, seed=3)
     clean = assert_no_leak(cases, sides, images)["near_duplicates"]
-    assert clean["closest"] is None or clean["closest"]["similarity"] < NEAR_DUPLICATE_LIMIT
+    assert clean["closest"] is None or clean["closest"]["similarity"] < clean["limit"]
     assert clean["compared"] <= clean["image_pairs"]
-    source, target = np.flatnonzero(sides == "train")[5], np.flatnonzero(sides == "test")[7]
-    images[target] = np.ascontiguousarray(COPIES[copy](images[source]))
-    names = {cases["case_id"].iloc[source], cases["case_id"].iloc[target]}
-    with pytest.raises(LeakError, match="1 near-duplicate pairs") as caught:
+    sources, targets = np.flatnonzero(sides == "train"), np.flatnonzero(sides == "test")[: len(COPIES)]
+    for source, target, copy in zip(sources, targets, COPIES.values(), strict=False):
+        images[target] = np.ascontiguousarray(copy(images[source]))
+    with pytest.raises(LeakError, match=f"{len(targets)} near-duplicate pairs") as caught:
         assert_no_leak(cases, sides, images)
-    assert all(name in str(caught.value) for name in names)
-    tolerated = assert_no_leak(cases, sides, images, limit=1.01)["near_duplicates"]
-    assert tolerated["closest"]["similarity"] >= NEAR_DUPLICATE_LIMIT
-    assert set(tolerated["closest"]["case_ids"]) == names
-    unused = sides.mask(cases["case_id"] == cases["case_id"].iloc[target])
-    assert assert_no_leak(cases, unused, images)["cases"] == len(cases) - 1
+    assert re.search(r"p\d{3}_\d\.png ~ p\d{3}_\d\.png \(", str(caught.value))  # files, as the user knows them
+    unused = sides.copy()
+    unused.iloc[targets] = pd.NA
+    assert assert_no_leak(cases, unused, images)["cases"] == len(cases) - len(targets)
 
 
-def test_leak_check_of_thousands_of_images_is_fast():
-    images = make_images(3000, side=32)
-    cases = pd.DataFrame({"case_id": [f"c{row}" for row in range(3000)], "path": "", "label": np.arange(3000) % 2})
+def test_a_test_set_of_letterboxed_training_pictures_is_refused():
+    images = make_images(60)
+    boxed = [cv2.copyMakeBorder(image, 12, 12, 0, 0, cv2.BORDER_CONSTANT, value=0) for image in images]
+    cases = pd.DataFrame({"case_id": [f"c{row}" for row in range(120)], "label": np.arange(120) % 2})
+    cases["patient_id"], cases["path"] = cases["case_id"], [f"{row}.png" for row in range(120)]
+    cases["sha256"] = [hash_pixels(image) for image in [*images, *boxed]]
+    sides = pd.Series(["train"] * 60 + ["test"] * 60)
+    with pytest.raises(LeakError, match="60 near-duplicate pairs"):
+        assert_no_leak(cases, sides, [*images, *boxed])
+
+
+def test_leak_check_of_hundreds_of_images_is_fast():
+    images = make_images(500, side=32)
+    cases = pd.DataFrame({"case_id": [f"c{row}" for row in range(500)], "path": "", "label": np.arange(500) % 2})
     cases["patient_id"], cases["sha256"] = cases["case_id"], [hash_pixels(image) for image in images]
     sides = split_cases(cases, test_share=0.2, validation_share=0, seed=0)
-    started = time.perf_counter()
+    started = time.process_time()
     checked = assert_no_leak(cases, sides, images)
-    assert time.perf_counter() - started < 15  # about 2 s on an idle core
+    assert time.process_time() - started < 30  # about 3 s
     assert checked["near_duplicates"]["image_pairs"] == checked["sides"]["test"] * checked["sides"]["train"]
 
 
@@ -158,62 +119,6 @@ def test_leak_check_refuses_what_does_not_fit():
         assert_no_leak(cases, sides, make_images(2))
     with pytest.raises(ValueError, match="uint8"):
         assert_no_leak(cases, sides, make_images(len(cases)).astype(float))
-
-
-# --- near-duplicates
-
-
-def test_copies_are_found_among_many_and_strangers_are_not():
-    images = make_images(400)
-    described = describe_images(images)
-    assert find_near_duplicates(described).empty
-    for name, copy in COPIES.items():
-        table = find_near_duplicates(described, describe_images([copy(image) for image in images[:20]]))
-        right = table["index_a"] == table["index_b"]
-        assert right.sum() >= 19, name
-        assert (~right).sum() == 0, name
-
-
-def test_search_within_reports_each_pair_once():
-    images = make_images(260)
-    images[7], images[200] = encode(images[100]), images[100][:, ::-1]
-    table = find_near_duplicates(describe_images(images))
-    assert list(zip(table["index_a"], table["index_b"], strict=True)) in (
-        [(100, 200), (7, 100), (7, 200)],
-        [(100, 200), (7, 200), (7, 100)],
-    )
-    assert table["similarity"].is_monotonic_decreasing
-    assert table["similarity"].iloc[0] == pytest.approx(1, abs=1e-4)
-
-
-@pytest.mark.filterwarnings("error")
-def test_flat_and_nearly_flat_images_match_nothing():
-    flat = np.zeros((6, 50, 50), np.uint8)
-    flat[1] = 255
-    flat[2] = 128
-    flat[3] = 0
-    flat[4, 10, 10] = 1
-    flat[5] = np.arange(50, dtype=np.uint8)  # a smooth ramp: shading only
-    images = np.concatenate([flat, flat, make_images(10), np.zeros((1, 50, 50), np.uint8)])
-    table = find_near_duplicates(describe_images(images), limit=0.5)
-    assert not (table[["index_a", "index_b"]] < 12).any(axis=None)
-    assert find_near_duplicates(describe_images(flat)).empty
-    half = np.concatenate([flat[:1, :25].repeat(1, axis=0), make_images(1)[:, 25:]], axis=1)  # structure in one half only
-    assert len(find_near_duplicates(describe_images(np.concatenate([half, half])))) == 1
-
-
-def test_empty_single_and_colour_inputs():
-    images = make_images(3)
-    described = describe_images(images)
-    assert find_near_duplicates(describe_images(images[:0])).empty
-    assert find_near_duplicates(describe_images(images[:1])).empty
-    assert find_near_duplicates(described, describe_images(images[:0])).empty
-    colour = describe_images(np.repeat(images[..., None], 3, axis=3))
-    assert len(find_near_duplicates(described, colour)) == 3
-    assert len(find_near_duplicates(described, describe_images(images[..., None]))) == 3
-    for wrong in (np.zeros((2, 0, 5), np.uint8), np.zeros((2, 5), np.uint8), images.astype(np.int16)):
-        with pytest.raises(ValueError, match="expected a uint8 image"):
-            describe_images(wrong)
 
 
 # --- splits
@@ -320,24 +225,3 @@ def test_hashes_tell_shape_and_type_apart(tmp_path):
     assert len({hash_pixels(pixels), hash_pixels(pixels.T), hash_pixels(pixels.astype(np.int8))}) == 3
     (tmp_path / "a").write_bytes(b"abc")
     assert hash_file(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-
-
-# --- real images
-
-
-@pytest.mark.realdata
-def test_real_patches_copies_are_found_and_neighbouring_scans_do_not_match(real_data):
-    folder = real_data / "luna16_patches"
-    lines = (folder / "testdatalabels.txt").read_text().split("\n")
-    names = [line.split()[0] for line in lines if line.strip()]
-    images = np.array([cv2.imread(str(folder / name), cv2.IMREAD_GRAYSCALE) for name in names])
-    scans = np.array([int(name.rsplit("_", 1)[1].removesuffix(".jpg")) // 620 for name in names])
-    described = describe_images(images)
-    table = find_near_duplicates(described)
-    far = np.abs(scans[table["index_a"]] - scans[table["index_b"]]) > 1
-    assert far.sum() == 0
-    rows = np.arange(0, len(images), 40)
-    for name in ("jpeg", "cropped 10 %", "left-right", "darker", "mirrored, shifted, jpeg"):
-        copies = describe_images([COPIES[name](images[row]) for row in rows])
-        table = find_near_duplicates(described, copies)
-        assert len(set(table["index_b"][table["index_a"] == rows[table["index_b"]]])) >= 0.95 * len(rows), name

@@ -13,7 +13,9 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from common.cases.duplicates import NEAR_DUPLICATE_LIMIT, compare_thumbnails, describe_images, find_near_duplicates
+from common.cases.descriptions import describe_images
+from common.cases.duplicates import choose_limit, find_near_duplicates
+from common.cases.registration import compare_thumbnails
 from common.data.phantoms import MARKER
 from common.errors import UsageError
 from replications.thyroid_ensemble.baselines import describe_ulbp, fit_svm
@@ -115,18 +117,19 @@ def test_phantoms_are_not_written_among_other_files(tmp_path):
 
 
 def test_frames_show_one_nodule_and_patients_differ(demo):
-    """Frames are alike enough for a leak between them, patients far from near-duplicates, as pictures and as ROIs."""
+    """Frames are alike enough for a leak between them, patients are no near-duplicates, as pictures and as ROIs."""
     pictures, rois, _, patients = read_pictures(demo)
     _, firsts = np.unique(patients, return_index=True)
     for images in (pictures, rois):
         described = describe_images(images)
+        limit = choose_limit(described)
         pairs = find_near_duplicates(described, limit=0.5)
         same = patients[pairs["index_a"]] == patients[pairs["index_b"]]
         assert pairs.loc[same, "similarity"].median() > 0.75
-        assert not (pairs.loc[~same, "similarity"] > NEAR_DUPLICATE_LIMIT - 0.1).any()
+        assert not (pairs.loc[~same, "similarity"] >= limit).any()
         one_each = described.thumbnails[firsts]  # every pair, also those that the search rules out at once
         closest = max(compare_thumbnails(a, b, 0) for a, b in itertools.combinations(one_each, 2))
-        assert closest < NEAR_DUPLICATE_LIMIT - 0.1
+        assert closest < limit
 
 
 def test_classes_are_separable_between_patients(demo):
