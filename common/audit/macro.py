@@ -134,4 +134,4 @@ def _judge_macro_row(line: Line, composition: tuple[int, ...], offset: Fraction,
         parts.append(f"one matrix: {', '.join(map(str, matrices[0]))}")
     elif len(solutions) > 1:
         parts.append(f"{len(solutions) - 1} other such counts")
-    return Outcome("macro row", subject, VERDICT_OF_WAY[way], "; ".join(parts), line.keys, len(matrices))
+    return Outcome("macro row", subject, VERDICT_OF_WAY[way], "; ".join(parts), line.keys, len(matrices), metrics=names)

@@ -152,7 +152,8 @@ def _free(line: Line, name: str, positive_class: str) -> str:
 def judge_rows(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], str]:
     """{(table, row): verdict} of the outcomes on whole rows.
 
-    >>> judge_rows([Outcome(check, "CNN", IMPOSSIBLE, "", (("2", row),)) for check, row in (("one matrix", "CNN"), ("F1",
-    "SVM"))]) {('2', 'CNN'): 'impossible'}
+    >>> checks = {"CNN": "one matrix", "SVM": "F1"}
+    >>> judge_rows([Outcome(check, row, IMPOSSIBLE, "", (("2", row),)) for row, check in checks.items()])
+    {('2', 'CNN'): 'impossible'}
     """
     return {key: outcome.verdict for outcome in outcomes if outcome.check in ("one matrix", "prevalence") for key in outcome.rows}

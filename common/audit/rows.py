@@ -35,6 +35,7 @@ def check_attainable(lines: Sequence[Line]) -> list[Outcome]:
     This is the GRIM test (Brown NJL, Heathers JAJ. Soc Psychol Personal Sci 2017;8:363-369). Lines without cases are passed over.
     Where the line does not say that it is of one test set and one training, a mean over folds or runs explains most values.
 
+    >>> from common.audit.outcomes import Averaging
     >>> metrics = {"accuracy": Printed("91.5", "percent")}
     >>> lines = [Line("CNN", ("2",), {"ill": 40, "healthy": 60}, metrics, Averaging(folds=1, runs=1))]
     >>> [(outcome.verdict, outcome.arithmetic, outcome.fits, outcome.tried) for outcome in check_attainable(lines)]
