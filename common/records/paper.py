@@ -184,7 +184,7 @@ def parse_paper(text: str, path: Path) -> Paper:
 
 
 def _read_headline(entry: Any, claims: Sequence[Claim], place: str) -> Headline:
-    """The headline that [paper] gives, or else the first ratio; `place` is that of [paper]. UsageError where none is so called."""
+    """The headline that [paper] gives, or else the first ratio; `place` is that of [paper]. UsageError if none is so called."""
     ratios = [claim for claim in claims if claim.unit != "count"]
     if entry is None and ratios:
         return Headline(*ratios[0].key)

@@ -24,6 +24,9 @@ class Place(NamedTuple):
     where: str
 
 
+Rows = tuple[tuple[Place, ...], ...]
+
+
 @dataclass(frozen=True)
 class PrintedTable:
     """What a printed table says."""
