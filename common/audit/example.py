@@ -23,6 +23,8 @@ digits = 1
 unit = "percent"
 where = "Table 2"
 classes = "test"
+folds = 1
+runs = 1
 
 [[check]]
 kind = "equation"

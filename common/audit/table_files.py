@@ -26,6 +26,7 @@ class Grid:
     """A table as it stands in a file: its first line holds the heads, its first column the names of the rows."""
 
     label: str  # the file, and which of its tables
+    name: str  # the same, without folders
     rows: Rows
 
 
@@ -56,15 +57,16 @@ def read_table_file(path: Path) -> list[Grid]:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); give the path of a table") from None
     if suffix in (".xlsx", ".xlsm"):
         sheets = read_workbook(content, path, MOST_ROWS, MOST_COLUMNS)
-        grids = [Grid(f"{path}, sheet {name}" if len(sheets) > 1 else str(path), rows) for name, rows in sheets]
+        found = [(f", sheet {name}", rows) for name, rows in sheets]
     else:
         text = _decode(content, path)
         markdown = suffix in (".md", ".markdown") or (suffix == ".txt" and any(_is_rule(line) for line in text.splitlines()))
-        found = list(_find_markdown(text, path)) if markdown else [(1, _split_text(text, path, suffix))]
-        grids = [
-            Grid(f"{path}, table {i} (line {line})" if len(found) > 1 else str(path), rows)
-            for i, (line, rows) in enumerate(found, start=1)
-        ]
+        tables = list(_find_markdown(text, path)) if markdown else [(1, _split_text(text, path, suffix))]
+        found = [(f", table {i} (line {line})", rows) for i, (line, rows) in enumerate(tables, start=1)]
+    grids = [
+        Grid(f"{path}{which}" if len(found) > 1 else str(path), f"{path.name}{which}" if len(found) > 1 else path.name, rows)
+        for which, rows in found
+    ]
     for grid in grids:
         if len(grid.rows) < 2:
             raise UsageError(f"{grid.label}: a table needs a line of heads and a row below it")

@@ -1,16 +1,20 @@
 """A printed number, and what a paper.toml must say of it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from common.errors import UsageError
-from common.records.metric_names import RANGES, name_metric, read_head
+from common.records.metric_names import name_metric, read_head
 from common.records.paper_entries import read_classes, read_fields
 
 UNITS = ("percent", "fraction", "count")  # of a printed number: 96.0 %, 0.96, 96 of something
 # How a printed metric was averaged over the classes; "": the paper does not say.
 AVERAGES = ("", "binary", "macro", "weighted", "micro")
+SIGNED = ("mcc", "kappa", "cohen_kappa", "weighted_kappa")  # metrics from -1 to 1
+# Metrics that may have any size: likelihood and odds ratios, regression scores.
+UNLIMITED = ("lr_positive", "lr_negative", "odds_ratio", "mae", "mse", "rmse", "mape", "r2")
 MOST_DIGITS = 20  # decimals of a printed number: more are taken for a mistake
 # What a claim, or a whole table, says of how its numbers came about.
 ORIGIN: dict[str, type] = {"average": str, "folds": int, "fold_sizes": list, "runs": int, "note": str}
@@ -38,7 +42,7 @@ class Claim:
     note: str = ""
     average: str = ""  # one of AVERAGES
     folds: int = 0  # the value is a mean over so many folds of a cross-validation; 1: over none; 0: the paper does not say
-    fold_sizes: tuple[int, ...] = ()  # cases of each fold, where the paper gives them
+    fold_sizes: tuple[int | tuple[int, ...], ...] = ()  # cases of each fold, or of each class in each fold, where they are given
     runs: int = 0  # the value is a mean over so many repetitions on the same cases; 1: over none; 0: the paper does not say
     sd: float | None = None  # standard deviation over folds or runs, printed beside the value, in `unit`
     sd_digits: int = 0  # its decimals as printed
@@ -94,7 +98,7 @@ def read_claim(entry: Any, where: str, compositions: dict[str, dict[str, int]]) 
         fields.setdefault("average", head.average)
     if "classes" in fields:
         fields["classes"] = read_classes(fields["classes"], f"{where}: field 'classes'")
-    fields["fold_sizes"] = tuple(fields.get("fold_sizes", ()))
+    fields["fold_sizes"] = read_fold_sizes(fields.get("fold_sizes", []), fields.get("classes", {}), where)
     claim = Claim(**{"value": None, "classes": {}, **fields})
     check_claim(claim, where)
     return claim
@@ -109,6 +113,25 @@ def name_classes(entry: Any, where: str, compositions: dict[str, dict[str, int]]
     return {**entry, "classes": compositions[entry["classes"]]}
 
 
+def read_fold_sizes(value: Sequence[Any], classes: dict[str, int], where: str) -> tuple[int | tuple[int, ...], ...]:
+    """Cases of each fold, or lists of the cases of each class in it, in the order of `classes`. Raises UsageError.
+
+    >>> read_fold_sizes([[8, 12], [9, 12]], {"ill": 17, "healthy": 24}, "mine.toml: claim 1")
+    ((8, 12), (9, 12))
+    """
+    fault = f"{where}: field 'fold_sizes' must list the cases of each fold, whole numbers from 1, or of each class in each fold"
+    for fold in value:
+        parts = fold if isinstance(fold, list) else [fold]
+        if not all(type(size) is int and size >= 0 for size in parts) or (isinstance(fold, list) and len(fold) != len(classes)):
+            raise UsageError(fault)
+    if len({type(fold) for fold in value}) > 1:
+        raise UsageError(fault)
+    sizes = tuple(tuple(fold) if isinstance(fold, list) else fold for fold in value)
+    if sizes and isinstance(sizes[0], tuple) and tuple(map(sum, zip(*sizes, strict=True))) != tuple(classes.values()):
+        raise UsageError(f"{where}: field 'fold_sizes' does not add up to the cases of 'classes'")
+    return sizes
+
+
 def check_origin(claim: Claim, where: str) -> None:
     """Raise UsageError where a claim says what cannot be of its averages, folds and runs; `where` begins the message."""
     if claim.average not in AVERAGES:
@@ -116,12 +139,13 @@ def check_origin(claim: Claim, where: str) -> None:
     for name in ("folds", "runs"):
         if getattr(claim, name) < 0:
             raise UsageError(f"{where}: field {name!r} must be at least 1, not {getattr(claim, name)}")
-    if claim.fold_sizes and not all(type(size) is int and size > 0 for size in claim.fold_sizes):
+    sizes = [sum(size) if isinstance(size, tuple) else size for size in claim.fold_sizes]
+    if not all(size > 0 for size in sizes):
         raise UsageError(f"{where}: field 'fold_sizes' must list the cases of each fold, whole numbers from 1")
     if claim.fold_sizes and claim.folds not in (0, len(claim.fold_sizes)):
         raise UsageError(f"{where}: field 'fold_sizes' lists {len(claim.fold_sizes)} folds, not {claim.folds}")
-    if claim.fold_sizes and claim.classes and sum(claim.fold_sizes) != claim.n:
-        raise UsageError(f"{where}: field 'fold_sizes' holds {sum(claim.fold_sizes)} cases, 'classes' {claim.n}")
+    if claim.fold_sizes and claim.classes and sum(sizes) != claim.n:
+        raise UsageError(f"{where}: field 'fold_sizes' holds {sum(sizes)} cases, 'classes' {claim.n}")
 
 
 def check_claim(claim: Claim, where: str) -> None:
@@ -129,9 +153,8 @@ def check_claim(claim: Claim, where: str) -> None:
     check_origin(claim, where)
     if claim.unit not in UNITS:
         raise UsageError(f"{where}: field 'unit' must be one of {', '.join(UNITS)}, not {claim.unit!r}")
-    lowest, highest = (0.0, math.inf) if claim.unit == "count" else RANGES.get(claim.metric, (0.0, 1.0))
-    if claim.unit == "percent":
-        lowest, highest = 100 * lowest, 100 * highest
+    highest = math.inf if claim.metric in UNLIMITED else {"percent": 100.0, "fraction": 1.0, "count": math.inf}[claim.unit]
+    lowest = -highest if claim.metric in (*SIGNED, *UNLIMITED) else 0.0
     for name, number, digits, least in (
         ("value", claim.value, claim.digits, lowest),
         ("sd", claim.sd, claim.sd_digits, 0.0),

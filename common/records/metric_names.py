@@ -3,7 +3,6 @@
 Our names: accuracy, balanced_accuracy, sensitivity, specificity, precision, npv, f1, auc, mcc, kappa, lr_positive, lr_negative.
 """
 
-import math
 import re
 from dataclasses import dataclass
 
@@ -37,8 +36,6 @@ SPELLINGS = {
 }  # fmt: skip
 NAME_OF = {spelling: metric for metric, spellings in SPELLINGS.items() for spelling in spellings}
 KEPT = {*SPELLINGS, "recall", "ppv", "f1_score"}  # names in a [[claim]] that stay as they are
-# What a metric can be, as a fraction; all others lie between 0 and 1.
-RANGES = {"mcc": (-1.0, 1.0), "kappa": (-1.0, 1.0), "lr_positive": (0.0, math.inf), "lr_negative": (0.0, math.inf)}
 RATIOS = ("lr_positive", "lr_negative")  # never percent
 AVERAGED = re.compile(r"\b(macro|weighted|micro|binary)(?:[\s-]*(?:averaged|average|avg))?\b")
 BRACKETS = re.compile(r"[(\[]([^()\[\]]*)[)\]]")

@@ -7,7 +7,7 @@ from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from common.errors import UsageError
-from common.records.claims import ORIGIN, Claim, check_claim, check_origin, name_classes
+from common.records.claims import ORIGIN, Claim, check_claim, check_origin, name_classes, read_fold_sizes
 from common.records.metric_names import RATIOS, SPELLINGS, Head, read_head
 from common.records.paper_entries import read_classes, read_fields
 from common.records.table_cells import Cell, read_cell
@@ -67,7 +67,7 @@ def read_table_entry(entry: Any, where: str, compositions: dict[str, dict[str, i
         names.add(row[0])
     if "classes" in fields:
         fields["classes"] = read_classes(fields["classes"], f"{where}: field 'classes'")
-    fields["fold_sizes"] = tuple(fields.get("fold_sizes", ()))
+    fields["fold_sizes"] = read_fold_sizes(fields.get("fold_sizes", []), fields.get("classes", {}), where)
     fields.setdefault("where", f"Table {fields['table']}")
     grid = [[Place(head, f"{where}: column {head!r}") for head in ["row", *columns]]]
     for row in rows:
