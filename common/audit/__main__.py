@@ -65,11 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--classes", metavar="ill=40,healthy=60", help="cases of each class behind every number")
     add("--positive", metavar="ill", help="the positive class; the first one if not given")
     add("--folds", type=int, metavar="N", help="every number is a mean over N folds of a cross-validation; 1: over none")
-    add(
-        "--fold-sizes",
-        metavar="20,21,21",
-        help="cases of each fold, or, in the order of --classes, of each class in it: 8+12,8+13,9+12",
-    )
+    add("--fold-sizes", metavar="20,21,21", help="cases of each fold, or of each class in it: 8+12,8+13,9+12")
     add("--runs", type=int, metavar="N", help="every number is a mean over N repetitions on the same cases; 1: over none")
     add("--average", choices=AVERAGES[1:], help="over the classes; a head such as macro F1 says it of its column")
     add(

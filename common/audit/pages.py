@@ -95,7 +95,7 @@ def render_page(audits: Sequence[Audit], command: str) -> str:
 
 
 def list_tables(paper: Paper, outcomes: Sequence[Outcome]) -> list[ShownTable]:
-    """The printed ratios, table by table, each with what is said of it.
+    r"""The printed ratios, table by table, each with what is said of it.
 
     >>> from common.audit.example import EXAMPLE
     >>> from common.audit.papers import audit_paper
@@ -103,7 +103,7 @@ def list_tables(paper: Paper, outcomes: Sequence[Outcome]) -> list[ShownTable]:
     >>> paper = parse_paper(EXAMPLE, Path("mine/paper.toml"))
     >>> (table,) = list_tables(paper, audit_paper(paper))
     >>> table.heads, table.rows
-    (('accuracy',), (('ours', (ShownNumber(text='91.5 %', mark='cannot be right'),)),))
+    (('accuracy',), (('ours', (ShownNumber(text='91.5\xa0%', mark='cannot be right'),)),))
     """
     judged = judge_numbers(paper, outcomes)
     claims = list_ratios(paper)

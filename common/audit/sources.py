@@ -112,9 +112,7 @@ def _audit_table(grid: Grid, options: TableOptions) -> Audit:
         **{**BLANK, "table": grid.name, "where": grid.name, "classes": classes},
         average=average,
         folds=folds,
-        fold_sizes=read_fold_sizes(
-            [list(size) if isinstance(size, tuple) else size for size in fold_sizes], classes, "--fold-sizes"
-        ),
+        fold_sizes=read_fold_sizes([_as_list(size) for size in fold_sizes], classes, "--fold-sizes"),
         runs=runs,
     )
     table = read_grid(grid.rows, about, options.unit, grid.label)
@@ -145,6 +143,10 @@ def _audit_table(grid: Grid, options: TableOptions) -> Audit:
     outcomes = audit_paper(paper)
     summary = summarise_paper(paper, outcomes)
     return Audit(grid.label, grid.name, _describe_options(options, positive), summary, outcomes, table.notes, paper)
+
+
+def _as_list(size: int | tuple[int, ...]) -> int | list[int]:
+    return list(size) if isinstance(size, tuple) else size
 
 
 def _describe_options(options: TableOptions, positive: str) -> str:
