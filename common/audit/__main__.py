@@ -98,9 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ]
         text = json.dumps({"schema": 1, "audits": plain}, indent=1, ensure_ascii=not options.out)
     elif options.html:
-        text = render_page(
-            audits, shlex.join(["python", "-m", "common.audit", *(sys.argv[1:] if arguments is None else arguments)])
-        )
+        given = sys.argv[1:] if arguments is None else arguments
+        shown = [Path(item).name if Path(item).is_absolute() else item for item in given]  # the page is to be sent
+        text = render_page(audits, shlex.join(["python", "-m", "common.audit", *shown]))
     elif options.markdown:
         text = "\n\n".join(render_markdown_audit(audit, options.all) for audit in audits)
     else:

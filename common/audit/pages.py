@@ -82,6 +82,7 @@ def render_page(audits: Sequence[Audit], command: str) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["clean"] = clean_text
+    environment.filters["shorten"] = _cut_folders
     return environment.get_template("audit.html").render(
         audits=[_arrange(audit) for audit in audits],
         weigh=describe_weight,
@@ -125,6 +126,11 @@ def list_tables(paper: Paper, outcomes: Sequence[Outcome]) -> list[ShownTable]:
             rows.append((row, tuple(numbers)))
         tables.append(ShownTable(f"Table {name}" if name[:1].isdigit() else name, heads, tuple(rows)))
     return tables
+
+
+def _cut_folders(path: str) -> str:
+    """A path as others may see it: without the folders of this machine, unless it lies below the present one."""
+    return Path(path).name if Path(path).is_absolute() else path
 
 
 def _arrange(audit: Audit) -> ShownAudit:
