@@ -1,5 +1,6 @@
 """What the audit says of each printed number, and of all of them in one sentence."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -178,6 +179,7 @@ def _name_tables(paper: Paper) -> str:
     tables = list(dict.fromkeys(claim.table for claim in list_ratios(paper)))
     if not all(table[:1].isdigit() for table in tables):
         return ""
+    tables.sort(key=lambda table: (int(re.findall(r"^[0-9]+", table)[0]), table))
     return f" of Table {tables[0]}" if len(tables) == 1 else f" of Tables {', '.join(tables[:-1])} and {tables[-1]}"
 
 

@@ -36,7 +36,11 @@ classes = "test"
 folds = 1
 runs = 1
 columns = ["Acc (%)", "Sens", "Spec", "RMSE", "F1"]
-rows = [["<i>ours</i>", "91.5", "0.9", "0.95", "3", "0.909"], ["true | one", "91", "0.9", "0.92", "3", "-"], ["theirs", "90", "-", "-", "1", "-"]]
+rows = [
+    ["<i>ours</i>", "91.5", "0.9", "0.95", "3", "0.909"],
+    ["true | one", "91", "0.9", "0.92", "3", "-"],
+    ["theirs", "90", "-", "-", "1", "-"],
+]
 [[claim]]
 table = "5"
 row = "ours"
@@ -118,7 +122,7 @@ def test_the_page_is_whole_and_harmless(paper_file, capsys):
         assert " ".join(outcome.arithmetic.split()) in shown
     assert "91.5\xa0%✕" in text.replace('<span class="sign">', "")
     assert "left out, no metric that is known: RMSE" in shown
-    assert "ssim of ours because:" in shown
+    assert re.search(r"ssim of ours\s*because:", shown)
 
 
 def test_markdown_shows_titles_as_they_are(paper_file, capsys):
