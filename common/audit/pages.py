@@ -19,7 +19,7 @@ from common.audit.summary import (
     is_unchecked,
     judge_numbers,
     list_ratios,
-    list_unchecked,
+    group_unchecked,
 )
 from common.records.paper import Paper
 
@@ -143,6 +143,6 @@ def _arrange(audit: Audit) -> ShownAudit:
         tuple(tables),
         tuple(mark for mark in SIGNS if mark in found),
         tuple(findings),
-        tuple(list_unchecked(audit.paper, audit.outcomes)) if audit.paper else (),
+        tuple(group_unchecked(audit.paper, audit.outcomes)) if audit.paper else (),
         tuple(outcome for outcome in outcomes if outcome.verdict == POSSIBLE),
     )

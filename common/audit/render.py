@@ -10,7 +10,7 @@ from typing import Any
 from common.audit.outcomes import POSSIBLE, STRONGEST_FIRST, Outcome
 from common.audit.printed import format_chance
 from common.audit.sources import Audit
-from common.audit.summary import Unchecked, is_unchecked, list_unchecked
+from common.audit.summary import Unchecked, is_unchecked, group_unchecked
 
 # Checks with many outcomes: those that are possible are counted, not listed.
 QUIET = ("attainable", "one matrix", "between", "F1", "majority", "equation", "mean over seeds")
@@ -110,7 +110,7 @@ def _name_audit(audit: Audit) -> str:
 
 
 def _list_unchecked(audit: Audit) -> list[Unchecked]:
-    return list_unchecked(audit.paper, audit.outcomes) if audit.paper else []
+    return group_unchecked(audit.paper, audit.outcomes) if audit.paper else []
 
 
 def render_markdown_audit(audit: Audit, everything: bool) -> str:

@@ -9,9 +9,9 @@ from common.audit.papers import audit_paper, audit_results
 from common.audit.summary import summarise_paper, summarise_results
 from common.audit.table_files import SUFFIXES, Grid, read_table_file
 from common.errors import UsageError
-from common.records.claims import Claim, read_fold_sizes
+from common.records.claims import Claim
 from common.records.paper import Headline, Paper, load_paper
-from common.records.paper_entries import read_classes
+from common.records.paper_entries import read_classes, read_fold_sizes
 from common.records.printed_tables import BLANK, read_grid
 from common.records.results import read_results
 

@@ -68,14 +68,14 @@ def touches(outcome: Outcome, claim: Claim) -> bool:
     return (claim.table, claim.row) in outcome.rows and SAME_METRIC.get(claim.metric, claim.metric) in outcome.metrics
 
 
-def list_unchecked(paper: Paper, outcomes: Sequence[Outcome]) -> list[Unchecked]:
+def group_unchecked(paper: Paper, outcomes: Sequence[Outcome]) -> list[Unchecked]:
     """The printed ratios that no check judges, reason by reason.
 
     >>> from pathlib import Path
     >>> from common.records.paper import parse_paper
     >>> from common.audit.example import EXAMPLE
     >>> paper = parse_paper(EXAMPLE, Path("mine/paper.toml"))
-    >>> [(item.reason, item.subject) for item in list_unchecked(paper, [])]
+    >>> [(item.reason, item.subject) for item in group_unchecked(paper, [])]
     [('no check applies to it', 'accuracy of ours')]
     """
     reasons: dict[str, list[Claim]] = {}
@@ -83,7 +83,7 @@ def list_unchecked(paper: Paper, outcomes: Sequence[Outcome]) -> list[Unchecked]
     judged = [outcome for outcome in outcomes if not is_unchecked(outcome)]
     for claim in list_ratios(paper):
         if reason := next((outcome.arithmetic for outcome in said if touches(outcome, claim)), ""):
-            reasons.setdefault(reason, []).append(claim)
+            reasons.setdefault(reason.removeprefix("because "), []).append(claim)
         elif not any(touches(outcome, claim) for outcome in judged):
             reasons.setdefault("no check applies to it", []).append(claim)
     return [Unchecked(reason, tuple(claims)) for reason, claims in reasons.items()]
@@ -101,7 +101,7 @@ def judge_numbers(paper: Paper, outcomes: Sequence[Outcome]) -> dict[tuple[str, 
     {('2', 'ours', 'accuracy'): 'cannot be right'}
     """
     impossible = find_impossible_claims(paper)
-    unchecked = {claim.key for item in list_unchecked(paper, outcomes) for claim in item.claims}
+    unchecked = {claim.key for item in group_unchecked(paper, outcomes) for claim in item.claims}
     judged = {}
     for claim in list_ratios(paper):
         verdicts = {(o.verdict, len(o.metrics) == 1) for o in outcomes if touches(o, claim)}

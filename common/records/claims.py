@@ -1,13 +1,12 @@
 """A printed number, and what a paper.toml must say of it."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from common.errors import UsageError
 from common.records.metric_names import name_metric, read_head
-from common.records.paper_entries import read_classes, read_fields
+from common.records.paper_entries import read_classes, read_fields, read_fold_sizes
 
 UNITS = ("percent", "fraction", "count")  # of a printed number: 96.0 %, 0.96, 96 of something
 # How a printed metric was averaged over the classes; "": the paper does not say.
@@ -111,25 +110,6 @@ def name_classes(entry: Any, where: str, compositions: dict[str, dict[str, int]]
     if entry["classes"] not in compositions:
         raise UsageError(f"{where}: 'classes' names {entry['classes']!r}, which [classes] does not have")
     return {**entry, "classes": compositions[entry["classes"]]}
-
-
-def read_fold_sizes(value: Sequence[Any], classes: dict[str, int], where: str) -> tuple[int | tuple[int, ...], ...]:
-    """Cases of each fold, or lists of the cases of each class in it, in the order of `classes`. Raises UsageError.
-
-    >>> read_fold_sizes([[8, 12], [9, 12]], {"ill": 17, "healthy": 24}, "mine.toml: claim 1")
-    ((8, 12), (9, 12))
-    """
-    fault = f"{where}: field 'fold_sizes' must list the cases of each fold, whole numbers from 1, or of each class in each fold"
-    for fold in value:
-        parts = fold if isinstance(fold, list) else [fold]
-        if not all(type(size) is int and size >= 0 for size in parts) or (isinstance(fold, list) and len(fold) != len(classes)):
-            raise UsageError(fault)
-    if len({type(fold) for fold in value}) > 1:
-        raise UsageError(fault)
-    sizes = tuple(tuple(fold) if isinstance(fold, list) else fold for fold in value)
-    if sizes and isinstance(sizes[0], tuple) and tuple(map(sum, zip(*sizes, strict=True))) != tuple(classes.values()):
-        raise UsageError(f"{where}: field 'fold_sizes' does not add up to the cases of 'classes'")
-    return sizes
 
 
 def check_origin(claim: Claim, where: str) -> None:

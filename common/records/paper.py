@@ -99,6 +99,16 @@ class Paper:
     checks: tuple[tuple[Any, str], ...]  # each [[check]] as parsed, and its place in the file; common.audit.checks reads them
     notes: tuple[str, ...] = ()  # what was left out of the [[table]] entries, and what was concluded
 
+    @property
+    def numbers(self) -> tuple[Claim, ...]:
+        """Every printed number as a claim of its own: what is printed, and the standard deviations beside it ("accuracy_sd")."""
+        spreads = (
+            replace(claim, metric=f"{claim.metric}_sd", value=claim.sd, digits=claim.sd_digits, sd=None, sd_digits=0)
+            for claim in self.printed
+            if claim.sd is not None
+        )
+        return (*self.printed, *spreads)
+
 
 def load_paper(path: Path) -> Paper:
     """Read a paper.toml; the folder that holds it gives the paper its name. Raises UsageError as `parse_paper` does."""

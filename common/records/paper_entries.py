@@ -84,6 +84,25 @@ def read_classes(value: Any, where: str) -> dict[str, int]:
     return dict(value)
 
 
+def read_fold_sizes(value: list[Any], classes: dict[str, int], where: str) -> tuple[int | tuple[int, ...], ...]:
+    """Cases of each fold, or tuples of the cases of each class in it, in the order of `classes`.
+
+    >>> read_fold_sizes([[8, 12], [7, 13]], {"ill": 15, "healthy": 25}, "mine.toml: claim 1")
+    ((8, 12), (7, 13))
+    """
+    fault = f"{where}: field 'fold_sizes' must list the cases of each fold, whole numbers from 1, or of each class in each fold"
+    for fold in value:
+        parts = fold if isinstance(fold, list) else [fold]
+        if not all(type(size) is int and size >= 0 for size in parts) or (isinstance(fold, list) and len(fold) != len(classes)):
+            raise UsageError(fault)
+    if len({type(fold) for fold in value}) > 1:
+        raise UsageError(fault)
+    sizes = tuple(tuple(fold) if isinstance(fold, list) else fold for fold in value)
+    if sizes and isinstance(sizes[0], tuple) and tuple(map(sum, zip(*sizes, strict=True))) != tuple(classes.values()):
+        raise UsageError(f"{where}: field 'fold_sizes' does not add up to the cases of 'classes'")
+    return sizes
+
+
 def refuse_repetition(keys: Iterable[Hashable], path: Path, name: str) -> None:
     """Raise UsageError for the first key that stands twice; name: what the keys are of, such as "claim"."""
     seen: set[Hashable] = set()

@@ -7,9 +7,9 @@ from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from common.errors import UsageError
-from common.records.claims import ORIGIN, Claim, check_claim, check_origin, name_classes, read_fold_sizes
+from common.records.claims import ORIGIN, Claim, check_claim, check_origin, name_classes
 from common.records.metric_names import RATIOS, SPELLINGS, Head, read_head
-from common.records.paper_entries import read_classes, read_fields
+from common.records.paper_entries import read_classes, read_fields, read_fold_sizes
 from common.records.table_cells import Cell, read_cell
 
 TABLE_UNITS = ("percent", "fraction")

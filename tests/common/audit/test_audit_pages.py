@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from common.audit.__main__ import main
 from common.audit.papers import audit_paper
 from common.audit.render import escape_markdown, list_plain
-from common.audit.summary import judge_numbers, list_unchecked, summarise_paper
+from common.audit.summary import judge_numbers, group_unchecked, summarise_paper
 from common.errors import run_main
 from common.records.paper import parse_paper
 
@@ -76,7 +76,7 @@ def test_the_sentence_counts_numbers(paper_file):
     assert sentence.startswith(f"{alone} of the 9 printed numbers of Tables 4 and 5 cannot be right as printed")
     assert sentence.endswith("1 was not checked.")
     assert sentence.count(".") == 1
-    assert sum(item.count for item in list_unchecked(paper, outcomes)) == 1
+    assert sum(item.count for item in group_unchecked(paper, outcomes)) == 1
 
 
 def test_a_table_without_a_fault(tmp_path, capsys):
