@@ -16,10 +16,10 @@ from common.audit.summary import (
     OPEN,
     TOGETHER,
     Unchecked,
+    group_unchecked,
     is_unchecked,
     judge_numbers,
     list_ratios,
-    group_unchecked,
 )
 from common.records.paper import Paper
 

@@ -10,7 +10,7 @@ from typing import Any
 from common.audit.outcomes import POSSIBLE, STRONGEST_FIRST, Outcome
 from common.audit.printed import format_chance
 from common.audit.sources import Audit
-from common.audit.summary import Unchecked, is_unchecked, group_unchecked
+from common.audit.summary import Unchecked, group_unchecked, is_unchecked
 
 # Checks with many outcomes: those that are possible are counted, not listed.
 QUIET = ("attainable", "one matrix", "between", "F1", "majority", "equation", "mean over seeds")

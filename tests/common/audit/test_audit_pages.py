@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from common.audit.__main__ import main
 from common.audit.papers import audit_paper
 from common.audit.render import escape_markdown, list_plain
-from common.audit.summary import judge_numbers, group_unchecked, summarise_paper
+from common.audit.summary import group_unchecked, judge_numbers, summarise_paper
 from common.errors import run_main
 from common.records.paper import parse_paper
 
