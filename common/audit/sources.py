@@ -152,7 +152,8 @@ def _as_list(size: int | tuple[int, ...]) -> int | list[int]:
 def _describe_options(options: TableOptions, positive: str) -> str:
     """What was said of the table, and what was not."""
     classes = ", ".join(f"{name} {cases}" for name, cases in options.classes.items())
-    parts = [f"cases: {classes}; positive: {positive}" if classes else "cases per class: not given"]
+    parts = [f"cases: {classes}" if classes else "cases per class: not given"]
+    parts += [f"positive: {positive}"] if options.positive or len(options.classes) == 2 else []
     parts += [f"averaged over the classes: {options.average}"] if options.average else []
     parts += [f"folds: {options.folds}"] if options.folds else []
     sizes = ["+".join(map(str, size)) if isinstance(size, tuple) else str(size) for size in options.fold_sizes]
