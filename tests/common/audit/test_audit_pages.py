@@ -193,3 +193,24 @@ def test_all_lists_each_number_that_was_not_checked(paper_file, capsys):
     assert re.search(r"^not checked: 1\n  ssim of ours, because: ", capsys.readouterr().out, re.MULTILINE)
     assert re.search(r"^not checked: 1\n", short, re.MULTILINE)
     assert "\x1b" not in short
+
+
+def test_the_guide_walks_from_a_table_to_a_page(tmp_path, monkeypatch, capsys):
+    """docs/audit.md: its table, its commands, and what it says that they print."""
+    pytest.importorskip("common.audit.means", reason="needs the check of means over folds")
+    guide = (ROOT / "docs/audit.md").read_text(encoding="utf-8")
+    guide = guide[guide.index("## From a table") : guide.index("### What a table may hold")]
+    (table,) = re.findall(r"```csv\n(.*?)```", guide, re.DOTALL)
+    blocks = re.findall(r"```\n(.*?)```", guide.replace("```csv", "", 1), re.DOTALL)
+    commands = [block.split()[3:] for block in blocks if block.startswith("python -m common.audit table3.csv")]
+    expected = [block for block in blocks if not block.startswith(("python", "model,"))]
+    assert (len(commands), len(expected)) == (2, 2)
+    (tmp_path / "table3.csv").write_text(table, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "112")
+    assert run(*commands[0]) == 0
+    shown = capsys.readouterr().out
+    assert all(block in shown for block in expected)
+    assert run(*commands[1]) == 0
+    page = "".join(Page((tmp_path / "audit.html").read_text(encoding="utf-8")).texts)
+    assert expected[0].splitlines()[0] in page
