@@ -152,7 +152,8 @@ def render_markdown(outcomes: Sequence[Outcome], everything: bool, example: tupl
     rows = ["| check | what | verdict | arithmetic | weight |", "|---|---|---|---|---|"]
     for subject, o in shown:
         cells = (o.check, subject, o.verdict, o.arithmetic, describe_weight(o))
-        rows.append(f"| {' | '.join(map(escape_markdown, cells))} |")
+        escaped = (escape_markdown(cell).replace("&gt;", ">") for cell in cells)  # in a cell it begins no quotation
+        rows.append(f"| {' | '.join(escaped)} |")
     return "\n".join(rows)
 
 
