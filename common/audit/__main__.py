@@ -1,10 +1,11 @@
 """Command line of the audit.
 
-`python -m common.audit [PAPER | FILE.toml | results.json ...] [--all] [--json | --markdown]`; docs/audit.md explains each check.
+`python -m common.audit [PAPER | FILE.toml | TABLE | results.json ...]`; docs/audit.md walks through it.
 """
 
 import argparse
 import json
+import shlex
 import shutil
 import sys
 import textwrap
@@ -13,12 +14,22 @@ from pathlib import Path
 
 from common.audit import checks
 from common.audit.example import EXAMPLE
-from common.audit.outcomes import POSSIBLE, Outcome
-from common.audit.papers import audit_paper, audit_results, describe_scope
-from common.audit.render import list_plain, render_markdown, render_text
-from common.errors import UsageError, run_main
-from common.records.paper import load_paper
-from common.records.results import read_results
+from common.audit.outcomes import POSSIBLE
+from common.audit.output import print_text
+from common.audit.pages import render_page
+from common.audit.render import list_plain, render_markdown_audit, render_text
+from common.audit.sources import (
+    TableOptions,
+    audit_source,
+    find_source,
+    read_class_option,
+    read_size_option,
+    refuse_table_options,
+)
+from common.errors import run_main
+from common.files import write_text_atomic
+from common.records.claims import AVERAGES
+from common.records.printed_tables import TABLE_UNITS
 
 REPLICATIONS = Path(__file__).parents[2] / "replications"
 EXPLANATION = f"""\
@@ -27,32 +38,6 @@ a worked example, to be saved as mine.toml and audited with `python -m common.au
 {textwrap.indent(EXAMPLE, "  ")}
 It finds: 91.5 % of 100 cases is impossible (91/100 = 91.00, 92/100 = 92.00), and so is the sum. Kinds of [[check]]:
 """
-
-
-def _find_source(name: str) -> Path:
-    """The file that an argument means: a paper's package, a .toml file, a results.json or its folder."""
-    path = Path(name)
-    candidates = [path / "results.json", path / "paper.toml"] if path.is_dir() else [path]
-    candidates.append(REPLICATIONS / name / "paper.toml")
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    known = ", ".join(sorted(found.parent.name for found in REPLICATIONS.glob("*/paper.toml")))
-    raise UsageError(f"{name}: neither a file nor a paper; give a .toml file, a results.json, or one of {known}")
-
-
-def _audit_file(path: Path) -> tuple[str, Sequence[Outcome]]:
-    """(title, outcomes) of a paper.toml or a results.json."""
-    if path.suffix == ".json":
-        results = read_results(path)
-        return f"{results.paper}: our own results ({_show_path(path)})", audit_results(results)
-    paper = load_paper(path)
-    return f"{paper.title}. {paper.authors}, {paper.year} ({_show_path(path)}). {describe_scope(paper)}.", audit_paper(paper)
-
-
-def _show_path(path: Path) -> str:
-    """The path, from here if it lies below."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,23 +53,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("sources", nargs="*", metavar="PAPER | FILE", help="a paper's package, a .toml file of your own, or a results.json")
-    add("--all", action="store_true", help="list what is possible, too, where it is only counted otherwise")
+    add("sources", nargs="*", metavar="SOURCE", help="a paper's package, a .toml, a results.json or a table: .csv .tsv .md .xlsx")
+    add("--all", action="store_true", help="list what is possible, and each number that was not checked, too")
     form = parser.add_mutually_exclusive_group()
+    form.add_argument("--html", action="store_true", help="to be sent: one page, with the arithmetic of each finding")
+    form.add_argument("--markdown", action="store_true", help="to be pasted: a table")
     form.add_argument("--json", action="store_true", help="for programs: everything, as JSON")
-    form.add_argument("--markdown", action="store_true", help="for a README: a table")
+    add("--out", metavar="FILE", help="write there instead of on the screen, as UTF-8")
+    about = parser.add_argument_group("of a table in a file, as far as its paper says it")
+    add = about.add_argument
+    add("--classes", metavar="ill=40,healthy=60", help="cases of each class behind every number")
+    add("--positive", metavar="ill", help="the positive class; the first one if not given")
+    add("--folds", type=int, metavar="N", help="every number is a mean over N folds of a cross-validation; 1: over none")
+    add("--fold-sizes", metavar="20,21,21", help="cases of each fold, or of each class in it: 8+12,8+13,9+12")
+    add("--runs", type=int, metavar="N", help="every number is a mean over N repetitions on the same cases; 1: over none")
+    add("--average", choices=AVERAGES[1:], help="over the classes; a head such as macro F1 says it of its column")
+    add(
+        "--unit", choices=TABLE_UNITS, help="of every column; if not given, a column with a %% sign or a value above 1 is percent"
+    )
     options = parser.parse_args(arguments)
-    sources = [_find_source(name) for name in options.sources] or sorted(REPLICATIONS.glob("*/paper.toml"))
-    audits = {path: _audit_file(path) for path in sources}
+    table = TableOptions(
+        classes=read_class_option(options.classes) if options.classes else {},
+        positive=options.positive or "",
+        unit=options.unit or "",
+        average=options.average or "",
+        folds=options.folds or 0,
+        fold_sizes=read_size_option(options.fold_sizes) if options.fold_sizes else (),
+        runs=options.runs or 0,
+    )
+    sources = [find_source(name, REPLICATIONS) for name in options.sources] or sorted(REPLICATIONS.glob("*/paper.toml"))
+    refuse_table_options(sources, table)
+    audits = [audit for path in dict.fromkeys(sources) for audit in audit_source(path, table)]
     if options.json:
-        plain = [{"source": _show_path(path), "title": title, "outcomes": list_plain(o)} for path, (title, o) in audits.items()]
-        print(json.dumps({"schema": 1, "audits": plain}, indent=1, ensure_ascii=False))
+        plain = [
+            {
+                "source": audit.source,
+                "title": audit.title,
+                "about": audit.about,
+                "summary": audit.summary,
+                "notes": list(audit.notes),
+                "outcomes": list_plain(audit.outcomes),
+            }
+            for audit in audits
+        ]
+        text = json.dumps({"schema": 1, "audits": plain}, indent=1, ensure_ascii=not options.out)
+    elif options.html:
+        given = sys.argv[1:] if arguments is None else arguments
+        shown = [Path(item).name if Path(item).is_absolute() else item for item in given]  # the page is to be sent
+        text = render_page(audits, shlex.join(["python", "-m", "common.audit", *shown]))
     elif options.markdown:
-        print("\n\n".join(f"**{title}**\n\n{render_markdown(found, options.all)}" for title, found in audits.values()))
+        text = "\n\n".join(render_markdown_audit(audit, options.all) for audit in audits)
     else:
         width = max(60, min(140, shutil.get_terminal_size((120, 40)).columns))
-        print("\n".join(render_text(title, found, options.all, width) for title, found in audits.values()))
-    own = [outcome for path, (_, found) in audits.items() if path.suffix == ".json" for outcome in found]
+        text = "\n".join(render_text(audit, options.all, width) for audit in audits)
+    if options.out:
+        write_text_atomic(Path(options.out), text + "\n")
+    else:
+        print_text(text, page=options.html)
+    own = [outcome for audit in audits if audit.paper is None for outcome in audit.outcomes]
     return 1 if any(outcome.verdict != POSSIBLE for outcome in own) else 0
 
 

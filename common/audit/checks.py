@@ -26,7 +26,8 @@ from typing import Any
 from common.audit.outcomes import SAME_METRIC, Line
 from common.audit.printed import SCALES, Printed
 from common.errors import UsageError
-from common.records.paper import UNLIMITED, Paper
+from common.records.claims import UNLIMITED
+from common.records.paper import Paper
 from common.records.paper_entries import MOST_CASES, read_fields
 
 LARGEST_CASES = 100_000  # largest number of cases that a check may ask to try

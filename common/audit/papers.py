@@ -43,7 +43,7 @@ def audit_paper(paper: Paper) -> tuple[Outcome, ...]:
     [('attainable', 'impossible'), ('denominator', 'impossible'), ('majority', 'possible'), ('equation', 'impossible')]
     """
     checks = read_checks(paper)
-    lines = read_lines(paper.printed)
+    lines = read_lines(paper.numbers)
     every = [*lines, *read_declared_lines(checks)]
     whole = [*check_matrix(every, paper.positive_class), *check_averages(every), *check_prevalence(every)]
     accused = frozenset(key for outcome in whole if outcome.verdict == IMPOSSIBLE for key in outcome.rows)
@@ -80,7 +80,7 @@ def find_impossible_claims(paper: Paper) -> frozenset[tuple[str, str, str]]:
     for outcome in audit_paper(paper):
         if outcome.verdict == IMPOSSIBLE and outcome.check in SINGLE:
             judged: dict[tuple[str, str], list[tuple[str, str, str]]] = {row: [] for row in outcome.rows}
-            for claim in paper.printed:
+            for claim in paper.numbers:
                 row = (claim.table, claim.row)
                 if row in judged and claim.value is not None and SAME_METRIC.get(claim.metric, claim.metric) in outcome.metrics:
                     judged[row].append(claim.key)

@@ -1,5 +1,6 @@
-"""What the audit found, as text, as a table of a README, and for programs."""
+"""What the audit found, as text, as Markdown, and for programs; the page is in common.audit.pages."""
 
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
@@ -8,6 +9,8 @@ from typing import Any
 
 from common.audit.outcomes import POSSIBLE, STRONGEST_FIRST, Outcome
 from common.audit.printed import format_chance
+from common.audit.sources import Audit
+from common.audit.summary import Unchecked, group_unchecked, is_unchecked
 
 # Checks with many outcomes: those that are possible are counted, not listed.
 QUIET = (
@@ -41,21 +44,47 @@ def is_quiet(outcome: Outcome) -> bool:
     return outcome.verdict == POSSIBLE and outcome.check in QUIET
 
 
-def render_text(title: str, outcomes: Sequence[Outcome], everything: bool, width: int) -> str:
-    """The audit for the screen: check by check, what was found, and how to check it by hand.
+def clean_text(text: str) -> str:
+    """Text without what a terminal or a page would obey instead of show.
 
-    everything: list also what `is_quiet`; width: characters of a line.
+    >>> clean_text("A\\x1b[31m network\\u202e")
+    'A�[31m network�'
+    """
+    return "".join(sign if sign.isprintable() or sign == "\n" else "\N{REPLACEMENT CHARACTER}" for sign in text)
+
+
+def escape_markdown(text: str) -> str:
+    """Text that Markdown shows as it is: no HTML, no links, no emphasis, no code, no column breaks.
+
+    >>> print(escape_markdown("A `net` | <b>[ours](x)</b> of *two*"))
+    A \\`net\\` \\| &lt;b&gt;[ours\\](x)&lt;/b&gt; of \\*two\\*
+    """
+    text = clean_text(" ".join(str(text).split())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*|~]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
+
+
+def render_text(audit: Audit, everything: bool, width: int) -> str:
+    """The audit for the screen: one sentence; then check by check what was found, and how to check it by hand.
+
+    everything: list also what `is_quiet`, and each number that was not checked; width: characters of a line.
 
     >>> outcome = Outcome("equation", "40 + 60 = 110 (section 3)", "impossible", "40 + 60 is 100; 110 is 110")
-    >>> print(render_text("A network", [outcome], everything=False, width=60).strip())
-    A network
+    >>> audit = Audit("mine.toml", "A network", "Doe J, 2020", "1 number cannot be right.", (outcome,))
+    >>> print(render_text(audit, everything=False, width=60).strip())
+    A network. Doe J, 2020 (mine.toml)
+    <BLANKLINE>
+    1 number cannot be right.
     <BLANKLINE>
     equation: 1 impossible
       impossible         40 + 60 = 110 (section 3)
                          40 + 60 is 100; 110 is 110
     """
-    out = [*textwrap.wrap(title, width), ""]
+    out = [*textwrap.wrap(clean_text(_name_audit(audit)), width), ""]
+    for sentence in (audit.summary, *audit.notes):
+        out += textwrap.wrap(clean_text(sentence), width)
+    out.append("")
     wrap = partial(textwrap.wrap, width=width, subsequent_indent=" " * 21)
+    outcomes = [outcome for outcome in audit.outcomes if not is_unchecked(outcome)]
     for check in dict.fromkeys(outcome.check for outcome in outcomes):
         group = [outcome for outcome in outcomes if outcome.check == check]
         tally = Counter(outcome.verdict for outcome in group)
@@ -64,10 +93,44 @@ def render_text(title: str, outcomes: Sequence[Outcome], everything: bool, width
             if everything or not is_quiet(outcome):
                 weight = describe_weight(outcome)
                 text = outcome.arithmetic + (f" [{weight}]" if weight else "")
-                out += wrap(f"  {outcome.verdict:<19}{outcome.subject}")
-                out += wrap(" " * 21 + text)
+                out += wrap(clean_text(f"  {outcome.verdict:<19}{outcome.subject}"))
+                out += wrap(clean_text(" " * 21 + text))
+        out.append("")
+    if unchecked := _list_unchecked(audit):
+        out.append(f"not checked: {sum(item.count for item in unchecked)}")
+        for item in unchecked:
+            names = [f"{claim.metric} of {claim.row}" for claim in item.claims] if everything else [item.subject]
+            for name in names:
+                out += wrap(clean_text(f"  {name}, because: {item.reason}"))
         out.append("")
     return "\n".join(out)
+
+
+def _name_audit(audit: Audit) -> str:
+    """Title, authors and file, as far as they differ."""
+    title = f"{audit.title}. {audit.about}" if audit.about else audit.title
+    return title if audit.source == audit.title else f"{title} ({audit.source})"
+
+
+def _list_unchecked(audit: Audit) -> list[Unchecked]:
+    return group_unchecked(audit.paper, audit.outcomes) if audit.paper else []
+
+
+def render_markdown_audit(audit: Audit, everything: bool) -> str:
+    """The audit as Markdown: title, one sentence, the table of `render_markdown`, and what was not checked.
+
+    >>> outcome = Outcome("equation", "40 + 60 = 110", "impossible", "40 + 60 is 100; 110 is 110")
+    >>> audit = Audit("mine.toml", "A | network", "Doe J, 2020", "1 number cannot be right.", (outcome,))
+    >>> print(render_markdown_audit(audit, everything=False).splitlines()[0])
+    **A \\| network. Doe J, 2020 (mine.toml)**
+    """
+    blocks = [f"**{escape_markdown(_name_audit(audit))}**", escape_markdown(audit.summary)]
+    blocks += ["\n".join(f"- {escape_markdown(note)}" for note in audit.notes)] if audit.notes else []
+    blocks.append(render_markdown([outcome for outcome in audit.outcomes if not is_unchecked(outcome)], everything))
+    if unchecked := _list_unchecked(audit):
+        lines = [f"- {escape_markdown(item.subject)}, because: {escape_markdown(item.reason)}" for item in unchecked]
+        blocks.append("Not checked:\n\n" + "\n".join(lines))
+    return "\n\n".join(blocks)
 
 
 def render_markdown(outcomes: Sequence[Outcome], everything: bool, example: tuple[str, str] | None = None) -> str:
@@ -92,7 +155,7 @@ def render_markdown(outcomes: Sequence[Outcome], everything: bool, example: tupl
     rows = ["| check | what | verdict | arithmetic | weight |", "|---|---|---|---|---|"]
     for subject, o in shown:
         cells = (o.check, subject, o.verdict, o.arithmetic, describe_weight(o))
-        escaped = (cell.replace("|", r"\|").replace("*", r"\*").replace("<", "&lt;") for cell in cells)
+        escaped = (escape_markdown(cell).replace("&gt;", ">") for cell in cells)  # in a cell it begins no quotation
         rows.append(f"| {' | '.join(escaped)} |")
     return "\n".join(rows)
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from common.audit.outcomes import IMPOSSIBLE, VERDICT_OF_WAY, Line, Outcome
 from common.audit.printed import WAYS, Printed
-from common.records.paper import SIGNED, UNLIMITED
+from common.records.claims import SIGNED, UNLIMITED
 
 SPREADS = ("_sd", "_min", "_max")
 MOST_VALUES = 1000  # of a mean whose number of values is not said

@@ -3,7 +3,6 @@
 `load_paper` reads the file whole and checks it; no other module parses it.
 """
 
-import math
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,71 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from common.errors import UsageError
-from common.records.paper_entries import list_entries, name_table, read_classes, read_fields, read_fold_sizes, refuse_repetition
+from common.records.claims import Claim, read_claim
+from common.records.metric_names import name_metric
+from common.records.paper_entries import list_entries, name_table, read_classes, read_fields, refuse_repetition
+from common.records.printed_tables import read_table_entry
 
-UNITS = ("percent", "fraction", "count")  # of a printed number: 96.0 %, 0.96, 96 of something
-AVERAGES = (
-    "",
-    "binary",
-    "macro",
-    "weighted",
-    "micro",
-)  # how a printed metric was averaged over the classes; "": the paper does not say
-SIGNED = ("mcc", "kappa", "cohen_kappa", "weighted_kappa")  # metrics from -1 to 1
-# Metrics that may have any size: likelihood and odds ratios, regression scores.
-UNLIMITED = ("lr_positive", "lr_negative", "odds_ratio", "mae", "mse", "rmse", "mape", "r2")
-MOST_DIGITS = 20  # decimals of a printed number: more are taken for a mistake
 EntryT = TypeVar("EntryT")
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One printed number.
-
-    `value` is None where the text that we have prints none: it is shown as n/a, never guessed.
-
-    >>> claim = Claim("2", "CNN", "accuracy", 91.5, 1, "percent", "Table 2", {"ill": 40, "healthy": 60})
-    >>> claim.n, claim.fraction, claim.key
-    (100, 0.915, ('2', 'CNN', 'accuracy'))
-    """
-
-    table: str
-    row: str
-    metric: str
-    value: float | None  # as printed, in `unit`
-    digits: int  # decimals as printed
-    unit: str  # one of UNITS
-    where: str  # place in the paper
-    classes: dict[str, int]  # cases per class that the number was computed on; {} if the paper does not say
-    note: str = ""
-    average: str = ""  # one of AVERAGES
-    folds: int = 0  # the value is a mean over so many folds of a cross-validation; 1: over none; 0: the paper does not say
-    fold_sizes: tuple[int | tuple[int, ...], ...] = ()  # cases of each fold, or of each class in each fold, where they are given
-    runs: int = 0  # the value is a mean over so many repetitions on the same cases; 1: over none; 0: the paper does not say
-    best_of: int = 0  # the value is the best of so many choices scored on the test cases; 0: not known
-    as_printed: "Claim | None" = None  # the claim in the paper's own words, where a reading changed them
-
-    @property
-    def n(self) -> int:
-        """Number of cases behind the claim."""
-        return sum(self.classes.values())
-
-    @property
-    def fraction(self) -> float | None:
-        """The value with percent turned into a fraction; counts and fractions as they are."""
-        if self.value is None:
-            return None
-        return self.value / 100 if self.unit == "percent" else self.value
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """(table, row, metric): what a claim is found by."""
-        return self.table, self.row, self.metric
-
-    @property
-    def printed_key(self) -> tuple[str, str, str]:
-        """Table, row and metric by which the paper prints the number, whatever the reading."""
-        return (self.as_printed or self).key
 
 
 @dataclass(frozen=True)
@@ -157,6 +97,17 @@ class Paper:
     deviations: tuple[Deviation, ...]
     audits: tuple[Audit, ...]
     checks: tuple[tuple[Any, str], ...]  # each [[check]] as parsed, and its place in the file; common.audit.checks reads them
+    notes: tuple[str, ...] = ()  # what was left out of the [[table]] entries, and what was concluded
+
+    @property
+    def numbers(self) -> tuple[Claim, ...]:
+        """Every printed number as a claim of its own: what is printed, and the standard deviations beside it ("accuracy_sd")."""
+        spreads = (
+            replace(claim, metric=f"{claim.metric}_sd", value=claim.sd, digits=claim.sd_digits, sd=None, sd_digits=0)
+            for claim in self.printed
+            if claim.sd is not None
+        )
+        return (*self.printed, *spreads)
 
 
 def load_paper(path: Path) -> Paper:
@@ -175,9 +126,9 @@ def parse_paper(text: str, path: Path) -> Paper:
     """The paper that the text of a paper.toml describes; `path` is where it stands, for its name and for error messages.
 
     Top-level entries: [paper]; optional [classes] with the cases of each class of a test set, under a name that claims use
-    (`classes = "test"`); and the arrays `claim`, `reading`, `statement`, `unstated`, `deviation`, `audit`, `check`. A claim
-    whose metric a reading names is compared under every reading: the first keeps the table's name, the others get
-    ", reading <id>" behind it.
+    (`classes = "test"`); and the arrays `claim`, `table`, `reading`, `statement`, `unstated`, `deviation`, `audit`, `check`. A
+    [[table]] is as many claims as it prints numbers. A claim whose metric a reading names is compared under every reading: the
+    first keeps the table's name, the others get ", reading <id>" behind it. Without `headline` in [paper], the first ratio is it.
 
     Raises UsageError, naming the file, the line, the entry and the field, for anything missing, unknown, of a wrong type,
     out of range or contradictory.
@@ -187,7 +138,7 @@ def parse_paper(text: str, path: Path) -> Paper:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: not a valid TOML file: {error}") from None
 
-    known = {"paper", "classes", "claim", "reading", "statement", "unstated", "deviation", "audit", "check"}
+    known = {"paper", "classes", "claim", "table", "reading", "statement", "unstated", "deviation", "audit", "check"}
     if unknown := sorted(set(document) - known):
         raise UsageError(f"{path}: unknown entry {unknown[0]!r}; known: {', '.join(sorted(known))}")
 
@@ -195,28 +146,21 @@ def parse_paper(text: str, path: Path) -> Paper:
     about = read_fields(
         document.get("paper"),
         name_table("paper", path, text),
-        required={**dict.fromkeys(texts, str), "headline": dict},
+        required=dict.fromkeys(texts, str),
+        optional={"headline": dict},
         may_be_empty=("doi",),
     )
-    headline_fields = read_fields(
-        about.pop("headline"), f"{name_table('paper', path, text)} headline", required={"table": str, "row": str, "metric": str}
-    )
-    headline = Headline(**headline_fields)
-
     place = name_table("classes", path, text)
     compositions = {name: read_classes(value, f"{place} {name}") for name, value in document.get("classes", {}).items()}
-    claims = tuple(_read_claim(entry, where, compositions) for entry, where in list_entries(document, "claim", path, text))
+    claims = tuple(read_claim(entry, where, compositions) for entry, where in list_entries(document, "claim", path, text))
+    tables = [read_table_entry(entry, where, compositions) for entry, where in list_entries(document, "table", path, text)]
+    claims = (*claims, *(claim for table in tables for claim in table.claims))
     if not claims:
-        raise UsageError(f"{path}: no [[claim]]; add the numbers that the paper printed")
+        raise UsageError(f"{path}: no [[claim]] and no [[table]]; add the numbers that the paper printed")
     refuse_repetition((claim.key for claim in claims), path, "claim")
     readings = tuple(_read_reading(entry, where, compositions) for entry, where in list_entries(document, "reading", path, text))
     refuse_repetition((reading.id for reading in readings), path, "reading")
-    ratios = {claim.key for claim in claims if claim.unit != "count"}
-    if (headline.table, headline.row, headline.metric) not in ratios:
-        raise UsageError(
-            f"{name_table('paper', path, text)} headline names no claim of unit percent or fraction (table {headline.table}, "
-            f"row {headline.row!r}, metric {headline.metric!r})"
-        )
+    headline = _read_headline(about.pop("headline", None), claims, name_table("paper", path, text))
 
     def read_all(kind: type[EntryT], name: str, required: dict[str, type]) -> tuple[EntryT, ...]:
         entries = list_entries(document, name, path, text)
@@ -243,55 +187,35 @@ def parse_paper(text: str, path: Path) -> Paper:
         unstated=read_all(Unstated, "unstated", {"item": str, "chose": str, "because": str}),
         deviations=read_all(Deviation, "deviation", {"paper": str, "ours": str, "effect": str}),
         audits=tuple(audits),
-        checks=tuple(list_entries(document, "check", path, text)),
+        checks=tuple((_name_metrics(entry), where) for entry, where in list_entries(document, "check", path, text)),
+        notes=tuple(f"Table {table.claims[0].table}: {note}" for table in tables for note in table.notes),
         **about,
     )
 
 
-def _read_claim(entry: Any, where: str, compositions: dict[str, dict[str, int]]) -> Claim:
-    if isinstance(entry, dict) and isinstance(entry.get("classes"), str):
-        if entry["classes"] not in compositions:
-            raise UsageError(f"{where}: 'classes' names {entry['classes']!r}, which [classes] does not have")
-        entry = {**entry, "classes": compositions[entry["classes"]]}
-    if isinstance(entry, dict) and isinstance(entry.get("value"), int) and not isinstance(entry["value"], bool):
-        entry = {**entry, "value": float(entry["value"])}
-    fields = read_fields(
-        entry,
-        where,
-        required={"table": str, "row": str, "metric": str, "digits": int, "unit": str, "where": str},
-        optional={"classes": dict, "value": float, "note": str, "average": str, "fold_sizes": list}
-        | dict.fromkeys(("folds", "runs", "best_of"), int),
-    )
-    if "classes" in fields:
-        fields["classes"] = read_classes(fields["classes"], f"{where}: field 'classes'")
-    fields["fold_sizes"] = read_fold_sizes(fields.get("fold_sizes", []), fields.get("classes", {}), where)
-    claim = Claim(**{"value": None, "classes": {}, **fields})
-    if claim.average not in AVERAGES:
-        raise UsageError(f"{where}: field 'average' must be one of {', '.join(AVERAGES[1:])}, not {claim.average!r}")
-    for name in ("folds", "runs", "best_of"):
-        if getattr(claim, name) < 0:
-            raise UsageError(f"{where}: field {name!r} must be at least 1, not {getattr(claim, name)}")
-    sizes = [sum(size) if isinstance(size, tuple) else size for size in claim.fold_sizes]
-    if not all(size > 0 for size in sizes):
-        raise UsageError(f"{where}: field 'fold_sizes' must list the cases of each fold, whole numbers from 1")
-    if claim.fold_sizes and claim.folds not in (0, len(claim.fold_sizes)):
-        raise UsageError(f"{where}: field 'fold_sizes' lists {len(claim.fold_sizes)} folds, not {claim.folds}")
-    if claim.fold_sizes and claim.classes and sum(sizes) != claim.n:
-        raise UsageError(f"{where}: field 'fold_sizes' holds {sum(sizes)} cases, 'classes' {claim.n}")
-    if claim.unit not in UNITS:
-        raise UsageError(f"{where}: field 'unit' must be one of {', '.join(UNITS)}, not {claim.unit!r}")
-    if not 0 <= claim.digits <= MOST_DIGITS:
-        raise UsageError(f"{where}: field 'digits' must be between 0 and {MOST_DIGITS}, not {claim.digits}")
-    if claim.value is not None:
-        highest = math.inf if claim.metric in UNLIMITED else {"percent": 100.0, "fraction": 1.0, "count": math.inf}[claim.unit]
-        lowest = -highest if claim.metric in SIGNED or claim.metric in UNLIMITED else 0.0
-        if not (math.isfinite(claim.value) and lowest <= claim.value <= highest):
-            raise UsageError(f"{where}: field 'value' {claim.value} is outside the range of unit {claim.unit!r}")
-        if claim.unit == "count" and not claim.value.is_integer():
-            raise UsageError(f"{where}: field 'value' {claim.value} of unit 'count' is not a whole number")
-        if float(f"{claim.value:.{claim.digits}f}") != claim.value:
-            raise UsageError(f"{where}: field 'value' {claim.value} has more decimals than 'digits' = {claim.digits}")
-    return claim
+def _read_headline(entry: Any, claims: Sequence[Claim], place: str) -> Headline:
+    """The headline that [paper] gives, or else the first ratio; `place` is that of [paper]. UsageError if none is so called."""
+    ratios = [claim for claim in claims if claim.unit != "count"]
+    if entry is None and ratios:
+        return Headline(*ratios[0].key)
+    fields = read_fields(entry, f"{place} headline", required={"table": str, "row": str, "metric": str})
+    headline = Headline(**{**fields, "metric": name_metric(fields["metric"])})
+    if (headline.table, headline.row, headline.metric) not in {claim.key for claim in ratios}:
+        raise UsageError(
+            f"{place} headline names no claim of unit percent or fraction (table {headline.table}, row {headline.row!r}, "
+            f"metric {headline.metric!r})"
+        )
+    return headline
+
+
+def _name_metrics(check: Any) -> Any:
+    """A [[check]] with our names for its metrics; whatever is wrong with it stays, to be found by its reader."""
+    if isinstance(check, dict):
+        if isinstance(check.get("metric"), str):
+            check = {**check, "metric": name_metric(check["metric"])}
+        if isinstance(check.get("values"), dict):
+            check = {**check, "values": {name_metric(name): value for name, value in check["values"].items()}}
+    return check
 
 
 def _read_reading(entry: Any, where: str, compositions: dict[str, dict[str, int]]) -> Reading:

@@ -5,13 +5,13 @@ All of them show the same tables (common.report.tables) and the same finding (co
 
 import base64
 import json
-import re
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 
+from common.audit.render import escape_markdown
 from common.errors import UsageError
 from common.evaluation.differences import MARGIN
 from common.figures.style import DPI
@@ -133,12 +133,6 @@ def render_markdown_table(table: Table) -> str:
     if table.note:
         lines += ["", escape_markdown(table.note)]
     return "\n".join(lines)
-
-
-def escape_markdown(text: str) -> str:
-    """Text that Markdown shows as it is: no HTML, no links, no emphasis, no column breaks."""
-    text = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*|]|\](?=\()|(?<!\w)_|_(?!\w))", r"\\\1", text)
 
 
 def format_screen_table(results: Results, paper: Paper) -> str:
