@@ -60,7 +60,7 @@ def escape_markdown(text: str) -> str:
     A \\`net\\` \\| &lt;b&gt;[ours\\](x)&lt;/b&gt; of \\*two\\*
     """
     text = clean_text(" ".join(str(text).split())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*|~]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
+    return re.sub(r"([\\`*|~]|\](?=[(\[])|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
 
 
 def render_text(audit: Audit, everything: bool, width: int) -> str:
