@@ -20,8 +20,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
+from common.evaluation.areas import estimate_area, measure_area
 from common.evaluation.design_effects import centre, inflate_variance, weigh_auc
 from common.evaluation.differences import AGREES, HIGHER, LOWER, Evidence, name_verdict, vary_auc, vary_proportion
+from common.evaluation.intervals import estimate_share, linearise_ratio
 
 RHO = 0.5  # correlation of the images of a patient
 CASE = 0.8  # of what is not the patient's: the share that all trainings have in common
@@ -108,22 +110,16 @@ def gather_evidence(correct: np.ndarray, printed: np.ndarray, paper_n: int) -> E
     of_seed = cases.mean(axis=2, dtype=np.float64)
     effect = inflate_variance(centre(cases, np.ones_like(cases)), np.repeat(np.arange(patients), images))
     mean = of_seed.mean(axis=1)
+    hits = correct.sum(axis=3, dtype=np.float64)
     return Evidence(
         ours=mean,
         paper=printed,
-        ours_sampling=vary_mean(correct),
+        ours_sampling=estimate_share(linearise_ratio(hits, np.full_like(hits, images))).error_patients ** 2,
         patients=patients,
         paper_sampling=vary_proportion(printed, paper_n, effect),
         between_seeds=of_seed.var(axis=1, ddof=1),
         seeds=seeds,
     )
-
-
-def vary_mean(correct: np.ndarray) -> np.ndarray:
-    """Variance over patients of the accuracy averaged over the trainings, linearised: (repetitions,)."""
-    _, _, patients, images = correct.shape
-    of_patients = correct.mean(axis=1).sum(axis=2)
-    return of_patients.var(axis=1, ddof=1) / patients / images**2
 
 
 def measure_rates(cell: Cell, repetitions: int, seed: int = 0) -> dict[str, float]:
@@ -161,14 +157,14 @@ def measure_auc_rates(cell: Cell, repetitions: int, seed: int = 0) -> dict[str, 
             patients = np.repeat(np.arange(cell.n // cell.images), cell.images)
             influences = np.stack([weigh_auc(score, y_true) for score in scores])
             areas = np.array([compute_auc(y_true, score) for score in scores])
-            of_patients = influences.mean(axis=0).reshape(-1, cell.images).sum(axis=1)
+            area_of = measure_area(y_true == 1, y_true == 0, scores, np.arange(0, cell.n, cell.images))
             positives = int(y_paper.sum())
             effect = float(inflate_variance(influences, patients))
             evidence = Evidence(
                 ours=areas.mean(),
                 paper=printed,
-                ours_sampling=(of_patients**2).sum() * of_patients.size / (of_patients.size - 1),
-                patients=of_patients.size,
+                ours_sampling=float(estimate_area([area_of]).error_patients) ** 2,
+                patients=cell.n // cell.images,
                 paper_sampling=vary_auc(printed, positives, cell.paper_n - positives, effect),
                 between_seeds=areas.var(ddof=1),
                 seeds=cell.seeds,
