@@ -52,6 +52,8 @@ digits = 1
 unit = "percent"
 where = "Table 2"
 classes = "test"
+folds = 1
+runs = 1
 
 [[claim]]
 table = "2"
@@ -62,6 +64,8 @@ digits = 1
 unit = "percent"
 where = "Table 2"
 classes = "test"
+folds = 1
+runs = 1
 
 [[claim]]
 table = "2"
@@ -71,6 +75,8 @@ digits = 1
 unit = "percent"
 where = "Table 2"
 classes = "test"
+folds = 1
+runs = 1
 note = "printed as a dash"
 
 [[statement]]
