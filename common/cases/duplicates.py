@@ -34,9 +34,9 @@ from common.cli import count_cores
 # With fewer images all are compared, in every orientation: too few to learn from.
 FEW_IMAGES = 20
 # Partners of an image that are compared, twice (by the whole images and by parts): all comparisons stay near COMPARISONS.
-MOST_CANDIDATES, LEAST_CANDIDATES, COMPARISONS = 6, 3, 80_000
-LOWEST_LIMIT, HIGHEST_LIMIT = 0.80, 0.94  # of similarity
-STRANGERS = 100  # pairs of images that the limit is learnt from
+MOST_CANDIDATES, LEAST_CANDIDATES, COMPARISONS = 10, 3, 80_000
+LOWEST_LIMIT, HIGHEST_LIMIT = 0.84, 0.95  # of similarity
+STRANGERS = 200  # pairs of images that the limit is learnt from
 FALSE_ALARMS = 0.01  # pairs of strangers that are expected above the limit, in the whole data set
 
 
@@ -83,7 +83,7 @@ def choose_limit(a: Descriptions, b: Descriptions | None = None) -> float:
     >>> rough = np.random.default_rng(0).integers(0, 256, (30, 20, 20), np.uint8).repeat(3, axis=1).repeat(3, axis=2)
     >>> smooth, rough = describe_images(smooth), describe_images(rough)
     >>> choose_limit(rough) < choose_limit(smooth), choose_limit(smooth.take(np.arange(9)))
-    (True, 0.94)
+    (True, 0.95)
     """
     within, b = b is None, a if b is None else b
     if min(a.count, b.count) == 0 or a.count + (0 if within else b.count) < FEW_IMAGES:
@@ -120,7 +120,7 @@ def compare_images(
 
     Returns a table index_a, index_b (positions, int64), similarity (float64, -1 to 1, see `compare_thumbnails`), most similar
     first; within a, index_a < index_b. candidates: partners of each image that are compared, by the whole pictures and as many
-    again by parts of them; of an image with more copies than that, that many are found. None: 3 to 6, by the number of images.
+    again by parts of them; of an image with more copies than that, that many are found. None: 3 to 10, by the number of images.
     space: where spectra are compared; None: learnt from a and b (`learn_space`).
 
     >>> from common.cases.descriptions import describe_images

@@ -4,7 +4,7 @@ Registration: matching of a coarse template over scales and shifts, then OpenCV'
 (Evangelidis GD, Psarakis EZ. IEEE Trans Pattern Anal Mach Intell 2008;30:1858-1865). Comparison: the normalised
 cross-correlation of the overlap after local normalisation: a band pass, which removes brightness and shading, in which images
 of one anatomy all agree, divided by its local spread, which removes contrast, so that a gamma curve or an equalised histogram
-changes little. An inverted copy correlates negatively, and just as well. The fifth of the overlap that agrees least does not
+changes little. An inverted copy correlates negatively, and just as well. The three tenths of the overlap that agree least do not
 count: labels and callipers are drawn into copies.
 """
 
@@ -22,7 +22,7 @@ TEMPLATE, ROOM = 16, 4  # side of the central part that is looked for, and how f
 SCALES = (1.0, 0.91, 0.82, 1.1, 1.22)  # enlargements of the second image that are tried
 FINE, COARSE = 0.9, 3.0  # standard deviations (pixels) of the two Gaussians of the band pass
 AGREEMENT = 4.0  # standard deviation of the window in which agreement is measured
-LEFT_OUT = 0.2  # share of the overlap that agrees least
+LEFT_OUT = 0.3  # share of the overlap that agrees least
 FLAT = 1.0  # grey levels: spread that counts as noise
 LEAST_ENERGY = 0.05  # mean square of a locally normalised image without structure
 CLIP = 3.0  # local spreads
@@ -175,7 +175,7 @@ def compare_thumbnails(a: np.ndarray, b: np.ndarray, orientation: int) -> float:
     """Similarity of two thumbnails: the normalised cross-correlation of their locally normalised overlap, -1 to 1.
 
     a, b: (96, 96) uint8 grey. orientation: how b is turned before it is registered: 0 as is, 1 mirrored, 2 transposed,
-    3 both; each is tried with and without a further half turn. The fifth of the overlap that agrees least does not count. A
+    3 both; each is tried with and without a further half turn. The three tenths of the overlap that agree least do not count. A
     comparison that goes badly stops early: low similarities are those of a rough registration. Images without structure give 0.
 
     >>> rough = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)

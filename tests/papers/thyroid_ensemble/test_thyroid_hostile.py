@@ -72,7 +72,7 @@ FAULTS = {
     "own: parent": ("own", lambda f: edit(f / OWN, "p1_0.png", "../../secret.png"), ["../../secret.png", "leaves"], 23),
     "own: absolute": ("own", lambda f: edit(f / OWN, "p1_0.png", "/etc/passwd"), ["/etc/passwd", "leaves"], 23),
     "own: lines in a name": ("own", lambda f: edit(f / OWN, "p1_0.png", '"p\n1\x1b[2J.png"'), ["p\\\\n1", "control"], 23),
-    "own: lines in a patient": ("own", lambda f: edit(f / OWN, "patient 1,", '"a\nb",'), ["cases.csv line 4", "control"], 23),
+    "own: lines in a patient": ("own", lambda f: edit(f / OWN, "patient 1,", '"a\x1bb",'), ["cases.csv line 4", "control"], 23),
     "own: label": ("own", lambda f: edit(f / OWN, "malignant", "bad"), ["cases.csv line 4", "'bad'"], 23),
     "own: no patient": ("own", lambda f: edit(f / OWN, "patient 1,", " ,"), ["cases.csv line 4", "no patient"], 23),
     "own: box outside": ("own", lambda f: edit(f / OWN, "20,15,60,45", "20,15,91,45"), ["p0_0.png", "leaves the picture"], 23),
