@@ -42,18 +42,30 @@ def evaluate_again(
     recorded = _read_recorded(package, folder)
     old = recorded.results
     outcome = judge(recorded)
-    changed = {"rows": outcome.rows, "claims": outcome.claims, "evaluated": git_state(package)}
-    changed["on_protocol"] = old.on_protocol and not any(row.departures for row in outcome.rows)
-    extra = {name: getattr(outcome, name) for name in ("comparisons", "not_run", "collapsed")}
-    extra["statements"] = [_choose_check(check, old) for check in outcome.statements]
-    results = old.model_copy(update=changed | {"extra": old.extra.model_copy(update=extra)})
+    extra = old.extra.model_copy(
+        update={
+            "comparisons": outcome.comparisons,
+            "statements": [_choose_check(check, old) for check in outcome.statements],
+            "not_run": outcome.not_run,
+            "collapsed": outcome.collapsed,
+        }
+    )
+    results = old.model_copy(
+        update={
+            "rows": outcome.rows,
+            "claims": outcome.claims,
+            "on_protocol": old.on_protocol and not any(row.departures for row in outcome.rows),
+            "evaluated": git_state(package),
+            "extra": extra,
+        }
+    )
     figures = {entry.file: entry for entry in old.extra.figures}
     for picture in draw(replace(recorded, results=results)):
         save_figure(picture.figure, folder / "figures" / picture.file, results.synthetic)
         about = {"file": picture.file, "title": picture.title, "caption": picture.caption.strip()}
         figures[picture.file] = FigureEntry(**about, shows_cases=picture.shows_cases)
-    extra["figures"] = list(figures.values())
-    write_results(folder / "results.json", results.model_copy(update={"extra": old.extra.model_copy(update=extra)}))
+    extra = extra.model_copy(update={"figures": list(figures.values())})
+    write_results(folder / "results.json", results.model_copy(update={"extra": extra}))
     print(f"judged anew: {folder} ({len(outcome.rows)} rows, {len(outcome.claims)} claims)", file=sys.stderr)
     return 0
 
