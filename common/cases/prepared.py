@@ -53,8 +53,14 @@ def write_prepared(folder: Path, images: np.ndarray, cases: pd.DataFrame, info: 
         np.save(temporary / FILES["images"], images[..., None], allow_pickle=False)
         cases.to_csv(temporary / FILES["cases"], index=False, lineterminator="\n")
         info = {**info, **{f"{name}_sha256": hash_file(temporary / file) for name, file in FILES.items()}}
+        info["info_sha256"] = _hash_info(info)
         text = json.dumps(info, indent=1, sort_keys=True)
         (temporary / "data.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _hash_info(info: dict) -> str:
+    known = {name: value for name, value in info.items() if name != "info_sha256"}
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
 def is_prepared(folder: Path, origin: dict, skip_unreadable: bool) -> bool:
@@ -84,6 +90,8 @@ def load_dataset(folder: Path) -> Dataset:
     """
     try:
         info = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+        if _hash_info(info) != info["info_sha256"]:
+            raise UsageError(f"{folder / 'data.json'}: damaged; delete the folder and prepare it again")
         for name, file in FILES.items():
             if hash_file(folder / file) != info[f"{name}_sha256"]:
                 raise UsageError(f"{folder / file}: damaged; delete the folder and prepare it again")
@@ -121,9 +129,32 @@ def link_dataset(source: Path, dataset: Dataset, folder: Path) -> None:
         raise UsageError(f"{source}: another run prepares this data set anew; run the same command again")
 
 
+def list_files(folder: Path) -> list[Path]:
+    """Every regular file below a folder, hidden ones included, and the links to folders, sorted; what a link leads to once.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (Path(folder) / ".hidden").mkdir()
+    ...     (Path(folder) / ".hidden" / "1.png").touch()
+    ...     (Path(folder) / "latest").symlink_to(Path(folder) / ".hidden")
+    ...     [path.relative_to(folder).as_posix() for path in list_files(Path(folder))]
+    ['.hidden/1.png', 'latest']
+    """
+    seen, found = set(), []
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # links may lead in a ring
+            folders.clear()
+            continue
+        seen.add(real)
+        found += [path for name in folders if (path := Path(place) / name).is_symlink()]
+        found += [path for name in names if (path := Path(place) / name).is_file()]
+    return sorted(found)
+
+
 def hash_listing(files: Collection[Path]) -> str:
     """sha256 of names, sizes and times of raw files, and of the content of tables: tells whether they are still those that were
-    read. Of pictures nothing is read.
+    read. Pictures are not opened: one that is written over in place with size and both times kept passes for the same.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -135,8 +166,13 @@ def hash_listing(files: Collection[Path]) -> str:
     """
     listing = hashlib.sha256()
     for path in files:
+        if path.is_dir():  # a link to a folder: where it leads
+            listing.update(os.fsencode(path) + b"\t" + os.fsencode(os.path.realpath(path)) + b"\n")
+            continue
         stat = path.stat()
         table = path.suffix.lower() in TABLES and stat.st_size <= MOST_TABLE_BYTES
-        content = hash_file(path) if table else f"{stat.st_size}\t{stat.st_mtime_ns}"
+        # The time of the last change of the entry and its number tell files that were exchanged with their sizes and times kept.
+        times = f"{stat.st_mtime_ns}\t{stat.st_ctime_ns}\t{stat.st_ino}"
+        content = hash_file(path) if table else f"{stat.st_size}\t{times}"
         listing.update(os.fsencode(path) + f"\t{content}\n".encode())
     return listing.hexdigest()

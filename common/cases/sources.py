@@ -8,7 +8,7 @@ import argparse
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pandas as pd
 from rich.console import Console
 
 from common import __version__
-from common.cases.prepared import is_prepared, write_prepared
+from common.cases.prepared import hash_listing, is_prepared, list_files, write_prepared
 from common.cli import Options, add_data_flags
 from common.data.folder import find_data
 from common.data.pictures import hash_list
@@ -69,22 +69,23 @@ def answer_questions(source: Source, given: argparse.Namespace | Options) -> Sou
 
 def prepare_source(
     source: Source,
-    origin: Mapping[str, Any],
+    settings: Mapping[str, Any],
     folder: Path,
     read: Callable[[], Read],
     classes: Sequence[str],
     module: str,
     *,
     skip_unreadable: bool,
+    further: Sequence[Path] = (),
 ) -> None:
     """Prepare a source: write images.npy (uint8 (n, side, side, 1)), cases.csv and data.json (where it comes from) into `folder`.
 
-    origin: all that the prepared set depends on (JSON); the answers on patients and near-duplicates and the version of the
-    suite, whose readers may change, are added. A folder that holds a whole set of this origin stays as it is; any other is
-    written anew, and appears whole or not at all. read: called only where something must be written. classes: names of the labels
-    0, 1, ...; module: the `data` command that lists all faults. With `skip_unreadable` faulty files are left out, and data.json
-    lists their faults. Raises UsageError where there are faults (their number, the first ones in words) or fewer than two
-    classes; nothing is written then.
+    settings: what the reader makes of the files depends on them (JSON). A folder that holds a whole set of the same settings,
+    files (`hash_listing` of all below the source, and of `further`), answers of the source and version of the suite stays as it
+    is; any other is written anew, and appears whole or not at all. read: called only where something must be written. classes:
+    names of the labels 0, 1, ...; module: the `data` command that lists all faults. With `skip_unreadable` faulty files are left
+    out, and data.json lists their faults. Raises UsageError where there are faults (their number, the first ones in words), fewer
+    than two classes, or files that change while they are read; nothing is written then.
 
     >>> import tempfile
     >>> columns = {"case_id": ["a", "b"], "path": ["a.png", "b.png"], "sha256": ["0" * 64, "1" * 64]}
@@ -97,11 +98,12 @@ def prepare_source(
     ...     sorted(path.name for path in place.iterdir()), np.load(place / "images.npy").shape
     (['cases.csv', 'data.json', 'images.npy'], (2, 4, 4, 1))
     """
-    answers = {"patients": source.patients, "near_duplicates": source.near_duplicates}
-    origin = {**origin, **answers, "version": __version__}
+    origin = _describe_origin(source, settings, further)
     if is_prepared(folder, origin, skip_unreadable):
         return
     images, cases, notes = read()
+    if _describe_origin(source, settings, further) != origin:
+        raise UsageError(f"{source.path}: its files changed while they were read; run the same command again")
     faults = notes.pop("faults")
     if faults and not skip_unreadable:
         raise UsageError(f"{source.path}: {summarize_faults(faults, module)}; repair them or skip and count them")
@@ -119,6 +121,13 @@ def prepare_source(
         **notes,
     }
     write_prepared(folder, images, cases, info)
+
+
+def _describe_origin(source: Source, settings: Mapping[str, Any], further: Sequence[Path]) -> dict[str, Any]:
+    """All that a prepared set depends on, as JSON gives it back: tuples become lists."""
+    about = {field.name: getattr(source, field.name) for field in fields(source) if field.name != "path"}
+    listing = hash_listing([*list_files(source.path), *further])
+    return json.loads(json.dumps({**about, "settings": dict(settings), "listing_sha256": listing, "version": __version__}))
 
 
 def name_prepared(source: Source, settings: Mapping[str, Any], part: str = "") -> str:

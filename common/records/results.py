@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.errors import UsageError
-from common.files import load_json, write_json_atomic
+from common.files import hash_file, load_json, write_json_atomic
 
 SCHEMA = 1
 Protocol = Annotated[str, Field(pattern="^(paper|leakfree)$")]
@@ -284,6 +284,7 @@ class Results(Record):
     rows: list[RowResult]
     claims: list[JudgedClaim]
     extra: Extra
+    predictions_sha256: str | None = None  # of the predictions.csv.gz that everything follows from
     evaluated: Git | None = None  # the code that judged the predictions, where it is not that of the run
 
     @property
@@ -319,6 +320,13 @@ def read_results(path: Path) -> Results:
     except ValueError as error:
         raise UsageError(f"{path}: damaged JSON ({error}); run the replication again") from None
     return parse_results(content, str(path))
+
+
+def check_predictions_file(folder: Path, results: Results) -> None:
+    """Raise UsageError if folder/predictions.csv.gz is not the table that the results were computed from."""
+    path = Path(folder) / "predictions.csv.gz"
+    if results.predictions_sha256 is not None and path.is_file() and hash_file(path) != results.predictions_sha256:
+        raise UsageError(f"{path}: not the predictions that results.json was computed from; run the same command again")
 
 
 def to_json(results: Results) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from common.errors import UsageError
 from common.evaluation.outcome import Outcome
 from common.evaluation.verdicts import NOT_RUN
 from common.figures.style import Picture, save_figure
+from common.files import hash_file
 from common.records.predictions import read_predictions
 from common.records.provenance import git_state
-from common.records.results import FigureEntry, Results, StatementCheck, read_results, write_results
+from common.records.results import FigureEntry, Results, StatementCheck, check_predictions_file, read_results, write_results
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def evaluate_again(
             "rows": outcome.rows,
             "claims": outcome.claims,
             "on_protocol": old.on_protocol and not any(row.departures for row in outcome.rows),
+            "predictions_sha256": hash_file(folder / "predictions.csv.gz"),
             "evaluated": git_state(package),
             "extra": extra,
         }
@@ -74,13 +76,15 @@ def _read_recorded(package: Path, folder: Path) -> Recorded:
     results = read_results(folder / "results.json")
     if results.paper != package.name:
         raise UsageError(f"{folder}: results of {results.paper}; this command judges those of {package.name}")
+    predictions = read_predictions(folder / "predictions.csv.gz")
+    check_predictions_file(folder, results)
     try:
         history = pd.read_csv(folder / "history.csv.gz")
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder / 'history.csv.gz'}: cannot be read ({error}); restore the file") from None
     return Recorded(
         results,
-        read_predictions(folder / "predictions.csv.gz"),
+        predictions,
         history,
         protocols=PROTOCOLS if results.protocol == "both" else (results.protocol,),
         counts={claim.key: claim.ours for claim in results.claims if isinstance(claim.ours, int)},

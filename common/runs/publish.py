@@ -5,7 +5,7 @@ from pathlib import Path
 
 from common.errors import UsageError
 from common.files import replace_folder
-from common.records.results import find_figures, read_results, write_results
+from common.records.results import check_predictions_file, find_figures, read_results, write_results
 
 PUBLISHED_FILES = ("results.json", "predictions.csv.gz", "history.csv.gz", "environment.txt", "table.md")
 
@@ -15,7 +15,8 @@ def publish(run: Path, results_folder: Path) -> None:
 
     Figures that show pictures of a data set that may not be passed on (`private`) are left out.
 
-    Raises UsageError if the run used synthetic data, came from uncommitted code, or lacks one of the files.
+    Raises UsageError if the run used synthetic data, came from uncommitted code, lacks one of the files, or holds the
+    predictions of another command.
     """
     run, results_folder = Path(run), Path(results_folder)
     results = read_results(run / "results.json")
@@ -29,6 +30,7 @@ def publish(run: Path, results_folder: Path) -> None:
     if any(dataset.private for dataset in results.datasets):
         kept = [entry for entry in results.extra.figures if not entry.shows_cases]
         results = results.model_copy(update={"extra": results.extra.model_copy(update={"figures": kept})})
+    check_predictions_file(run, results)
     figures = find_figures(run, results)
     missing = [str(path.relative_to(run)) for path in [*(run / name for name in PUBLISHED_FILES), *figures] if not path.is_file()]
     if missing:

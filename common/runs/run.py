@@ -1,5 +1,6 @@
 """A run around its trainings: opened in its folder, its trainings spread over workers, its results put together and written."""
 
+import contextlib
 import datetime
 import hashlib
 import json
@@ -8,7 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from common.cli import Options, count_cores
 from common.errors import UsageError
 from common.evaluation.outcome import Outcome
 from common.figures.style import Picture, save_figure
-from common.files import hold_lock, to_plain, write_text_atomic
+from common.files import hash_file, hold_lock, to_plain, write_text_atomic
 from common.records.paper import Paper
 from common.records.provenance import git_state, list_packages, read_commands, write_commands
 from common.records.results import (
@@ -34,7 +35,7 @@ from common.records.results import (
 )
 from common.report.pages import format_screen_table, write_report
 from common.runs import cells, workers
-from common.runs.products import describe_trainings
+from common.runs.products import PREDICTIONS, describe_trainings
 from common.runs.publish import publish
 
 COMMANDS = "commands.json"
@@ -50,6 +51,8 @@ class Run:
     folder: Path
     started: datetime.datetime
     clock: float  # time.monotonic() of the start
+    # Held until `close_run`: two commands in one folder would mix their results.
+    lock: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @property
     def name(self) -> str:
@@ -125,18 +128,20 @@ def open_run(
     identity: all that changes the numbers (settings, weights), as JSON takes it. Its hash, with that of the data, is in the
     folder's name, so that the same command finds its unfinished run again, and another one never mixes with it. datasets: path
     in the run's folder -> what `prepare_shared` gave, which is put there. synthetic: print a warning that the numbers will say
-    nothing about the paper.
+    nothing about the paper. Raises UsageError if another command works in this folder.
     """
-    run = Run(package, options, preset, Path(), datetime.datetime.now(datetime.UTC), time.monotonic())
+    lock = contextlib.ExitStack()
+    run = Run(package, options, preset, Path(), datetime.datetime.now(datetime.UTC), time.monotonic(), lock)
     identity = {**identity, "data": {place: dataset.sha256 for place, (_, dataset) in datasets.items()}}
     folder = options.out / run.name / f"{preset}-{run.protocol}-{config_hash(identity)}"
     folder.mkdir(parents=True, exist_ok=True)
+    lock.enter_context(hold_lock(folder / ".run.lock", wait=False))
     for place, (prepared, dataset) in datasets.items():
         link_dataset(prepared, dataset, folder / place)
     if synthetic:
         print("synthetic data: these numbers say nothing about the paper", file=sys.stderr)
     print(f"run folder: {folder}", file=sys.stderr)
-    return Run(package, options, preset, folder, run.started, run.clock)
+    return replace(run, folder=folder)
 
 
 def log_command(run: Run) -> None:
@@ -216,6 +221,7 @@ def build_results(
         config=dict(config),
         selection={protocol: selection[protocol] for protocol in run.options.protocols},
         seeds=sorted({cell.settings["seed"] for cell in finished}),
+        predictions_sha256=hash_file(run.folder / PREDICTIONS),
         rows=outcome.rows,
         claims=outcome.claims,
         extra=Extra(
@@ -270,4 +276,5 @@ def close_run(
         target = Path("results") / run.name
         publish(run.folder, target)
         print(f"published in {target}")
+    run.lock.close()
     return 1 if failed else 0

@@ -16,7 +16,7 @@ import pandas as pd
 from common.cases.copies import list_copies, settle_copies
 from common.cases.folds import Fold, check_folds, gather_fold
 from common.cases.patients import list_spellings, settle_patients
-from common.cases.prepared import Dataset, hash_listing
+from common.cases.prepared import Dataset
 from common.cases.sources import (
     Finding,
     Read,
@@ -82,10 +82,8 @@ def name_dataset(source: Source, config: Config) -> str:
 
 def prepare_dataset(source: Source, config: Config, folder: Path, *, skip_unreadable: bool = False) -> None:
     """Write the prepared data set of a source into a folder (see `prepare_source`)."""
-    files = [path for path in sorted(source.path.rglob("*")) if path.is_file()]
-    origin = {"kind": source.kind, "settings": {"side": config.side}, "listing_sha256": hash_listing(files)}
     read = functools.partial(read_source, source, config)
-    prepare_source(source, origin, folder, read, CLASSES, MODULE, skip_unreadable=skip_unreadable)
+    prepare_source(source, {"side": config.side}, folder, read, CLASSES, MODULE, skip_unreadable=skip_unreadable)
 
 
 def split_dataset(dataset: Dataset, protocol: str, config: Config) -> list[Fold]:

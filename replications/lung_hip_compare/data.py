@@ -5,7 +5,6 @@
 
 import argparse
 import functools
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,7 +16,7 @@ import pandas as pd
 from common.cases.copies import leave_out_copies, list_copies, settle_copies
 from common.cases.folds import Fold, check_folds, gather_fold
 from common.cases.patients import list_spellings, settle_patients
-from common.cases.prepared import Dataset, hash_listing
+from common.cases.prepared import Dataset
 from common.cases.sources import (
     Finding,
     Read,
@@ -105,9 +104,10 @@ def name_dataset(dataset: str, source: Source, config: Config) -> str:
 def prepare_dataset(dataset: str, source: Source, config: Config, folder: Path, *, skip_unreadable: bool = False) -> None:
     """Prepare one data set of Table 1 in `folder` (see `prepare_source`): images.npy, cases.csv and data.json."""
     classes = CLASSES[part_of(dataset)]
-    origin = describe_origin(dataset, source, config)
     read = functools.partial(read_source, dataset, source, config)
-    prepare_source(source, origin, folder, read, classes, MODULE, skip_unreadable=skip_unreadable)
+    settings = {"dataset": dataset, **list_settings(dataset, config)}
+    further = [path for path in [luna16.find_candidates(source.path)] if path] if source.kind == "patches" else []
+    prepare_source(source, settings, folder, read, classes, MODULE, skip_unreadable=skip_unreadable, further=further)
 
 
 def read_source(dataset: str, source: Source, config: Config) -> Read:
@@ -131,18 +131,8 @@ def read_source(dataset: str, source: Source, config: Config) -> Read:
 
 
 def list_settings(dataset: str, config: Config) -> dict:
-    """The settings that shape a prepared data set, as JSON gives them back: tuples become lists."""
-    prefix = f"{part_of(dataset)}_"
-    return json.loads(json.dumps({name: value for name, value in asdict(config).items() if name.startswith(prefix)}))
-
-
-def describe_origin(dataset: str, source: Source, config: Config) -> dict:
-    """What a prepared folder depends on: source, settings, names, sizes and times of the pictures, content of the tables."""
-    files = [path for path in sorted(source.path.rglob("*")) if path.is_file()]
-    if source.kind == "patches":
-        files += [path for path in [luna16.find_candidates(source.path)] if path is not None]
-    settings = list_settings(dataset, config)
-    return {"dataset": dataset, "kind": source.kind, "settings": settings, "listing_sha256": hash_listing(files)}
+    """The settings that shape a prepared data set."""
+    return {name: value for name, value in asdict(config).items() if name.startswith(f"{part_of(dataset)}_")}
 
 
 def enlarge_dataset(dataset: Dataset, name: str, config: Config) -> Dataset:

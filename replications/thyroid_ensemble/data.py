@@ -4,7 +4,6 @@
 """
 
 import functools
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -16,7 +15,7 @@ import pandas as pd
 from common.cases.copies import list_copies, settle_copies
 from common.cases.folds import Fold, check_folds, gather_fold
 from common.cases.patients import list_spellings, settle_patients
-from common.cases.prepared import Dataset, hash_listing
+from common.cases.prepared import Dataset
 from common.cases.sources import (
     Finding,
     Read,
@@ -30,7 +29,6 @@ from common.cases.sources import (
     prepare_source,
 )
 from common.cases.table import fold_cases, split_cases
-from common.data.folder import walk_files
 from common.data.phantoms import MARKER
 from common.errors import UsageError, run_main
 from replications.thyroid_ensemble.config import CLASSES, PAPER, Config
@@ -97,8 +95,7 @@ def name_dataset(source: Source, config: Config) -> str:
 def prepare_dataset(source: Source, config: Config, folder: Path, *, skip_unreadable: bool = False) -> None:
     """Prepare the ROIs of a source in `folder` (see `prepare_source`): images.npy, cases.csv and data.json."""
     read = functools.partial(read_source, source, config)
-    origin = describe_origin(source, config)
-    prepare_source(source, origin, folder, read, CLASSES, MODULE, skip_unreadable=skip_unreadable)
+    prepare_source(source, list_settings(source, config), folder, read, CLASSES, MODULE, skip_unreadable=skip_unreadable)
 
 
 def read_source(source: Source, config: Config) -> Read:
@@ -122,15 +119,9 @@ def read_source(source: Source, config: Config) -> Read:
 
 
 def list_settings(source: Source, config: Config) -> dict:
-    """The settings that shape the prepared data set, as JSON gives them back: tuples become lists."""
+    """The settings that shape the prepared data set."""
     read = ("roi_side", "roi_mode", "roi_margin", *(["tirads_malignant"] if source.kind == "ddti" else []))
-    return json.loads(json.dumps({name: value for name, value in asdict(config).items() if name in read}))
-
-
-def describe_origin(source: Source, config: Config) -> dict:
-    """What a prepared folder depends on: source, settings, names, sizes and times of the pictures, content of the tables."""
-    listing = hash_listing(walk_files(source.path))
-    return {"kind": source.kind, "settings": list_settings(source, config), "listing_sha256": listing}
+    return {name: value for name, value in asdict(config).items() if name in read}
 
 
 def split_dataset(dataset: Dataset, protocol: str, config: Config) -> list[Fold]:

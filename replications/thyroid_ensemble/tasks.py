@@ -109,9 +109,12 @@ def _confirm_weights(path: Path, sha256: str) -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def _load_patches(prepared: Path, _data_sha256: str, network: str, scale: int, config: Config) -> np.ndarray:
+def _load_patches(prepared: Path, data_sha256: str, network: str, scale: int, config: Config) -> np.ndarray:
     """Patches of all cases; with the fixed augmentation also their variants, drawn once with the seed of the split."""
-    rois = np.asarray(load_dataset(prepared).images)
+    dataset = load_dataset(prepared)
+    if dataset.sha256 != data_sha256:
+        raise UsageError(f"{prepared}: not the data that this training was planned for; run the same command again")
+    rois = np.asarray(dataset.images)
     if config.augmentation == "fixed":
         rois, _ = enlarge_images(rois, config.enlargement, describe_augmentation(config), config.split_seed)
     return cut_patches(rois, network, scale, config)

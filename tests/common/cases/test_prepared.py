@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from common.cases.folds import confirm_split, gather_fold, hash_folds
-from common.cases.prepared import Dataset, hash_listing, link_dataset, load_dataset, write_prepared
+from common.cases.prepared import Dataset, hash_listing, link_dataset, list_files, load_dataset, write_prepared
 from common.errors import UsageError
 
 CASES = {"case_id": list("abcd"), "patient_id": list("ppqq"), "label": [0, 1, 1, 0], "split": ["train", "test"] * 2}
@@ -29,16 +29,55 @@ def test_the_checksum_depends_on_every_pixel_and_every_entry(tmp_path, change):
     assert write(tmp_path / "a").sha256 == write(tmp_path / "b").sha256 != write(tmp_path / "c", **change).sha256
 
 
-@pytest.mark.parametrize(("name", "noticed"), [("cases.csv", True), ("TRAIN.TXT", True), ("1.png", False)])
-def test_a_table_is_compared_by_content_a_picture_by_size_and_time(tmp_path, name, noticed):
+@pytest.mark.parametrize("name", ["cases.csv", "TRAIN.TXT", "1.png", "1.raw"])
+def test_another_content_is_noticed_with_size_and_time_kept(tmp_path, name):
+    """Of a table by reading it, of a picture by the time at which its entry changed."""
     path = tmp_path / name
     path.write_text("a,0")
     times, before = path.stat(), hash_listing([path])
     path.write_text("a,1")
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert (hash_listing([path]) != before) == noticed
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
     assert hash_listing([path]) != before
+
+
+def test_pictures_exchanged_by_name_are_noticed(tmp_path):
+    paths = [tmp_path / name for name in ("1.png", "2.png")]
+    for path in paths:
+        path.write_bytes(path.name.encode())
+        os.utime(path, ns=(0, 0))
+    before = hash_listing(paths)
+    paths[0].rename(tmp_path / "kept")
+    paths[1].rename(paths[0])
+    (tmp_path / "kept").rename(paths[1])
+    assert hash_listing(paths) != before
+
+
+@pytest.mark.parametrize("change", ["beyond a link", "hidden", "deep", "link"])
+def test_every_file_that_a_reader_may_open_is_listed(tmp_path, change):
+    source, other = tmp_path / "source", tmp_path / "disk"
+    deep = source.joinpath(*"abcdefghijklmnop")
+    for folder in (deep, source / ".pics", other / "1", other / "2"):
+        folder.mkdir(parents=True)
+        (folder / "x.png").write_bytes(b"x")
+    (source / "subset").symlink_to(other / "1")
+    (source / "ring").symlink_to(source)
+    before = hash_listing(list_files(source))
+    assert hash_listing(list_files(source)) == before
+    if change == "link":
+        (source / "subset").unlink()
+        (source / "subset").symlink_to(other / "2")
+    else:
+        folder = {"beyond a link": other / "1", "hidden": source / ".pics", "deep": deep}[change]
+        (folder / "x.png").write_bytes(b"yy")
+    assert hash_listing(list_files(source)) != before
+
+
+def test_altered_notes_are_damage(tmp_path):
+    write(tmp_path / "a")
+    path = tmp_path / "a" / "data.json"
+    path.write_text(path.read_text().replace("{", '{ "substitute": false,', 1))
+    with pytest.raises(UsageError, match="data.json: damaged"):
+        load_dataset(tmp_path / "a")
 
 
 def test_a_link_stays_when_the_source_is_prepared_anew(tmp_path):

@@ -1,6 +1,7 @@
 """From a source to a prepared data set with its faults, and the data command that tells what is there."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,29 @@ def test_a_prepared_set_says_where_it_comes_from_and_is_read_once(tmp_path):
     assert dataset.images.shape == (3, 2, 2, 1)
     assert prepare(tmp_path / "data", read()) == []
     assert len(prepare(tmp_path / "data", read(), origin={"v": 2})) == 1
+
+
+def test_files_that_change_while_they_are_read_are_not_prepared(tmp_path):
+    """Else the pictures of one state would stand under the listing of another, for good."""
+    source = Source("own", tmp_path / "pictures", "pictures", synthetic=False)
+    source.path.mkdir()
+    (source.path / "cases.csv").write_text("a")
+
+    def reader():
+        (source.path / "cases.csv").write_text("b")
+        return read()
+
+    with pytest.raises(UsageError, match="its files changed while they were read; run the same command again"):
+        prepare_source(source, {}, tmp_path / "data", reader, ("healthy", "ill"), "some.data", skip_unreadable=False)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("change", [{"synthetic": True}, {"name": "other"}, {"substitute": True}, {"patients": "same"}])
+def test_another_standing_of_the_source_prepares_anew(tmp_path, change):
+    prepare(tmp_path / "data", read())
+    prepare_source(replace(SOURCE, **change), {"v": 1}, tmp_path / "data", read, ("no", "yes"), "m", skip_unreadable=False)
+    info = load_dataset(tmp_path / "data").info
+    assert {name: info["origin"][name] for name in change} == change
 
 
 def test_faults_stop_unless_they_may_be_skipped_and_are_counted(tmp_path):

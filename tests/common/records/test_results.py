@@ -48,11 +48,20 @@ def begin(folder: Path, preset: str, *arguments: str, synthetic: bool = False, i
     return open_run(folder / "some_paper", options, preset, identity or {"epochs": 3}, synthetic=synthetic, datasets={})
 
 
+def test_a_second_command_in_the_same_folder_is_refused_until_the_first_has_ended(tmp_path):
+    first = begin(tmp_path, "demo")
+    with pytest.raises(UsageError, match="another run works in this folder"):
+        begin(tmp_path, "demo")
+    first.lock.close()
+    assert begin(tmp_path, "demo").folder == first.folder
+
+
 def test_run_folder_names_preset_and_protocol(tmp_path, capsys):
     opened = begin(tmp_path / "runs", "demo")
     assert opened.folder == tmp_path / "runs" / "some_paper" / f"demo-both-{config_hash({'epochs': 3, 'data': {}})}"
     assert opened.folder.is_dir()
     assert capsys.readouterr().err == f"run folder: {opened.folder}\n"
+    opened.lock.close()
     assert begin(tmp_path / "runs", "demo").folder == opened.folder
     assert begin(tmp_path / "runs", "demo", identity={"epochs": 4}).folder != opened.folder
     capsys.readouterr()

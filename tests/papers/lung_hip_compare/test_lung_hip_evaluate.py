@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from common.records.predictions import read_predictions, write_predictions
-from common.records.results import read_results, to_json
+from common.records.results import read_results, to_json, write_results
 from replications.lung_hip_compare import evaluate
 
 
@@ -29,6 +29,8 @@ def test_numbers_follow_from_the_predictions(result):
     """With one class given to every case, accuracy is the share of that class, in tables and claims."""
     predictions = read_predictions(result / "predictions.csv.gz")
     write_predictions(predictions.assign(y_score_0=1.0, y_score_1=0.0), result / "predictions.csv.gz")
+    old = read_results(result / "results.json")
+    write_results(result / "results.json", old.model_copy(update={"predictions_sha256": None}))
     before = (result / "figures" / "intervals.png").read_bytes()
     assert evaluate.main([str(result)]) == 0
     found = read_results(result / "results.json")
@@ -36,6 +38,14 @@ def test_numbers_follow_from_the_predictions(result):
         assert row.metrics["accuracy"].mean == pytest.approx(1 - row.positives / row.n, abs=1e-5)
     assert {entry.row for entry in found.extra.collapsed} == {row.row for row in found.rows}
     assert (result / "figures" / "intervals.png").read_bytes() != before
+
+
+def test_predictions_of_another_command_are_refused(result, capsys):
+    """A command that was killed between its predictions and its results leaves such a folder."""
+    predictions = read_predictions(result / "predictions.csv.gz")
+    write_predictions(predictions[predictions["protocol"] == "paper"], result / "predictions.csv.gz")
+    assert evaluate.main([str(result)]) == 2
+    assert "not the predictions that results.json was computed from" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
