@@ -239,13 +239,14 @@ def measure_doctor(images: Sequence[np.ndarray], rows: np.ndarray) -> dict[str, 
     return found
 
 
-def compare_all_pairs(thumbnails: np.ndarray, limit: float) -> set[tuple[int, int]]:
-    """The near-duplicates by a loop over all pairs and orientations; thumbnails (n, 96, 96)."""
-    return {
-        (first, second)
-        for first, second in combinations(range(len(thumbnails)), 2)
-        if max(compare_thumbnails(thumbnails[first], thumbnails[second], turn) for turn in range(ORIENTATIONS)) >= limit
-    }
+def compare_all_pairs(thumbnails: np.ndarray, widths: np.ndarray, limit: float) -> set[tuple[int, int]]:
+    """The near-duplicates by a loop over all pairs and orientations; thumbnails (n, 128, 128)."""
+
+    def compare(a: int, b: int) -> float:
+        width = max(widths[a], widths[b])
+        return max(compare_thumbnails(thumbnails[a], thumbnails[b], orientation, width) for orientation in range(ORIENTATIONS))
+
+    return {(a, b) for a, b in combinations(range(len(thumbnails)), 2) if compare(a, b) >= limit}
 
 
 def measure_speed(images: Sequence[np.ndarray]) -> dict[str, object]:
@@ -281,7 +282,7 @@ def measure_ratio(images: Sequence[np.ndarray]) -> dict[str, object]:
     fast = find_near_duplicates(described, limit=limit)
     search = time.perf_counter() - started
     started = time.perf_counter()
-    expected = compare_all_pairs(described.thumbnails[: described.count], limit)
+    expected = compare_all_pairs(described.thumbnails[: described.count], described.widths, limit)
     all_pairs = time.perf_counter() - started
     return {
         "subset": len(mixed),

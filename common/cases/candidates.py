@@ -55,7 +55,7 @@ def learn_space(described: Descriptions) -> Space:
     rows = rows[np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).round().astype(int)] if len(rows) else rows
     size = mean.size
     copies = ((row, copy) for row in rows for copy in _copy_thumbnail(described.thumbnails[row]))
-    changes = [compute_spectrum(build_view(copy))[0] - whole[row] for row, copy in copies]
+    changes = [compute_spectrum(build_view(copy, described.widths[row]))[0] - whole[row] for row, copy in copies]
     turned = np.array([[turn_spectra(change, turn) for turn in range(ORIENTATIONS)] for change in changes]).reshape(-1, size)
     covariance = turned.T.astype(np.float64) @ turned / max(1, len(turned)) if len(turned) else np.eye(size)
     ridge = RIDGE * np.trace(covariance) / size + 1e-12
@@ -204,12 +204,12 @@ def _split_space(shape: tuple[int, ...]) -> list[np.ndarray]:
 
 
 def _copy_thumbnail(thumbnail: np.ndarray) -> list[np.ndarray]:
-    """Copies (96, 96) uint8 by what the spectra should not mind."""
+    """Copies (128, 128) uint8 by what the spectra should not mind."""
     grey = thumbnail / 255.0
     labelled = thumbnail.copy()
-    for left, bottom in ((3, 12), (3, 92), (60, 12)):
-        cv2.putText(labelled, "L 12.4", (left, bottom), cv2.FONT_HERSHEY_SIMPLEX, 0.3, 255)
-    cv2.line(labelled, (33, 43), (63, 58), 255)
+    for left, bottom in ((4, 16), (4, 123), (80, 16)):
+        cv2.putText(labelled, "L 12.4", (left, bottom), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 255)
+    cv2.line(labelled, (44, 57), (84, 77), 255)
     middle = ((THUMBNAIL - 1) / 2, (THUMBNAIL - 1) / 2)
     turned = cv2.warpAffine(thumbnail, cv2.getRotationMatrix2D(middle, 5, 1), thumbnail.shape)
     data = cv2.imencode(".jpg", thumbnail, [cv2.IMWRITE_JPEG_QUALITY, 60])[1]

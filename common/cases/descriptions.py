@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from common.cases.borders import find_content
-from common.cases.registration import COARSE_SIDE, THUMBNAIL, View, build_view
+from common.cases.registration import COARSE_SIDE, THUMBNAIL, View, build_view, choose_width
 
 FREQUENCIES = 6  # highest frequency of a spectrum, periods over the window
 # Share trimmed from the left and right, and from the top and bottom, before a spectrum is taken: a crop of 20 % is compared with
@@ -30,9 +30,10 @@ class Descriptions:
     """
 
     count: int
-    thumbnails: np.ndarray  # (views, 96, 96) uint8 grey
+    thumbnails: np.ndarray  # (views, 128, 128) uint8 grey
     coarse: np.ndarray  # (views, 24, 24) int8, locally normalised
     spectra: np.ndarray  # (views, 4 windows, 2 signs of the vertical frequency, 7, 7) float32; all zero without structure
+    widths: np.ndarray  # (views,) float64: of the band in which each is compared (`choose_width`)
     image_of: np.ndarray  # (views,) int64: position of the image; 0..count-1, then ascending
 
     def take(self, rows: np.ndarray) -> "Descriptions":
@@ -43,7 +44,13 @@ class Descriptions:
         bordered = np.flatnonzero(inner[rows] >= 0)
         views = np.concatenate([rows, inner[rows[bordered]]])
         image_of = np.concatenate([np.arange(len(rows)), bordered])
-        return Descriptions(len(rows), self.thumbnails[views], self.coarse[views], self.spectra[views], image_of)
+        return Descriptions(
+            len(rows), self.thumbnails[views], self.coarse[views], self.spectra[views], self.widths[views], image_of
+        )
+
+    def build_view(self, view: int) -> View:
+        """One of the views, ready to be compared."""
+        return build_view(self.thumbnails[view], float(self.widths[view]))
 
     def find_contents(self) -> np.ndarray:
         """The view of every image that has no border, (count,) int64: the second one where there are two."""
@@ -64,7 +71,7 @@ def describe_images(images: Iterable[np.ndarray]) -> Descriptions:
     >>> framed[20:80, 20:60] = np.arange(100, 140)
     >>> described = describe_images([framed, np.full((9, 9), 50, np.uint8), np.full((9, 9), 90, np.uint8)])
     >>> described.count, described.thumbnails.shape, described.image_of.tolist()
-    (3, (4, 96, 96), [0, 1, 2, 0])
+    (3, (4, 128, 128), [0, 1, 2, 0])
     >>> described.take(np.array([1, 0])).image_of.tolist()
     [0, 1, 1]
     """
@@ -83,6 +90,7 @@ def describe_images(images: Iterable[np.ndarray]) -> Descriptions:
         np.array([part[0] for part in parts], np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL),
         np.array([part[1] for part in parts], np.int8).reshape(-1, COARSE_SIDE, COARSE_SIDE),
         np.array([part[2] for part in parts], np.float32).reshape(-1, *windows),
+        np.array([part[3] for part in parts], np.float64),
         np.concatenate([np.arange(len(whole)), np.array(bordered, np.int64)]),
     )
 
@@ -105,6 +113,7 @@ def join_descriptions(parts: Sequence[Descriptions]) -> Descriptions:
         stack([part.thumbnails for part in parts]),
         stack([part.coarse for part in parts]),
         stack([part.spectra for part in parts]),
+        stack([part.widths for part in parts]),
         stack([part.image_of + start for part, start in zip(parts, first[:-1], strict=True)]),
     )
 
@@ -115,7 +124,7 @@ def compute_spectrum(view: View) -> np.ndarray:
     The same wherever the picture's content has moved to, up to what enters and leaves; turned with the picture:
 
     >>> rough = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
-    >>> picture = cv2.resize(rough, (96, 96), interpolation=cv2.INTER_CUBIC)
+    >>> picture = cv2.resize(rough, (128, 128), interpolation=cv2.INTER_CUBIC)
     >>> spectrum, mirrored = compute_spectrum(build_view(picture)), compute_spectrum(build_view(picture[:, ::-1].copy()))
     >>> bool(np.allclose(mirrored[:, ::-1], spectrum, atol=1e-2))
     True
@@ -161,8 +170,8 @@ def _make_grey(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
-def _describe_view(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _describe_view(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     interpolation = cv2.INTER_LINEAR if max(image.shape) <= THUMBNAIL else cv2.INTER_AREA
     thumbnail = cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=interpolation)
-    view = build_view(thumbnail)
-    return thumbnail, np.round(view.coarse * STEPS).astype(np.int8), compute_spectrum(view)
+    view = build_view(thumbnail, choose_width(image.shape))
+    return thumbnail, np.round(view.coarse * STEPS).astype(np.int8), compute_spectrum(view), view.width

@@ -24,7 +24,6 @@ from common.cases.registration import (
     HOPELESS,
     ORIENTATIONS,
     View,
-    build_view,
     cut_templates,
     match_templates,
     register_views,
@@ -110,7 +109,7 @@ def _register_best(a: Descriptions, b: Descriptions, view_a: int, view_b: int) -
     coarse_a, coarse_b = a.coarse[view_a].astype(np.float32) / STEPS, b.coarse[view_b].astype(np.float32) / STEPS
     matches = [match_templates(coarse_a, cut_templates(coarse_b, turn)) for turn in range(ORIENTATIONS)]
     turn = int(np.argmax([match.correlation for match in matches]))
-    return register_views(build_view(a.thumbnails[view_a]), build_view(b.thumbnails[view_b]), turn, matches[turn])
+    return register_views(a.build_view(view_a), b.build_view(view_b), turn, matches[turn])
 
 
 def compare_images(
@@ -189,6 +188,6 @@ def _compare_ranked(
             match = match_templates(a.coarse[partner].astype(np.float32) / STEPS, templates[orientation])
             if match.correlation < HOPELESS:
                 continue
-            view_b = view_b or build_view(b.thumbnails[query])
-            best = max(best, register_views(build_view(a.thumbnails[partner]), view_b, orientation, match))
+            view_b = view_b or b.build_view(query)
+            best = max(best, register_views(a.build_view(partner), view_b, orientation, match))
         yield (int(a.image_of[partner]), int(b.image_of[query])), best

@@ -16,12 +16,13 @@ import numpy as np
 
 from common.cases.borders import mask_background
 
-THUMBNAIL = 96  # side of the images that are compared, pixels
+THUMBNAIL = 128  # side of the images that are compared, pixels
 COARSE_SIDE = 24  # of the images that are matched over scales and shifts
 TEMPLATE, ROOM = 16, 4  # side of the central part that is looked for, and how far it may leave the other image, coarse pixels
 SCALES = (1.0, 0.91, 0.82, 1.1, 1.22)  # enlargements of the second image that are tried
-FINE, COARSE = 0.9, 3.0  # standard deviations (pixels) of the two Gaussians of the band pass
-AGREEMENT = 4.0  # standard deviation of the window in which agreement is measured
+FINE, COARSE = 0.9, 3.0  # standard deviations (pixels) of the two Gaussians of the band pass, times the width of the band
+MOST_WIDTH = 4 / 3  # of a picture smaller than a thumbnail: enlarging it shows no finer details, only those of its encoding
+AGREEMENT = 5.0  # standard deviation of the window in which agreement is measured
 LEFT_OUT = 0.3  # share of the overlap that agrees least
 FLAT = 1.0  # grey levels: spread that counts as noise
 LEAST_ENERGY = 0.05  # mean square of a locally normalised image without structure
@@ -41,12 +42,13 @@ LINEAR, NEAREST = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.INTER_NEAREST | c
 
 @dataclass(frozen=True)
 class View:
-    """A thumbnail (96, 96), what of it is picture, and both locally normalised: float32, at full and at coarse size."""
+    """A thumbnail (128, 128), what of it is picture, and both locally normalised: float32, at full and at coarse size."""
 
     thumbnail: np.ndarray
     mask: np.ndarray
     normalised: np.ndarray
     coarse: np.ndarray  # (24, 24)
+    width: float  # of the band, 1 to MOST_WIDTH
 
     @property
     def structured(self) -> bool:
@@ -65,34 +67,45 @@ class Match(NamedTuple):
     top: int
 
 
-def build_view(thumbnail: np.ndarray) -> View:
-    """View of a thumbnail (96, 96) uint8 grey.
+def build_view(thumbnail: np.ndarray, width: float = 1.0) -> View:
+    """View of a thumbnail (128, 128) uint8 grey; width: see `choose_width`.
 
-    >>> build_view(np.full((96, 96), 100, np.uint8)).structured
+    >>> build_view(np.full((128, 128), 100, np.uint8)).structured
     False
     """
     mask = mask_background(thumbnail)
-    normalised = normalise_locally(thumbnail.astype(np.float32), mask)
+    normalised = normalise_locally(thumbnail.astype(np.float32), mask, width)
     blurred = cv2.GaussianBlur(normalised, (0, 0), THUMBNAIL / 48)
-    return View(thumbnail, mask, normalised, cv2.resize(blurred, (COARSE_SIDE, COARSE_SIDE), interpolation=cv2.INTER_AREA))
+    coarse = cv2.resize(blurred, (COARSE_SIDE, COARSE_SIDE), interpolation=cv2.INTER_AREA)
+    return View(thumbnail, mask, normalised, coarse, width)
 
 
-def normalise_locally(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def choose_width(shape: tuple[int, ...]) -> float:
+    """Width of the band in which a picture of (height, width) pixels is compared.
+
+    >>> choose_width((512, 400)), round(choose_width((50, 50)), 2)
+    (1.0, 1.33)
+    """
+    return float(np.clip(THUMBNAIL / min(shape[:2]), 1.0, MOST_WIDTH))
+
+
+def normalise_locally(image: np.ndarray, mask: np.ndarray, width: float = 1.0) -> np.ndarray:
     """Band-passed image divided by its local spread, (h, w) float32, 0 outside the mask; blurred within the mask only.
 
     image: (h, w) float32; mask: (h, w) float32 of 0 and 1. Neither brightness nor contrast matters:
 
     >>> rough = np.random.default_rng(0).integers(0, 256, (8, 8)).astype(np.float32)
-    >>> picture, everywhere = cv2.resize(rough, (96, 96), interpolation=cv2.INTER_CUBIC), np.ones((96, 96), np.float32)
+    >>> picture, everywhere = cv2.resize(rough, (128, 128), interpolation=cv2.INTER_CUBIC), np.ones((128, 128), np.float32)
     >>> changed = normalise_locally(0.5 * picture + 20, everywhere) - normalise_locally(picture, everywhere)
-    >>> bool(np.abs(changed).mean() < 0.05)
+    >>> bool(np.abs(changed).mean() < 0.1)
     True
     """
-    fine, coarse = (np.maximum(cv2.GaussianBlur(mask, (0, 0), sigma), 1e-3) for sigma in (FINE, COARSE))
+    sigmas = (FINE * width, COARSE * width)
+    fine, coarse = (np.maximum(cv2.GaussianBlur(mask, (0, 0), sigma), 1e-3) for sigma in sigmas)
     image = image * mask
-    passed = (cv2.GaussianBlur(image, (0, 0), FINE) / fine - cv2.GaussianBlur(image, (0, 0), COARSE) / coarse) * mask
+    passed = (cv2.GaussianBlur(image, (0, 0), sigmas[0]) / fine - cv2.GaussianBlur(image, (0, 0), sigmas[1]) / coarse) * mask
     squares = passed * passed
-    spread = cv2.GaussianBlur(squares, (0, 0), COARSE) / coarse + FLAT**2 + 0.02 * squares.sum() / max(mask.sum(), 1.0)
+    spread = cv2.GaussianBlur(squares, (0, 0), sigmas[1]) / coarse + FLAT**2 + 0.02 * squares.sum() / max(mask.sum(), 1.0)
     return np.clip(passed / np.sqrt(spread), -CLIP, CLIP) * mask
 
 
@@ -156,13 +169,14 @@ def register_views(a: View, b: View, orientation: int, match: Match) -> float:
     """Similarity of two views from a match of their templates (`cut_templates` of b): -1 to 1, see `compare_thumbnails`.
 
     >>> rough = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
-    >>> view = build_view(cv2.resize(rough, (96, 96), interpolation=cv2.INTER_CUBIC))
+    >>> view = build_view(cv2.resize(rough, (128, 128), interpolation=cv2.INTER_CUBIC))
     >>> match = match_templates(view.coarse, cut_templates(view.coarse, orientation=0))
     >>> round(register_views(view, view, 0, match), 2)
     1.0
     """
     parts = (b.thumbnail, b.mask, match.sign * b.normalised, b.coarse)
-    turned = View(*(turn_image(part, orientation | match.half) for part in parts))
+    thumbnail, mask, normalised, coarse = (turn_image(part, orientation | match.half) for part in parts)
+    turned = View(thumbnail, mask, normalised, coarse, b.width)
     rough = _refine_small(a, turned, _place_template(match))
     similarity = _correlate_overlap(a, turned, match.sign, rough)
     if similarity < WORTH_REFINING:
@@ -171,19 +185,20 @@ def register_views(a: View, b: View, orientation: int, match: Match) -> float:
     return max(similarity, _correlate_overlap(a, turned, match.sign, sharp))
 
 
-def compare_thumbnails(a: np.ndarray, b: np.ndarray, orientation: int) -> float:
+def compare_thumbnails(a: np.ndarray, b: np.ndarray, orientation: int, width: float = 1.0) -> float:
     """Similarity of two thumbnails: the normalised cross-correlation of their locally normalised overlap, -1 to 1.
 
-    a, b: (96, 96) uint8 grey. orientation: how b is turned before it is registered: 0 as is, 1 mirrored, 2 transposed,
-    3 both; each is tried with and without a further half turn. The three tenths of the overlap that agree least do not count. A
-    comparison that goes badly stops early: low similarities are those of a rough registration. Images without structure give 0.
+    a, b: (128, 128) uint8 grey. orientation: how b is turned before it is registered: 0 as is, 1 mirrored, 2 transposed,
+    3 both; each is tried with and without a further half turn. width: of the band (`choose_width`). The three tenths of the
+    overlap that agree least do not count. A comparison that goes badly stops early: low similarities are those of a rough
+    registration. Images without structure give 0.
 
     >>> rough = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
-    >>> picture = cv2.resize(rough, (96, 96), interpolation=cv2.INTER_CUBIC)
+    >>> picture = cv2.resize(rough, (128, 128), interpolation=cv2.INTER_CUBIC)
     >>> round(compare_thumbnails(picture, 255 - picture, 0), 2), round(compare_thumbnails(picture, picture[:, ::-1], 1), 2)
     (1.0, 1.0)
     """
-    view_a, view_b = build_view(a), build_view(b)
+    view_a, view_b = build_view(a, width), build_view(b, width)
     if not (view_a.structured and view_b.structured):
         return 0.0
     match = match_templates(view_a.coarse, cut_templates(view_b.coarse, orientation))
@@ -243,7 +258,8 @@ def _correlate_overlap(a: View, b: View, sign: int, warp: np.ndarray) -> float:
         return -1.0
     moved = cv2.warpAffine(b.thumbnail.astype(np.float32), warp, side, flags=LINEAR, borderMode=cv2.BORDER_REPLICATE)
     # Both are normalised within the overlap only: nothing from outside takes part.
-    first, second = normalise_locally(a.thumbnail.astype(np.float32), mask), normalise_locally(moved, mask)
+    width = max(a.width, b.width)
+    first, second = (normalise_locally(image.astype(np.float32), mask, width) for image in (a.thumbnail, moved))
     products, squares_a, squares_b, weight = (
         cv2.GaussianBlur(image, (0, 0), AGREEMENT) for image in (first * second, first * first, second * second, mask)
     )

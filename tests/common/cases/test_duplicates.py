@@ -49,7 +49,7 @@ def test_search_finds_what_comparing_all_pairs_finds():
     thumbnails, limit = described.thumbnails, choose_limit(described)
 
     def compare(a, b):
-        return max(compare_thumbnails(thumbnails[a], thumbnails[b], turn) for turn in range(ORIENTATIONS))
+        return max(compare_thumbnails(thumbnails[a], thumbnails[b], turn, described.widths[a]) for turn in range(ORIENTATIONS))
 
     expected = {(a, b) for a, b in combinations(range(34), 2) if compare(a, b) >= limit}
     assert expected == {(row, 30 + row) for row in range(4)}
@@ -75,7 +75,7 @@ def test_descriptions_are_taken_and_joined():
     parts = [describe_images(images[:3]), describe_images(images[3:])]
     joined = join_descriptions(parts)
     assert joined.count == whole.count == 4
-    for name in ("thumbnails", "coarse", "spectra", "image_of"):
+    for name in ("thumbnails", "coarse", "spectra", "widths", "image_of"):
         assert np.array_equal(getattr(joined, name), getattr(whole, name))
     taken = whole.take(np.array([2, 0]))
     assert taken.image_of.tolist() == [0, 1, 0]
