@@ -86,6 +86,7 @@ class DatasetEntry(OpenRecord):
     substitute: bool = False  # other data than the paper's: a public substitute, or a user's own
     private: bool = False  # no picture of it is published
     patients_known: bool | None = None  # False: each picture counts as one patient
+    stand_ins: str = ""  # what stands for patients where none are known, in words
 
 
 class Weights(OpenRecord):

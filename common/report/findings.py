@@ -164,6 +164,11 @@ def describe_finding(results: Results, paper: Paper) -> list[str]:
             f"No patients are known of {', '.join(dict.fromkeys(unknown))}: each picture counts as one patient, so that "
             "pictures of one person may stand on both sides of every split, the leak-free one included."
         )
+    sentences += [
+        f"No patients are known of {dataset.name}: {dataset.stand_ins} stand for them wherever patients are spoken of."
+        for dataset in results.datasets
+        if dataset.stand_ins
+    ]
     sentences.append(_describe_line(find_headline(lines, paper)))
     sentences.append(_tally_verdicts(lines))
     metric = paper.headline.metric
@@ -180,7 +185,8 @@ def describe_finding(results: Results, paper: Paper) -> list[str]:
         points = " points" if unit == "percent" else ""
         sentences.append(
             f"Rows run as published under both protocols: {len(both)}. There the leak-free {name_metric(metric, '')} minus "
-            f"that of the paper's protocol is {mean}{points} on average, from {low} to {high}."
+            f"that of the paper's protocol is {mean}{points} on average, from {low} to {high}; test and training cases differ as "
+            "well, so this is not the leak alone."
         )
     where = {"paper": "In the paper", "ours": "Here, under the paper's protocol", "leak-free": "Here, leak-free"}
     for who, text in where.items():

@@ -15,7 +15,15 @@ from common.figures.style import Picture, save_figure
 from common.files import hash_file
 from common.records.predictions import read_predictions
 from common.records.provenance import git_state
-from common.records.results import FigureEntry, Results, StatementCheck, check_predictions_file, read_results, write_results
+from common.records.results import (
+    DatasetEntry,
+    FigureEntry,
+    Results,
+    StatementCheck,
+    check_predictions_file,
+    read_results,
+    write_results,
+)
 
 
 @dataclass(frozen=True)
@@ -31,16 +39,23 @@ class Recorded:
 
 
 def evaluate_again(
-    package: Path, folder: Path, judge: Callable[[Recorded], Outcome], draw: Callable[[Recorded], Iterable[Picture]]
+    package: Path,
+    folder: Path,
+    judge: Callable[[Recorded], Outcome],
+    draw: Callable[[Recorded], Iterable[Picture]],
+    describe: Callable[[Results], Sequence[DatasetEntry]] = lambda old: old.datasets,
 ) -> int:
     """Renew results.json and the figures of a result from its predictions.csv.gz; returns the exit code 0.
 
     package: folder of the paper's package; folder: of the result. draw: with the new results, the figures that need no pictures
-    of cases. What rests on data or trainings stays: data sets, splits, times, further figures, and a statement that cannot be
-    checked without them. The commit that judged is recorded (`Results.evaluated`). Raises UsageError for a folder without whole
-    results of this paper.
+    of cases. describe: the data sets anew, where the data are here; their splits must be the recorded ones. What rests on data or
+    trainings stays: splits, times, further figures, and a statement that cannot be checked without them. The commit that judged
+    is recorded (`Results.evaluated`). Raises UsageError for a folder without whole results of this paper.
     """
     recorded = _read_recorded(package, folder)
+    described = list(describe(recorded.results))
+    _compare_splits(recorded.results.datasets, described)
+    recorded = replace(recorded, results=recorded.results.model_copy(update={"datasets": described}))
     old = recorded.results
     outcome = judge(recorded)
     extra = old.extra.model_copy(
@@ -92,7 +107,14 @@ def _read_recorded(package: Path, folder: Path) -> Recorded:
     )
 
 
+def _compare_splits(old: Sequence[DatasetEntry], new: Sequence[DatasetEntry]) -> None:
+    splits = [{(entry.dataset, p): split.sha256 for entry in of for p, split in entry.splits.items()} for of in (old, new)]
+    if splits[0] != splits[1]:
+        raise UsageError("the data here are not those of the result: other cases, or another split")
+
+
 def _choose_check(check: StatementCheck, old: Results) -> StatementCheck:
     """The new check of a statement, or the old one where it rests on trainings that are not here."""
     known = {(one.id, one.protocol): one for one in old.extra.statements}
-    return known.get((check.id, check.protocol), check) if check.verdict == NOT_RUN else check
+    earlier = known.get((check.id, check.protocol), check)
+    return earlier if check.verdict == NOT_RUN and earlier.verdict != NOT_RUN else check

@@ -4,17 +4,22 @@
 """
 
 import argparse
+import functools
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from common.cases.prepared import load_dataset
 from common.cli import restore_config
-from common.errors import run_main
+from common.errors import UsageError, run_main
 from common.evaluation.outcome import Outcome
 from common.figures.style import Picture
+from common.files import slug
 from common.records.paper import load_paper
+from common.records.results import DatasetEntry, Results
 from common.runs.again import Recorded, evaluate_again
-from replications.lung_hip_compare import experiments, figures
+from replications.lung_hip_compare import data, experiments, figures, run
 from replications.lung_hip_compare.config import Config
 
 PACKAGE = Path(__file__).parent
@@ -24,8 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code (see common.cli)."""
     parser = argparse.ArgumentParser(prog=f"python -m replications.{PACKAGE.name}.evaluate", description=__doc__)
     parser.add_argument("folder", type=Path, help="of the result, such as results/lung_hip_compare")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="data folder: what the splits leak is measured anew, too")
     given = parser.parse_args(argv)
-    return run_main(lambda: evaluate_again(PACKAGE, given.folder, judge, draw))
+    describe = functools.partial(describe_data, given.data) if given.data else lambda old: old.datasets
+    return run_main(lambda: evaluate_again(PACKAGE, given.folder, judge, draw, describe))
 
 
 def judge(recorded: Recorded) -> Outcome:
@@ -49,6 +56,21 @@ def draw(recorded: Recorded) -> Iterator[Picture]:
     paper = load_paper(PACKAGE / "paper.toml")
     shown = figures.Shown(paper, config, {}, recorded.predictions, recorded.history)
     return figures.draw_figures(shown, recorded.results)
+
+
+def describe_data(folder: Path, old: Results) -> list[DatasetEntry]:
+    """The data sets of a result, read again from a data folder, with what their splits leak."""
+    config, sources = restore_config(Config, old.config), data.find_sources(folder)
+    datasets = {}
+    with tempfile.TemporaryDirectory() as home:
+        for name in (entry.dataset for entry in old.datasets):
+            source = sources[data.part_of(name)]
+            if source is None:
+                raise UsageError(f"{folder}: no data of {name}")
+            data.prepare_dataset(name, source, config, Path(home) / slug(name))
+            datasets[name] = load_dataset(Path(home) / slug(name))
+        protocols = list(old.datasets[0].splits)
+        return run.describe_datasets(datasets, config, protocols)[0]
 
 
 if __name__ == "__main__":

@@ -112,7 +112,10 @@ def read_patches(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame
     if candidates is not None:
         cases, mismatches = attach_scans(cases, candidates)
         faults += mismatches
-    return stacked, cases, {"faults": faults, "excluded": excluded, "unused": unused}
+    notes = {"faults": faults, "excluded": excluded, "unused": unused}
+    if candidates is None:
+        notes["stand_ins"] = f"stretches of {block} rows of candidates.csv, each about a scan,"
+    return stacked, cases, notes
 
 
 def _is_clipped(size: tuple[int, int], side: int) -> bool:

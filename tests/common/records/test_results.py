@@ -21,7 +21,7 @@ from common.runs.run import config_hash, log_command, open_run
 
 ENTRIES = (
     "schema", "paper", "preset", "protocol", "overrides", "on_protocol", "command", "git", "started", "seconds",
-    "environment", "datasets", "weights", "config", "selection", "seeds", "rows", "claims", "extra",
+    "environment", "datasets", "weights", "config", "selection", "seeds", "rows", "claims", "extra", "predictions_sha256",
 )  # fmt: skip
 
 
@@ -89,11 +89,13 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path):
 
 
 def build(folder: Path, monkeypatch, preset: str, *arguments: str) -> Results:
-    """The results of a run without predictions or trainings."""
+    """The results of a run without trainings."""
     environment = Environment(python="3.11", backend=None, device="2 CPU cores", deterministic=True)
     monkeypatch.setattr(runs_run, "describe_trainings", lambda _finished, _folder: (12.0, environment, []))
     opened = begin(folder, preset, *arguments)
     log_command(opened)
+    (opened.folder / "predictions.csv.gz").touch()
+    opened.lock.close()
     outcome = Outcome(rows=[], claims=[], comparisons=[], statements=[], not_run=[], collapsed=[])
     rules = {"paper": "last epoch", "leakfree": "lowest validation loss"}
     given = {"datasets": [], "weights": Weights(source="random"), "config": {"epochs": 3}, "selection": rules, "finished": []}
@@ -239,6 +241,12 @@ def test_publish_refuses(tmp_path, changes, message):
     with pytest.raises(UsageError, match=message):
         publish(run, tmp_path / "results")
     assert not (tmp_path / "results").exists()
+
+
+def test_publish_refuses_the_predictions_of_another_command(tmp_path):
+    run = write_run(tmp_path / "run", make_content(predictions_sha256="0" * 64))
+    with pytest.raises(UsageError, match="not the predictions that results.json was computed from"):
+        publish(run, tmp_path / "results")
 
 
 def test_publish_lists_every_missing_file(tmp_path):
