@@ -27,7 +27,7 @@ from common.audit.sources import (
     read_size_option,
     refuse_table_options,
 )
-from common.errors import run_main
+from common.errors import UsageError, run_main
 from common.files import write_text_atomic
 from common.records.claims import AVERAGES, MOST_FOLDS, MOST_RUNS
 from common.records.printed_tables import TABLE_UNITS
@@ -110,7 +110,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         width = max(60, min(140, shutil.get_terminal_size((120, 40)).columns))
         text = "\n".join(render_text(audit, options.all, width) for audit in audits)
     if options.out:
-        write_text_atomic(Path(options.out), text + "\n")
+        try:
+            write_text_atomic(Path(options.out), text + "\n")
+        except OSError as error:
+            raise UsageError(f"--out {options.out}: cannot be written, {error.strerror or error}; name a file") from None
     else:
         print_text(text, page=options.html)
     own = [outcome for audit in audits if audit.paper is None for outcome in audit.outcomes]

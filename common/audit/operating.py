@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
-from common.audit.outcomes import AVERAGED, IMPOSSIBLE, NEAR, POSSIBLE, Averaging, Line, Outcome, may_lack_class
+from common.audit.outcomes import AVERAGED, IMPOSSIBLE, NEAR, POSSIBLE, Line, Outcome, may_lack_class
 from common.audit.printed import Printed
 
 Interval = tuple[Fraction, Fraction]

@@ -72,6 +72,11 @@ class Averaging:
         return self.folds <= 1 and self.runs <= 1 and len(self.fold_sizes) < 2
 
     @property
+    def is_mean(self) -> bool:
+        """Whether it is said that they are means: over classes, folds or runs."""
+        return self.average in ("macro", "weighted") or not self.may_be_single
+
+    @property
     def may_be_binary(self) -> bool:
         """Whether they can be those of one positive class."""
         return self.average in ("", "binary")

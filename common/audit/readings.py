@@ -189,7 +189,7 @@ def list_folds(says: Averaging, cases: tuple[int, ...]) -> Iterator[tuple[str | 
     >>> [text for _, _, text in list_folds(Averaging(folds=5), (40, 60))]
     ['means over 5 folds with even shares of the classes', 'means over 5 folds with uneven shares of the classes']
     """
-    n, shares = sum(cases), tuple(size / sum(cases) for size in cases)
+    shares = tuple(size / sum(cases) for size in cases)
     folds = max(says.folds, len(says.fold_sizes))
     stated = None if folds or says.runs > 1 else AVERAGED
     if says.runs != 1 and folds in (0, 1):

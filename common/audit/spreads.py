@@ -62,7 +62,8 @@ def check_spreads(lines: Sequence[Line]) -> list[Outcome]:
 def bound_sd(ends: tuple[float, float], mean: tuple[float, float], values: int = 0, is_known: bool = True) -> float:
     """Largest sd, with the denominator k - 1, of k values between the ends with a mean in the interval; loosened by 1e-9.
 
-    values: k, or with is_known=False what k is a multiple of; below 2 any k will do. The widest values are all at the ends, but for one that makes up the mean.
+    values: k, or with is_known=False what k is a multiple of; below 2 any k will do. The widest values are all at the ends, but
+    for one that makes up the mean.
 
     >>> round(bound_sd((0, 1), (0.95, 0.95), 2), 4), round(bound_sd((0, 1), (0.95, 0.95)), 4)  # 0.9 and 1; 19 of 20 are 1
     (0.0707, 0.2236)
@@ -84,7 +85,7 @@ def bound_sd(ends: tuple[float, float], mean: tuple[float, float], values: int =
 
 
 def _find_fault(mean: Printed, printed: dict[str, Printed], values: int, is_known: bool, way: str, lowest: int) -> str:
-    """What cannot be, in words; "" if nothing. values: how many have the mean, or, unless is_known, what that is a multiple of."""
+    """What cannot be, in words; "" if nothing. values: how many have the mean, or what that is a multiple of."""
     low, high = mean.bounds(way)
     ends = {name: number.bounds(way) for name, number in printed.items()}
     a = max(Fraction(lowest), ends["min"][0]) if "min" in ends else Fraction(lowest)

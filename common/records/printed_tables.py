@@ -103,7 +103,8 @@ def read_grid(grid: Sequence[Sequence[Place]], about: Claim, unit: str, where: s
     check_origin(about, where)
     grid, turned = _turn(grid)
     columns, left_out = _choose_columns(grid[0], where)
-    rows, no_results = [], []
+    rows: list[tuple[str, Sequence[Place]]] = []
+    no_results: list[tuple[str, Sequence[Place]]] = []
     for name, row in _list_rows(grid):
         (no_results if NO_RESULT.fullmatch(name) else rows).append((name, row))
     cells = {(name, i): _read_place(place) for name, row in rows for i, place in enumerate(row) if i in columns}

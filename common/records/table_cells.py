@@ -38,8 +38,8 @@ def read_cell(printed: str) -> Cell | None:
     Signs of footnotes and of bold print are passed over; a comma or a middle dot is a decimal point. A number in brackets is
     taken for a standard deviation if it has decimals and is small enough for one; else it may be a count, and is not read.
 
-    >>> read_cell("**0.850**"), read_cell("–"), read_cell("87,5 %")
-    (Cell(text='0.850', percent=False, sd='', is_bracketed=False, beside=''), None, Cell(text='87.5', percent=True, sd='', is_bracketed=False, beside=''))
+    >>> read_cell("**0.850**").text, read_cell("–"), read_cell("87,5 %").percent
+    ('0.850', None, True)
     >>> read_cell("88 (44)").sd, read_cell("88 (44)").beside, read_cell("0·85").text
     ('', '(44)', '0.85')
     >>> read_cell("94.1 ± 1.2").sd, read_cell("94.1 (1.2)").sd, read_cell(".93 (.90-.96)").beside

@@ -1,5 +1,9 @@
 """True tables of kinds that are easily accused: pooled areas, spreads of repeated folds, patients kept together, counts."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score, recall_score, roc_auc_score
@@ -166,3 +170,22 @@ def test_counts_that_cannot_be_are_refused_in_one_line(tmp_path, options):
     with pytest.raises(UsageError) as caught:
         main([str(path), *options])
     assert "\n" not in str(caught.value)
+
+
+def test_what_cannot_be_written_is_one_line(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("model,Acc\nnet,0.9\n")
+    with pytest.raises(UsageError, match="--out .*: cannot be written, .*; name a file"):
+        main([str(path), "--out", str(tmp_path)])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_one_line(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("model,Acc\nnet,0.9\n")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "common.audit", str(path)], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("error: standard output: cannot be written")
