@@ -2,7 +2,7 @@
 
 A row says how it was averaged (`outcomes.Averaging`); where it does not, every usual reading is tried: one test set with either
 class as positive, or macro, weighted or micro averages over the classes; means over repetitions, over folds that divide every
-class evenly, and over folds drawn at random. What none of them explains is impossible.
+class evenly, and over folds of any shares. What none of them explains is impossible.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
