@@ -33,6 +33,7 @@ def check_auc(lines: Sequence[Line]) -> list[Outcome]:
     "impossible" only where the line says that it is of one test set and of two classes: the area of answers pooled over folds,
     whose scores may lie on different scales, and the mean area of several classes know no such bounds. "only averaged" there.
 
+    >>> from common.audit.outcomes import Averaging
     >>> printed = {"auc": "0.60", "sensitivity": "0.90", "specificity": "0.80"}
     >>> printed = {name: Printed(text, "fraction") for name, text in printed.items()}
     >>> says = Averaging("binary", folds=1)
