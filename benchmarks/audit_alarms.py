@@ -39,6 +39,7 @@ class Table:
     folds: int = 1
     fold_sizes: tuple = ()
     runs: int = 1
+    stratified: bool = False
 
 
 # ------------------------------------------------------------------------------------------------- matrices and metrics
@@ -141,7 +142,9 @@ def draw_folds(
         values |= {f"{name}_sd": float(np.std([fold[name] for fold in by_fold], ddof=less)) for name in values}
     names = {f"class {j}": int(n) for j, n in enumerate(sizes)}
     fold_sizes = tuple(int(n) for n in parts.sum(axis=1)) if known else ()
-    return Table(values, names, **choose_writing(generator), average=average, folds=folds, fold_sizes=fold_sizes)
+    return Table(
+        values, names, **choose_writing(generator), average=average, folds=folds, fold_sizes=fold_sizes, stratified=stratified
+    )
 
 
 def draw_runs(generator: np.random.Generator, average: str, classes: int, spread: bool = True) -> Table:
@@ -196,7 +199,7 @@ def write_number(value: float, table: Table) -> float:
 
 def make_claims(table: Table, stated: bool, row: str = "ours") -> list[Claim]:
     """The row's claims; with stated=False nothing is said of how it was averaged."""
-    says = {name: getattr(table, name) for name in ("average", "folds", "fold_sizes", "runs")} if stated else {}
+    says = {name: getattr(table, name) for name in ("average", "folds", "fold_sizes", "runs", "stratified")} if stated else {}
     return [
         Claim("1", row, name, write_number(value, table), table.digits, table.unit, "Table 1", table.classes, **says)
         for name, value in table.values.items()

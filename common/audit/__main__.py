@@ -23,12 +23,13 @@ from common.audit.sources import (
     audit_source,
     find_source,
     read_class_option,
+    read_count,
     read_size_option,
     refuse_table_options,
 )
-from common.errors import run_main
+from common.errors import UsageError, run_main
 from common.files import write_text_atomic
-from common.records.claims import AVERAGES
+from common.records.claims import AVERAGES, MOST_FOLDS, MOST_RUNS
 from common.records.printed_tables import TABLE_UNITS
 
 REPLICATIONS = Path(__file__).parents[2] / "replications"
@@ -66,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--positive", metavar="ill", help="the positive class; the first one if not given")
     add("--folds", type=int, metavar="N", help="every number is a mean over N folds of a cross-validation; 1: over none")
     add("--fold-sizes", metavar="20,21,21", help="cases of each fold, or of each class in it: 8+12,8+13,9+12")
+    add("--stratified", action="store_true", help="every fold has the same share of each class, to within a case")
     add("--runs", type=int, metavar="N", help="every number is a mean over N repetitions on the same cases; 1: over none")
     add("--average", choices=AVERAGES[1:], help="over the classes; a head such as macro F1 says it of its column")
     add(
@@ -77,9 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         positive=options.positive or "",
         unit=options.unit or "",
         average=options.average or "",
-        folds=options.folds or 0,
+        folds=read_count(options.folds, "--folds", MOST_FOLDS),
         fold_sizes=read_size_option(options.fold_sizes) if options.fold_sizes else (),
-        runs=options.runs or 0,
+        runs=read_count(options.runs, "--runs", MOST_RUNS),
+        stratified=options.stratified,
     )
     sources = [find_source(name, REPLICATIONS) for name in options.sources] or sorted(REPLICATIONS.glob("*/paper.toml"))
     refuse_table_options(sources, table)
@@ -107,7 +110,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         width = max(60, min(140, shutil.get_terminal_size((120, 40)).columns))
         text = "\n".join(render_text(audit, options.all, width) for audit in audits)
     if options.out:
-        write_text_atomic(Path(options.out), text + "\n")
+        try:
+            write_text_atomic(Path(options.out), text + "\n")
+        except OSError as error:
+            raise UsageError(f"--out {options.out}: cannot be written, {error.strerror or error}; name a file") from None
     else:
         print_text(text, page=options.html)
     own = [outcome for audit in audits if audit.paper is None for outcome in audit.outcomes]

@@ -154,7 +154,8 @@ def _list_forms(folds: Sequence[FoldType], average: str, positive: int, scale: f
     # Precision of a class is at least share x recall and at most 1 - (1 - share) x rate, its F1 at least 2 x share / (1 + share)
     # x recall; F1, of classes or of means, is at most (P + R) / 2.
     f1_low = 2 * low / (1 + low)
-    yield "balanced_accuracy", (form := _mean_form(folds, nothing + 1 / classes, nothing), form)
+    if (low > 0).all():  # else a fold may lack a class, and it is the mean of the others' recalls
+        yield "balanced_accuracy", (form := _mean_form(folds, nothing + 1 / classes, nothing), form)
     if average == "weighted":
         for lower, upper in _count_wrong(folds):
             recall = (-lower[0], 1 - lower[1])
@@ -190,7 +191,6 @@ USUAL_FOLDS = (5, 10, 3, 2, 4, 6, 7, 8, 9)  # of a cross-validation whose number
 MOST_FOLDS = max(USUAL_FOLDS)
 USUAL_RUNS = range(2, 11)  # repetitions of a training whose number is not said
 MOST_SUMS = 20_000  # different sums of right answers that are tried
-SMALLEST_P = 1e-12  # a share of a class in a random fold that is less likely is not reckoned with
 
 
 @lru_cache(maxsize=4096)
@@ -204,20 +204,6 @@ def list_stratified(cases: tuple[int, ...], folds: int) -> tuple[FoldType, ...]:
     low = tuple(a / max(1, a + sum(most) - b) for a, b in zip(least, most, strict=True))
     high = tuple(b / max(1, b + sum(least) - a) for a, b in zip(least, most, strict=True))
     return (FoldType(1.0, low, high),)
-
-
-@lru_cache(maxsize=4096)
-def list_random(cases: tuple[int, ...], smallest: int) -> tuple[FoldType, ...]:
-    """Folds of at least `smallest` cases, drawn at random: shares within what a fold of that size has but with SMALLEST_P.
-
-    Hoeffding's bound: P(|share - expected| > t) <= 2 exp(-2 n t^2), with or without replacement.
-
-    >>> [round(end, 2) for end in list_random((500, 500), 200)[0].low]
-    [0.23, 0.23]
-    """
-    width = float(np.sqrt(np.log(2 / SMALLEST_P) / (2 * max(1, smallest))))
-    shares = [n / sum(cases) for n in cases]
-    return (FoldType(1.0, tuple(max(0.0, s - width) for s in shares), tuple(min(1.0, s + width) for s in shares)),)
 
 
 def list_known(fold_sizes: Sequence[Sequence[int]]) -> tuple[FoldType, ...]:

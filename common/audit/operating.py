@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
-from common.audit.outcomes import AVERAGED, IMPOSSIBLE, NEAR, POSSIBLE, Line, Outcome
+from common.audit.outcomes import AVERAGED, IMPOSSIBLE, NEAR, POSSIBLE, Line, Outcome, may_lack_class
 from common.audit.printed import Printed
 
 Interval = tuple[Fraction, Fraction]
@@ -30,32 +30,43 @@ def check_auc(lines: Sequence[Line]) -> list[Outcome]:
     """Can the ROC curve have the printed area and run through the printed sensitivity and specificity?
 
     One outcome for each line of one positive class that prints all three. Each number may be wrong by one unit of its last digit.
-    "only averaged" where only means over folds or runs, which the line leaves open, have such an area.
+    "impossible" only where the line says that it is of one test set and of two classes: the area of answers pooled over folds,
+    whose scores may lie on different scales, and the mean area of several classes know no such bounds. "only averaged" there.
 
+    >>> from common.audit.outcomes import Averaging
     >>> printed = {"auc": "0.60", "sensitivity": "0.90", "specificity": "0.80"}
-    >>> line = Line("CNN", ("2",), {}, {name: Printed(text, "fraction") for name, text in printed.items()})
-    >>> [(outcome.verdict, outcome.arithmetic) for outcome in check_auc([line])]
-    [('impossible', 'a curve through this point has an area of 0.703 to 0.983')]
+    >>> printed = {name: Printed(text, "fraction") for name, text in printed.items()}
+    >>> says = Averaging("binary", folds=1)
+    >>> [outcome.verdict for outcome in check_auc([Line("CNN", ("2",), {}, printed, says), Line("SVM", ("2",), {}, printed)])]
+    ['impossible', 'only averaged']
+    >>> check_auc([Line("CNN", ("2",), {}, printed, says)])[0].arithmetic
+    'a curve through this point has an area of 0.703 to 0.983'
     """
     outcomes = []
     for line in lines:
-        names = ("auc", "sensitivity", "specificity")
-        if len(line.classes) > 2 or not line.averaging.may_be_binary or not set(names) <= line.metrics.keys():
+        names, says = ("auc", "sensitivity", "specificity"), line.averaging
+        if len(line.classes) > 2 or not says.may_be_binary or not set(names) <= line.metrics.keys():
             continue
-        if not line.n and not line.averaging.average and line.metrics["auc"].value < Fraction(1, 2):
+        if not line.n and not says.average and line.metrics["auc"].value < Fraction(1, 2):
             continue  # areas below one half have scores whose direction is open
         auc, *point = (line.metrics[name] for name in names)
-        verdict, shown = IMPOSSIBLE, None
-        kinds = [False] * line.averaging.may_be_single + [True] * (not line.averaging.is_single)
+        sure = says.folds == 1 and says.runs <= 1 and (says.average == "binary" or len(line.classes) == 2)
+        verdict, shown = IMPOSSIBLE if sure else AVERAGED, None
+        # Of two classes macro and weighted means have the same sum of both, of which the chords speak.
+        kinds = [False] * says.may_be_single + [True] * (not says.is_single or says.average != "binary")
         for averaged in kinds:
             ends = bound_auc(point[0].bounds("near"), point[1].bounds("near"), averaged)
             shown = shown or ends
             low, high = auc.bounds("near")
             if low <= ends[1] and ends[0] <= high:
-                verdict = AVERAGED if averaged and line.averaging.may_be_single else POSSIBLE
+                verdict = AVERAGED if averaged and says.may_be_single else POSSIBLE
                 break
+        else:
+            ends = None
         low, high = shown or (Fraction(0), Fraction(1))
         text = f"a curve through this point has an area of {auc.show(low)} to {auc.show(high)}"
+        if ends is None and not sure:
+            text += "; of answers pooled over folds whose scores are not on one scale, or over classes, any other"
         outcomes.append(Outcome("auc", line.show(*names), verdict, text, line.keys, metrics=names))
     return outcomes
 
@@ -74,7 +85,7 @@ def check_likelihood(lines: Sequence[Line]) -> list[Outcome]:
 
     One outcome for each such metric of a line of one positive class. "within one unit" where the numbers fit with their last
     digit off by one; "only averaged" where means over classes, folds or runs, which the line leaves open, may explain the
-    difference: of the ratios, which are no sums, any mean may.
+    difference: of the ratios, which are no sums, any mean may; of the sums, folds that lack a class.
 
     >>> printed = {"lr_positive": "6.13", "sensitivity": "0.792", "specificity": "0.850"}
     >>> line = Line("40", ("2",), {}, {name: Printed(text, "fraction") for name, text in printed.items()})
@@ -96,11 +107,8 @@ def check_likelihood(lines: Sequence[Line]) -> list[Outcome]:
                     verdict = found
                     break
             single = line.averaging.is_single and line.averaging.average == "binary"
-            if (
-                verdict == IMPOSSIBLE
-                and not single
-                and (name not in ("balanced_accuracy", "youden") or not line.averaging.average)
-            ):
+            sums = name in ("balanced_accuracy", "youden") and line.averaging.average and not may_lack_class(line)
+            if verdict == IMPOSSIBLE and not single and not sums:
                 verdict = AVERAGED
             text = f"{formula} is {number.show(low)} to {number.show(high)}, printed {number.text}"
             names = (name, "sensitivity", "specificity")

@@ -54,6 +54,7 @@ class Averaging:
     folds: int = 0  # 0: not said; 1: a single test set
     fold_sizes: tuple[int | tuple[int, ...], ...] = ()  # cases of each fold, or cases of each class in each fold
     runs: int = 0  # 0: not said; 1: one training
+    stratified: bool = False  # said that the folds divide every class evenly
 
     @property
     def is_open(self) -> bool:
@@ -69,6 +70,11 @@ class Averaging:
     def may_be_single(self) -> bool:
         """Whether they can be."""
         return self.folds <= 1 and self.runs <= 1 and len(self.fold_sizes) < 2
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether it is said that they are means: over classes, folds or runs."""
+        return self.average in ("macro", "weighted") or not self.may_be_single
 
     @property
     def may_be_binary(self) -> bool:
@@ -112,6 +118,22 @@ class Line:
         return f"{self.name}, {', '.join(shown)}"
 
 
+def may_lack_class(line: Line) -> bool:
+    """Whether a fold may hold no case of a class, as far as the line says; programs differ in what they then take for a metric.
+
+    >>> classes = {"ill": 40, "healthy": 60}
+    >>> [may_lack_class(Line("CNN", ("2",), classes, {}, Averaging(folds=5, stratified=even))) for even in (True, False)]
+    [False, True]
+    """
+    says, cases = line.averaging, [n for n in line.classes.values() if n]
+    if says.folds == 1:
+        return False
+    if len(says.fold_sizes) > 1 and all(isinstance(sizes, tuple) for sizes in says.fold_sizes):
+        return not all(min(sizes) for sizes in says.fold_sizes if isinstance(sizes, tuple))
+    folds = max(says.folds, len(says.fold_sizes))
+    return not (says.stratified and folds and cases and min(cases) >= folds)
+
+
 def read_lines(claims: Iterable[Claim]) -> list[Line]:
     """Printed ratios, row by row, in the order of the claims; counts and claims without a value are left out.
 
@@ -146,7 +168,7 @@ def _divide_row(claims: Sequence[Claim]) -> list[Line]:
     the classes, stands in each of them."""
     lines: dict[Averaging, dict[str, Printed]] = {}
     for claim in claims:
-        says = Averaging(claim.average, claim.folds, claim.fold_sizes, claim.runs)
+        says = Averaging(claim.average, claim.folds, claim.fold_sizes, claim.runs, claim.stratified)
         lines.setdefault(says, {})[SAME_METRIC.get(claim.metric, claim.metric)] = print_claim(claim)
     for says, metrics in list(lines.items()):
         hosts = [other for other in lines if other != says and replace(other, average=says.average) == says]

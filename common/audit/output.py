@@ -4,6 +4,8 @@ import os
 import sys
 from typing import TextIO
 
+from common.errors import UsageError
+
 PLAIN = {
     "±": "+-",
     "–": "-",
@@ -45,6 +47,8 @@ def fit_page(text: str, encoding: str) -> str:
 def print_text(text: str, *, page: bool = False, stream: TextIO | None = None) -> None:
     """Print a text, or an HTML page; a reader that has closed the pipe, such as `head`, ends the printing without a word.
 
+    Raises UsageError where nothing can be written, as on a full disk.
+
     >>> print_text("91/100 = 91.00")
     91/100 = 91.00
     """
@@ -55,7 +59,14 @@ def print_text(text: str, *, page: bool = False, stream: TextIO | None = None) -
         stream.flush()
     except BrokenPipeError:
         # What is left in the buffer would be written, and fail, once more at the end of the program.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        _discard(stream)
+    except OSError as error:
+        _discard(stream)
+        raise UsageError(f"standard output: cannot be written, {error.strerror or error}") from None
+
+
+def _discard(stream: TextIO) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _has(encoding: str, sign: str) -> bool:

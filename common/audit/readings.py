@@ -2,7 +2,7 @@
 
 A row says how it was averaged (`outcomes.Averaging`); where it does not, every usual reading is tried: one test set with either
 class as positive, or macro, weighted or micro averages over the classes; means over repetitions, over folds that divide every
-class evenly, and over folds drawn at random. What none of them explains is impossible.
+class evenly, and over folds of any shares. What none of them explains is impossible.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,6 @@ from common.audit.means import (
     divide_evenly,
     fits_means,
     list_known,
-    list_random,
     list_stratified,
     reach_mean,
 )
@@ -64,6 +63,15 @@ def explain_line(line: Line, but_binary: bool = False) -> Explanation:
                     open_.append(average)
             if open_:
                 break  # the wider ways would be no smaller
+    if says.may_be_single and may_be_recall(line):
+        metrics = {"balanced_accuracy": line.metrics["accuracy"]} | {k: v for k, v in line.metrics.items() if k != "accuracy"}
+        for way in WAYS:
+            text, too_large = _explain_single(metrics, cases, "macro", way, names)
+            if text:
+                return VERDICT_OF_WAY[way], f"as macro means, the accuracy being the mean recall: {text}"
+            if too_large:
+                open_.append("macro")
+                break
     if not says.is_single:
         for verdict, kind, text in list_folds(says, cases):
             ways = WAYS if verdict is None else ("near",)
@@ -73,6 +81,24 @@ def explain_line(line: Line, but_binary: bool = False) -> Explanation:
     if open_:
         return UNDECIDED, f"as {SHOWN[open_[0]]} there are too many confusion matrices to try"
     return IMPOSSIBLE, "no confusion matrix gives these numbers" + ("" if says.is_single else ", and no means over folds or runs")
+
+
+def may_be_recall(line: Line) -> bool:
+    """Whether the accuracy of a row may be the mean of its classes' recalls, as some print it: of three classes or more, and the
+    same number as the sensitivity, where that is printed.
+
+    >>> printed = {name: Printed("88.8", "percent") for name in ("accuracy", "sensitivity")}
+    >>> line = Line("CNN", ("2",), {"a": 40, "b": 55, "c": 70}, printed, Averaging("macro", 1, (), 1))
+    >>> two = Line("CNN", ("2",), {"a": 40, "b": 55}, printed, line.averaging)
+    >>> may_be_recall(line), may_be_recall(two)
+    (True, False)
+    """
+    if sum(n > 0 for n in line.classes.values()) < 3 or line.averaging.average not in ("", "macro"):
+        return False
+    if not {"accuracy", "sensitivity"} <= line.metrics.keys() or "balanced_accuracy" in line.metrics:
+        return False
+    (low, high), (first, last) = (line.metrics[name].bounds("truncated") for name in ("accuracy", "sensitivity"))
+    return low <= last and first <= high
 
 
 def _explain_single(
@@ -163,7 +189,7 @@ def list_folds(says: Averaging, cases: tuple[int, ...]) -> Iterator[tuple[str | 
     >>> [text for _, _, text in list_folds(Averaging(folds=5), (40, 60))]
     ['means over 5 folds with even shares of the classes', 'means over 5 folds with uneven shares of the classes']
     """
-    n, shares = sum(cases), tuple(size / sum(cases) for size in cases)
+    shares = tuple(size / sum(cases) for size in cases)
     folds = max(says.folds, len(says.fold_sizes))
     stated = None if folds or says.runs > 1 else AVERAGED
     if says.runs != 1 and folds in (0, 1):
@@ -181,12 +207,9 @@ def list_folds(says: Averaging, cases: tuple[int, ...]) -> Iterator[tuple[str | 
         for ends, parts in ((min, [kind.low for kind in even]), (max, [kind.high for kind in even]))
     )
     yield stated, (FoldType(1.0, low, high),), words + "even shares of the classes"
-    sizes = [size if isinstance(size, int) else sum(size) for size in says.fold_sizes]
-    smallest = min(sizes) if sizes else n // (folds or MOST_FOLDS)
-    if min(cases) < (folds or MOST_FOLDS):
-        # A fold may lack a class, and programs differ in what they then take for its metrics: nothing is excluded.
-        yield UNEVEN, (FoldType(1.0, (0.0,) * len(cases), (1.0,) * len(cases)),), words + "a class missing"
-    yield UNEVEN, list_random(cases, smallest), words + "uneven shares of the classes"
+    if not says.stratified or min(cases) < (folds or MOST_FOLDS):
+        # Images of one patient stay together, so that a fold may hold any part of a class, or none: nothing is excluded.
+        yield UNEVEN, (FoldType(1.0, (0.0,) * len(cases), (1.0,) * len(cases)),), words + "uneven shares of the classes"
 
 
 def explain_accuracy(number: Printed, line: Line) -> Explanation:
@@ -209,6 +232,10 @@ def explain_accuracy(number: Printed, line: Line) -> Explanation:
                     return VERDICT_OF_WAY[way], ""
                 if scale != 1 and (found := count_wrong(number, n, scale, way)):
                     return VERDICT_OF_WAY[way], f"as the mean of the classes' accuracies, {n - found[0]} of {n} right"
+    if says.may_be_single and may_be_recall(line):
+        for way in WAYS[:2]:
+            if reach_mean(*number.bounds(way), [size for size in line.classes.values() if size]):
+                return VERDICT_OF_WAY[way], "as the mean of the classes' recalls"
     averaged = None if says.is_single else _average_accuracy(number, says, n, scales)
     if averaged and averaged[0] != UNEVEN:
         return averaged

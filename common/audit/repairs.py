@@ -8,7 +8,7 @@ from math import prod
 
 from common.audit.confusions import TWO_CLASSES
 from common.audit.matrices import explain_binary, find_binary_orders, is_binary
-from common.audit.outcomes import AVERAGED, IMPOSSIBLE, NEAR, SWAPPED, UNLIKELY, Line, Outcome, join_keys
+from common.audit.outcomes import AVERAGED, IMPOSSIBLE, NEAR, SWAPPED, UNEVEN, UNLIKELY, Line, Outcome, join_keys
 from common.audit.prevalence import CELLS, bound_prevalence
 from common.audit.printed import WAYS, format_chance
 
@@ -113,7 +113,9 @@ def check_left_out(lines: Sequence[Line], positive_class: str, verdicts: Mapping
     outcomes = []
     for line in lines:
         verdict = next((verdicts[key] for key in line.keys if key in verdicts), None)
-        if verdict not in (IMPOSSIBLE, AVERAGED, NEAR) or not (line.averaging.may_be_single and line.averaging.may_be_binary):
+        if verdict not in (IMPOSSIBLE, UNEVEN, AVERAGED, NEAR) or not (
+            line.averaging.may_be_single and line.averaging.may_be_binary
+        ):
             continue
         texts = {name: text for name in line.metrics if (text := _free(line, name, positive_class))}
         known = [name for name in line.metrics if name in (TWO_CLASSES if line.n else CELLS)]

@@ -158,7 +158,7 @@ def check_between(lines: Sequence[Line]) -> list[Outcome]:
             Outcome(
                 "between",
                 line.show(*names),
-                POSSIBLE if inside else AVERAGED if reading else IMPOSSIBLE,
+                POSSIBLE if inside or (reading and line.averaging.is_mean) else AVERAGED if reading else IMPOSSIBLE,
                 f"accuracy {accuracy.text} is {'' if inside else 'not '}between {low.text} and {high.text}"
                 + (f", but may be with {reading}" if reading else ""),
                 line.keys,
@@ -265,7 +265,10 @@ def check_f1(lines: Sequence[Line]) -> list[Outcome]:
         elif low <= most and high >= _combine_f1(*(max(Fraction(0), number.bounds("near")[0]) for number in (p, r))):
             verdict, text = NEAR, f"{formula}, not {f1.text}"
         elif low <= most and high >= least and not single:
-            verdict, text = AVERAGED, f"{formula}, not {f1.text}: a mean of the F1 of classes, folds or runs, if anything"
+            mean = "a mean of the F1 of classes, folds or runs"
+            verdict, text = AVERAGED, f"{formula}, not {f1.text}: {mean}, if anything"
+            if line.averaging.is_mean:
+                verdict, text = POSSIBLE, f"{formula}, not {f1.text}, being {mean}"
         elif other:
             verdict, text = SWAPPED, f"{formula}: the column headed {other}, {line.metrics[other].text}"
         else:

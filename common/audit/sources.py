@@ -40,6 +40,7 @@ class TableOptions:
     folds: int = 0
     fold_sizes: tuple[int | tuple[int, ...], ...] = ()
     runs: int = 0
+    stratified: bool = False
 
 
 def find_source(name: str, replications: Path) -> Path:
@@ -114,6 +115,7 @@ def _audit_table(grid: Grid, options: TableOptions) -> Audit:
         folds=folds,
         fold_sizes=read_fold_sizes([_as_list(size) for size in fold_sizes], classes, "--fold-sizes"),
         runs=runs,
+        stratified=options.stratified,
     )
     table = read_grid(grid.rows, about, options.unit, grid.label)
     positive = options.positive or next(iter(classes), "")
@@ -156,10 +158,22 @@ def _describe_options(options: TableOptions, positive: str) -> str:
     parts += [f"positive: {positive}"] if options.positive or len(options.classes) == 2 else []
     parts += [f"averaged over the classes: {options.average}"] if options.average else []
     parts += [f"folds: {options.folds}"] if options.folds else []
+    parts += ["folds with even shares of the classes"] if options.stratified else []
     sizes = ["+".join(map(str, size)) if isinstance(size, tuple) else str(size) for size in options.fold_sizes]
     parts += [f"cases of the folds: {', '.join(sizes)}"] if sizes else []
     parts += [f"repetitions: {options.runs}"] if options.runs else []
     return "; ".join(parts)
+
+
+def read_count(count: int | None, option: str, most: int) -> int:
+    """The number given with an option, 0 where none is. Raises UsageError unless it is from 1 to `most`.
+
+    >>> read_count(5, "--folds", 1000), read_count(None, "--folds", 1000)
+    (5, 0)
+    """
+    if count is not None and not 1 <= count <= most:
+        raise UsageError(f"{option} {count}: must be a whole number from 1 to {most}")
+    return count or 0
 
 
 def read_class_option(text: str) -> dict[str, int]:
@@ -174,6 +188,8 @@ def read_class_option(text: str) -> dict[str, int]:
         if not (sign and name and cases.isascii() and cases.isdigit() and len(cases) < 12) or name in classes:
             raise UsageError(f"--classes: {part.strip()!r} is no class of its own with its cases; write ill=40,healthy=60")
         classes[name] = int(cases)
+    if empty := [name for name, cases in classes.items() if not cases]:
+        raise UsageError(f"--classes: {empty[0]}=0 has no cases; leave out a class that the test set does not hold")
     if len(classes) < 2:
         raise UsageError(f"--classes {text}: two classes or more are needed; write ill=40,healthy=60")
     return read_classes(classes, "--classes")

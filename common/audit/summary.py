@@ -138,9 +138,13 @@ def summarise_paper(paper: Paper, outcomes: Sequence[Outcome]) -> str:
         parts.append(f"{_count(alone, total, numbers)} cannot be right as printed{how}")
     if together:
         rows = len({key[:2] for key in by_mark[TOGETHER]})
-        subject = f"{together} others" if alone else _count(together, total, numbers)
+        others = f"{together} other{'s' if together > 1 else ''}"
+        subject = others if alone else _count(together, total, numbers)
+        if together == total and not alone:
+            subject = f"The {numbers}"
         wrong = "one of them, at least, is wrong" if rows == 1 else f"in each of {rows} rows one, at least, is wrong"
-        parts.append(f"{subject} contradict each other: {wrong}")
+        verb = "contradict each other" if together > 1 else "contradicts what is printed beside it"
+        parts.append(f"{subject} {verb}: {wrong}")
     if by_mark[EXCHANGED]:
         rows = len({key[:2] for key in by_mark[EXCHANGED]})
         more = "" if parts else f" of the {numbers}"

@@ -15,8 +15,9 @@ SIGNED = ("mcc", "kappa", "cohen_kappa", "weighted_kappa")  # metrics from -1 to
 # Metrics that may have any size: likelihood and odds ratios, regression scores.
 UNLIMITED = ("lr_positive", "lr_negative", "odds_ratio", "mae", "mse", "rmse", "mape", "r2")
 MOST_DIGITS = 20  # decimals of a printed number: more are taken for a mistake
+MOST_FOLDS, MOST_RUNS = 1000, 10_000  # more are taken for a mistake
 # What a claim, or a whole table, says of how its numbers came about.
-ORIGIN: dict[str, type] = {"average": str, "folds": int, "fold_sizes": list, "runs": int, "note": str}
+ORIGIN: dict[str, type] = {"average": str, "folds": int, "fold_sizes": list, "stratified": bool, "runs": int, "note": str}
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Claim:
     best_of: int = 0  # the value is the best of so many choices scored on the test cases; 0: not known
     sd: float | None = None  # standard deviation over folds or runs, printed beside the value, in `unit`
     sd_digits: int = 0  # its decimals as printed
+    stratified: bool = False  # the paper says that every fold has the same share of each class
     as_printed: "Claim | None" = None  # the claim in the paper's own words, where a reading changed them
 
     @property
@@ -117,9 +119,17 @@ def check_origin(claim: Claim, where: str) -> None:
     """Raise UsageError where a claim says what cannot be of its averages, folds and runs; `where` begins the message."""
     if claim.average not in AVERAGES:
         raise UsageError(f"{where}: field 'average' must be one of {', '.join(AVERAGES[1:])}, not {claim.average!r}")
-    for name in ("folds", "runs", "best_of"):
-        if getattr(claim, name) < 0:
-            raise UsageError(f"{where}: field {name!r} must be at least 1, not {getattr(claim, name)}")
+    for name, most in (("folds", MOST_FOLDS), ("runs", MOST_RUNS), ("best_of", None)):
+        if (number := getattr(claim, name)) < 0:
+            raise UsageError(f"{where}: field {name!r} must be at least 1, not {number}")
+        if most and number > most:
+            raise UsageError(f"{where}: field {name!r} must be at most {most}, not {number}")
+    if claim.folds * claim.runs > MOST_RUNS:
+        raise UsageError(f"{where}: 'folds' times 'runs' must be at most {MOST_RUNS}, not {claim.folds} x {claim.runs}")
+    if claim.classes and claim.folds > claim.n:
+        raise UsageError(f"{where}: field 'folds' must be at most the {claim.n} cases of 'classes', not {claim.folds}")
+    if claim.stratified and claim.folds == 1:
+        raise UsageError(f"{where}: field 'stratified' speaks of folds, and 'folds' is 1")
     sizes = [sum(size) if isinstance(size, tuple) else size for size in claim.fold_sizes]
     if not all(size > 0 for size in sizes):
         raise UsageError(f"{where}: field 'fold_sizes' must list the cases of each fold, whole numbers from 1")

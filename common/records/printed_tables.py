@@ -13,6 +13,13 @@ from common.records.paper_entries import read_classes, read_fields, read_fold_si
 from common.records.table_cells import Cell, read_cell
 
 TABLE_UNITS = ("percent", "fraction")
+# Names of rows that hold no results of a model: spreads, tests and differences.
+NO_RESULT = re.compile(
+    r"(?:sd|s\.d\.|std\.?(?:[ -]?dev(?:iation|\.)?)?|standard[ -]deviation|±?\s*sd|sem?|standard[ -]error"
+    r"|p|p[ -]?values?.*|p\s*[<(=].*|(?:95\s*%\s*)?(?:ci|c\.i\.|confidence intervals?)(?:\s*\(?95\s*%?\)?)?"
+    r"|differences?|Δ|delta|(?:improvement|gain)s?)(?:\s*\(.*\))?(?: \([0-9]+\))?",
+    re.IGNORECASE,
+)
 # The fields that each number of a table fills in; the other ones are those of the table.
 BLANK: dict[str, Any] = {"row": "", "metric": "", "value": None, "digits": 0, "unit": "fraction"}
 
@@ -96,7 +103,10 @@ def read_grid(grid: Sequence[Sequence[Place]], about: Claim, unit: str, where: s
     check_origin(about, where)
     grid, turned = _turn(grid)
     columns, left_out = _choose_columns(grid[0], where)
-    rows = list(_list_rows(grid))
+    rows: list[tuple[str, Sequence[Place]]] = []
+    no_results: list[tuple[str, Sequence[Place]]] = []
+    for name, row in _list_rows(grid):
+        (no_results if NO_RESULT.fullmatch(name) else rows).append((name, row))
     cells = {(name, i): _read_place(place) for name, row in rows for i, place in enumerate(row) if i in columns}
     units, note = _choose_units(columns, rows, cells, unit)
     claims = []
@@ -120,10 +130,13 @@ def read_grid(grid: Sequence[Sequence[Place]], about: Claim, unit: str, where: s
     if not claims:
         raise UsageError(f"{where}: no number below {', '.join(grid[0][i].text.strip() for i in columns)}")
     beside = sum(cell is not None and bool(cell.beside) for cell in cells.values())
+    bracketed = sum(cell is not None and cell.is_bracketed for cell in cells.values())
     notes = [
         "the metrics stand in the first column, one a row" if turned else "",
         note,
         f"left out, no metric that is known: {', '.join(left_out)}" if left_out else "",
+        f"left out, rows that are no results: {', '.join(name for name, _ in no_results)}" if no_results else "",
+        f"in brackets, taken as standard deviation: {bracketed} cells" if bracketed else "",
         f"not read, in brackets beside the number: intervals, counts or references of {beside} cells" if beside else "",
     ]
     return PrintedTable(tuple(claims), tuple(filter(None, notes)))
@@ -197,6 +210,11 @@ def _choose_units(
         if unit or head.metric in RATIOS:
             units[i] = "fraction" if head.metric in RATIOS else unit
         elif head.percent or any(cell.percent for cell, _ in found):
+            bare = [(cell.text, where) for cell, where in found if not cell.percent and 0 < abs(float(cell.text)) <= 1]
+            if bare and not head.percent:
+                raise UsageError(
+                    f"{bare[0][1]}: {bare[0][0]} stands in a column with % signs: percent or a fraction? Say which unit"
+                )
             units[i] = "percent"
         elif any(value > 1 for value in values):
             if small := [(cell.text, where) for cell, where in found if 0 < abs(float(cell.text)) <= 1]:

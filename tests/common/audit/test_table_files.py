@@ -189,7 +189,7 @@ def test_mean_and_sd_intervals_and_gaps(tmp_path):
     assert "not read, in brackets beside the number: intervals, counts or references of 1 cells" in audit.notes
 
 
-@pytest.mark.parametrize("text", ["35 (87.5)", "1e3", "<0.1", "94.1 ± -1", "5.", "1,234.5", "abc", "94.1 (6)", "9" * 300])
+@pytest.mark.parametrize("text", ["35 (87.5)", "1e3", "<0.1", "94.1 ± -1", "5.", "1,234.5", "abc", "9" * 300])
 def test_cells_that_are_no_numbers_are_refused(text):
     with pytest.raises(ValueError, match=re.escape(text[:10])):
         read_cell(text)
