@@ -74,8 +74,8 @@ def choose_limit(a: Descriptions, b: Descriptions | None = None) -> float:
     Where everything looks alike (mammograms) it is high, where little does (ultrasound) low: STRANGERS pairs of images (of a and
     b, or of a alone) are drawn, always the same ones, and registered as well as they can be. Nearly all are strangers, and the
     Fisher transforms (artanh) of their similarities are about normal. Median and the range from the lower quartile to nine tenths
-    (below lie those that no registration brings together) give mean and spread, and the limit is where FALSE_ALARMS of all pairs are expected above. With fewer than FEW_IMAGES images nothing is
-    learnt: HIGHEST_LIMIT.
+    (below lie those that no registration brings together) give mean and spread, and the limit is where FALSE_ALARMS of all pairs
+    are expected above. With fewer than FEW_IMAGES images nothing is learnt: HIGHEST_LIMIT.
 
     >>> from common.cases.descriptions import describe_images
     >>> smooth = np.random.default_rng(0).integers(0, 256, (30, 3, 3), np.uint8).repeat(20, axis=1).repeat(20, axis=2)
