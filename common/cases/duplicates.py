@@ -35,8 +35,8 @@ FEW_IMAGES = 20
 # Partners of an image that are compared, twice (by the whole images and by parts): all comparisons stay near COMPARISONS.
 MOST_CANDIDATES, LEAST_CANDIDATES, COMPARISONS = 10, 3, 80_000
 LOWEST_LIMIT, HIGHEST_LIMIT = 0.84, 0.95  # of similarity
-STRANGERS = 200  # pairs of images that the limit is learnt from
-FALSE_ALARMS = 0.01  # pairs of strangers that are expected above the limit, in the whole data set
+STRANGERS = 300  # pairs of images that the limit is learnt from
+FALSE_ALARMS = 0.0005  # pairs of strangers that are expected above the limit, in the whole data set
 
 
 def find_near_duplicates(
@@ -73,9 +73,9 @@ def choose_limit(a: Descriptions, b: Descriptions | None = None) -> float:
 
     Where everything looks alike (mammograms) it is high, where little does (ultrasound) low: STRANGERS pairs of images (of a and
     b, or of a alone) are drawn, always the same ones, and registered as well as they can be. Nearly all are strangers, and the
-    Fisher transforms (artanh) of their similarities are about normal. Median and the range from a tenth to nine tenths give mean
-    and spread, and the limit is where FALSE_ALARMS of all pairs are expected above. With fewer than FEW_IMAGES images nothing is
-    learnt: HIGHEST_LIMIT.
+    Fisher transforms (artanh) of their similarities are about normal. Median and the range from the lower quartile to nine tenths
+    (below lie those that no registration brings together) give mean and spread, and the limit is where FALSE_ALARMS of all pairs
+    are expected above. With fewer than FEW_IMAGES images nothing is learnt: HIGHEST_LIMIT.
 
     >>> from common.cases.descriptions import describe_images
     >>> smooth = np.random.default_rng(0).integers(0, 256, (30, 3, 3), np.uint8).repeat(20, axis=1).repeat(20, axis=2)
@@ -97,9 +97,9 @@ def choose_limit(a: Descriptions, b: Descriptions | None = None) -> float:
         views = {(row_a, row_b), (int(contents_a[row_a]), int(contents_b[row_b]))}
         similarity = max(_register_best(a, b, view_a, view_b) for view_a, view_b in views)
         transformed.append(np.arctanh(np.clip(similarity, 0, 0.999)))
-    low, median, high = np.quantile(transformed, [0.1, 0.5, 0.9])
+    low, median, high = np.quantile(transformed, [0.25, 0.5, 0.9])
     pairs = a.count * (a.count - 1) / 2 if within else a.count * b.count
-    spread = (high - low) / (norm.ppf(0.9) - norm.ppf(0.1))
+    spread = (high - low) / (norm.ppf(0.9) - norm.ppf(0.25))
     limit = float(np.tanh(median + spread * norm.isf(min(0.5, FALSE_ALARMS / pairs))))
     return min(max(limit, LOWEST_LIMIT), HIGHEST_LIMIT)
 
