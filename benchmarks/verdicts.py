@@ -163,7 +163,7 @@ def measure_auc_rates(cell: Cell, repetitions: int, seed: int = 0) -> dict[str, 
             evidence = Evidence(
                 ours=areas.mean(),
                 paper=printed,
-                ours_sampling=float(estimate_area([area_of]).error_patients) ** 2,
+                ours_sampling=float(estimate_area(area_of).error_patients) ** 2,
                 patients=cell.n // cell.images,
                 paper_sampling=vary_auc(printed, positives, cell.paper_n - positives, effect),
                 between_seeds=areas.var(ddof=1),

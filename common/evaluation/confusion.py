@@ -6,13 +6,13 @@ Two classes: sensitivity, specificity, precision and F1 are those of class 1. Mo
 import numpy as np
 from scipy.special import stdtrit
 
+from common.evaluation.averages import estimate_average, forget_seeds
 from common.evaluation.bootstrap import confusion_metrics
 from common.evaluation.intervals import (
     NORMAL,
     TAIL,
     Estimate,
     Linear,
-    average_classes,
     combine_quantile,
     estimate_share,
     find_df,
@@ -52,9 +52,22 @@ def estimate_confusion(counts: np.ndarray) -> dict[str, Estimate]:
         per_class["specificity"].append(linearise_ratio(cases - actual - called + hits, cases - actual))
         per_class["precision"].append(linearise_ratio(hits, called))
         per_class["f1"].append(linearise_ratio(2 * hits, actual + called, sizes=cases.max(axis=-2)))
-    shares |= {name: average_classes(parts) for name, parts in per_class.items()}
     found = {name: estimate_share(linear) for name, linear in shares.items()}
+    found |= {name: estimate_shares_of_classes(parts) for name, parts in per_class.items()}
     return found | {"mcc": estimate_correlation(linearise_mcc(counts), counts)}
+
+
+def estimate_shares_of_classes(parts: list[Linear]) -> Estimate:
+    """Interval of the mean of a share over the classes: `averages.estimate_average`; of one class, `intervals.estimate_share`.
+
+    >>> share = linearise_ratio(np.array([[1.0, 0.0, 1.0]]), np.ones((1, 3)))
+    >>> found = estimate_shares_of_classes([share, share])  # wholly correlated: the interval of either
+    >>> bool(np.isclose(found.low, estimate_share(share).low))
+    True
+    """
+    if len(parts) == 1:
+        return estimate_share(parts[0])
+    return estimate_average(parts, [estimate_share(part._replace(by_seed=forget_seeds(part.by_seed))) for part in parts])
 
 
 def linearise_mcc(counts: np.ndarray) -> Linear:

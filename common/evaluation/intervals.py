@@ -29,7 +29,7 @@ class Linear(NamedTuple):
     leverage: np.ndarray  # (..., P), 0 to 1: share of the denominator that is the patient's; 0 for those who do not contribute
     sizes: np.ndarray  # (..., P): cases of the patient that count
     events: np.ndarray  # (...): patients with a wrong case in any seed, or with a right one, whichever are fewer
-    patients: np.ndarray  # (...): how many contribute; for a mean over classes the number with the same variance
+    patients: np.ndarray  # (...): how many contribute
 
 
 class Spread(NamedTuple):
@@ -171,23 +171,6 @@ def linearise_ratio(hits: np.ndarray, cases: np.ndarray, sizes: np.ndarray | Non
     events = np.minimum((hits < cases).any(axis=-2).sum(axis=-1), (hits > 0).any(axis=-2).sum(axis=-1))
     sizes = cases.max(axis=-2) if sizes is None else sizes
     return Linear(by_seed, influence, leverage, np.where(contributes, sizes, 0), events, contributes.sum(axis=-1))
-
-
-def average_classes(parts: list[Linear]) -> Linear:
-    """The mean of a metric over classes, each against the rest.
-
-    >>> share = linearise_ratio(np.array([[1.0, 0.0]]), np.ones((1, 2)))
-    >>> average_classes([share, share]).influence.tolist() == share.influence.tolist()
-    True
-    """
-    if len(parts) == 1:
-        return parts[0]
-    mean = [np.mean([getattr(part, name) for part in parts], axis=0) for name in ("by_seed", "influence", "leverage")]
-    sizes = np.max([part.sizes for part in parts], axis=0)
-    events = np.max([part.events for part in parts], axis=0)
-    # Means of shares of n_c patients each vary as one share of this many.
-    patients = len(parts) ** 2 / np.sum([1 / np.maximum(part.patients, 1e-9) for part in parts], axis=0)
-    return Linear(mean[0], mean[1], mean[2], sizes, events, patients)
 
 
 def logit_interval(share: np.ndarray, variance: np.ndarray, quantile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

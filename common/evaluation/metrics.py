@@ -12,7 +12,7 @@ import pandas as pd
 from common.cli import PROTOCOLS
 from common.errors import UsageError
 from common.evaluation import statistics
-from common.evaluation.areas import Area, estimate_area
+from common.evaluation.areas import Area, estimate_areas
 from common.evaluation.bootstrap import confusion_metrics
 from common.evaluation.clustered import CLUSTER_T, CLUSTERED_DELONG, DELONG, MCNEMAR, compare_areas, compare_shares
 from common.evaluation.confusion import SHARES, estimate_confusion, estimate_positive_mean
@@ -154,7 +154,7 @@ def _evaluate_row(predictions: pd.DataFrame, row: str, protocol: str) -> RowResu
     shown = [1] if counts.shape[-1] == 2 else list(range(counts.shape[-1]))
     squares = ((sample.scores - np.eye(counts.shape[-1])[sample.y_true])[..., shown] ** 2).sum(axis=-1)
     linear = {"auc": np.mean([area.by_seed for area in areas], axis=0)}
-    estimates = estimate_confusion(counts) | {"auc": estimate_area(areas)}
+    estimates = estimate_confusion(counts) | {"auc": estimate_areas(areas)}
     estimates["brier"] = estimate_positive_mean(np.add.reduceat(squares, sample.starts, axis=-1), counts.sum(axis=(-2, -1)))
     linear |= confusion_metrics(np.moveaxis(counts.sum(axis=1), 0, -1)) | {"brier": squares.mean(axis=-1)}
     metrics = {name: _summarise(name, linear[name], estimates[name]) for name in METRICS if name != "ece"}

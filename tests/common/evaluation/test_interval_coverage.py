@@ -61,7 +61,7 @@ def test_all_right_gives_a_bound_from_the_patients():
 
 def test_the_perfect_area_of_three_and_three_patients_has_hanley_and_mcneils_bound():
     ill = np.arange(6) > 2
-    found = estimate_area([measure_area(ill, ~ill, np.arange(6.0)[None], np.arange(6))])
+    found = estimate_area(measure_area(ill, ~ill, np.arange(6.0)[None], np.arange(6)))
     low = float(found.low)
     q1, q2 = low / (2 - low), 2 * low**2 / (1 + low)
     variance = (low * (1 - low) + 2 * (q1 - low**2) + 2 * (q2 - low**2)) / 9
@@ -179,7 +179,7 @@ def test_many_samples_at_once_equal_each_by_itself():
     """The simulation gives whole blocks to the functions that `evaluate` gives one sample: the numbers are the same."""
     cell = coverage.Cell(30, 8, 0.5, 0.85, 0.5, 0.02)
     (sample,) = coverage.draw_sample(np.random.default_rng(0), cell, 4)
-    together = coverage.estimate_confusion(coverage.count_cells(sample)) | {"auc": estimate_area([coverage.rank_cases(sample)])}
+    together = coverage.estimate_confusion(coverage.count_cells(sample)) | {"auc": estimate_area(coverage.rank_cases(sample))}
     for replicate in range(4):
         here = sample.here[replicate].ravel()
         y = np.repeat(sample.ill[replicate], 8)[here].astype(int)
