@@ -168,7 +168,7 @@ def measure_cover(cell: Cell, replicates: int, seed: int) -> dict[str, float]:
 
 
 def measure_class_cover(cell: Classes, replicates: int, seed: int) -> dict[str, float]:
-    """As `measure_cover`, of means over classes; a wrong case is given either of the other classes at random (or the only one)."""
+    """As `measure_cover`, of means over classes; a wrong case is given any of the other classes."""
     rng = np.random.default_rng([seed, 11, *cell.sizes, round(1000 * cell.accuracy), cell.seeds])
     classes, y = len(cell.sizes), np.repeat(np.arange(len(cell.sizes)), cell.sizes)
     shape = (replicates, cell.seeds, y.size)
@@ -286,8 +286,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines = []
     for of_classes in CLASSES:
         cover = measure_class_cover(of_classes, 2 * replicates, options.seed)
-        described = [", ".join(map(str, of_classes.sizes)), f"{of_classes.accuracy:g}", of_classes.seeds, 100 * of_classes.seed_sd]
-        lines.append([*described, *(f"{100 * value:.1f}" for value in cover.values())])
+        sizes, spread = ", ".join(map(str, of_classes.sizes)), 100 * of_classes.seed_sd
+        lines.append(
+            [sizes, of_classes.accuracy, of_classes.seeds, f"{spread:g}", *(f"{100 * value:.1f}" for value in cover.values())]
+        )
     print_table(("patients of each class", "accuracy", "seeds", "seed sd", *cover), lines)
     nulls = [Cell(p, *cluster, 0.85, 0.5, sd) for p in (30, 100, 300) for cluster in ((1, 0.0), (8, 0.5)) for sd in (0.0, 0.02)]
     errors = [measure_errors(cell, replicates, options.seed) for cell in (nulls if options.full else nulls[4:8])]

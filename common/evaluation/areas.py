@@ -16,6 +16,7 @@ from common.evaluation.intervals import (
     Estimate,
     Linear,
     combine_quantile,
+    find_alike,
     find_df,
     logit_interval,
     measure_spread,
@@ -201,7 +202,8 @@ def estimate_area(measured_area: Area) -> Estimate:
     of a patient: where few cases are ranked wrongly, DeLong's variance is too small by chance. Degrees of freedom: `count_df`;
     for the lower limit, where patients have several cases, not more than the spread of the patients' influences allows (fourth
     moment); for the upper one more and more as the area nears 1, where it fixes the variance by itself.
-    Where every pair is ranked rightly in every seed, Hanley and McNeil's score interval over the patients.
+    Where every pair is ranked rightly in every seed, Hanley and McNeil's score interval over the patients; where the patients'
+    influence is 0 all the same (constant scores), their variance over the patients.
 
     Hanley JA, McNeil BJ. Radiology 1982;143:29-36; design effect: Kish L. Survey Sampling. 1965, section 8.2.
 
@@ -226,6 +228,8 @@ def estimate_area(measured_area: Area) -> Estimate:
         return hanley_mcneil_variance(value, *sizes)
 
     independent, alike = model(area, cases), model(area, people)
+    no_spread = find_alike(spread, mean) & ~at_limit
+    spread = spread._replace(patients=np.where(no_spread, alike, spread.patients))
     measured = (spread.patients + spread.seeds) / independent
     weight = 0.2 / (joint.events + 0.2)
     variance = ((1 - weight) * measured + weight * np.sqrt(alike / independent)) * independent
@@ -258,6 +262,7 @@ def estimate_area(measured_area: Area) -> Estimate:
         keep(limit_error, np.sqrt(np.maximum(variance - spread.seeds, 0))),
         keep(find_df(np.full_like(wide, NORMAL)), find_df(wide)),
         at_limit & enough,
+        no_spread & enough,
     )
 
 

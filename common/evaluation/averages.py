@@ -74,7 +74,8 @@ def estimate_average(parts: Sequence[Linear], estimates: Sequence[Estimate]) -> 
     )
     low, high, error, error_patients, df = (np.where(known & ~np.isnan(mean), part, np.nan) for part in found)
     at_limit = np.all([found.at_limit for found in estimates], axis=0) & ((mean <= 1e-12) | (mean >= 1 - 1e-12))
-    return Estimate(mean, low, high, error, error_patients, df, at_limit & known)
+    alike = np.any([found.alike for found in estimates], axis=0)
+    return Estimate(mean, low, high, error, error_patients, df, at_limit & known, alike & known)
 
 
 def _correlate(influence: np.ndarray) -> np.ndarray:
