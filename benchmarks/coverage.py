@@ -41,6 +41,24 @@ class Cell(NamedTuple):
     seed_sd: float  # of the accuracy between trainings
 
 
+class Classes(NamedTuple):
+    """A test set of several classes, one case a patient; the metrics are means over the classes."""
+
+    sizes: tuple[int, ...]
+    accuracy: float  # expected, of each class
+    seeds: int
+    seed_sd: float = 0.0
+
+
+CLASSES = (
+    Classes((4, 60, 60), 0.85, 1),
+    Classes((10, 100, 400), 0.85, 3),
+    Classes((6, 12, 42), 0.93, 3),
+    Classes((10, 10, 10), 0.97, 3),
+    Classes((40, 40, 40), 0.85, 3, 0.02),
+)
+
+
 class Sample(NamedTuple):
     """Samples of a cell: R replicates, S seeds, P patients, K places for cases each."""
 
@@ -138,7 +156,7 @@ def measure_cover(cell: Cell, replicates: int, seed: int) -> dict[str, float]:
     for size in split_replicates(cell, replicates):
         (sample,) = draw_sample(rng, cell, size)
         counts = count_cells(sample)
-        estimates = estimate_confusion(counts) | {"auc": estimate_area([rank_cases(sample)])}
+        estimates = estimate_confusion(counts) | {"auc": estimate_area(rank_cases(sample))}
         slope = 2 * ndtri(cell.accuracy)
         squares = (expit(slope * sample.score) - sample.ill[:, None, :, None]) ** 2 * sample.here[:, None]
         estimates["brier"] = estimate_positive_mean(squares.sum(axis=-1), counts.sum(axis=(-2, -1)))
@@ -147,6 +165,31 @@ def measure_cover(cell: Cell, replicates: int, seed: int) -> dict[str, float]:
             inside = (found.low <= truth[name] + 1e-12) & (found.high >= truth[name] - 1e-12)
             hits[name].append(inside[~np.isnan(found.mean)])
     return {name: float(np.concatenate(parts).mean()) for name, parts in hits.items()}
+
+
+def measure_class_cover(cell: Classes, replicates: int, seed: int) -> dict[str, float]:
+    """As `measure_cover`, of means over classes; a wrong case is given any of the other classes."""
+    rng = np.random.default_rng([seed, 11, *cell.sizes, round(1000 * cell.accuracy), cell.seeds])
+    classes, y = len(cell.sizes), np.repeat(np.arange(len(cell.sizes)), cell.sizes)
+    shape = (replicates, cell.seeds, y.size)
+    skill = limit_accuracy(cell.accuracy + cell.seed_sd * rng.standard_normal((replicates, cell.seeds, 1)))
+    alike = np.sqrt(COMMON) * rng.standard_normal((replicates, 1, y.size)) + np.sqrt(1 - COMMON) * rng.standard_normal(shape)
+    other = (y + rng.integers(1, classes, (replicates, 1, y.size))) % classes
+    given = np.where(alike < ndtri(skill), y, other)
+    estimates = estimate_confusion(np.eye(classes)[y][:, :, None] * np.eye(classes)[given][..., None, :])
+    expected = np.full((classes, classes), (1 - cell.accuracy) / (classes - 1))
+    np.fill_diagonal(expected, cell.accuracy)
+    expected *= np.array(cell.sizes)[:, None]
+    hits, called, cases = np.diagonal(expected), expected.sum(axis=0), np.array(cell.sizes)
+    truth = {
+        "sensitivity": cell.accuracy,
+        "specificity": np.mean(1 - (called - hits) / (y.size - cases)),
+        "precision": np.mean(hits / called),
+        "f1": np.mean(2 * hits / (called + cases)),
+    }
+    found = {name: estimates[name] for name in truth}
+    inside = {name: (of.low <= truth[name]) & (of.high >= truth[name]) for name, of in found.items()}
+    return {name: float(inside[name][~np.isnan(of.mean)].mean()) for name, of in found.items()}
 
 
 def split_replicates(cell: Cell, replicates: int) -> Iterator[int]:
@@ -239,6 +282,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print_table(("metric", "least", "median", "most", "cells below 93", "cells above 98"), lines)
     print("Cells outside 93 to 98:\n")
     print_table(("metric", *HEAD, "coverage"), outside)
+    print("Means over three classes:\n")
+    lines = []
+    for of_classes in CLASSES:
+        cover = measure_class_cover(of_classes, 2 * replicates, options.seed)
+        sizes, spread = ", ".join(map(str, of_classes.sizes)), 100 * of_classes.seed_sd
+        lines.append(
+            [sizes, of_classes.accuracy, of_classes.seeds, f"{spread:g}", *(f"{100 * value:.1f}" for value in cover.values())]
+        )
+    print_table(("patients of each class", "accuracy", "seeds", "seed sd", *cover), lines)
     nulls = [Cell(p, *cluster, 0.85, 0.5, sd) for p in (30, 100, 300) for cluster in ((1, 0.0), (8, 0.5)) for sd in (0.0, 0.02)]
     errors = [measure_errors(cell, replicates, options.seed) for cell in (nulls if options.full else nulls[4:8])]
     print("Type I error at 5 %, in %, two equally good rows:\n")

@@ -4,7 +4,8 @@
 another test set of the same size), faithful or 10 points worse, and counts the verdicts. Limits: a faithful replication is
 called "differs" in at most 6 %, one that is 10 points worse "agrees" in at most 1 %. Exit code 1 if one is broken. About
 two minutes; `--full` adds test sets of unequal sizes, other numbers of seeds and less alike trainings; `--auc` simulates
-areas under the ROC curve.
+areas under the ROC curve; `--beyond` prints test sets of few patients with many images that are much alike, outside the grid,
+where the first limit is not kept.
 
 The model: a case's score is its class, plus a share that its patient's images have in common (correlation RHO), plus one that all
 trainings have in common (CASE of the rest), plus one of the training alone; each training has an accuracy of its own, normal
@@ -44,6 +45,7 @@ class Cell:
     spread: float  # standard deviation of the trainings' true accuracies
     seeds: int = 3  # our trainings
     case: float = CASE
+    rho: float = RHO  # correlation of the images of a patient
 
     def __str__(self) -> str:
         sizes = f"{self.paper_n:>5} {self.n:>5} {self.images:>6}"
@@ -74,6 +76,14 @@ def list_cells(*, full: bool = False) -> list[Cell]:
     return [*grid, *unequal, *others, *unlike]
 
 
+BEYOND = (  # 15 to 20 patients
+    Cell(160, 160, 8, 0.95, 0.0, rho=0.5),
+    Cell(160, 160, 8, 0.95, 0.0, rho=0.7),
+    Cell(160, 160, 8, 0.95, 0.0, rho=0.8),
+    Cell(150, 150, 10, 0.93, 0.0, rho=0.8),
+)
+
+
 def draw_correct(
     random: np.random.Generator,
     repetitions: int,
@@ -83,9 +93,10 @@ def draw_correct(
     spread: float,
     trainings: int,
     case: float,
+    rho: float = RHO,
 ) -> np.ndarray:
     """Whether each training has each image right: bool (repetitions, trainings, patients, images)."""
-    rho = RHO if images > 1 else 0.0
+    rho = rho if images > 1 else 0.0
     shape = (repetitions, n // images, images)
 
     def draw(share: float, *size: int) -> np.ndarray:
@@ -131,7 +142,7 @@ def measure_rates(cell: Cell, repetitions: int, seed: int = 0) -> dict[str, floa
     counts = dict.fromkeys(RATES, 0)
     for chunk, size in enumerate(_split(repetitions, CHUNK // (max(cell.n, cell.paper_n) * cell.seeds))):
         random = np.random.default_rng([seed, chunk])
-        shared = {"images": cell.images, "spread": cell.spread, "case": cell.case}
+        shared = {"images": cell.images, "spread": cell.spread, "case": cell.case, "rho": cell.rho}
         paper = draw_correct(random, size, cell.paper_n, accuracy=cell.accuracy, trainings=1, **shared)
         printed = paper.mean(axis=(1, 2, 3)).round(3)
         for name, accuracy in (("faithful", cell.accuracy), ("worse", cell.accuracy - WORSE)):
@@ -163,7 +174,7 @@ def measure_auc_rates(cell: Cell, repetitions: int, seed: int = 0) -> dict[str, 
             evidence = Evidence(
                 ours=areas.mean(),
                 paper=printed,
-                ours_sampling=float(estimate_area([area_of]).error_patients) ** 2,
+                ours_sampling=float(estimate_area(area_of).error_patients) ** 2,
                 patients=cell.n // cell.images,
                 paper_sampling=vary_auc(printed, positives, cell.paper_n - positives, effect),
                 between_seeds=areas.var(ddof=1),
@@ -209,8 +220,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--full", action="store_true", help="also unequal test sets, more seeds, less alike trainings")
     parser.add_argument("--auc", action="store_true", help="areas under the ROC curve instead, 60 and 200 images (default: 1000)")
     parser.add_argument("--repetitions", type=int, help="of each cell (default: 10000)")
+    parser.add_argument("--beyond", action="store_true", help="test sets outside the grid, with the correlation after each line")
     options = parser.parse_args(arguments)
     print(HEAD)
+    if options.beyond:
+        for cell in BEYOND:
+            differs, agrees, wrong, power = (100 * rate for rate in measure_rates(cell, options.repetitions or 10_000).values())
+            print(f"{cell} | {differs:>17.1f} {agrees:>6.1f} | {wrong:>22.1f} {power:>7.1f}   correlation {cell.rho}", flush=True)
+        return 0
     worst = dict.fromkeys(LIMITS, 0.0)
     cells = [cell for cell in list_cells(full=options.full) if not options.auc or cell.paper_n < 1600]
     for cell in cells:

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit
 
+from common.evaluation.averages import estimate_average, forget_seeds
 from common.evaluation.intervals import (
     NORMAL,
-    TAIL,
     Estimate,
     Linear,
     combine_quantile,
+    find_alike,
     find_df,
     logit_interval,
     measure_spread,
@@ -178,8 +178,23 @@ def count_df(positive: Linear, negative: Linear) -> np.ndarray:
     return np.where(weight > 0, total**2 / np.where(weight > 0, weight, 1), sum(number for _, number in parts) - 2)
 
 
-def estimate_area(areas: list[Area]) -> Estimate:
-    """Interval of an area, or of the mean of one area a class, averaged over the seeds.
+def estimate_areas(areas: list[Area]) -> Estimate:
+    """Interval of an area, or of the mean of one area a class (`averages.estimate_average`), averaged over the seeds.
+
+    >>> ill = np.array([False, False, False, True, True, True])
+    >>> area = measure_area(ill, ~ill, np.array([[1.0, 2.0, 5.0, 3.0, 4.0, 6.0]]), np.arange(6))
+    >>> found = estimate_areas([area, area])  # wholly correlated: the interval of either
+    >>> bool(np.isclose(found.low, estimate_area(area).low))
+    True
+    """
+    if len(areas) == 1:
+        return estimate_area(areas[0])
+    joint = [join_parts(*linearise_area(area)) for area in areas]
+    return estimate_average(joint, [estimate_area(area._replace(by_seed=forget_seeds(area.by_seed))) for area in areas])
+
+
+def estimate_area(measured_area: Area) -> Estimate:
+    """Interval of an area, averaged over the seeds.
 
     The upper limit is that of Hanley and McNeil's variance solved for the area (score interval), times the design effect:
     clustered DeLong variance over Hanley-McNeil variance at the estimate. The lower limit is that of the logit with the clustered
@@ -187,17 +202,17 @@ def estimate_area(areas: list[Area]) -> Estimate:
     of a patient: where few cases are ranked wrongly, DeLong's variance is too small by chance. Degrees of freedom: `count_df`;
     for the lower limit, where patients have several cases, not more than the spread of the patients' influences allows (fourth
     moment); for the upper one more and more as the area nears 1, where it fixes the variance by itself.
-    Where every pair is ranked rightly in every seed, Hanley and McNeil's score interval over the patients.
+    Where every pair is ranked rightly in every seed, Hanley and McNeil's score interval over the patients; where the patients'
+    influence is 0 all the same (constant scores), their variance over the patients.
 
     Hanley JA, McNeil BJ. Radiology 1982;143:29-36; design effect: Kish L. Survey Sampling. 1965, section 8.2.
 
     >>> ill = np.array([False, False, False, True, True, True])
-    >>> found = estimate_area([measure_area(ill, ~ill, np.arange(6.0)[None], np.arange(6))])
+    >>> found = estimate_area(measure_area(ill, ~ill, np.arange(6.0)[None], np.arange(6)))
     >>> print(f"{found.mean:.2f}, {found.low:.2f} to {found.high:.2f}")
     1.00, 0.50 to 1.00
     """
-    pairs = [linearise_area(area) for area in areas]
-    positive, negative = (_average([pair[side] for pair in pairs]) for side in (0, 1))
+    positive, negative = linearise_area(measured_area)
     joint = join_parts(positive, negative)
     spread, seeds = measure_spread(joint), joint.by_seed.shape[-1]
     mean = joint.by_seed.mean(axis=-1)
@@ -205,13 +220,16 @@ def estimate_area(areas: list[Area]) -> Estimate:
     inner = np.where(at_limit | np.isnan(mean), 0.75, mean)
     flipped = inner < 0.5  # the model of Hanley and McNeil is for areas above one half
     area = np.where(flipped, 1 - inner, inner)
-    cases = [(np.maximum(a.positives.sum(-1), 1), np.maximum(a.negatives.sum(-1), 1)) for a in areas]
-    people = [(np.maximum((a.positives > 0).sum(-1), 1), np.maximum((a.negatives > 0).sum(-1), 1)) for a in areas]
+    sides = (measured_area.positives, measured_area.negatives)
+    cases = [np.maximum(side.sum(axis=-1), 1) for side in sides]
+    people = [np.maximum((side > 0).sum(axis=-1), 1) for side in sides]
 
-    def model(value: np.ndarray, sizes: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-        return np.mean([hanley_mcneil_variance(value, *size) for size in sizes], axis=0) / len(sizes)
+    def model(value: np.ndarray, sizes: list[np.ndarray]) -> np.ndarray:
+        return hanley_mcneil_variance(value, *sizes)
 
     independent, alike = model(area, cases), model(area, people)
+    no_spread = find_alike(spread, mean) & ~at_limit
+    spread = spread._replace(patients=np.where(no_spread, alike, spread.patients))
     measured = (spread.patients + spread.seeds) / independent
     weight = 0.2 / (joint.events + 0.2)
     variance = ((1 - weight) * measured + weight * np.sqrt(alike / independent)) * independent
@@ -232,7 +250,6 @@ def estimate_area(areas: list[Area]) -> Estimate:
     high = np.where(flipped, 1 - logit, score)
     ones = np.round(np.nan_to_num(mean))
     enough = (positive.patients >= 2) & (negative.patients >= 2) & ~np.isnan(mean)
-    few = np.minimum(*(np.min([size[side] for size in people], axis=0) for side in (0, 1)))
 
     def keep(at: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
         return np.where(enough, np.where(at_limit, at, otherwise), np.nan)
@@ -243,18 +260,10 @@ def estimate_area(areas: list[Area]) -> Estimate:
         keep(np.where(ones > 0, 1, 1 - limit), high),
         keep(limit_error, np.sqrt(variance)),
         keep(limit_error, np.sqrt(np.maximum(variance - spread.seeds, 0))),
-        keep(find_df(stdtrit(np.maximum(few - 1.0, 1), TAIL)), find_df(wide)),
+        keep(find_df(np.full_like(wide, NORMAL)), find_df(wide)),
         at_limit & enough,
+        no_spread & enough,
     )
-
-
-def _average(parts: list[Linear]) -> Linear:
-    """The mean of areas over classes; the fewest patients of any class count."""
-    if len(parts) == 1:
-        return parts[0]
-    mean = [np.mean([getattr(part, name) for part in parts], axis=0) for name in ("by_seed", "influence", "leverage")]
-    fewest = [np.min([getattr(part, name) for part in parts], axis=0) for name in ("events", "patients")]
-    return Linear(mean[0], mean[1], mean[2], np.max([part.sizes for part in parts], axis=0), fewest[0], fewest[1])
 
 
 def _solve(area: np.ndarray, squared: Callable[[np.ndarray], np.ndarray], *, upwards: bool) -> np.ndarray:

@@ -1,16 +1,18 @@
 """Tests of two rows on the same cases that know which cases are of one patient, for a mean over the seeds.
 
 Both are t tests of a difference whose variance is linearised over the patients, with the variance between the seeds; see
-`intervals`. The classic tests, McNemar's and DeLong's, stand in `statistics`; they hold where each patient has one case.
+`intervals`. Where the rows have the same seeds, a seed of one is set against the same seed of the other; else each mean is over
+the row's own seeds, and the variance between the seeds of each row that has several is added. The classic tests, McNemar's and
+DeLong's, stand in `statistics`; they hold where each patient has one case.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import stdtr
+from scipy.special import stdtr, stdtrit
 
 from common.evaluation.areas import Area, count_df, join_parts, linearise_area
-from common.evaluation.intervals import NORMAL, Linear, combine_quantile, find_df, linearise_ratio, measure_spread
+from common.evaluation.intervals import NORMAL, TAIL, Linear, find_df, linearise_ratio, measure_spread
 from common.evaluation.statistics import score_interval
 
 # Names of the tests, as they are printed.
@@ -52,10 +54,29 @@ def compare_shares(gain: np.ndarray, cases: np.ndarray) -> Difference:
     )
 
 
-def compare_areas(a: Area, b: Area) -> Difference:
+def compare_own_shares(right_a: np.ndarray, right_b: np.ndarray, cases: np.ndarray) -> Difference:
+    """The test of `compare_shares` for rows of different seeds, from what each has right.
+
+    right_a: (..., S_a, P) right cases of each seed and patient; right_b: (..., S_b, P); cases: (..., P). The variance over the
+    patients is that of the difference of the means over the seeds. Of a row with one seed nothing is known of how its trainings
+    vary, so that p holds for that training alone.
+
+    Two trainings of a against one of b; without any spread between those of a it is the paired test:
+
+    >>> right = np.array([[1.0, 1.0, 0.0, 1.0]]), np.array([[0.0, 1.0, 0.0, 1.0]])
+    >>> found = compare_own_shares(np.repeat(right[0], 2, axis=0), right[1], np.ones(4))
+    >>> bool(np.isclose(found.p, compare_shares(right[0] - right[1], np.ones((1, 4))).p))
+    True
+    """
+    a, b = (linearise_ratio(of, np.broadcast_to(cases[..., None, :], of.shape)) for of in (right_a, right_b))
+    return _test_unpaired(a, b, _subtract(a, b), a.patients - 1.0)
+
+
+def compare_areas(a: Area, b: Area, *, same_seeds: bool = True) -> Difference:
     """Clustered DeLong test that two scores of the same cases have the same area under the ROC curve.
 
-    a, b: from `areas.measure_area`, of the same cases, patients, and groups. With one case a patient, one seed and one group
+    a, b: from `areas.measure_area`, of the same cases, patients, and groups; same_seeds: whether a seed of one is set against
+    the same seed of the other, else as in `compare_own_shares`. With one case a patient, one seed and one group
     the error is DeLong's; otherwise that of Obuchowski NA. Biometrics 1997;53:567-578, here with a t quantile (`areas.count_df`).
 
     >>> from common.evaluation.areas import measure_area
@@ -69,27 +90,56 @@ def compare_areas(a: Area, b: Area) -> Difference:
     for of_a, of_b in zip(linearise_area(a), linearise_area(b), strict=True):
         # Equal leverages give Obuchowski's factor, patients / (patients - 1), of each class.
         equal = (of_a.sizes > 0) / np.maximum(of_a.patients, 1)[..., None]
-        difference = {"by_seed": of_a.by_seed - of_b.by_seed, "influence": of_a.influence - of_b.influence}
-        parts.append(of_a._replace(leverage=equal, **difference))
+        if same_seeds:
+            difference = {"by_seed": of_a.by_seed - of_b.by_seed, "influence": of_a.influence - of_b.influence}
+            parts.append(of_a._replace(leverage=equal, **difference))
+        else:
+            parts.append(_subtract(of_a, of_b)._replace(leverage=equal))
     enough = (parts[0].patients >= 2) & (parts[1].patients >= 2)
-    found = _test(join_parts(*parts), count_df(*parts))
+    joint, df = join_parts(*parts), count_df(*parts)
+    if same_seeds:
+        found = _test(joint, df)
+    else:
+        rows = [join_parts(*linearise_area(of)) for of in (a, b)]
+        found = _test_unpaired(rows[0], rows[1], joint, df)
     return found._replace(
         **{name: np.where(enough, getattr(found, name), np.nan) for name in ("low", "high", "p", "error", "df")}
     )
 
 
+def _subtract(a: Linear, b: Linear) -> Linear:
+    """The difference of the means over each one's own seeds, as one seed."""
+    by_seed = a.by_seed.mean(axis=-1, keepdims=True) - b.by_seed.mean(axis=-1, keepdims=True)
+    influence = a.influence.mean(axis=-2, keepdims=True) - b.influence.mean(axis=-2, keepdims=True)
+    return a._replace(by_seed=by_seed, influence=influence)
+
+
+def _test_unpaired(a: Linear, b: Linear, difference: Linear, df: np.ndarray) -> Difference:
+    rows = [(measure_spread(of).seeds, of.by_seed.shape[-1]) for of in (a, b)]
+    return _weigh(difference, measure_spread(difference).patients, rows, df)
+
+
 def _test(linear: Linear, df: np.ndarray) -> Difference:
-    difference = linear.by_seed.mean(axis=-1)
     spread = measure_spread(linear)
-    variance = spread.patients + spread.seeds
+    return _weigh(linear, spread.patients, [(spread.seeds, linear.by_seed.shape[-1])], df)
+
+
+def _weigh(linear: Linear, patients: np.ndarray, between: list[tuple[np.ndarray, int]], df: np.ndarray) -> Difference:
+    """t test of the mean over the seeds; between: variance between the seeds, and their number, of each row by itself."""
+    difference = linear.by_seed.mean(axis=-1)
+    variance = patients + sum(seeds for seeds, _ in between)
     none = variance <= 1e-20  # rounding of differences that are equal
     error = np.sqrt(np.where(none, 0, variance))
-    quantile = combine_quantile(spread.patients, df, spread.seeds, linear.by_seed.shape[-1])
+    # The t quantiles of the parts, weighted by their variances, as in `intervals.combine_quantile`.
+    parts = [(patients, stdtrit(np.maximum(df, 1), TAIL))]
+    parts += [(seeds, stdtrit(np.float64(count - 1), TAIL)) for seeds, count in between if count > 1]
+    weighted = sum(part * quantile for part, quantile in parts)
+    quantile = np.where(none, parts[0][1], weighted / np.where(none, 1, variance))
     equivalent = find_df(quantile)
     nothing = none & (np.abs(difference) <= 1e-12)
     p = 2 * stdtr(equivalent, -np.abs(difference) / np.where(none, 1, error))
     p = np.where(nothing, 1.0, np.where(none, np.nan, p))
     enough = linear.patients >= 2
     kept = (difference - quantile * error, difference + quantile * error)
-    low, high = (np.where(enough & ~none, limit, np.nan) for limit in kept)
+    low, high = (np.where(enough & ~none, np.clip(limit, -1, 1), np.nan) for limit in kept)
     return Difference(difference, low, high, np.where(enough, p, np.nan), error, np.where(enough, equivalent, np.nan))

@@ -4,17 +4,16 @@ Two classes: sensitivity, specificity, precision and F1 are those of class 1. Mo
 """
 
 import numpy as np
-from scipy.special import stdtrit
 
+from common.evaluation.averages import estimate_average, forget_seeds
 from common.evaluation.bootstrap import confusion_metrics
 from common.evaluation.intervals import (
     NORMAL,
-    TAIL,
     Estimate,
     Linear,
-    average_classes,
     combine_quantile,
     estimate_share,
+    find_alike,
     find_df,
     linearise_ratio,
     measure_spread,
@@ -52,9 +51,22 @@ def estimate_confusion(counts: np.ndarray) -> dict[str, Estimate]:
         per_class["specificity"].append(linearise_ratio(cases - actual - called + hits, cases - actual))
         per_class["precision"].append(linearise_ratio(hits, called))
         per_class["f1"].append(linearise_ratio(2 * hits, actual + called, sizes=cases.max(axis=-2)))
-    shares |= {name: average_classes(parts) for name, parts in per_class.items()}
     found = {name: estimate_share(linear) for name, linear in shares.items()}
+    found |= {name: estimate_shares_of_classes(parts) for name, parts in per_class.items()}
     return found | {"mcc": estimate_correlation(linearise_mcc(counts), counts)}
+
+
+def estimate_shares_of_classes(parts: list[Linear]) -> Estimate:
+    """Interval of the mean of a share over the classes: `averages.estimate_average`; of one class, `intervals.estimate_share`.
+
+    >>> share = linearise_ratio(np.array([[1.0, 0.0, 1.0]]), np.ones((1, 3)))
+    >>> found = estimate_shares_of_classes([share, share])  # wholly correlated: the interval of either
+    >>> bool(np.isclose(found.low, estimate_share(share).low))
+    True
+    """
+    if len(parts) == 1:
+        return estimate_share(parts[0])
+    return estimate_average(parts, [estimate_share(part._replace(by_seed=forget_seeds(part.by_seed))) for part in parts])
 
 
 def linearise_mcc(counts: np.ndarray) -> Linear:
@@ -95,7 +107,8 @@ def estimate_correlation(linear: Linear, counts: np.ndarray) -> Estimate:
     """Interval of Matthews' coefficient: symmetric on the scale of Fisher's z, t as in `intervals.estimate_share`.
 
     Where every case is right in every seed, the coefficient at Wilson's lower limit over the patients, put in for the share of
-    each class that is right. counts: (..., S, P, C, C), as for `linearise_mcc`.
+    each class that is right; where every case of two classes is wrong (-1), its mirror image. No interval where all patients are
+    alike. counts: (..., S, P, C, C), as for `linearise_mcc`.
 
     >>> counts = np.array([[np.outer(np.eye(2)[c], np.eye(2)[c]) for c in (0, 0, 0, 1, 1, 1)]])
     >>> found = estimate_correlation(linearise_mcc(counts), counts)
@@ -109,8 +122,9 @@ def estimate_correlation(linear: Linear, counts: np.ndarray) -> Estimate:
     df = (linear.patients - 1) / np.maximum(share_within(linear.sizes), 1e-6)
     quantile = combine_quantile(patients, df, spread.seeds, seeds)
     error = np.sqrt(patients + spread.seeds)
-    at_limit = mean >= 1 - 1e-12
-    inner = np.where(at_limit | (mean <= -1 + 1e-12) | np.isnan(mean), 0.0, mean)
+    lowest = mean <= -1 + 1e-12
+    at_limit = (mean >= 1 - 1e-12) | lowest
+    inner = np.where(at_limit | np.isnan(mean), 0.0, mean)
     half = quantile * error / (1 - inner**2)
     right = score_interval(np.ones(()), np.maximum(linear.patients, 1), NORMAL)[0]
     sizes = counts.sum(axis=(-3, -1)).mean(axis=-2)  # (..., C)
@@ -118,7 +132,7 @@ def estimate_correlation(linear: Linear, counts: np.ndarray) -> Estimate:
     share = np.eye(classes) * right[..., None, None] + (1 - np.eye(classes)) * ((1 - right) / (classes - 1))[..., None, None]
     matrix = sizes[..., :, None] * share
     bound = confusion_metrics(np.moveaxis(matrix, (-2, -1), (0, 1)))["mcc"]
-    enough = (linear.patients >= 2) & ~np.isnan(mean) & (at_limit | (patients > 0))
+    enough = (linear.patients >= 2) & ~np.isnan(mean) & (at_limit | ~find_alike(spread, np.ones_like(mean)))
     limit_error = (1 - bound) / (2 * NORMAL)
 
     def keep(at: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
@@ -126,22 +140,23 @@ def estimate_correlation(linear: Linear, counts: np.ndarray) -> Estimate:
 
     return Estimate(
         mean,
-        keep(bound, np.tanh(np.arctanh(inner) - half)),
-        keep(np.ones_like(mean), np.tanh(np.arctanh(inner) + half)),
+        keep(np.where(lowest, -1.0, bound), np.tanh(np.arctanh(inner) - half)),
+        keep(np.where(lowest, -bound, 1.0), np.tanh(np.arctanh(inner) + half)),
         keep(limit_error, error),
         keep(limit_error, np.sqrt(patients)),
-        keep(find_df(stdtrit(np.maximum(linear.patients - 1.0, 1), TAIL)), find_df(quantile)),
+        keep(find_df(np.full_like(quantile, NORMAL)), find_df(quantile)),
         at_limit & enough,
+        ~at_limit & (linear.patients >= 2) & find_alike(spread, np.ones_like(mean)),
     )
 
 
-def estimate_positive_mean(values: np.ndarray, cases: np.ndarray) -> Estimate:
+def estimate_positive_mean(values: np.ndarray, cases: np.ndarray, ceiling: float = np.inf) -> Estimate:
     """Interval of a mean of non-negative values over the cases, such as the Brier score; symmetric on the logarithmic scale.
 
     values: (..., S, P) sums over each patient's cases; cases: (..., S, P). t with patients - 1 degrees of freedom; for the
     upper limit, since such values have a long tail that a sample may miss, not more than their fourth moment allows (at least
     2), and around the mean with a quarter of a patient more, who is as the worst. No interval where the mean is 0 or all
-    patients are alike.
+    patients are alike. ceiling: the most that a value can be (1 for the Brier score of two classes), which ends the interval.
 
     >>> found = estimate_positive_mean(np.array([[0.1, 0.3, 0.2]]), np.ones((1, 3)))
     >>> print(f"{found.mean:.1f}, {found.low:.3f} to {found.high:.3f}")  # 0.2 / 3.462, 0.2083 x 3.462
@@ -152,7 +167,7 @@ def estimate_positive_mean(values: np.ndarray, cases: np.ndarray) -> Estimate:
     spread = measure_spread(linear)
     variance = spread.patients + spread.seeds
     df, influence = linear.patients - 1.0, linear.influence.mean(axis=-2)
-    enough = (linear.patients >= 2) & (variance > 0) & (mean > 0)
+    enough = (linear.patients >= 2) & (mean > 0) & ~find_alike(spread, mean)
     heavy = (influence**4).sum(axis=-1) - spread.patients**2 / np.maximum(linear.patients, 1)
     moment = np.where(heavy > 0, 2 * spread.patients**2 / np.where(heavy > 0, heavy, 1), np.inf)
     narrow, wide = (
@@ -162,6 +177,6 @@ def estimate_positive_mean(values: np.ndarray, cases: np.ndarray) -> Estimate:
     worst = (values / np.where(cases > 0, cases, 1)).mean(axis=-2).max(axis=-1)
     raised = inner + 0.25 * np.maximum(worst - inner, 0) / np.maximum(linear.patients, 1)
     spans = [np.exp(np.minimum(of * np.sqrt(variance) / inner, 700)) for of in (narrow, wide)]
-    found = (inner / spans[0], raised * spans[1], np.sqrt(variance), np.sqrt(spread.patients), find_df(wide))
+    found = (inner / spans[0], np.minimum(raised * spans[1], ceiling), np.sqrt(variance), np.sqrt(spread.patients), find_df(wide))
     low, high, error, error_patients, df = (np.where(enough, part, np.nan) for part in found)
-    return Estimate(mean, low, high, error, error_patients, df, np.zeros_like(enough))
+    return Estimate(mean, low, high, error, error_patients, df, np.zeros_like(enough), ~enough & (linear.patients >= 2))

@@ -35,6 +35,7 @@ class Evidence:
     between_seeds: ArrayLike  # variance of one training's number over our trainings
     seeds: int  # our trainings, at least 2
     runs: int = 1  # trainings that the printed number is a mean of
+    trainings_alone: ArrayLike | None = None  # of between_seeds the part that is not chance of our test patients, if it is known
 
     @property
     def difference(self) -> np.ndarray:
@@ -142,20 +143,22 @@ MOST_PATIENTS = 10**7  # beyond it no number of patients tells
 def count_patients_needed(evidence: Evidence, margin: float = MARGIN) -> int | None:
     """Test patients of ours with which the same difference and spread would give a verdict; None if no number would.
 
-    Only our variance over patients shrinks with them: the paper's test set and the spread between trainings stay. evidence: of
-    one claim, floats.
+    Our variance over patients shrinks with them, and so does what they add to the variance between trainings (all but
+    `trainings_alone`); the paper's test set and the spread of the trainings themselves stay. evidence: of one claim, floats.
 
     40 patients, a standard error of 4 points, no difference: half of the 90 % interval must fall below 5 points.
 
     >>> count_patients_needed(Evidence(0.90, 0.90, 0.04**2, 40, 0.02**2, 0.0, 5))
     124
+    >>> seen = Evidence(0.80, 0.90, 0.05**2, 60, 0.001**2, 0.04**2, 3)  # trainings that differ by chance of 60 patients alone
+    >>> count_patients_needed(seen), count_patients_needed(replace(seen, trainings_alone=0.0))
+    (None, 252)
     >>> count_patients_needed(Evidence(0.90, 0.90, 0.04**2, 40, 0.04**2, 0.0, 5)) is None  # the paper's own is too large
     True
     """
 
     def tells(patients: float) -> bool:
-        fewer = np.asarray(evidence.ours_sampling) * evidence.patients / patients
-        return str(name_verdict(replace(evidence, ours_sampling=fewer, patients=patients), margin)) != CANNOT_TELL
+        return str(name_verdict(_imagine_patients(evidence, patients), margin)) != CANNOT_TELL
 
     if not tells(MOST_PATIENTS):
         return None
@@ -166,13 +169,22 @@ def count_patients_needed(evidence: Evidence, margin: float = MARGIN) -> int | N
     return high
 
 
+def _imagine_patients(evidence: Evidence, patients: float) -> Evidence:
+    """The evidence of so many test patients of ours, whose numbers otherwise stayed the same."""
+    shrunk = np.asarray(evidence.patients, np.float64) / patients
+    sampling = np.asarray(evidence.ours_sampling) * shrunk
+    between = np.asarray(evidence.between_seeds, np.float64)
+    alone = between if evidence.trainings_alone is None else np.minimum(np.asarray(evidence.trainings_alone, np.float64), between)
+    return replace(evidence, ours_sampling=sampling, patients=patients, between_seeds=alone + (between - alone) * shrunk)
+
+
 def explain_impossible(evidence: Evidence, margin: float = MARGIN) -> str:
     """Why no number of test patients of ours would tell (`count_patients_needed` gave None), in words.
 
     >>> explain_impossible(Evidence(0.90, 0.90, 0.04**2, 40, 0.04**2, 0.0, 5))
     "the paper's own test set is too small"
     """
-    without = replace(evidence, ours_sampling=0.0, patients=MOST_PATIENTS, seeds=MOST_PATIENTS)
+    without = replace(_imagine_patients(evidence, MOST_PATIENTS), ours_sampling=0.0, seeds=MOST_PATIENTS)
     if str(name_verdict(replace(without, between_seeds=0.0), margin)) == CANNOT_TELL:
         return "the paper's own test set is too small"
     if str(name_verdict(without, margin)) == CANNOT_TELL:

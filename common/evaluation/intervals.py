@@ -29,7 +29,7 @@ class Linear(NamedTuple):
     leverage: np.ndarray  # (..., P), 0 to 1: share of the denominator that is the patient's; 0 for those who do not contribute
     sizes: np.ndarray  # (..., P): cases of the patient that count
     events: np.ndarray  # (...): patients with a wrong case in any seed, or with a right one, whichever are fewer
-    patients: np.ndarray  # (...): how many contribute; for a mean over classes the number with the same variance
+    patients: np.ndarray  # (...): how many contribute
 
 
 class Spread(NamedTuple):
@@ -50,6 +50,7 @@ class Estimate(NamedTuple):
     error_patients: np.ndarray
     df: np.ndarray  # degrees of freedom whose t quantile the interval takes
     at_limit: np.ndarray  # bool: the mean is 0 or 1 in every seed, the interval a bound from the number of patients
+    alike: np.ndarray  # bool: all patients have the same share, the interval is that of one case a patient
 
 
 def measure_spread(linear: Linear) -> Spread:
@@ -101,9 +102,11 @@ def find_df(quantile: np.ndarray) -> np.ndarray:
 
     >>> find_df(np.array([4.302652729911275, 2.0])).round(1).tolist()
     [2.0, 60.4]
+    >>> float(find_df(np.array(NORMAL)))
+    1000000.0
     """
     found = stdtridf(TAIL, np.maximum(quantile, NORMAL + 1e-5))
-    return np.minimum(np.where(np.isfinite(found), found, 1e6), 1e6)
+    return np.minimum(np.where(np.isfinite(found) & (quantile > NORMAL + 1e-5), found, 1e6), 1e6)
 
 
 def estimate_share(linear: Linear) -> Estimate:
@@ -114,7 +117,8 @@ def estimate_share(linear: Linear) -> Estimate:
     has patients - 1 degrees of freedom over the share of pairs of cases that stand within patients: with one case a patient the
     variance follows from the share itself, as in Wilson's interval, and the quantile is the normal one. Seeds halve the variance
     of few wrong cases by chance; so their gain is drawn towards none by the weight of a quarter of a patient. Where the share
-    is 0 or 1, Wilson's interval over the patients, and as error Agresti and Coull's (Am Stat 1998;52:119-126).
+    is 0 or 1, Wilson's interval over the patients, and as error Agresti and Coull's (Am Stat 1998;52:119-126). Where the share is
+    another but the same in every patient, no variance is seen, and each patient counts as one case.
 
     Three of four patients right, one seed:
 
@@ -127,10 +131,12 @@ def estimate_share(linear: Linear) -> Estimate:
     spread = measure_spread(linear)
     gain = _divide(spread.patients, spread.single, 1.0)
     patients = spread.single * (linear.events * gain + 0.25) / (linear.events + 0.25)
+    at_limit = (mean <= 1e-12) | (mean >= 1 - 1e-12)
+    alike = find_alike(spread, mean) & ~at_limit
+    patients = np.where(alike, mean * (1 - mean) / np.maximum(linear.patients, 1), patients)
     df = (linear.patients - 1) / np.maximum(share_within(linear.sizes), 1e-6)
     quantile = combine_quantile(patients, df, spread.seeds, seeds)
     variance = patients + spread.seeds
-    at_limit = (mean <= 1e-12) | (mean >= 1 - 1e-12)
     inner = np.where(at_limit, 0.5, mean)
     cases = _divide(inner * (1 - inner), variance, np.inf)
     wilson = score_interval(inner, np.where(np.isfinite(cases), cases, 1e12), quantile)
@@ -148,10 +154,20 @@ def estimate_share(linear: Linear) -> Estimate:
             np.where(at_limit, bound[1], high),
             np.where(at_limit, limit_error, np.sqrt(variance)),
             np.where(at_limit, limit_error, np.sqrt(patients)),
-            find_df(np.where(at_limit, stdtrit(np.maximum(linear.patients - 1.0, 1), TAIL), quantile)),
+            find_df(np.where(at_limit, NORMAL, quantile)),
             at_limit,
+            alike,
         ),
     )
+
+
+def find_alike(spread: Spread, mean: np.ndarray) -> np.ndarray:
+    """Where the variance between patients is nothing but rounding, in every seed.
+
+    >>> find_alike(Spread(np.array([0.0, 0.01]), np.array([1e-34, 0.01]), np.zeros(2)), np.array([0.5, 0.5])).tolist()
+    [True, False]
+    """
+    return spread.single <= (1e-9 * np.abs(np.nan_to_num(mean))) ** 2
 
 
 def linearise_ratio(hits: np.ndarray, cases: np.ndarray, sizes: np.ndarray | None = None) -> Linear:
@@ -171,23 +187,6 @@ def linearise_ratio(hits: np.ndarray, cases: np.ndarray, sizes: np.ndarray | Non
     events = np.minimum((hits < cases).any(axis=-2).sum(axis=-1), (hits > 0).any(axis=-2).sum(axis=-1))
     sizes = cases.max(axis=-2) if sizes is None else sizes
     return Linear(by_seed, influence, leverage, np.where(contributes, sizes, 0), events, contributes.sum(axis=-1))
-
-
-def average_classes(parts: list[Linear]) -> Linear:
-    """The mean of a metric over classes, each against the rest.
-
-    >>> share = linearise_ratio(np.array([[1.0, 0.0]]), np.ones((1, 2)))
-    >>> average_classes([share, share]).influence.tolist() == share.influence.tolist()
-    True
-    """
-    if len(parts) == 1:
-        return parts[0]
-    mean = [np.mean([getattr(part, name) for part in parts], axis=0) for name in ("by_seed", "influence", "leverage")]
-    sizes = np.max([part.sizes for part in parts], axis=0)
-    events = np.max([part.events for part in parts], axis=0)
-    # Means of shares of n_c patients each vary as one share of this many.
-    patients = len(parts) ** 2 / np.sum([1 / np.maximum(part.patients, 1e-9) for part in parts], axis=0)
-    return Linear(mean[0], mean[1], mean[2], sizes, events, patients)
 
 
 def logit_interval(share: np.ndarray, variance: np.ndarray, quantile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -221,4 +220,4 @@ def _divide(numerator: np.ndarray, denominator: np.ndarray, otherwise: np.ndarra
 def _drop_undefined(enough: np.ndarray, estimate: Estimate) -> Estimate:
     """NaN for all but the mean where there are too few patients."""
     kept = {name: np.where(enough & ~np.isnan(estimate.mean), getattr(estimate, name), np.nan) for name in INTERVAL}
-    return estimate._replace(**kept, at_limit=estimate.at_limit & enough)
+    return estimate._replace(**kept, at_limit=estimate.at_limit & enough, alike=estimate.alike & enough)

@@ -12,8 +12,10 @@ import pandas as pd
 
 from common.cli import PROTOCOLS, Configuration
 from common.errors import UsageError
+from common.evaluation.comparisons import compare_rows
 from common.evaluation.design_effects import measure_design_effects
-from common.evaluation.metrics import compare_rows, evaluate, list_collapsed_seeds
+from common.evaluation.metrics import evaluate, list_collapsed_seeds
+from common.evaluation.samples import describe_test_sets
 from common.evaluation.verdicts import NOT_RUN, OFF_PROTOCOL, OTHER_DATA, PHANTOMS, judge_claims
 from common.records.paper import Paper, Statement
 from common.records.results import Collapse, JudgedClaim, Missing, Pair, RowResult, StatementCheck
@@ -97,6 +99,7 @@ def judge_run(
         extra=counts,
         impossible=impossible,
         design_effects=measure_design_effects(predictions, "paper"),
+        test_sets=describe_test_sets(predictions, "paper"),
         withheld=lambda row: _withhold(standing(row), departures(row)),
         choices_repeated=choices_repeated,
     )

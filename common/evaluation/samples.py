@@ -38,6 +38,45 @@ class Sample:
         return bool((self.folds != self.folds[:, :1]).any())
 
 
+@dataclass(frozen=True)
+class TestSet:
+    """What a verdict needs to know of the test cases of a row."""
+
+    __test__ = False  # no test of pytest's
+
+    folds: int  # trainings of a seed that scored them
+    patients: int
+    positive: int  # patients with a case of class 1
+    negative: int  # patients with a case of another class
+
+
+def describe_test_sets(predictions: pd.DataFrame, protocol: str) -> dict[str, TestSet]:
+    """Row -> its test set.
+
+    predictions: the table of common.records.predictions.
+
+    >>> from common.records.predictions import tabulate_scores
+    >>> cases = pd.DataFrame({"case_id": list("abc"), "patient_id": ["ann", "ben", "ann"], "label": [0, 1, 1]})
+    >>> scores = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
+    >>> describe_test_sets(tabulate_scores(cases, scores, protocol="paper", row="CNN", seed=0, fold=-1), "paper")["CNN"]
+    TestSet(folds=1, patients=2, positive=2, negative=1)
+    """
+    part = predictions[predictions["protocol"] == protocol]
+    found = {}
+    for row, of in part.groupby("row", sort=False):
+        positive, negative = (int(of["patient_id"][side].nunique()) for side in (of["y_true"] == 1, of["y_true"] != 1))
+        found[str(row)] = TestSet(int(of["fold"].nunique()), int(of["patient_id"].nunique()), positive, negative)
+    return found
+
+
+def select_row(predictions: pd.DataFrame, row: str, protocol: str) -> pd.DataFrame:
+    """The predictions of one row and protocol; UsageError where there are none."""
+    part = predictions[(predictions["row"] == row) & (predictions["protocol"] == protocol)]
+    if part.empty:
+        raise UsageError(f"there are no predictions of row {row!r}, protocol {protocol!r}")
+    return part
+
+
 def gather_sample(part: pd.DataFrame, place: str) -> Sample:
     """The predictions of one row and protocol as arrays. UsageError, which names the place, where seeds cover different cases.
 
@@ -113,3 +152,17 @@ def measure_areas(sample: Sample, *, pooled: bool = False) -> list[Area]:
         measure_area(sample.y_true == c, sample.y_true != c, sample.scores[..., c], sample.starts, group)
         for c in ([1] if classes == 2 else range(classes))
     ]
+
+
+def choose_areas(sample: Sample) -> tuple[list[Area], str]:
+    """The areas to report and what is to be said of them: within folds, pooled only where no fold has both classes."""
+    areas = measure_areas(sample)
+    if not sample.within_folds:
+        return areas, ""
+    pooled = measure_areas(sample, pooled=True)
+    within, over = (float(np.mean([area.by_seed for area in of])) for of in (areas, pooled))
+    if np.isnan(within) and not np.isnan(over):
+        return pooled, "no fold has cases of both classes: pairs are formed over the folds, whose scores may not be one scale"
+    unpaired = sample.y_true.size - int(min((area.positives + area.negatives).sum() for area in areas))
+    alone = f"; {unpaired} cases are in folds of one class and in no pair" if unpaired > 0 else ""
+    return areas, f"pairs within folds; {over:.3f} if the folds are pooled{alone}"

@@ -26,6 +26,7 @@ from common.evaluation.differences import (
     vary_proportion,
 )
 from common.evaluation.metrics import METRICS
+from common.evaluation.samples import TestSet
 from common.records.paper import Claim
 from common.records.results import DatasetEntry, JudgedClaim, Metric, RowResult
 
@@ -36,6 +37,8 @@ OFF_PROTOCOL = "off protocol"  # trained with other settings than the paper's
 NOT_RUN = "not run"
 EQUAL = "equal"  # of counts
 IMPOSSIBLE_AS_PRINTED = "impossible as printed"  # what is said of a claim that the audit found impossible
+
+LEAST_GAIN = 0.1  # points: the best of several choices that gains less by chance is not mentioned
 
 # Row -> (why no verdict is due on it: one of the words above, or ""; what is to be said about it).
 Withheld = Callable[[str], tuple[str, Sequence[str]]]
@@ -69,6 +72,7 @@ def judge_claims(
     extra: Mapping[tuple[str, str, str], float] | None = None,
     impossible: Collection[tuple[str, str, str]] = (),
     design_effects: Mapping[str, Mapping[str, float]] | None = None,
+    test_sets: Mapping[str, TestSet] | None = None,
     withheld: Withheld = lambda _row: ("", ()),
     choices_repeated: bool = False,
 ) -> list[JudgedClaim]:
@@ -76,8 +80,10 @@ def judge_claims(
 
     rows: from `evaluate`; not_run: row -> reason; extra: (table, row, metric) -> number, for claims of unit "count"; impossible:
     `printed_key`s that the audit found impossible; design_effects: row -> metric -> that of one training (see
-    `measure_design_effects`), 1 where it is not given; withheld: see `Withheld`; choices_repeated: whether our trainings make
-    the choices anew of which the paper reports the best (`Claim.best_of`). All numbers are in the claim's own unit.
+    `measure_design_effects`), 1 where it is not given; test_sets: row -> what `samples.describe_test_sets` says of its folds and
+    patients of a class, else taken for one fold and for as many patients as cases; withheld: see `Withheld`; choices_repeated:
+    whether our trainings make the choices anew of which the paper reports the best (`Claim.best_of`). All numbers are in the
+    claim's own unit.
 
     Verdicts: those of `differences.name_verdict` for accuracy, sensitivity, specificity and AUC; CANNOT_TELL, with the reason
     in the note, where the sampling error of the paper's number or of ours is not known; counts are EQUAL, LOWER or HIGHER;
@@ -124,7 +130,8 @@ def judge_claims(
             assert row is not None
             assert metric is not None
             effect = (design_effects or {}).get(claim.row, {}).get(claim.metric, 1.0)
-            found = _weigh(claim, row, metric, effect, positive_class, choices_repeated)
+            test_set = (test_sets or {}).get(claim.row) or _guess_test_set(row)
+            found = _weigh(claim, row, metric, effect, test_set, positive_class, choices_repeated)
         unit = 100 if claim.unit == "percent" else 1
         numbers = {"ours": ours, "low": low, "high": high, "tolerance": _measure_tolerance(claim, positive_class)}
         numbers |= {name: getattr(found, name) for name in ("difference", "difference_low", "difference_high", "margin")}
@@ -208,7 +215,13 @@ def _vary_ours(metric: Metric) -> float | None:
 
 
 def _weigh(
-    claim: Claim, row: RowResult, metric: Metric, effect: float, positive_class: str | None, choices_repeated: bool
+    claim: Claim,
+    row: RowResult,
+    metric: Metric,
+    effect: float,
+    test_set: TestSet,
+    positive_class: str | None,
+    choices_repeated: bool,
 ) -> _Found:
     """The verdict on a printed fraction that we have a result for."""
     paper, value = _vary_printed(claim, positive_class, effect), claim.fraction
@@ -224,9 +237,8 @@ def _weigh(
     if seeds < LEAST_SEEDS or metric.sd is None:
         trained = "one training" if seeds == 1 else f"{seeds} trainings"
         return _Found(CANNOT_TELL, f"{trained} of ours: only {LEAST_SEEDS} or more tell how much trainings vary", difference)
-    known = row.n if row.patients is None else row.patients
-    used = {"sensitivity": row.positives, "specificity": row.n - row.positives}.get(claim.metric, row.n)
-    patients = max(min(known, used), 2)
+    of_class = {"sensitivity": test_set.positive, "specificity": test_set.negative}.get(claim.metric)
+    patients = max(test_set.patients if of_class is None else of_class, 2)
     evidence = Evidence(
         ours=metric.mean,
         paper=value,
@@ -235,14 +247,18 @@ def _weigh(
         paper_sampling=paper,
         between_seeds=metric.sd**2,
         seeds=seeds,
-        runs=max(claim.folds, 1) * max(claim.runs, 1),
+        # Where ours is a mean over folds in each seed, so is each run of theirs; where not, each of their folds is a training.
+        runs=max(claim.runs, 1) * (max(claim.folds, 1) if test_set.folds == 1 else 1),
+        trainings_alone=_vary_alone(metric, seeds),
     )
     (low, high), inner = (tuple(map(float, measure_interval(evidence, level))) for level in (0.95, 0.90))
     verdict, needed = str(name_verdict(evidence)), None
     notes = []
     if verdict == CANNOT_TELL:
         if needed := count_patients_needed(evidence):
-            notes.append(f"about {_round_up(needed):,} test patients would tell (here {patients:,})")
+            who = "test patients" if of_class is None else "test patients of the class"
+            unchanged = "would tell if the difference stayed the same"
+            notes.append(f"about {_round_up(needed):,} {who} {unchanged} (here {patients:,})")
         else:
             notes.append(f"no number of test patients of ours would tell: {explain_impossible(evidence)}")
     elif verdict != AGREES and max(map(abs, inner)) < MARGIN:
@@ -250,10 +266,24 @@ def _weigh(
     if claim.best_of > 1:
         gain = 100 * expect_gain(claim.best_of, paper**0.5)
         alike = "; our trainings choose alike" if choices_repeated else ', which alone favours "lower"'
-        notes.append(
-            f"printed is the best of {claim.best_of} choices on the test cases: about {gain:.1f} points by chance{alike}"
-        )
-    return _Found(verdict, "; ".join(notes), difference, low, high, MARGIN, needed)
+        if gain >= LEAST_GAIN:
+            notes.append(
+                f"printed is the best of {claim.best_of} choices on the test cases: about {gain:.1f} points by chance{alike}"
+            )
+    return _Found(verdict, "; ".join(notes), difference, max(low, -1.0), min(high, 1.0), MARGIN, needed)
+
+
+def _vary_alone(metric: Metric, seeds: int) -> float | None:
+    """Variance between single trainings without what the test patients add to it; None where a record does not give it."""
+    if metric.error is None or metric.error_patients is None:
+        return None
+    return seeds * max(metric.error**2 - metric.error_patients**2, 0.0)
+
+
+def _guess_test_set(row: RowResult) -> TestSet:
+    """Of a record without predictions: as many patients of a class as cases, if there are so many."""
+    known = row.n if row.patients is None else row.patients
+    return TestSet(folds=1, patients=known, positive=min(known, row.positives), negative=min(known, row.n - row.positives))
 
 
 def _round_up(count: int) -> int:

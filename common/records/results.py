@@ -152,10 +152,12 @@ class JudgedClaim(Record):
 
 
 class Pair(Record):
-    """Two rows compared on their common cases and seeds (see `metrics.compare_rows`); differences are row_a minus row_b.
+    """Two rows compared on their common cases (see `comparisons.compare_rows`); differences are row_a minus row_b.
 
-    mcnemar_p and delong_p are the p values of the tests that accuracy_test and auc_test name, in older files those of McNemar
-    and DeLong.
+    Means are over the seeds of each row, seeds_a and seeds_b; `seeds` are those that both have. In older files these two are
+    empty, and the means are over `seeds` alone. The names mcnemar_p and delong_p are kept from older files, where these are the
+    tests: they hold the p values of the tests that accuracy_test and auc_test name, mostly the cluster t test and the clustered
+    DeLong test.
     """
 
     protocol: Protocol
@@ -181,6 +183,8 @@ class Pair(Record):
     accuracy_test: str = ""  # whose p stands in mcnemar_p
     auc_test: str = ""  # whose p stands in delong_p
     note: str = ""
+    seeds_a: list[int] = []
+    seeds_b: list[int] = []
 
 
 class StatementCheck(Record):

@@ -214,10 +214,16 @@ def _name_tests(pair: Pair) -> str:
     return "; ".join(part for part in (tests or "McNemar; DeLong", pair.note) if part)
 
 
+def _count_seeds(pair: Pair) -> str:
+    """Of both rows, "3", or of each where they differ, "5/1"."""
+    numbers = [len(of or pair.seeds) for of in (pair.seeds_a, pair.seeds_b)]
+    return str(numbers[0]) if numbers[0] == numbers[1] else f"{numbers[0]}/{numbers[1]}"
+
+
 def build_pair_table(results: Results) -> Table:
     """Paired comparisons of rows on the same cases, with Holm's correction."""
     accuracy, auc = "Accuracy, first minus second (points)", "AUC, first minus second"
-    columns = [Column("protocol"), Column("first"), Column("second"), Column("n", "number")]
+    columns = [Column("protocol"), Column("first"), Column("second"), Column("seeds", "number"), Column("n", "number")]
     columns += [Column(name, "number", accuracy) for name in ("difference", "95 % interval", "p", "p, Holm")]
     columns += [Column(name, "number", auc) for name in ("difference", "p", "p, Holm")]
     columns += [Column("tests")]
@@ -228,6 +234,7 @@ def build_pair_table(results: Results) -> Table:
                 PROTOCOL_NAMES[pair.protocol],
                 pair.row_a,
                 pair.row_b,
+                _count_seeds(pair),
                 f"{pair.n:,}",
                 format_value(pair.accuracy_difference, "percent", signed=True),
                 format_interval(pair.low, pair.high, "percent"),
@@ -240,9 +247,10 @@ def build_pair_table(results: Results) -> Table:
             ]
         )
     note = (
-        "The same cases scored by both. Differences and tests: mean over the seeds. The cluster t test and the clustered DeLong "
-        "test take the cases of a patient as belonging together, and add the variance between the seeds; with one seed they are "
-        "of these two trainings. McNemar's and DeLong's own stand where each patient has one case. A dash: no test is possible."
+        "The same cases scored by both. Differences and tests: means over the seeds of each row. The cluster t test and the "
+        "clustered DeLong test take the cases of a patient as belonging together, and add the variance between the seeds. With "
+        "one seed each they are of these two trainings; with one seed of one row alone there is no test, and the interval leaves "
+        "out how its trainings vary. McNemar's and DeLong's own stand where each patient has one case. A dash: no test is possible."
     )
     return Table("Paired comparisons", tuple(columns), rows, note)
 

@@ -7,9 +7,9 @@ from drawn_clusters import draw_clusters, start_of, tabulate
 from scipy import stats
 
 from benchmarks import coverage
-from common.evaluation import metrics
 from common.evaluation.areas import measure_area
 from common.evaluation.clustered import compare_areas, compare_shares
+from common.evaluation.comparisons import compare_rows
 from common.evaluation.statistics import delong_test
 
 
@@ -52,7 +52,7 @@ def test_no_p_where_nothing_varies():
     y = np.array([0, 0, 0, 1, 1, 1])
     perfect, constant = np.where(y, 0.9, 0.1), np.full(6, 0.5)
     rows = [tabulate(y, of[None], np.arange(6)).assign(row=row) for row, of in (("A", perfect), ("B", constant))]
-    (pair,) = metrics.compare_rows(pd.concat(rows), "paper", ["A", "B"])
+    (pair,) = compare_rows(pd.concat(rows), "paper", ["A", "B"])
     assert pair.auc_difference == 0.5
     assert pair.delong_p is pair.delong_p_holm is pair.auc_low is None
     assert "the areas differ alike in all patients: no test" in pair.note
@@ -60,7 +60,7 @@ def test_no_p_where_nothing_varies():
     ids = np.repeat(np.arange(6), 2)
     y = np.repeat(y, 2)
     rows = [tabulate(y, np.where(y == right, 0.9, 0.1)[None], ids).assign(row=row) for row, right in (("A", 1), ("B", 0))]
-    (pair,) = metrics.compare_rows(pd.concat(rows), "paper", ["A", "B"])
+    (pair,) = compare_rows(pd.concat(rows), "paper", ["A", "B"])
     assert pair.mcnemar_p is None
     assert (pair.accuracy_difference, pair.high) == (1, 1)
     assert 0.4 < pair.low < 1  # as uncertain as none of six patients

@@ -9,6 +9,7 @@ from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from common.errors import UsageError
 from common.evaluation import metrics, statistics
+from common.evaluation.comparisons import compare_rows
 from common.records import predictions
 from common.records.results import Metric
 
@@ -262,7 +263,7 @@ def test_compare_rows_by_hand():
     poor = good.copy()
     poor[:12] = 0.7  # twelve healthy cases wrong
     frame = pd.concat([tabulate(y, good, row="good"), tabulate(y, poor, row="poor")])
-    (pair,) = metrics.compare_rows(frame, "paper", ["good", "poor"])
+    (pair,) = compare_rows(frame, "paper", ["good", "poor"])
     assert (pair.row_a, pair.row_b, pair.seeds, pair.n, pair.patients) == ("good", "poor", [0], 60, 60)
     assert (pair.accuracy_a, pair.accuracy_b) == (1.0, 0.8)
     assert pair.accuracy_difference == pytest.approx(0.2)
@@ -274,12 +275,10 @@ def test_compare_rows_by_hand():
     assert pair.auc_low is pair.auc_high is None  # no variance
 
 
-def test_compare_rows_uses_common_seeds_and_cases_only():
-    frame = pd.concat(
-        [draw_row(0), draw_row(1), draw_row(2), draw_row(1, row="B", n=90), draw_row(2, row="B"), draw_row(5, row="B")]
-    )
-    (pair,) = metrics.compare_rows(frame, "paper", ["A", "B"])
-    assert pair.seeds == [1, 2]
+def test_compare_rows_uses_common_cases_only():
+    frame = pd.concat([draw_row(1), draw_row(2), draw_row(1, row="B", n=90), draw_row(2, row="B")])
+    (pair,) = compare_rows(frame, "paper", ["A", "B"])
+    assert pair.seeds == pair.seeds_a == pair.seeds_b == [1, 2]
     assert (pair.n, pair.patients) == (90, 30)
     # Rows A and B hold the same scores in seeds 1 and 2, so nothing but the case set could make a difference.
     assert pair.accuracy_difference == 0
@@ -289,6 +288,33 @@ def test_compare_rows_uses_common_seeds_and_cases_only():
     assert pair.auc_low is None
 
 
+def test_rows_of_different_seeds_are_compared_by_their_own_means():
+    seeds = {"A": (0, 1, 2), "B": (1, 2, 5), "C": (0,), "D": (7,)}
+    frame = pd.concat([draw_row(seed, row=row, strength=1 + (row == "A")) for row, of in seeds.items() for seed in of])
+    accuracy = {row.row: row.metrics["accuracy"] for row in metrics.evaluate(frame)}
+    pairs = {(pair.row_a, pair.row_b): pair for pair in compare_rows(frame, "paper", list("ABCD"))}
+    for (a, b), pair in pairs.items():
+        assert pair.accuracy_difference == pytest.approx(accuracy[a].mean - accuracy[b].mean)
+        assert (pair.seeds_a, pair.seeds_b) == (list(seeds[a]), list(seeds[b]))
+    several, one, two = pairs["A", "B"], pairs["A", "C"], pairs["C", "D"]
+    assert several.seeds == [1, 2]
+    assert several.mcnemar_p is not None
+    assert several.note == ""
+    assert one.mcnemar_p is one.mcnemar_p_holm is one.delong_p is None
+    assert one.note == "one training of C: how its trainings vary is not known, no test"
+    assert one.accuracy_test == one.auc_test == ""
+    assert two.mcnemar_p is not None
+    assert "these are two trainings" in two.note
+
+
+def test_rows_of_different_folds_are_noted():
+    a, b = draw_row(0), draw_row(0, row="B")
+    case = pd.factorize(a["case_id"])[0]
+    for folds_a, folds_b, differ in ((case % 3, case % 3, False), (case % 3, 2 - case % 3, False), (case % 3, case % 2, True)):
+        (pair,) = compare_rows(pd.concat([a.assign(fold=folds_a), b.assign(fold=folds_b)]), "paper", ["A", "B"])
+        assert ("the folds of the rows differ" in pair.note) == differ
+
+
 def test_compare_rows_averages_scores_over_seeds():
     y = np.repeat([0, 1], [20, 20])
     sure, unsure = np.where(y, 0.9, 0.1), np.where(y, 0.4, 0.6)
@@ -296,7 +322,7 @@ def test_compare_rows_averages_scores_over_seeds():
         [tabulate(y, s, row="A", seed=k) for k, s in enumerate((sure, unsure))]
         + [tabulate(y, sure, row="B", seed=k) for k in range(2)]
     )
-    (pair,) = metrics.compare_rows(frame, "paper", ["A", "B"])
+    (pair,) = compare_rows(frame, "paper", ["A", "B"])
     assert (pair.accuracy_a, pair.accuracy_b) == (0.5, 1.0)  # mean over the seeds
     assert (pair.only_a, pair.only_b) == (0, 0)  # the mean score is right everywhere
     # The t test is of the mean over the trainings: two of A differ by 100 points, so two say nothing.
@@ -306,15 +332,15 @@ def test_compare_rows_averages_scores_over_seeds():
 def test_compare_rows_adjusts_over_all_pairs():
     strengths = {"A": 0.2, "B": 0.9, "C": 2}
     frame = pd.concat([draw_row(i, row=row, strength=strengths[row]).assign(seed=0) for i, row in enumerate(strengths)])
-    pairs = metrics.compare_rows(frame, "paper", ["A", "B", "C"])
+    pairs = compare_rows(frame, "paper", ["A", "B", "C"])
     assert [(pair.row_a, pair.row_b) for pair in pairs] == [("A", "B"), ("A", "C"), ("B", "C")]
     for name in ("mcnemar_p", "delong_p"):
         adjusted = statistics.holm([getattr(pair, name) for pair in pairs])
         assert [getattr(pair, f"{name}_holm") for pair in pairs] == pytest.approx(adjusted)
-    assert metrics.compare_rows(frame, "paper", ["A"]) == []
+    assert compare_rows(frame, "paper", ["A"]) == []
     a, c = (frame[frame["row"] == name] for name in "AC")
     singles = [part.assign(patient_id=part["case_id"]) for part in (a, c)]
-    (single,) = metrics.compare_rows(pd.concat(singles), "paper", ["A", "C"])
+    (single,) = compare_rows(pd.concat(singles), "paper", ["A", "C"])
     delong = statistics.delong_test(a["y_true"], a["y_score_1"], c["y_score_1"])
     assert single.auc_difference == pairs[1].auc_difference == pytest.approx(delong.difference)
     # The same standard error; the t quantile makes the interval a little wider than DeLong's normal one.
@@ -327,9 +353,8 @@ def test_compare_rows_refuses_what_cannot_be_paired():
     other_cases = draw_row(0, row="B")
     other_cases["case_id"] = "other" + other_cases["case_id"]
     for frame, message in (
-        (pd.concat([draw_row(0), draw_row(1, row="B")]), "no common seed"),
         (pd.concat([draw_row(0), other_cases]), "no common case"),
         (pd.concat([draw_row(0), draw_row(0, row="B").assign(y_true=0)]), "y_true of case 'case0000' differs"),
     ):
         with pytest.raises(UsageError, match=message):
-            metrics.compare_rows(frame, "paper", ["A", "B"])
+            compare_rows(frame, "paper", ["A", "B"])

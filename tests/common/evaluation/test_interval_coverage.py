@@ -59,9 +59,40 @@ def test_all_right_gives_a_bound_from_the_patients():
     assert row.metrics["accuracy"].note.startswith("none right")
 
 
+def test_no_interval_has_no_width():
+    """Ten patients, of whom each has three of four right; and scores that tell nothing."""
+    ids = np.repeat(np.arange(10), 4)
+    y = ids % 2
+    right = np.arange(40) % 4 > 0
+    (row,) = metrics.evaluate(tabulate(y, np.where(y == right, 0.9, 0.1)[None], ids))
+    accuracy = row.metrics["accuracy"]
+    assert accuracy.low < 0.75 - 0.2 < 0.75 < accuracy.high
+    assert accuracy.error == pytest.approx((0.75 * 0.25 / 10) ** 0.5)  # that of ten cases
+    assert accuracy.note == row.metrics["auc"].note == "no spread between the patients is seen: each counts as one case"
+    for name in ("mcc", "brier"):
+        assert row.metrics[name].low is None
+        assert row.metrics[name].note == "no interval: all patients are alike"
+    (row,) = metrics.evaluate(tabulate(y[::4], np.full((1, 10), 0.3), np.arange(10)))
+    assert row.metrics["auc"].low < 0.3 < 0.7 < row.metrics["auc"].high
+
+
+def test_notes_and_limits_at_the_ends_are_true():
+    y = np.arange(20) % 2
+    (wrong,) = metrics.evaluate(tabulate(y, np.where(y, 0.1, 0.9)[None], np.arange(20)))
+    mcc = wrong.metrics["mcc"]
+    assert (mcc.low, mcc.high) == (-1, pytest.approx(-(2 * 0.838875 - 1), abs=1e-4))
+    assert mcc.note.startswith("none right in every seed")
+    assert stats.t.ppf(0.975, mcc.df) == pytest.approx(1.959964, abs=1e-4)  # the quantile of Wilson's interval
+    (healthy,) = metrics.evaluate(tabulate(0 * y, np.where(y, 0.1, 0.2)[None], np.arange(20)))
+    assert healthy.metrics["majority_rate"].note.startswith("all cases are of one class")
+    few = np.array([0, 0, 1, 1])
+    (poor,) = metrics.evaluate(tabulate(few, np.array([[0.99, 0.01, 0.99, 0.01]]), np.arange(4)))
+    assert poor.metrics["brier"].high <= 1
+
+
 def test_the_perfect_area_of_three_and_three_patients_has_hanley_and_mcneils_bound():
     ill = np.arange(6) > 2
-    found = estimate_area([measure_area(ill, ~ill, np.arange(6.0)[None], np.arange(6))])
+    found = estimate_area(measure_area(ill, ~ill, np.arange(6.0)[None], np.arange(6)))
     low = float(found.low)
     q1, q2 = low / (2 - low), 2 * low**2 / (1 + low)
     variance = (low * (1 - low) + 2 * (q1 - low**2) + 2 * (q2 - low**2)) / 9
@@ -179,7 +210,7 @@ def test_many_samples_at_once_equal_each_by_itself():
     """The simulation gives whole blocks to the functions that `evaluate` gives one sample: the numbers are the same."""
     cell = coverage.Cell(30, 8, 0.5, 0.85, 0.5, 0.02)
     (sample,) = coverage.draw_sample(np.random.default_rng(0), cell, 4)
-    together = coverage.estimate_confusion(coverage.count_cells(sample)) | {"auc": estimate_area([coverage.rank_cases(sample)])}
+    together = coverage.estimate_confusion(coverage.count_cells(sample)) | {"auc": estimate_area(coverage.rank_cases(sample))}
     for replicate in range(4):
         here = sample.here[replicate].ravel()
         y = np.repeat(sample.ill[replicate], 8)[here].astype(int)

@@ -7,6 +7,7 @@ import pytest
 from common.errors import UsageError
 from common.evaluation.differences import expect_gain, vary_auc, vary_proportion
 from common.evaluation.metrics import METRICS
+from common.evaluation.samples import TestSet
 from common.evaluation.verdicts import judge_claims, name_standing
 from common.records.paper import Claim
 from common.records.results import DatasetEntry, JudgedClaim, Metric, RowResult
@@ -82,7 +83,51 @@ def test_cannot_tell_names_the_test_patients_that_would():
     judged = judge(print_number(90.0, classes=MANY), rate(0.90, 0.04, n=60, patients=60))
     assert judged.verdict == "cannot tell"
     assert 100 < judged.patients_needed < 200
-    assert judged.note.endswith("test patients would tell (here 60)")
+    assert judged.note.endswith("test patients would tell if the difference stayed the same (here 60)")
+
+
+def test_trainings_that_differ_by_chance_of_the_patients_alone_do_not_stand_in_the_way_of_more():
+    """V2 holds what 60 patients add to it; more patients take that away, more seeds are not what is lacking."""
+    printed = print_number(90.0, classes={"healthy": 50000, "ill": 50000})
+    row = {"mean": 0.82, "error": 0.05, "sd": 0.04, "n": 60, "patients": 60, "seeds": 3}
+    unknown = judge(printed, rate(**row))
+    assert (unknown.patients_needed, unknown.verdict) == (None, "cannot tell")
+    metric = rate(**row).metrics["accuracy"]
+    by_chance = rate(**row).model_copy(update={"metrics": {"accuracy": metric.model_copy(update={"error": 0.05})}})
+    known = judge(printed, by_chance)
+    assert known.difference_low == unknown.difference_low  # the verdict's own interval stays as it was calibrated
+    assert 60 < known.patients_needed < 1000
+    varying = metric.model_copy(update={"error": (0.05**2 + 0.04**2 / 3) ** 0.5})  # all of it is the trainings'
+    stays = judge(printed, by_chance.model_copy(update={"metrics": {"accuracy": varying}}))
+    assert "trainings vary too much" in stays.note
+
+
+def test_a_metric_of_one_class_counts_the_patients_of_the_class():
+    """200 cases of class 1, of 40 patients."""
+    claim = print_number(90.0, metric="sensitivity", classes=MANY)
+    test_set = TestSet(folds=1, patients=100, positive=40, negative=60)
+    judged = judge(claim, rate(0.90, 0.04, patients=100), test_sets={"A": test_set})
+    assert judged.note.endswith("test patients of the class would tell if the difference stayed the same (here 40)")
+    by_hand = rate(0.90, 0.04, patients=40)
+    assert judged.difference_high == judge(claim, by_hand).difference_high  # 39 degrees of freedom
+
+
+def test_printed_folds_are_trainings_only_where_ours_is_not_cross_validated():
+    row, folds = rate(0.9, sd=0.02), print_number(90.0, classes=MANY, folds=10)
+    ours = {number: {"A": TestSet(folds=number, patients=1000, positive=200, negative=800)} for number in (1, 10)}
+    single = judge(print_number(90.0, classes=MANY), row)
+    assert judge(folds, row, test_sets=ours[10]).difference_high == single.difference_high
+    assert judge(folds, row, test_sets=ours[1]).difference_high < single.difference_high
+
+
+def test_a_gain_of_less_than_a_tenth_of_a_point_is_not_mentioned():
+    certain = {"healthy": 500_000, "ill": 500_000}
+    assert "best of" not in judge(print_number(90.0, classes=certain, best_of=5), rate(0.80)).note
+
+
+def test_the_limits_of_a_difference_stay_within_100_points():
+    judged = judge(print_number(99.0, classes={"healthy": 2, "ill": 2}), rate(0.01, 0.3, sd=0.3, n=4, patients=4, seeds=3))
+    assert judged.difference_low == -100
 
 
 def test_a_certain_difference_smaller_than_the_margin_says_so():
