@@ -250,7 +250,7 @@ def build_pair_table(results: Results) -> Table:
         "The same cases scored by both. Differences and tests: means over the seeds of each row. The cluster t test and the "
         "clustered DeLong test take the cases of a patient as belonging together, and add the variance between the seeds. With "
         "one seed each they are of these two trainings; with one seed of one row alone there is no test, and the interval leaves "
-        "out how its trainings vary. McNemar's and DeLong's own stand where each patient has one case. A dash: no test is possible."
+        "out how its trainings vary. McNemar's and DeLong's own stand where each patient has one case. A dash: no test."
     )
     return Table("Paired comparisons", tuple(columns), rows, note)
 
