@@ -169,6 +169,23 @@ def count_patients_needed(evidence: Evidence, margin: float = MARGIN) -> int | N
     return high
 
 
+def is_spread_by_chance(evidence: Evidence, level: float = 0.95) -> bool:
+    """Whether trainings that are equally good might differ as much as ours on these test patients, by chance of the patients.
+
+    Then the variance between them, over the part that the patients add, lies below the quantile of chi-square over seeds - 1
+    degrees of freedom. False where that part is not known.
+
+    >>> seen = Evidence(0.80, 0.90, 0.05**2, 60, 0.001**2, 0.04**2, 3, trainings_alone=0.03**2)  # 16 to 7 is not 3 to 1
+    >>> is_spread_by_chance(seen), is_spread_by_chance(replace(seen, trainings_alone=0.035**2))
+    (True, False)
+    """
+    if evidence.trainings_alone is None:
+        return False
+    between, alone = float(evidence.between_seeds), float(evidence.trainings_alone)  # type: ignore[arg-type]
+    limit = stats.chi2.ppf(level, evidence.seeds - 1) / (evidence.seeds - 1)
+    return bool(between < limit * (between - alone))
+
+
 def _imagine_patients(evidence: Evidence, patients: float) -> Evidence:
     """The evidence of so many test patients of ours, whose numbers otherwise stayed the same."""
     shrunk = np.asarray(evidence.patients, np.float64) / patients

@@ -4,7 +4,7 @@ docs/verdicts.md explains the words; the arithmetic is in `common.evaluation.dif
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scipy import stats
 
@@ -20,6 +20,7 @@ from common.evaluation.differences import (
     count_patients_needed,
     expect_gain,
     explain_impossible,
+    is_spread_by_chance,
     measure_interval,
     name_verdict,
     vary_auc,
@@ -259,6 +260,11 @@ def _weigh(
             who = "test patients" if of_class is None else "test patients of the class"
             unchanged = "would tell if the difference stayed the same"
             notes.append(f"about {_round_up(needed):,} {who} {unchanged} (here {patients:,})")
+        elif is_spread_by_chance(evidence) and count_patients_needed(replace(evidence, trainings_alone=0.0)):
+            notes.append(
+                f"whether more test patients would tell is open: {seeds} trainings do not show whether they differ by more than "
+                "chance of the test patients; more seeds would"
+            )
         else:
             notes.append(f"no number of test patients of ours would tell: {explain_impossible(evidence)}")
     elif verdict != AGREES and max(map(abs, inner)) < MARGIN:

@@ -1,8 +1,4 @@
-"""The records of results.json, schema 1: read, written and published. Other modules read attributes, never string keys.
-
-A field with a default is left out of the file where it has that value. `results.schema.json` beside this file is the JSON Schema
-of the whole document (`build_schema`).
-"""
+"""The records of results.json, schema 1 (`results.schema.json`); a field that has its default is left out of the file."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +13,7 @@ Protocol = Annotated[str, Field(pattern="^(paper|leakfree)$")]
 
 
 class Record(BaseModel):
-    """An immutable document with named, typed fields; unknown ones are refused."""
+    """An immutable document with named, typed fields, read as attributes; unknown ones are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -154,10 +150,8 @@ class JudgedClaim(Record):
 class Pair(Record):
     """Two rows compared on their common cases (see `comparisons.compare_rows`); differences are row_a minus row_b.
 
-    Means are over the seeds of each row, seeds_a and seeds_b; `seeds` are those that both have. In older files these two are
-    empty, and the means are over `seeds` alone. The names mcnemar_p and delong_p are kept from older files, where these are the
-    tests: they hold the p values of the tests that accuracy_test and auc_test name, mostly the cluster t test and the clustered
-    DeLong test.
+    Means are over seeds_a and seeds_b; `seeds` are those of both (alone compared in older files, where these two are empty).
+    mcnemar_p and delong_p, named so in older files, hold the p values of the tests that accuracy_test and auc_test name.
     """
 
     protocol: Protocol
@@ -311,9 +305,8 @@ def parse_results(content: Any, place: str) -> Results:
 def describe_fault(error: ValidationError) -> str:
     """The first fault of a record, in one line: where and what."""
     first = error.errors()[0]
-    entry = ".".join(map(str, first["loc"]))
     fault = "is missing" if first["type"] == "missing" else first["msg"][:1].lower() + first["msg"][1:]
-    return f"entry {entry!r}: {fault}"
+    return f"entry {'.'.join(map(str, first['loc']))!r}: {fault}"
 
 
 def read_results(path: Path) -> Results:
@@ -346,14 +339,11 @@ def write_results(path: Path, results: Results) -> None:
 
 def build_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of results.json."""
-    schema = Results.model_json_schema(by_alias=True, mode="validation")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Results.model_json_schema(by_alias=True)}
 
 
 def find_figures(folder: Path, results: Results) -> list[Path]:
-    """Paths of the figures that a result lists, in order; they need not exist. Raises UsageError for a name with a
-    folder in it."""
-    names = [figure.file for figure in results.extra.figures]
-    if foreign := [name for name in names if Path(name).name != name]:
+    """Paths of the figures that a result lists, in order; they need not exist. UsageError for a name with a folder in it."""
+    if foreign := [figure.file for figure in results.extra.figures if Path(figure.file).name != figure.file]:
         raise UsageError(f"{folder}/results.json: figure {foreign[0]!r} must be a plain file name inside figures/")
-    return [Path(folder) / "figures" / name for name in names]
+    return [Path(folder) / "figures" / figure.file for figure in results.extra.figures]

@@ -97,6 +97,9 @@ def test_trainings_that_differ_by_chance_of_the_patients_alone_do_not_stand_in_t
     known = judge(printed, by_chance)
     assert known.difference_low == unknown.difference_low  # the verdict's own interval stays as it was calibrated
     assert 60 < known.patients_needed < 1000
+    partly = metric.model_copy(update={"error": (0.05**2 + 0.03**2 / 3) ** 0.5})
+    open_ = judge(printed, by_chance.model_copy(update={"metrics": {"accuracy": partly}}))
+    assert open_.note.startswith("whether more test patients would tell is open: 3 trainings do not show")
     varying = metric.model_copy(update={"error": (0.05**2 + 0.04**2 / 3) ** 0.5})  # all of it is the trainings'
     stays = judge(printed, by_chance.model_copy(update={"metrics": {"accuracy": varying}}))
     assert "trainings vary too much" in stays.note

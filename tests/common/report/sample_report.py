@@ -146,7 +146,8 @@ def make_content(**changes) -> dict:
          "verdict": "agrees within 5 points", "note": ""},
         {**common, "row": "set / old net", "paper": 79.5, "tolerance": 7.9, "ours": 70.0, "low": 67.0, "high": 73.0,
          "difference": -9.5, "difference_low": -19.4, "difference_high": 0.4, "margin": 5.0, "patients_needed": 212,
-         "verdict": "cannot tell", "note": "about 220 test patients would tell (here 50)", "impossible": True},
+         "verdict": "cannot tell", "impossible": True,
+         "note": "about 220 test patients would tell if the difference stayed the same (here 50)"},
         {**common, "row": "set / absent net", "paper": None, "tolerance": None, "ours": None, "low": None,
          "high": None, "verdict": "not run", "note": "printed as a dash; too large; see README"},
     ]  # fmt: skip

@@ -20,7 +20,7 @@ def test_lines_join_claims_and_rows(paper):
     assert net.note == "leak-free at or below the majority rate"
     assert old.leakfree is None
     assert old.note.split("; ") == [
-        "about 220 test patients would tell (here 50)",
+        "about 220 test patients would tell if the difference stayed the same (here 50)",
         "impossible as printed",
         "paper at or below the majority rate",
         "ours at or below the majority rate",
@@ -49,10 +49,14 @@ def test_finding_is_computed_from_the_numbers(paper):
 def test_a_headline_that_does_not_tell_says_what_would(paper):
     content = make_content()
     (claim,) = [claim for claim in content["claims"] if claim["row"] == "set / net"]
-    claim |= {"verdict": "cannot tell", "note": "about 340 test patients would tell (here 60)", "patients_needed": 340}
+    claim |= {
+        "verdict": "cannot tell",
+        "note": "about 340 test patients would tell if the difference stayed the same (here 60)",
+        "patients_needed": 340,
+    }
     sentence = describe_finding(parse_results(content, "test"), paper)[0]
     gap = "ours minus the paper's: +1.2 points, 95 % interval −2.9 to +5.3"
-    assert f"cannot tell ({gap}; about 340 test patients would tell (here 60); " in sentence
+    assert f"cannot tell ({gap}; about 340 test patients would tell if the difference stayed the same (here 60); " in sentence
 
 
 @pytest.mark.parametrize(("word", "said"), [("other data", "on other data"), ("off protocol", "off protocol")])
