@@ -35,7 +35,8 @@ FEW_IMAGES = 20
 # Partners of an image that are compared, twice (by the whole images and by parts): all comparisons stay near COMPARISONS.
 MOST_CANDIDATES, LEAST_CANDIDATES, COMPARISONS = 10, 3, 80_000
 LOWEST_LIMIT, HIGHEST_LIMIT = 0.84, 0.95  # of similarity
-STRANGERS = 300  # pairs of images that the limit is learnt from
+STRANGERS, STRANGERS_EACH = 300, 2  # pairs of images that the limit is learnt from: at most, and for each image
+FEW_STRANGERS = 40  # with fewer images there is no limit to learn
 FALSE_ALARMS = 0.0005  # pairs of strangers that are expected above the limit, in the whole data set
 
 
@@ -75,20 +76,22 @@ def choose_limit(a: Descriptions, b: Descriptions | None = None) -> float:
     b, or of a alone) are drawn, always the same ones, and registered as well as they can be. Nearly all are strangers, and the
     Fisher transforms (artanh) of their similarities are about normal. Median and the range from the lower quartile to nine tenths
     (below lie those that no registration brings together) give mean and spread, and the limit is where FALSE_ALARMS of all pairs
-    are expected above. With fewer than FEW_IMAGES images nothing is learnt: HIGHEST_LIMIT.
+    are expected above. With fewer than FEW_STRANGERS images nothing is learnt: HIGHEST_LIMIT.
 
     >>> from common.cases.descriptions import describe_images
-    >>> smooth = np.random.default_rng(0).integers(0, 256, (30, 3, 3), np.uint8).repeat(20, axis=1).repeat(20, axis=2)
-    >>> rough = np.random.default_rng(0).integers(0, 256, (30, 20, 20), np.uint8).repeat(3, axis=1).repeat(3, axis=2)
+    >>> smooth = np.random.default_rng(0).integers(0, 256, (40, 3, 3), np.uint8).repeat(20, axis=1).repeat(20, axis=2)
+    >>> rough = np.random.default_rng(0).integers(0, 256, (40, 20, 20), np.uint8).repeat(3, axis=1).repeat(3, axis=2)
     >>> smooth, rough = describe_images(smooth), describe_images(rough)
     >>> choose_limit(rough) < choose_limit(smooth), choose_limit(smooth.take(np.arange(9)))
     (True, 0.95)
     """
     within, b = b is None, a if b is None else b
-    if min(a.count, b.count) == 0 or a.count + (0 if within else b.count) < FEW_IMAGES:
+    images = a.count + (0 if within else b.count)
+    if min(a.count, b.count) == 0 or images < FEW_STRANGERS:
         return HIGHEST_LIMIT
+    draws = min(STRANGERS, STRANGERS_EACH * images)
     random = np.random.default_rng(0)
-    rows_a, rows_b = random.integers(a.count, size=STRANGERS), random.integers(b.count, size=STRANGERS)
+    rows_a, rows_b = random.integers(a.count, size=draws), random.integers(b.count, size=draws)
     contents_a, contents_b = a.find_contents(), b.find_contents()
     transformed = []
     for row_a, row_b in zip(rows_a.tolist(), rows_b.tolist(), strict=True):
