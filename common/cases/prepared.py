@@ -147,6 +147,7 @@ def list_files(folder: Path) -> list[Path]:
             folders.clear()
             continue
         seen.add(real)
+        folders.sort(key=lambda name: ((Path(place) / name).is_symlink(), name))
         found += [path for name in folders if (path := Path(place) / name).is_symlink()]
         found += [path for name in names if (path := Path(place) / name).is_file()]
     return sorted(found)

@@ -70,7 +70,11 @@ def describe_test_sets(predictions: pd.DataFrame, protocol: str) -> dict[str, Te
 
 
 def select_row(predictions: pd.DataFrame, row: str, protocol: str) -> pd.DataFrame:
-    """The predictions of one row and protocol; UsageError where there are none."""
+    """The predictions of one row and protocol; UsageError where there are none.
+
+    >>> select_row(pd.DataFrame({"row": ["CNN", "DBN"], "protocol": ["paper", "paper"]}), "CNN", "paper")["row"].to_list()
+    ['CNN']
+    """
     part = predictions[(predictions["row"] == row) & (predictions["protocol"] == protocol)]
     if part.empty:
         raise UsageError(f"there are no predictions of row {row!r}, protocol {protocol!r}")
@@ -155,7 +159,20 @@ def measure_areas(sample: Sample, *, pooled: bool = False) -> list[Area]:
 
 
 def choose_areas(sample: Sample) -> tuple[list[Area], str]:
-    """The areas to report and what is to be said of them: within folds, pooled only where no fold has both classes."""
+    """The areas to report and what is to be said of them: within folds, pooled only where no fold has both classes.
+
+    Two folds, each ranked rightly, on two scales:
+
+    >>> from common.records.predictions import tabulate_scores
+    >>> tables = []
+    >>> for fold, (names, ill) in enumerate([("ab", [0.1, 0.2]), ("cd", [0.8, 0.9])]):
+    ...     cases = pd.DataFrame({"case_id": list(names), "patient_id": list(names), "label": [0, 1]})
+    ...     scores = np.array([[1 - p, p] for p in ill])
+    ...     tables.append(tabulate_scores(cases, scores, protocol="paper", row="CNN", seed=0, fold=fold))
+    >>> areas, note = choose_areas(gather_sample(pd.concat(tables), "row 'CNN'"))
+    >>> areas[0].by_seed.tolist(), note
+    ([1.0], 'pairs within folds; 0.750 if the folds are pooled')
+    """
     areas = measure_areas(sample)
     if not sample.within_folds:
         return areas, ""

@@ -19,7 +19,7 @@ from common.files import slug
 from common.records.paper import load_paper
 from common.records.results import DatasetEntry, Results
 from common.runs.again import Recorded, evaluate_again
-from replications.lung_hip_compare import data, experiments, figures, run
+from replications.lung_hip_compare import data, experiments, figures
 from replications.lung_hip_compare.config import Config
 
 PACKAGE = Path(__file__).parent
@@ -70,7 +70,7 @@ def describe_data(folder: Path, old: Results) -> list[DatasetEntry]:
             data.prepare_dataset(name, source, config, Path(home) / slug(name))
             datasets[name] = load_dataset(Path(home) / slug(name))
         protocols = list(old.datasets[0].splits)
-        return run.describe_datasets(datasets, config, protocols)[0]
+        return experiments.describe_datasets(datasets, config, protocols)[0]
 
 
 if __name__ == "__main__":

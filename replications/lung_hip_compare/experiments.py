@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from common.audit.papers import find_impossible_claims
-from common.cases.folds import Fold
+from common.cases.folds import Fold, describe_splits
 from common.cases.prepared import Dataset
 from common.evaluation.outcome import Check, Outcome, judge_run, list_changes
 from common.evaluation.verdicts import check_pairs, name_standing
@@ -19,6 +19,7 @@ from common.records.paper import Paper
 from common.records.results import DatasetEntry
 from common.records.rows import Row
 from common.runs.cells import Cell
+from replications.lung_hip_compare import data
 from replications.lung_hip_compare.config import DATASETS, NETWORKS, NOT_IN_PAPER, PRESETS, Config
 
 TRAIN = "replications.lung_hip_compare.train:train_cell"
@@ -32,6 +33,7 @@ OF_COUNTS = {
     "LUNA16": ("luna_negatives_per_positive", "luna_recipe_seed", "luna_voxel_rule", "luna_side"),  # the last two: what is padded
     "hips": ("hip_enlarged_", "hip_test_share"),
 }  # Table 1
+Splits = dict[tuple[str, str], tuple[pd.DataFrame, Sequence[Fold]]]  # data set, protocol -> the cases that are split, their folds
 IMAGENET_ROW = "LUNA16 / ResNet-50, ImageNet"
 
 
@@ -91,6 +93,27 @@ def count_table_1(dataset: Dataset, folds: Sequence[Fold]) -> dict[str, int]:
         "train": len(folds[0].train),
         "test": len(folds[0].test),
     }
+
+
+def describe_datasets(
+    datasets: Mapping[str, Dataset], config: Config, protocols: Sequence[str]
+) -> tuple[list[DatasetEntry], dict[tuple[str, str, str], int], Splits]:
+    """Each data set with its split under each protocol and what that leaks; the counts of Table 1; and by data set and protocol
+    the cases that are split, with their folds."""
+    described: list[DatasetEntry] = []
+    splits: Splits = {}
+    counts: dict[tuple[str, str, str], int] = {}
+    for name, dataset in datasets.items():
+        folds_of = {}
+        for protocol in protocols:
+            enlarged = protocol == "paper" and data.is_hip(name)
+            pool = data.enlarge_dataset(dataset, name, config) if enlarged else dataset
+            folds_of[protocol] = pool, data.split_dataset(pool, name, protocol, config)
+        if "paper" in folds_of:
+            counts |= {("1", name, metric): n for metric, n in count_table_1(*folds_of["paper"]).items()}
+        described.append(describe_splits(name, dataset, folds_of))
+        splits |= {(name, protocol): (pool.cases, folds) for protocol, (pool, folds) in folds_of.items()}
+    return described, counts, splits
 
 
 # Trainings

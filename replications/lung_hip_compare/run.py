@@ -9,17 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import pandas as pd
-
 from common import cli
-from common.cases.folds import Fold, describe_splits
 from common.cases.prepared import Dataset
 from common.cases.sources import answer_questions
 from common.data.folder import find_data
 from common.errors import run_main
 from common.records.paper import Paper, load_paper
 from common.records.predictions import write_predictions
-from common.records.results import DatasetEntry, Weights
+from common.records.results import Weights
 from common.records.rows import Row, select_rows
 from common.runs import products
 from common.runs.cells import Cell
@@ -43,7 +40,6 @@ SELECTION = {
     "leakfree": "epoch with the lowest cross-entropy on validation patients; the test set is scored once",
 }
 Sources = Mapping[str, data.Source | None]
-Splits = dict[tuple[str, str], tuple[pd.DataFrame, Sequence[Fold]]]  # data set, protocol -> the cases that are split, their folds
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,7 +61,9 @@ def run(options: cli.Options) -> int:
     datasets = {name: dataset for name, (_, dataset) in prepared.items()}
     start, sha256 = weights.choose_weights(options.weights, opened.folder)
     print("splits: measuring what they leak", file=sys.stderr)
-    described, counts, splits = describe_datasets(datasets, config, options.protocols)  # ends here if a leakfree split leaks
+    described, counts, splits = experiments.describe_datasets(
+        datasets, config, options.protocols
+    )  # ends here if a leakfree split leaks
     log_command(opened)
 
     trainings = experiments.list_trainings(config, start, sha256)
@@ -138,27 +136,6 @@ def choose_rows(options: cli.Options, config: Config, sources: Sources, paper: P
         if claim.table == "1" and (reason := data.explain_unavailable(claim.row, sources[data.part_of(claim.row)])):
             unavailable[claim.row] = reason
     return select_rows(experiments.list_rows(config), options, unavailable)
-
-
-def describe_datasets(
-    datasets: Mapping[str, Dataset], config: Config, protocols: Sequence[str]
-) -> tuple[list[DatasetEntry], dict[tuple[str, str, str], int], Splits]:
-    """Each data set with its split under each protocol and what that leaks; the counts of Table 1; and by data set and protocol
-    the cases that are split, with their folds."""
-    described: list[DatasetEntry] = []
-    splits: Splits = {}
-    counts: dict[tuple[str, str, str], int] = {}
-    for name, dataset in datasets.items():
-        folds_of = {}
-        for protocol in protocols:
-            enlarged = protocol == "paper" and data.is_hip(name)
-            pool = data.enlarge_dataset(dataset, name, config) if enlarged else dataset
-            folds_of[protocol] = pool, data.split_dataset(pool, name, protocol, config)
-        if "paper" in folds_of:
-            counts |= {("1", name, metric): n for metric, n in experiments.count_table_1(*folds_of["paper"]).items()}
-        described.append(describe_splits(name, dataset, folds_of))
-        splits |= {(name, protocol): (pool.cases, folds) for protocol, (pool, folds) in folds_of.items()}
-    return described, counts, splits
 
 
 def explain_failures(failed: Mapping[str, str], planned: Sequence[Cell]) -> dict[str, str]:

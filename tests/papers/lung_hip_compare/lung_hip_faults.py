@@ -10,7 +10,7 @@ from lung_hip_samples import save_jpeg
 from replications.lung_hip_compare.config import PAPER
 from replications.lung_hip_compare.sources import luna16
 
-PATIENTS = ['"NA"', '"=1+1"', '"Ä ""x"", y"', " 007", "7"]  # as cells of a CSV file; all different people
+PATIENTS = ['"NA"', '"=1+1"', '"Ä ""x"", y"', " 007", "8"]  # as cells of a CSV file; all different people
 
 
 def write_hips(folder: Path):
