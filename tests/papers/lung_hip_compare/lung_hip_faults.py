@@ -101,7 +101,10 @@ HIP_FAULTS = {
         + [edit(f / TABLE, "patient 7,R", "patient 7,L")],
         ["'p\\nx.jpg'", "2 patients"],
     ),
-    "lines in a patient": (lambda f: edit(f / TABLE, "patient 8", '"a\nb"'), ["cases.csv line 10", "'a\\nb'", "control"]),
+    "control character in a patient": (
+        lambda f: edit(f / TABLE, "patient 8", "a\x07b"),
+        ["cases.csv line 10", "'a\\x07b'", "control"],
+    ),
     "side": (lambda f: edit(f / TABLE, ",R,", ",above,"), ["cases.csv line 2", "'above'"]),
     "box in words": (
         lambda f: edit(f / TABLE, "10,5,40,45", "10,5,40,\u0664\u0665"),
