@@ -1,6 +1,5 @@
 """Figures of the thyroid ensemble: drawn from made-up predictions, each only from numbers that are there, marked where due."""
 
-import functools
 import time
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from PIL import Image
 from common.cases.folds import Fold
 from common.cases.prepared import Dataset
 from common.cli import parse_options
-from common.evaluation import metrics, outcome
+from common.evaluation import outcome
 from common.figures.style import Picture
 from common.records.results import DatasetEntry, Environment, Extra, Git, Results, Weights, read_results
 from common.runs import run
@@ -159,16 +158,15 @@ def make_results(judged: outcome.Outcome, config) -> Results:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_resamples():
-    """Intervals of 50 resamples are enough here; no figure shows the paired comparisons."""
+def without_comparisons():
+    """No figure shows the paired comparisons."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outcome, "evaluate", functools.partial(metrics.evaluate, resamples=50))
         patch.setattr(outcome, "compare_rows", lambda *_: [])
         yield
 
 
 @pytest.fixture(scope="module")
-def made(paper, few_resamples) -> Made:
+def made(paper, without_comparisons) -> Made:
     return make_run(Size(), paper)
 
 
@@ -177,7 +175,7 @@ CHANGED = ["tune_epochs = 8 instead of 100"]
 
 
 @pytest.fixture(scope="module")
-def off(paper, few_resamples) -> Made:
+def off(paper, without_comparisons) -> Made:
     """A run of a few rows, trained otherwise than published."""
     return make_run(Size(), paper, FEW, dict.fromkeys(FEW, CHANGED))
 
