@@ -7,6 +7,7 @@ inverted, and mirroring or a quarter turn only permutes the magnitudes.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -75,24 +76,31 @@ def describe_images(images: Iterable[np.ndarray]) -> Descriptions:
     >>> described.take(np.array([1, 0])).image_of.tolist()
     [0, 1, 1]
     """
-    whole, inner, bordered = [], [], []
+    kept: list[list[_Described]] = [[], []]  # as it is; without border
+    bordered = []
     for row, image in enumerate(images):
         image = _make_grey(np.asarray(image))
-        whole.append(_describe_view(image))
+        kept[0].append(_describe_view(image))
         x0, y0, x1, y1 = find_content(image)
         if (x1 - x0, y1 - y0) != (image.shape[1], image.shape[0]):
-            inner.append(_describe_view(image[y0:y1, x0:x1]))
+            kept[1].append(_describe_view(image[y0:y1, x0:x1]))
             bordered.append(row)
-    parts = [*whole, *inner]
-    windows = (len(WINDOWS), 2, FREQUENCIES + 1, FREQUENCIES + 1)
-    return Descriptions(
-        len(whole),
-        np.array([part[0] for part in parts], np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL),
-        np.array([part[1] for part in parts], np.int8).reshape(-1, COARSE_SIDE, COARSE_SIDE),
-        np.array([part[2] for part in parts], np.float32).reshape(-1, *windows),
-        np.array([part[3] for part in parts], np.float64),
-        np.concatenate([np.arange(len(whole)), np.array(bordered, np.int64)]),
+    count, views = len(kept[0]), len(kept[0]) + len(kept[1])
+    # Filled one by one, and each part given up at once: a hundred thousand thumbnails are not to stand in memory twice.
+    described = Descriptions(
+        count,
+        np.empty((views, THUMBNAIL, THUMBNAIL), np.uint8),
+        np.empty((views, COARSE_SIDE, COARSE_SIDE), np.int8),
+        np.empty((views, len(WINDOWS), 2, FREQUENCIES + 1, FREQUENCIES + 1), np.float32),
+        np.empty(views),
+        np.concatenate([np.arange(count), np.array(bordered, np.int64)]),
     )
+    for lot, end in ((kept[0], count), (kept[1], views)):
+        for row in range(end - 1, end - 1 - len(lot), -1):
+            part = lot.pop()
+            described.thumbnails[row], described.coarse[row] = part.thumbnail, part.coarse
+            described.spectra[row], described.widths[row] = part.spectrum, part.width
+    return described
 
 
 def join_descriptions(parts: Sequence[Descriptions]) -> Descriptions:
@@ -134,7 +142,7 @@ def compute_spectrum(view: View) -> np.ndarray:
         return spectrum
     for window, (trimmed_x, trimmed_y) in enumerate(WINDOWS):
         x, y = round(trimmed_x * THUMBNAIL), round(trimmed_y * THUMBNAIL)
-        part = view.normalised[y : THUMBNAIL - y, x : THUMBNAIL - x]
+        part = view.everywhere[y : THUMBNAIL - y, x : THUMBNAIL - x]
         part = cv2.resize(part, (SPECTRUM_SIDE, SPECTRUM_SIDE), interpolation=cv2.INTER_AREA)
         part = (part - (part * TAPER).sum() / TAPER.sum()) * TAPER
         magnitude = np.sqrt(np.abs(np.fft.rfft2(part)))[:, : FREQUENCIES + 1]
@@ -170,8 +178,17 @@ def _make_grey(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
-def _describe_view(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+class _Described(NamedTuple):
+    """One view."""
+
+    thumbnail: np.ndarray
+    coarse: np.ndarray
+    spectrum: np.ndarray
+    width: float
+
+
+def _describe_view(image: np.ndarray) -> _Described:
     interpolation = cv2.INTER_LINEAR if max(image.shape) <= THUMBNAIL else cv2.INTER_AREA
     thumbnail = cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=interpolation)
     view = build_view(thumbnail, choose_width(image.shape))
-    return thumbnail, np.round(view.coarse * STEPS).astype(np.int8), compute_spectrum(view), view.width
+    return _Described(thumbnail, np.round(view.coarse * STEPS).astype(np.int8), compute_spectrum(view), view.width)

@@ -37,9 +37,10 @@ MOST_CANDIDATES, LEAST_CANDIDATES, COMPARISONS = 10, 3, 80_000
 LOWEST_LIMIT, HIGHEST_LIMIT = 0.84, 0.95  # of similarity
 STRANGERS, STRANGERS_EACH = 300, 2  # pairs of images that the limit is learnt from: at most, and for each image
 FEW_STRANGERS = 40  # with fewer images there is no limit to learn
-# Pairs of strangers that are expected above the limit, in the whole data set, if they were normally distributed. Their tail is
-# longer (two breasts of one shape): of 51,681 pairs of mammograms none lies above.
-FALSE_ALARMS = 1e-5
+FALSE_ALARMS = 0.01  # pairs of strangers that are expected above the limit, in the whole data set
+# The tail of strangers is longer than a normal distribution's. The closest of 51,681 pairs of mammograms (what looks like one breast
+# exposed twice, under two numbers) lies 6.6 spreads out, where 4.1 are expected; the limit then lies at 7.1.
+TAIL = 1.4
 
 
 def find_near_duplicates(
@@ -78,7 +79,7 @@ def choose_limit(a: Descriptions, b: Descriptions | None = None) -> float:
     b, or of a alone) are drawn, always the same ones, and registered as well as they can be. Nearly all are strangers, and the
     Fisher transforms (artanh) of their similarities are about normal. Median and the range from the lower quartile to nine tenths
     (below lie those that no registration brings together) give mean and spread, and the limit is where FALSE_ALARMS of all pairs
-    are expected above. With fewer than FEW_STRANGERS images nothing is learnt: HIGHEST_LIMIT.
+    are expected above, TAIL times as far out. With fewer than FEW_STRANGERS images nothing is learnt: HIGHEST_LIMIT.
 
     >>> from common.cases.descriptions import describe_images
     >>> smooth = np.random.default_rng(0).integers(0, 256, (40, 3, 3), np.uint8).repeat(20, axis=1).repeat(20, axis=2)
@@ -105,7 +106,7 @@ def choose_limit(a: Descriptions, b: Descriptions | None = None) -> float:
     low, median, high = np.quantile(transformed, [0.25, 0.5, 0.9])
     pairs = a.count * (a.count - 1) / 2 if within else a.count * b.count
     spread = (high - low) / (norm.ppf(0.9) - norm.ppf(0.25))
-    limit = float(np.tanh(median + spread * norm.isf(min(0.5, FALSE_ALARMS / pairs))))
+    limit = float(np.tanh(median + TAIL * spread * norm.isf(min(0.5, FALSE_ALARMS / pairs))))
     return min(max(limit, LOWEST_LIMIT), HIGHEST_LIMIT)
 
 

@@ -8,7 +8,7 @@ changes little. An inverted copy correlates negatively, and just as well. The th
 count: labels and callipers are drawn into copies.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import cv2
@@ -42,12 +42,14 @@ LINEAR, NEAREST = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.INTER_NEAREST | c
 
 @dataclass(frozen=True)
 class View:
-    """A thumbnail (128, 128), what of it is picture, and both locally normalised: float32, at full and at coarse size."""
+    """A thumbnail (128, 128) uint8, what of it is picture, and both locally normalised, float32."""
 
     thumbnail: np.ndarray
     mask: np.ndarray
-    normalised: np.ndarray
-    coarse: np.ndarray  # (24, 24)
+    normalised: np.ndarray  # within the mask; 0 outside
+    # All of it, to find partners and places by: what is flat black in a dark copy may not be in the original.
+    everywhere: np.ndarray
+    coarse: np.ndarray  # (24, 24), of `everywhere`
     width: float  # of the band, 1 to MOST_WIDTH
 
     @property
@@ -75,9 +77,10 @@ def build_view(thumbnail: np.ndarray, width: float = 1.0) -> View:
     """
     mask = mask_background(thumbnail)
     normalised = normalise_locally(thumbnail.astype(np.float32), mask, width)
-    blurred = cv2.GaussianBlur(normalised, (0, 0), THUMBNAIL / 48)
+    everywhere = normalised if mask.all() else normalise_locally(thumbnail.astype(np.float32), np.ones_like(mask), width)
+    blurred = cv2.GaussianBlur(everywhere, (0, 0), THUMBNAIL / 48)
     coarse = cv2.resize(blurred, (COARSE_SIDE, COARSE_SIDE), interpolation=cv2.INTER_AREA)
-    return View(thumbnail, mask, normalised, coarse, width)
+    return View(thumbnail, mask, normalised, everywhere, coarse, width)
 
 
 def choose_width(shape: tuple[int, ...]) -> float:
@@ -174,9 +177,9 @@ def register_views(a: View, b: View, orientation: int, match: Match) -> float:
     >>> round(register_views(view, view, 0, match), 2)
     1.0
     """
-    parts = (b.thumbnail, b.mask, match.sign * b.normalised, b.coarse)
-    thumbnail, mask, normalised, coarse = (turn_image(part, orientation | match.half) for part in parts)
-    turned = View(thumbnail, mask, normalised, coarse, b.width)
+    parts = (b.thumbnail, b.mask, match.sign * b.normalised)
+    thumbnail, mask, normalised = (turn_image(part, orientation | match.half) for part in parts)
+    turned = replace(b, thumbnail=thumbnail, mask=mask, normalised=normalised)
     rough = _refine_small(a, turned, _place_template(match))
     similarity = _correlate_overlap(a, turned, match.sign, rough)
     if similarity < WORTH_REFINING:
