@@ -163,8 +163,20 @@ KINDS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+# Copies beyond what the search is made for, to know where it ends.
+BEYOND: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "cropped 30 %, at a corner": lambda image: crop(image, 0.3, 0.3),
+    "cropped to half of height and width": lambda image: crop(image, 0.5, 0.5),
+    "right side cut by 25 %": lambda image: crop(image, 0, 0.25),
+    "rotated 10 degrees, black corners": lambda image: turn(image, 10, cv2.BORDER_CONSTANT),
+    "rotated 15 degrees, black corners": lambda image: turn(image, 15, cv2.BORDER_CONSTANT),
+    "shrunk to 24 pixels": lambda image: cv2.resize(image, (24, 24), interpolation=cv2.INTER_AREA),
+    "beside another picture, as one of two": lambda image: np.concatenate([image, np.rot90(image, 2)], axis=1),
+}
+
+
 def copy_images(images: Sequence[np.ndarray], kind: str) -> list[np.ndarray]:
-    return [np.ascontiguousarray(KINDS[kind](image)) for image in images]
+    return [np.ascontiguousarray((KINDS | BEYOND)[kind](image)) for image in images]
 
 
 def measure_copies(images: Sequence[np.ndarray], rows: np.ndarray) -> tuple[dict[str, float], int]:
@@ -176,7 +188,7 @@ def measure_copies(images: Sequence[np.ndarray], rows: np.ndarray) -> tuple[dict
     alike = {(row, row) for row in range(len(images))}
     alike |= {pair for a, b in zip(known["index_a"], known["index_b"], strict=True) for pair in ((a, b), (b, a))}
     found, mistaken = {}, 0
-    for kind in KINDS:
+    for kind in KINDS | BEYOND:
         table = find_near_duplicates(described, describe_images(copy_images([images[row] for row in rows], kind)), limit=limit)
         pairs = set(zip(table["index_a"].tolist(), rows[table["index_b"]].tolist(), strict=True))
         found[kind] = sum((row, row) in pairs for row in rows.tolist()) / len(rows)

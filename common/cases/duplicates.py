@@ -38,7 +38,7 @@ LOWEST_LIMIT, HIGHEST_LIMIT = 0.84, 0.95  # of similarity
 STRANGERS, STRANGERS_EACH = 300, 2  # pairs of images that the limit is learnt from: at most, and for each image
 FEW_STRANGERS = 40  # with fewer images there is no limit to learn
 FALSE_ALARMS = 0.01  # pairs of strangers that are expected above the limit, in the whole data set
-# The tail of strangers is longer than a normal distribution's. The closest of 51,681 pairs of mammograms (what looks like one breast
+# The tail of strangers is longer than a normal one. The closest of 51,681 pairs of mammograms (what looks like one breast
 # exposed twice, under two numbers) lies 6.6 spreads out, where 4.1 are expected; the limit then lies at 7.1.
 TAIL = 1.4
 
