@@ -69,7 +69,7 @@ def test_each_row_stands_on_its_own_data_set():
         for name in ("LUNA16", "128x128 resized")
     ]
     rows = ("LUNA16", "LUNA16 / ResNet-50, ImageNet", "128x128 resized / CNN", "256x256 resized / CNN")
-    found = [name_standing(run.find_dataset(row, described), "paper") for row in rows]
+    found = [name_standing(experiments.find_dataset(row, described), "paper") for row in rows]
     assert found == ["", "", "other data", ""]  # the last is not here, so it is not run either
 
 

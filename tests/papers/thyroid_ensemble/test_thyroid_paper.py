@@ -94,10 +94,13 @@ def test_positive_class(paper, sizes):
 
 
 def test_impossible_claims(paper, sizes):
-    """Accuracies that are no count; rows that have no matrix, whole; nothing else: neither the AUC nor the ensemble's recalls."""
+    """Accuracies that lie more than a unit of their last digit from every count; rows that have no matrix, whole; nothing else."""
+    n = sizes["total"]
     accuracies = [claim for claim in paper.printed if claim.metric == "accuracy" and claim.classes]
-    expected = {claim.key for claim in accuracies if not any(find_counts(claim.value, sizes["total"]))}
-    assert {row for _, row, _ in expected} >= {"ensemble", "{E, B, C}"}
+    unrounded = {claim.row for claim in accuracies if not any(find_counts(claim.value, n))}
+    assert unrounded >= {"ensemble", "{E, B, C}"}  # 96.0 of 269: 258 are 95.91 %, within one unit
+    expected = {claim.key for claim in accuracies if min(abs(1000 * k / n - 10 * claim.value) for k in range(n + 1)) > 1}
+    assert {row for _, row, _ in expected} < unrounded
     whole = {("4", f"Scale 1 / {name}") for name in NETWORKS} | {("6", "GLCM + SVM"), ("6", "Gabor + SVM")}
     whole.add(("introduction", "[10] as quoted"))
     expected |= {claim.key for claim in paper.printed if claim.key[:2] in whole}
@@ -107,13 +110,13 @@ def test_impossible_claims(paper, sizes):
 def test_a_claim_under_a_reading_is_marked_as_it_is_printed(paper):
     judged = judge_claims(paper.claims, [], {}, positive_class=paper.positive_class, impossible=find_impossible_claims(paper))
     marked = {claim.key for claim in judged if claim.impossible}
-    assert len(marked) == 27 + 2 * 5  # sensitivity and specificity of the five rows without a matrix, under reading b
+    assert len(marked) == 20 + 2 * 5  # sensitivity and specificity of the five rows without a matrix, under reading b
     row = "Scale 1 / ResNet50"  # its printed sensitivity is no count: that row is impossible in Table 4, not its accuracy alone
     assert {key for key in marked if key[1] == row} == {
         ("4", row, "accuracy"),
         *((table, row, metric) for table in ("4", "4, reading b") for metric in ("sensitivity", "specificity")),
     }
-    assert {metric for _, name, metric in marked if name == "ensemble"} == {"accuracy"}
+    assert not [key for key in marked if key[1] == "ensemble"]  # within one unit
 
 
 def test_numbers_of_the_remarks(paper):

@@ -125,11 +125,11 @@ def test_frames_show_one_nodule_and_patients_differ(demo):
         limit = choose_limit(described)
         pairs = find_near_duplicates(described, limit=0.5)
         same = patients[pairs["index_a"]] == patients[pairs["index_b"]]
-        assert pairs.loc[same, "similarity"].median() > 0.75
         assert not (pairs.loc[~same, "similarity"] >= limit).any()
         one_each = described.thumbnails[firsts]  # every pair, also those that the search rules out at once
         closest = max(compare_thumbnails(a, b, 0) for a, b in itertools.combinations(one_each, 2))
         assert closest < limit
+        assert pairs.loc[same, "similarity"].median() > max(closest, 0.7)
 
 
 def test_classes_are_separable_between_patients(demo):
