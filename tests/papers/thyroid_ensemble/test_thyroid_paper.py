@@ -94,7 +94,7 @@ def test_positive_class(paper, sizes):
 
 
 def test_impossible_claims(paper, sizes):
-    """Accuracies that lie more than a unit of their last digit from every count; rows that have no matrix, whole; nothing else."""
+    """Accuracies more than a unit of their last digit from every count; rows that have no matrix, whole; nothing else."""
     n = sizes["total"]
     accuracies = [claim for claim in paper.printed if claim.metric == "accuracy" and claim.classes]
     unrounded = {claim.row for claim in accuracies if not any(find_counts(claim.value, n))}
