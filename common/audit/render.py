@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from common.audit.outcomes import POSSIBLE, STRONGEST_FIRST, Outcome
+from common.audit.outcomes import IMPOSSIBLE, POSSIBLE, STRONGEST_FIRST, Outcome
 from common.audit.printed import format_chance
 from common.audit.sources import Audit
 from common.audit.summary import Unchecked, group_unchecked, is_unchecked
@@ -20,7 +20,7 @@ QUIET = (
 
 
 def describe_weight(outcome: Outcome) -> str:
-    """How many readings fit, what chance would do, and the Wilson interval, as far as they are known.
+    """How many readings fit, what chance would do, the Wilson interval, and which numbers suffice, as far as they are known.
 
     >>> describe_weight(Outcome("attainable", "accuracy 91.0 of 100", POSSIBLE, "91/100 = 91.00", fits=1, tried=101))
     'fits: 1 of 101'
@@ -32,6 +32,9 @@ def describe_weight(outcome: Outcome) -> str:
         parts.append(f"by chance {format_chance(outcome.chance)}")
     if outcome.interval:
         parts.append("95 % interval {:.1f} to {:.1f} %".format(*(100 * end for end in outcome.interval)))
+    if outcome.verdict == IMPOSSIBLE and outcome.contradictions not in ((), (outcome.metrics,)):
+        sets = [" + ".join(names) if len(names) > 1 else f"{names[0]} alone" for names in outcome.contradictions]
+        parts.append(f"impossible already: {', or '.join(sets)}")
     return "; ".join(parts)
 
 
@@ -175,6 +178,7 @@ def list_plain(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             "arithmetic": o.arithmetic,
             "rows": [{"table": table, "row": row} for table, row in o.rows],
             "metrics": list(o.metrics),
+            "accused": [list(names) for names in o.accused],
             "fits": o.fits,
             "tried": o.tried,
             "chance": None if o.chance is None else float(o.chance),

@@ -275,7 +275,21 @@ def check_f1(lines: Sequence[Line]) -> list[Outcome]:
             average = "" if single else f"; no mean of F1 is outside {f1.show(max(Fraction(0), least))} to {f1.show(most)}"
             verdict, text = IMPOSSIBLE, f"{formula}, not {f1.text}{average}"
         tried = len(line.metrics.keys() - {"precision", "sensitivity"})
-        outcomes.append(Outcome("F1", line.show(*names), verdict, text, line.keys, int(other is not None), tried, metrics=names))
+        # One of the two suffices where F1 is too large even if the other were 1.
+        pairs = tuple((name, "f1") for name in names[:2] if low > _combine_f1(line.metrics[name].bounds("near")[1], Fraction(1)))
+        outcomes.append(
+            Outcome(
+                "F1",
+                line.show(*names),
+                verdict,
+                text,
+                line.keys,
+                int(other is not None),
+                tried,
+                metrics=names,
+                contradictions=pairs,
+            )
+        )
     return outcomes
 
 
