@@ -89,10 +89,10 @@ def find_impossible_claims(paper: Paper) -> frozenset[tuple[str, str, str]]:
                 accused.setdefault(row, set()).add(frozenset(metrics))
     impossible = set()
     for row, sets in accused.items():
-        for metrics in sets:
-            keys = [key for name in metrics for key in claims.get(row, {}).get(name, ())]
+        for needed in sets:
+            keys = [key for name in needed for key in claims.get(row, {}).get(name, ())]
             # One check may need three numbers where another one needs but two of them.
-            if len(keys) >= min(2, len(metrics)) and not any(other < metrics for other in sets):
+            if len(keys) >= min(2, len(needed)) and not any(other < needed for other in sets):
                 impossible.update(keys)
     return frozenset(impossible)
 

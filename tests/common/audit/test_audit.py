@@ -269,7 +269,7 @@ def test_markdown_for_a_readme_is_one_line_a_check_and_verdict(tmp_path):
     lines = render_markdown(outcomes, everything=False, example=("3", "row 1")).splitlines()[2:]
     cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
     assert [(cell[0], cell[2]) for cell in cells] == [
-        ("attainable", "impossible"), ("denominator", "impossible"), ("equation", "impossible"), ("equation", "only truncated"),
+        ("attainable", "impossible"), ("equation", "impossible"), ("denominator", "impossible"), ("equation", "only truncated"),
     ]  # fmt: skip
     assert cells[0][1] == "accuracy 82.5 of 100; Table 3: row 1; 2 more"
     without = render_markdown(outcomes, everything=False)
