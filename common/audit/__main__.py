@@ -95,6 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "about": audit.about,
                 "summary": audit.summary,
                 "notes": list(audit.notes),
+                "remarks": list(audit.remarks),
                 "outcomes": list_plain(audit.outcomes),
             }
             for audit in audits

@@ -2,10 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from math import prod
 
 from common.audit.confusions import BINARY, ROOTED, TWO_CLASSES, search_binary
+from common.audit.contradictions import find_contradictions, keep_metrics
 from common.audit.means import RATIOS
 from common.audit.outcomes import (
     IMPOSSIBLE,
@@ -19,7 +22,7 @@ from common.audit.outcomes import (
     join_keys,
 )
 from common.audit.printed import WAYS, find_way, format_chance
-from common.audit.readings import explain_accuracy, explain_line
+from common.audit.readings import explain_accuracy, explain_line, may_be_recall
 from common.audit.rows import find_cases
 
 # Strictest way in which one confusion matrix gives all metrics of a row, None if there is none or "too many" if the search was
@@ -98,8 +101,22 @@ def check_averages(lines: Sequence[Line]) -> list[Outcome]:
         if "accuracy" in line.metrics and explain_accuracy(line.metrics["accuracy"], line)[0] == IMPOSSIBLE:
             continue
         verdict, text = explain_line(line)
-        outcomes.append(Outcome("averages", line.show(*names), verdict, text, line.keys, metrics=names))
+        outcome = Outcome("averages", line.show(*names), verdict, text, line.keys, metrics=names)
+        if verdict == IMPOSSIBLE:
+            found = find_contradictions(names, partial(_excludes_averages, line))
+            outcome = replace(outcome, contradictions=found)
+        outcomes.append(outcome)
     return outcomes
+
+
+def _excludes_averages(line: Line, names: frozenset[str]) -> bool:
+    """Whether some metrics of a row exclude each other in every reading that the row leaves open."""
+    lines = [keep_metrics(line, names)]
+    if "accuracy" in names and "sensitivity" not in names and may_be_recall(line):
+        # What the accuracy may be shows beside the sensitivity only.
+        recall = {"balanced_accuracy" if name == "accuracy" else name: number for name, number in lines[0].metrics.items()}
+        lines.append(replace(line, metrics=recall))
+    return all(explain_line(one)[0] == IMPOSSIBLE for one in lines)
 
 
 def explain_binary(line: Line, order: tuple[str, str]) -> Explanation:
@@ -152,6 +169,7 @@ def _judge_row(
     verdict, text = VERDICT_OF_WAY[way], f"{order[0]} positive: " + _describe_matrix(line, positives, negatives, solutions)
     if way not in WAYS and otherwise and (verdict == IMPOSSIBLE or otherwise[0] not in (IMPOSSIBLE, UNDECIDED)):
         verdict, text = otherwise[0], text if otherwise[0] in (IMPOSSIBLE, UNDECIDED) else f"{otherwise[1]}; {text}"
+    found = find_contradictions(names, partial(_excludes_matrix, line, order)) if verdict == IMPOSSIBLE else ()
     return Outcome(
         "one matrix",
         line.show(*names),
@@ -162,7 +180,14 @@ def _judge_row(
         (positives + 1) * (negatives + 1),
         prod(tests, start=Fraction(1)) if tests else None,
         metrics=names,
+        contradictions=found,
     )
+
+
+def _excludes_matrix(line: Line, order: tuple[str, str], names: frozenset[str]) -> bool:
+    """Whether some metrics of a row have no matrix with this positive class, nor any other reading that the row leaves open."""
+    some = keep_metrics(line, names)
+    return explain_binary(some, order)[0] is None and explain_line(some, but_binary=True)[0] == IMPOSSIBLE
 
 
 def _describe_matrix(line: Line, positives: int, negatives: int, solutions: list[tuple[int, int]]) -> str:

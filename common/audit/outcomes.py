@@ -40,6 +40,19 @@ class Outcome:
     chance: Fraction | None = None  # that numbers drawn at random would pass
     interval: tuple[float, float] | None = None  # Wilson, 95 %, fractions
     metrics: tuple[str, ...] = ()  # of the rows, those that are judged; filled in where a row can be impossible
+    # Of an impossible row, the smallest sets of its metrics that exclude each other; empty: all of `metrics` together.
+    contradictions: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def accused(self) -> tuple[tuple[str, ...], ...]:
+        """Sets of metrics of which one, at least, cannot be right; empty unless the outcome is that a row is impossible.
+
+        >>> Outcome("between", "CNN", IMPOSSIBLE, "", metrics=("accuracy", "sensitivity")).accused
+        (('accuracy', 'sensitivity'),)
+        """
+        if self.verdict != IMPOSSIBLE or not self.metrics:
+            return ()
+        return self.contradictions or (self.metrics,)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 import jinja2
 
 import common
-from common.audit.outcomes import POSSIBLE, STRONGEST_FIRST, Outcome
+from common.audit.order import order_outcomes, tally_checks
+from common.audit.outcomes import POSSIBLE, Outcome
 from common.audit.render import clean_text, describe_weight
 from common.audit.sources import Audit
 from common.audit.summary import (
@@ -59,9 +60,10 @@ class ShownAudit:
     audit: Audit
     tables: tuple[ShownTable, ...]
     marks: tuple[str, ...]  # those that the tables bear
-    findings: tuple[Outcome, ...]  # the strongest first
+    findings: tuple[Outcome, ...]  # as `order_outcomes`
     unchecked: tuple[Unchecked, ...]
     possible: tuple[Outcome, ...]
+    tally: tuple[str, ...]
 
 
 def render_page(audits: Sequence[Audit], command: str) -> str:
@@ -137,12 +139,13 @@ def _arrange(audit: Audit) -> ShownAudit:
     tables = list_tables(audit.paper, audit.outcomes) if audit.paper else []
     found = {number.mark for table in tables for _, numbers in table.rows for number in numbers}
     outcomes = [outcome for outcome in audit.outcomes if not is_unchecked(outcome)]
-    findings = sorted((o for o in outcomes if o.verdict != POSSIBLE), key=lambda o: STRONGEST_FIRST.index(o.verdict))
+    findings = order_outcomes(outcome for outcome in outcomes if outcome.verdict != POSSIBLE)
     return ShownAudit(
         audit,
         tuple(tables),
         tuple(mark for mark in SIGNS if mark in found),
         tuple(findings),
         tuple(group_unchecked(audit.paper, audit.outcomes)) if audit.paper else (),
-        tuple(outcome for outcome in outcomes if outcome.verdict == POSSIBLE),
+        tuple(order_outcomes(outcome for outcome in outcomes if outcome.verdict == POSSIBLE)),
+        tuple(tally_checks(outcomes)),
     )

@@ -68,7 +68,8 @@ def audit_paper(paper: Paper) -> tuple[Outcome, ...]:
 def find_impossible_claims(paper: Paper) -> frozenset[tuple[str, str, str]]:
     """`printed_key` of the claims that cannot be right as printed.
 
-    Where numbers of one row exclude each other, all of them count, in each table that prints more than one of them.
+    Where numbers of one row exclude each other, those count that stand in one of the smallest sets that do, in each table that
+    prints more than one of them; numbers that the contradiction does not need are left alone.
 
     >>> from pathlib import Path
     >>> from common.audit.example import EXAMPLE
@@ -76,15 +77,23 @@ def find_impossible_claims(paper: Paper) -> frozenset[tuple[str, str, str]]:
     >>> find_impossible_claims(parse_paper(EXAMPLE, Path("mine/paper.toml")))
     frozenset({('2', 'ours', 'accuracy')})
     """
-    impossible = set()
+    claims: dict[tuple[str, str], dict[str, list[tuple[str, str, str]]]] = {}
+    for claim in paper.numbers:
+        if claim.value is not None:
+            of_row = claims.setdefault((claim.table, claim.row), {})
+            of_row.setdefault(SAME_METRIC.get(claim.metric, claim.metric), []).append(claim.key)
+    accused: dict[tuple[str, str], set[frozenset[str]]] = {}
     for outcome in audit_paper(paper):
-        if outcome.verdict == IMPOSSIBLE and outcome.check in SINGLE:
-            judged: dict[tuple[str, str], list[tuple[str, str, str]]] = {row: [] for row in outcome.rows}
-            for claim in paper.numbers:
-                row = (claim.table, claim.row)
-                if row in judged and claim.value is not None and SAME_METRIC.get(claim.metric, claim.metric) in outcome.metrics:
-                    judged[row].append(claim.key)
-            impossible |= {key for keys in judged.values() if len(keys) >= min(2, len(outcome.metrics)) for key in keys}
+        for metrics in outcome.accused if outcome.check in SINGLE else ():
+            for row in outcome.rows:
+                accused.setdefault(row, set()).add(frozenset(metrics))
+    impossible = set()
+    for row, sets in accused.items():
+        for needed in sets:
+            keys = [key for name in needed for key in claims.get(row, {}).get(name, ())]
+            # One check may need three numbers where another one needs but two of them.
+            if len(keys) >= min(2, len(needed)) and not any(other < needed for other in sets):
+                impossible.update(keys)
     return frozenset(impossible)
 
 

@@ -6,10 +6,12 @@ all metrics print so; without a solution the row contradicts itself, whatever th
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from scipy.optimize import linprog
 
+from common.audit.contradictions import find_contradictions
 from common.audit.outcomes import AVERAGED, IMPOSSIBLE, POSSIBLE, VERDICT_OF_WAY, Line, Outcome
 from common.audit.printed import WAYS, Printed
 
@@ -91,8 +93,14 @@ def check_prevalence(lines: Sequence[Line]) -> list[Outcome]:
             text += "; no share gives all"
         elif (ends := bound_prevalence(line.metrics, way)) and verdict == POSSIBLE:
             text += f"; all with {_show(ends)}"
-        outcomes.append(Outcome("prevalence", line.show(*names), verdict, text, line.keys, metrics=names))
+        found = find_contradictions(names, partial(_excludes, line.metrics)) if verdict == IMPOSSIBLE else ()
+        outcomes.append(Outcome("prevalence", line.show(*names), verdict, text, line.keys, metrics=names, contradictions=found))
     return outcomes
+
+
+def _excludes(metrics: Mapping[str, Printed], names: frozenset[str]) -> bool:
+    some = {name: metrics[name] for name in names}
+    return not any(bound_prevalence(some, way) for way in WAYS)
 
 
 def _describe_shares(metrics: Mapping[str, Printed]) -> str:

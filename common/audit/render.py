@@ -2,12 +2,12 @@
 
 import re
 import textwrap
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from common.audit.outcomes import POSSIBLE, STRONGEST_FIRST, Outcome
+from common.audit.order import order_checks, order_outcomes, tally_checks
+from common.audit.outcomes import IMPOSSIBLE, POSSIBLE, Outcome
 from common.audit.printed import format_chance
 from common.audit.sources import Audit
 from common.audit.summary import Unchecked, group_unchecked, is_unchecked
@@ -20,7 +20,7 @@ QUIET = (
 
 
 def describe_weight(outcome: Outcome) -> str:
-    """How many readings fit, what chance would do, and the Wilson interval, as far as they are known.
+    """How many readings fit, what chance would do, the Wilson interval, and which numbers suffice, as far as they are known.
 
     >>> describe_weight(Outcome("attainable", "accuracy 91.0 of 100", POSSIBLE, "91/100 = 91.00", fits=1, tried=101))
     'fits: 1 of 101'
@@ -32,6 +32,9 @@ def describe_weight(outcome: Outcome) -> str:
         parts.append(f"by chance {format_chance(outcome.chance)}")
     if outcome.interval:
         parts.append("95 % interval {:.1f} to {:.1f} %".format(*(100 * end for end in outcome.interval)))
+    if outcome.verdict == IMPOSSIBLE and outcome.contradictions not in ((), (outcome.metrics,)):
+        sets = [" + ".join(names) if len(names) > 1 else f"{names[0]} alone" for names in outcome.contradictions]
+        parts.append(f"impossible already: {', or '.join(sets)}")
     return "; ".join(parts)
 
 
@@ -64,7 +67,8 @@ def escape_markdown(text: str) -> str:
 
 
 def render_text(audit: Audit, everything: bool, width: int) -> str:
-    """The audit for the screen: one sentence; then check by check what was found, and how to check it by hand.
+    """The audit for the screen: one sentence; what was assumed; what was found, the strongest first and how to check it by hand;
+    what was not checked; and a tally of all checks.
 
     everything: list also what `is_quiet`, and each number that was not checked; width: characters of a line.
 
@@ -75,26 +79,27 @@ def render_text(audit: Audit, everything: bool, width: int) -> str:
     <BLANKLINE>
     1 number cannot be right.
     <BLANKLINE>
-    equation: 1 impossible
+    equation
       impossible         40 + 60 = 110 (section 3)
                          40 + 60 is 100; 110 is 110
+    <BLANKLINE>
+    all checks
+      equation: 1 impossible
     """
     out = [*textwrap.wrap(clean_text(_name_audit(audit)), width), ""]
-    for sentence in (audit.summary, *audit.notes):
+    for sentence in (audit.summary, *audit.remarks):
         out += textwrap.wrap(clean_text(sentence), width)
     out.append("")
     wrap = partial(textwrap.wrap, width=width, subsequent_indent=" " * 21)
     outcomes = [outcome for outcome in audit.outcomes if not is_unchecked(outcome)]
-    for check in dict.fromkeys(outcome.check for outcome in outcomes):
-        group = [outcome for outcome in outcomes if outcome.check == check]
-        tally = Counter(outcome.verdict for outcome in group)
-        out.append(f"{check}: {', '.join(f'{count} {verdict}' for verdict, count in tally.items())}")
-        for outcome in group:
-            if everything or not is_quiet(outcome):
-                weight = describe_weight(outcome)
-                text = outcome.arithmetic + (f" [{weight}]" if weight else "")
-                out += wrap(clean_text(f"  {outcome.verdict:<19}{outcome.subject}"))
-                out += wrap(clean_text(" " * 21 + text))
+    shown = order_outcomes(outcome for outcome in outcomes if everything or not is_quiet(outcome))
+    for check in order_checks(shown):
+        out.append(check)
+        for outcome in (outcome for outcome in shown if outcome.check == check):
+            weight = describe_weight(outcome)
+            text = outcome.arithmetic + (f" [{weight}]" if weight else "")
+            out += wrap(clean_text(f"  {outcome.verdict:<19}{outcome.subject}"))
+            out += wrap(clean_text(" " * 21 + text))
         out.append("")
     if unchecked := _list_unchecked(audit):
         out.append(f"not checked: {sum(item.count for item in unchecked)}")
@@ -103,6 +108,8 @@ def render_text(audit: Audit, everything: bool, width: int) -> str:
             for name in names:
                 out += wrap(clean_text(f"  {name}, because: {item.reason}"))
         out.append("")
+    if outcomes:
+        out += ["all checks", *(f"  {line}" for line in tally_checks(outcomes)), ""]
     return "\n".join(out)
 
 
@@ -117,7 +124,7 @@ def _list_unchecked(audit: Audit) -> list[Unchecked]:
 
 
 def render_markdown_audit(audit: Audit, everything: bool) -> str:
-    """The audit as Markdown: title, one sentence, the table of `render_markdown`, and what was not checked.
+    """The audit as Markdown: title, sentences, the table of `render_markdown`, what was not checked, and a tally.
 
     >>> outcome = Outcome("equation", "40 + 60 = 110", "impossible", "40 + 60 is 100; 110 is 110")
     >>> audit = Audit("mine.toml", "A | network", "Doe J, 2020", "1 number cannot be right.", (outcome,))
@@ -125,11 +132,14 @@ def render_markdown_audit(audit: Audit, everything: bool) -> str:
     **A \\| network. Doe J, 2020 (mine.toml)**
     """
     blocks = [f"**{escape_markdown(_name_audit(audit))}**", escape_markdown(audit.summary)]
-    blocks += ["\n".join(f"- {escape_markdown(note)}" for note in audit.notes)] if audit.notes else []
-    blocks.append(render_markdown([outcome for outcome in audit.outcomes if not is_unchecked(outcome)], everything))
+    blocks += ["\n".join(f"- {escape_markdown(note)}" for note in audit.remarks)] if audit.remarks else []
+    outcomes = [outcome for outcome in audit.outcomes if not is_unchecked(outcome)]
+    blocks.append(render_markdown(outcomes, everything))
     if unchecked := _list_unchecked(audit):
         lines = [f"- {escape_markdown(item.subject)}, because: {escape_markdown(item.reason)}" for item in unchecked]
         blocks.append("Not checked:\n\n" + "\n".join(lines))
+    if outcomes:
+        blocks.append("All checks:\n\n" + "\n".join(f"- {escape_markdown(line)}" for line in tally_checks(outcomes)))
     return "\n\n".join(blocks)
 
 
@@ -142,10 +152,10 @@ def render_markdown(outcomes: Sequence[Outcome], everything: bool, example: tupl
     >>> print(render_markdown([outcome], everything=False).splitlines()[-1])
     | equation | 40 + 60 = 110 | impossible | 40 + 60 is 100; 110 is 110 |  |
     """
-    shown = [(o.subject, o) for o in outcomes]
+    shown = [(o.subject, o) for o in order_outcomes(outcomes)]
     if not everything:
         groups: dict[tuple[str, str], list[Outcome]] = {}
-        for outcome in sorted(outcomes, key=lambda o: STRONGEST_FIRST.index(o.verdict)):
+        for outcome in order_outcomes(outcomes):
             if not is_quiet(outcome):
                 groups.setdefault((outcome.check, outcome.verdict), []).append(outcome)
         shown = []
@@ -175,6 +185,7 @@ def list_plain(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             "arithmetic": o.arithmetic,
             "rows": [{"table": table, "row": row} for table, row in o.rows],
             "metrics": list(o.metrics),
+            "accused": [list(names) for names in o.accused],
             "fits": o.fits,
             "tried": o.tried,
             "chance": None if o.chance is None else float(o.chance),

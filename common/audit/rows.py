@@ -15,6 +15,7 @@ from common.audit.outcomes import (
     STRONGEST_FIRST,
     SWAPPED,
     TRUNCATED,
+    UNEVEN,
     Line,
     Outcome,
     group_lines,
@@ -138,10 +139,15 @@ def check_between(lines: Sequence[Line]) -> list[Outcome]:
 
     One outcome for each line that prints all three, but for those of three or more classes; each number may be wrong by one unit
     of its last digit. Outside, it is "impossible" if averages over classes or folds cannot explain it either, as far as the line
-    leaves them open: else "only averaged".
+    leaves them open: else "only averaged", or "only uneven folds" where the shares of a class in the folds must lie further apart
+    than SHARE_SPREAD, as where folds are a few whole patients.
 
     >>> metrics = {"accuracy": "97.0", "sensitivity": "80.0", "specificity": "64.0"}
     >>> line = Line("CNN", ("2",), {}, {name: Printed(text, "percent") for name, text in metrics.items()})
+    >>> [outcome.verdict for outcome in check_between([line])]
+    ['only uneven folds']
+    >>> from common.audit.outcomes import Averaging
+    >>> line = replace(line, averaging=Averaging(folds=1, runs=1))
     >>> [(outcome.verdict, outcome.arithmetic) for outcome in check_between([line])]
     [('impossible', 'accuracy 97.0 is not between 64.0 and 80.0')]
     """
@@ -153,12 +159,12 @@ def check_between(lines: Sequence[Line]) -> list[Outcome]:
         accuracy, *ends = (line.metrics[name] for name in names)
         low, high = sorted(ends, key=lambda number: number.value)
         inside = accuracy.bounds("near")[1] >= low.bounds("near")[0] and accuracy.bounds("near")[0] <= high.bounds("near")[1]
-        reading = "" if inside else _explain_outside(line)
+        verdict, reading = (POSSIBLE, "") if inside else _explain_outside(line)
         outcomes.append(
             Outcome(
                 "between",
                 line.show(*names),
-                POSSIBLE if inside or (reading and line.averaging.is_mean) else AVERAGED if reading else IMPOSSIBLE,
+                POSSIBLE if reading and line.averaging.is_mean else verdict,
                 f"accuracy {accuracy.text} is {'' if inside else 'not '}between {low.text} and {high.text}"
                 + (f", but may be with {reading}" if reading else ""),
                 line.keys,
@@ -168,33 +174,36 @@ def check_between(lines: Sequence[Line]) -> list[Outcome]:
     return outcomes
 
 
-def _explain_outside(line: Line) -> str:
-    """The averages that put an accuracy outside sensitivity and specificity; "" if there are none that the line allows."""
+def _explain_outside(line: Line) -> tuple[str, str]:
+    """Verdict, and the averages that put an accuracy outside sensitivity and specificity; "" if the line allows none that do."""
     says, two = line.averaging, len(line.classes) == 2
     (a_low, a), (s_low, s), (c_low, c) = (
         line.metrics[name].bounds("near") for name in ("accuracy", "sensitivity", "specificity")
     )
     if says.average in ("", "macro") and s >= c_low and c >= s_low and 2 * s_low - 1 <= a and a_low <= 2 * s:
-        return "macro means of two classes"  # both are the mean of the two recalls
+        return AVERAGED, "macro means of two classes"  # both are the mean of the two recalls
     if says.average in ("", "weighted") and a >= s_low and s >= a_low:
-        return "weighted means"  # whose sensitivity is the accuracy
+        return AVERAGED, "weighted means"  # whose sensitivity is the accuracy
     if says.average in ("", "micro") and a >= s_low and s >= a_low:
-        return "micro means"
+        return AVERAGED, "micro means"
     of_two = {"npv", "lr_positive", "lr_negative"} & line.metrics.keys()  # metrics that nobody averages over classes
     # The share of wrong answers is the sum of (1 - share) x rate over the classes, so at least the rates of all classes but the
     # worst; the accuracy may be the mean of the classes' accuracies, each against the rest.
     most = 1 - Fraction(2, 3) * max(Fraction(0), 3 * (1 - c) - 1)
     if not two and says.average in ("", "macro") and not of_two and a_low <= most:
-        return "macro means of three or more classes"
+        return AVERAGED, "macro means of three or more classes"
     if not two and not says.average and a_low <= max(s, c):
-        return "one class against the rest, and the accuracy of all classes"
-    if not says.is_single and not (says.folds == 1 and says.runs):
-        # In every fold A = C + share x (S - C); mean |S - C| is at most S + C and 2 - S - C of the means.
-        spread = min(s + c, 2 - s_low - c_low, Fraction(1))
-        room = (1 if says.folds > 1 or says.fold_sizes else SHARE_SPREAD) * spread
-        if min(s_low, c_low) - room <= a and a_low <= max(s, c) + room:
-            return "folds of different shares of the classes"
-    return ""
+        return AVERAGED, "one class against the rest, and the accuracy of all classes"
+    # In every fold A is C + share x (S - C), so at most S + C and at least S + C - 1, as is the mean. A class that a fold lacks
+    # changes neither, whether its rate is taken for 0 or 1 or is left out.
+    one_fold = says.is_single or (says.folds == 1 and says.runs)
+    if not one_fold and s_low + c_low - 1 <= a and a_low <= s + c:
+        room = SHARE_SPREAD * min(s + c, 2 - s_low - c_low, Fraction(1))  # mean |S - C| is at most that of the means
+        near = min(s_low, c_low) - room <= a and a_low <= max(s, c) + room
+        if near or says.folds > 1 or says.fold_sizes:
+            return AVERAGED, "folds of different shares of the classes"
+        return UNEVEN, "folds of very different shares of the classes, as of a few patients each"
+    return IMPOSSIBLE, ""
 
 
 def check_majority(lines: Sequence[Line]) -> list[Outcome]:
@@ -275,7 +284,21 @@ def check_f1(lines: Sequence[Line]) -> list[Outcome]:
             average = "" if single else f"; no mean of F1 is outside {f1.show(max(Fraction(0), least))} to {f1.show(most)}"
             verdict, text = IMPOSSIBLE, f"{formula}, not {f1.text}{average}"
         tried = len(line.metrics.keys() - {"precision", "sensitivity"})
-        outcomes.append(Outcome("F1", line.show(*names), verdict, text, line.keys, int(other is not None), tried, metrics=names))
+        # One of the two suffices where F1 is too large even if the other were 1.
+        pairs = tuple((name, "f1") for name in names[:2] if low > _combine_f1(line.metrics[name].bounds("near")[1], Fraction(1)))
+        outcomes.append(
+            Outcome(
+                "F1",
+                line.show(*names),
+                verdict,
+                text,
+                line.keys,
+                int(other is not None),
+                tried,
+                metrics=names,
+                contradictions=pairs,
+            )
+        )
     return outcomes
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from common.audit.assumptions import OF_RESULTS, describe_assumptions
 from common.audit.outcomes import Outcome
 from common.audit.papers import audit_paper, audit_results
 from common.audit.summary import summarise_paper, summarise_results
@@ -27,6 +28,12 @@ class Audit:
     outcomes: tuple[Outcome, ...]
     notes: tuple[str, ...] = ()  # what was left out, and what was concluded
     paper: Paper | None = None  # None for results of our own
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What stands below the summary: the notes, and what is taken for granted (`describe_assumptions`)."""
+        assumed = describe_assumptions(self.paper) if self.paper else OF_RESULTS if self.source.endswith(".json") else ""
+        return (*self.notes, assumed) if assumed else self.notes
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.audit.outcomes import IMPOSSIBLE, POSSIBLE, SAME_METRIC, SWAPPED, Outcome
+from common.audit.outcomes import POSSIBLE, SAME_METRIC, SWAPPED, Outcome
 from common.audit.papers import find_impossible_claims
 from common.records.paper import Claim, Paper
 
@@ -104,10 +104,11 @@ def judge_numbers(paper: Paper, outcomes: Sequence[Outcome]) -> dict[tuple[str, 
     unchecked = {claim.key for item in group_unchecked(paper, outcomes) for claim in item.claims}
     judged = {}
     for claim in list_ratios(paper):
-        verdicts = {(o.verdict, len(o.metrics) == 1) for o in outcomes if touches(o, claim)}
+        touching = [outcome for outcome in outcomes if touches(outcome, claim)]
         if claim.key in impossible:
-            judged[claim.key] = ALONE if (IMPOSSIBLE, True) in verdicts else TOGETHER
-        elif {verdict for verdict, _ in verdicts} & {SWAPPED}:
+            metric = SAME_METRIC.get(claim.metric, claim.metric)
+            judged[claim.key] = ALONE if any((metric,) in outcome.accused for outcome in touching) else TOGETHER
+        elif any(outcome.verdict == SWAPPED for outcome in touching):
             judged[claim.key] = EXCHANGED
         else:
             judged[claim.key] = OPEN if claim.key in unchecked else ""

@@ -214,3 +214,51 @@ def test_the_guide_walks_from_a_table_to_a_page(tmp_path, monkeypatch, capsys):
     assert run(*commands[1]) == 0
     page = "".join(Page((tmp_path / "audit.html").read_text(encoding="utf-8")).texts)
     assert expected[0].splitlines()[0] in page
+
+
+def test_what_can_be_checked_by_hand_comes_first_and_tallies_last(tmp_path, capsys):
+    """Counts and matrices before means and searches, in each form; how often each check came to what, at the end."""
+    rows = "a,91.5,90.0,91.67\nb,85.0,87.5,83.33\nc,97.0,60.0,70.0\n"
+    (tmp_path / "t.csv").write_text(f"model,Acc,Sens,Spec\n{rows}")
+    says = ("--classes", "ill=40,healthy=60", "--folds", "1", "--runs", "1")
+    assert run(tmp_path / "t.csv", *says) == 0
+    text = capsys.readouterr().out
+    heads = [line for line in text.splitlines() if line and not line.startswith(" ")]
+    assert heads[-6:] == ["attainable", "one matrix", "between", "denominator", "orientation", "all checks"]
+    assert re.search(r"^all checks\n  attainable: 1 impossible, 2 possible\n  one matrix: 2 impossible, 1 possible$", text, re.M)
+    assert run(tmp_path / "t.csv", *says, "--markdown") == 0
+    markdown = capsys.readouterr().out
+    checks = [line.split(" | ")[0].strip("| ") for line in markdown.splitlines() if line.startswith("| ")][1:]
+    assert checks == ["attainable", "one matrix", "between", "denominator", "orientation"]
+    assert markdown.index("All checks:") > markdown.index("| orientation")
+    assert run(tmp_path / "t.csv", *says, "--html") == 0
+    shown = "".join(Page(capsys.readouterr().out).texts)
+    places = [shown.index(words) for words in ("91/100 = 91.00", "ill positive:", "97.0 is not between", "over these of 2 to")]
+    assert places == sorted(places)
+    assert shown.index("All checks") > places[-1]
+
+
+@pytest.mark.parametrize("form", [(), ("--markdown",), ("--html",)])
+def test_one_sentence_says_what_is_assumed(form, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "140")
+    (tmp_path / "t.csv").write_text("model,Acc,AUC\na,91.5%,0.9\n")
+    for options, expected in {
+        ("--classes", "ill=40,healthy=60", "--folds", "5"): (
+            "the cases are as stated (ill 40, healthy 60); "
+            "the numbers are as stated (means over 5 folds), and averaged over classes and trainings in every usual way."
+        ),
+        (): (
+            "the cases of the classes are not known; "
+            "how the numbers were averaged is not stated, so that every usual way is tried."
+        ),
+    }.items():
+        assert run(tmp_path / "t.csv", *options, *form) == 0
+        shown = " ".join(capsys.readouterr().out.replace("\\", "").split())
+        assert "Assumed: each number is rounded or cut off at its last digit, or off by one there;" in shown
+        assert f"accuracy in percent and auc a fraction of 1; {expected}" in shown
+        assert shown.count("Assumed") == 1
+
+
+def test_our_own_results_say_what_is_assumed(capsys):
+    assert run(ROOT / "results/lung_hip_compare") == 0
+    assert "Assumed: every number is rounded at its sixth significant digit" in capsys.readouterr().out

@@ -83,8 +83,12 @@ def test_thyroid_unattainable_accuracies(audits):
 
 def test_thyroid_introduction(audits):
     between = pick(audits["thyroid_ensemble"], "between")
-    (wrong,) = [outcome for outcome in between if outcome.verdict == "impossible"]
-    assert wrong.arithmetic == "accuracy 97.3 is not between 64.17 and 80.7"
+    # Of that paper's test set and folds nothing is known: a mean over folds of a few patients, which lack a class, may be so.
+    (wrong,) = [outcome for outcome in between if outcome.verdict == "only uneven folds"]
+    assert wrong.arithmetic.startswith(
+        "accuracy 97.3 is not between 64.17 and 80.7, but may be with folds of very different shares"
+    )
+    assert {outcome.verdict for outcome in between if outcome is not wrong} == {"possible"}
     assert len(between) == 13
 
 

@@ -13,6 +13,7 @@ from common.audit.operating import check_auc, check_likelihood
 from common.audit.outcomes import Averaging, Line
 from common.audit.printed import Printed
 from common.audit.readings import explain_accuracy, explain_line
+from common.audit.rows import check_between
 from common.audit.spreads import bound_sd, check_spreads
 from common.errors import UsageError
 from common.records.claims import Claim
@@ -91,6 +92,28 @@ def test_patients_kept_together(missing):
         ill = int(sum(y.sum() for y in truth))
         line = make_line(print_percent(values), {"ill": ill, "healthy": 2000 - ill}, folds=5, runs=1, average="binary")
         assert explain_line(line)[0] in ("possible", "only uneven folds")
+
+
+@pytest.mark.parametrize("missing", [np.nan, 0.0])
+def test_an_accuracy_outside_both_recalls_over_folds_of_single_patients(missing):
+    """Twenty patients of four images, a fold each: 0 for the class that a fold lacks puts the accuracy far above both means."""
+    ill = np.arange(20) % 2 == 0
+    right = np.where(ill, 3, 4) / 4
+    values = {
+        "accuracy": right.mean(),
+        "sensitivity": np.nanmean(np.where(ill, right, missing)),
+        "specificity": np.nanmean(np.where(ill, missing, right)),
+    }
+    verdicts = [
+        check_between([make_line(print_percent(values), {}, average="binary", **says)])[0].verdict
+        for says in ({}, {"folds": 20}, {"folds": 1, "runs": 1})
+    ]
+    inside = missing != 0
+    assert verdicts == (["possible"] * 3 if inside else ["only uneven folds", "possible", "impossible"])
+    # What no folds give is impossible, whatever they are: sensitivity and specificity bound the accuracy by their sum.
+    beyond = {"accuracy": 0.95, "sensitivity": 0.40, "specificity": 0.50}
+    for says in ({}, {"folds": 20}):
+        assert check_between([make_line(print_percent(beyond), {}, average="binary", **says)])[0].verdict == "impossible"
 
 
 def test_stated_even_shares_exclude_what_uneven_ones_explain():
