@@ -179,21 +179,21 @@ def copy_images(images: Sequence[np.ndarray], kind: str) -> list[np.ndarray]:
     return [np.ascontiguousarray((KINDS | BEYOND)[kind](image)) for image in images]
 
 
-def measure_copies(images: Sequence[np.ndarray], rows: np.ndarray) -> tuple[dict[str, float], int]:
+def measure_copies(images: Sequence[np.ndarray], rows: np.ndarray) -> tuple[dict[str, float], dict[str, int]]:
     """Share of the copies of each kind whose original is found among all images, and the number of other images that a copy
-    is taken for and its original is not."""
+    is taken for and its original is not, of the kinds that have any."""
     described = describe_images(images)
     limit = choose_limit(described)
     known = keep_alike(compare_images(described), limit)
     alike = {(row, row) for row in range(len(images))}
     alike |= {pair for a, b in zip(known["index_a"], known["index_b"], strict=True) for pair in ((a, b), (b, a))}
-    found, mistaken = {}, 0
+    found, mistaken = {}, {}
     for kind in KINDS | BEYOND:
         table = find_near_duplicates(described, describe_images(copy_images([images[row] for row in rows], kind)), limit=limit)
         pairs = set(zip(table["index_a"].tolist(), rows[table["index_b"]].tolist(), strict=True))
         found[kind] = sum((row, row) in pairs for row in rows.tolist()) / len(rows)
-        mistaken += len(pairs - alike)
-    return found, mistaken
+        mistaken[kind] = len(pairs - alike)
+    return found, {kind: count for kind, count in mistaken.items() if count}
 
 
 def measure_hashes(images: Sequence[np.ndarray], rows: np.ndarray, name: str) -> dict[str, list[float]]:

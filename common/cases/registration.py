@@ -37,6 +37,9 @@ MAX_SCALE = 1.32  # and 1 / MAX_SCALE: a crop of 20 % gives 1.25
 MAX_TURN = 8.0  # degrees
 MAX_SHEAR = 0.05  # stretch along a diagonal: copies are stretched along the axes
 LEAST_OVERLAP, LEAST_SHARE = 0.25, 0.55  # of the image; of the smaller of the two contents
+# Correlation of two pictures as they lie: the closest strangers of 2,000 CT patches, 474 ultrasound pictures and 322 mammograms
+# reach 0.970, 0.910 and 0.984.
+IN_PLACE = 0.995
 LINEAR, NEAREST = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
 
 
@@ -179,6 +182,9 @@ def register_views(a: View, b: View, orientation: int, match: Match) -> float:
     """
     parts = (b.thumbnail, b.mask, match.sign * b.normalised)
     thumbnail, mask, normalised = (turn_image(part, orientation | match.half) for part in parts)
+    in_place = match.sign * float(np.corrcoef(a.thumbnail.ravel(), thumbnail.ravel())[0, 1])
+    if in_place >= IN_PLACE:
+        return in_place
     turned = replace(b, thumbnail=thumbnail, mask=mask, normalised=normalised)
     rough = _refine_small(a, turned, _place_template(match))
     similarity = _correlate_overlap(a, turned, match.sign, rough)
@@ -193,8 +199,9 @@ def compare_thumbnails(a: np.ndarray, b: np.ndarray, orientation: int, width: fl
 
     a, b: (128, 128) uint8 grey. orientation: how b is turned before it is registered: 0 as is, 1 mirrored, 2 transposed,
     3 both; each is tried with and without a further half turn. width: of the band (`choose_width`). The three tenths of the
-    overlap that agree least do not count. A comparison that goes badly stops early: low similarities are those of a rough
-    registration. Images without structure give 0.
+    overlap that agree least do not count. Where the pictures as they lie correlate by at least IN_PLACE, not normalised, that is
+    the similarity: what JPEG changes between strong edges is faint, and local normalisation would raise it. A comparison that
+    goes badly stops early: low similarities are those of a rough registration. Images without structure give 0.
 
     >>> rough = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
     >>> picture = cv2.resize(rough, (128, 128), interpolation=cv2.INTER_CUBIC)

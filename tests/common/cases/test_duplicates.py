@@ -68,6 +68,17 @@ def test_limit_is_learnt_from_strangers_and_copies_do_not_move_it():
     assert choose_limit(describe_images(images[:5])) == HIGHEST_LIMIT
 
 
+def test_jpeg_between_strong_edges_is_a_copy():
+    """Half bright wall, half faint texture: normalised locally, JPEG's noise would count as much as the texture."""
+    images = make_images(60)
+    image = np.clip(20 + (images[0].astype(float) - images[0].mean()) * 0.05, 0, 255).astype(np.uint8)
+    image[:, : image.shape[1] // 2] = 240
+    images[0] = image
+    described, copies = describe_images(images), describe_images([encode(image, 20), encode(np.ascontiguousarray(image[:, ::-1]), 20)])
+    table = find_near_duplicates(described, copies, limit=0.95)
+    assert pair_up(table) == {(0, 0), (0, 1)}
+
+
 def test_descriptions_are_taken_and_joined():
     images = list(make_images(4))
     images[2] = np.pad(images[2], 10)
