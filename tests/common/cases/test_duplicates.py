@@ -74,8 +74,8 @@ def test_jpeg_between_strong_edges_is_a_copy():
     image = np.clip(20 + (images[0].astype(float) - images[0].mean()) * 0.05, 0, 255).astype(np.uint8)
     image[:, : image.shape[1] // 2] = 240
     images[0] = image
-    described, copies = describe_images(images), describe_images([encode(image, 20), encode(np.ascontiguousarray(image[:, ::-1]), 20)])
-    table = find_near_duplicates(described, copies, limit=0.95)
+    copies = [encode(image, 20), encode(np.ascontiguousarray(image[:, ::-1]), 20)]
+    table = find_near_duplicates(describe_images(images), describe_images(copies), limit=0.95)
     assert pair_up(table) == {(0, 0), (0, 1)}
 
 
