@@ -179,7 +179,9 @@ def copy_images(images: Sequence[np.ndarray], kind: str) -> list[np.ndarray]:
     return [np.ascontiguousarray((KINDS | BEYOND)[kind](image)) for image in images]
 
 
-def measure_copies(images: Sequence[np.ndarray], rows: np.ndarray) -> tuple[dict[str, float], dict[str, int]]:
+def measure_copies(
+    images: Sequence[np.ndarray], rows: np.ndarray, kinds: Sequence[str]
+) -> tuple[dict[str, float], dict[str, int]]:
     """Share of the copies of each kind whose original is found among all images, and the number of other images that a copy
     is taken for and its original is not, of the kinds that have any."""
     described = describe_images(images)
@@ -188,7 +190,7 @@ def measure_copies(images: Sequence[np.ndarray], rows: np.ndarray) -> tuple[dict
     alike = {(row, row) for row in range(len(images))}
     alike |= {pair for a, b in zip(known["index_a"], known["index_b"], strict=True) for pair in ((a, b), (b, a))}
     found, mistaken = {}, {}
-    for kind in KINDS | BEYOND:
+    for kind in kinds:
         table = find_near_duplicates(described, describe_images(copy_images([images[row] for row in rows], kind)), limit=limit)
         pairs = set(zip(table["index_a"].tolist(), rows[table["index_b"]].tolist(), strict=True))
         found[kind] = sum((row, row) in pairs for row in rows.tolist()) / len(rows)
@@ -196,7 +198,7 @@ def measure_copies(images: Sequence[np.ndarray], rows: np.ndarray) -> tuple[dict
     return found, {kind: count for kind, count in mistaken.items() if count}
 
 
-def measure_hashes(images: Sequence[np.ndarray], rows: np.ndarray, name: str) -> dict[str, list[float]]:
+def measure_hashes(images: Sequence[np.ndarray], rows: np.ndarray, kinds: Sequence[str], name: str) -> dict[str, list[float]]:
     """Kind -> share found by a hash of imagehash at its usual limit, and at the largest limit that no two of the images fall
     below; beside it, under "strangers", how many pairs the usual limit mistakes, and the other limit.
 
@@ -220,13 +222,13 @@ def measure_hashes(images: Sequence[np.ndarray], rows: np.ndarray, name: str) ->
     strangers = between[np.triu_indices(len(images), 1)]
     safe = float(strangers.min()) - 1
     found = {"strangers": [float((strangers <= USUAL_LIMIT).sum()), safe]}
-    for kind in KINDS:
+    for kind in kinds:
         distance = (originals[rows] != compute(copy_images([images[row] for row in rows], kind))).sum(axis=1)
         found[kind] = [float((distance <= USUAL_LIMIT).mean()), float((distance <= safe).mean())]
     return found
 
 
-def measure_doctor(images: Sequence[np.ndarray], rows: np.ndarray) -> dict[str, float]:
+def measure_doctor(images: Sequence[np.ndarray], rows: np.ndarray, kinds: Sequence[str]) -> dict[str, float]:
     """Kind -> share of the copies that vision-data-doctor takes for any image, by its `check_leakage` with its own settings;
     under "strangers" the images of one half that it takes for one of the other half."""
     from data_doctor import check_leakage
@@ -243,7 +245,7 @@ def measure_doctor(images: Sequence[np.ndarray], rows: np.ndarray) -> dict[str, 
         parts = write(images[:half], root / "a"), write(images[half:], root / "b")
         found = {"strangers": float(len(check_leakage(*parts).near_leaks))}
         originals = write([images[row] for row in rows], root / "originals")
-        for number, kind in enumerate(KINDS):
+        for number, kind in enumerate(kinds):
             copies = write(copy_images([images[row] for row in rows], kind), root / str(number))
             result = check_leakage(originals, copies)
             names = [leak for leak in [*result.exact_leaks, *result.near_leaks] if leak["val"] == leak["train"]]
@@ -310,7 +312,7 @@ def print_table(ours: dict[str, float], hashes: dict[str, dict[str, list[float]]
     heads = ["this suite", *(f"{name} {limit}" for name in hashes for limit in ("usual", "safe"))]
     print(f"| copy | {' | '.join([*heads, *(['vision-data-doctor'] if doctor else [])])} |")
     print("|---" * (len(heads) + 1 + bool(doctor)) + "|")
-    for kind in KINDS:
+    for kind in ours:
         cells = [ours[kind], *(share for found in hashes.values() for share in found[kind]), *([doctor[kind]] if doctor else [])]
         print(f"| {kind} | {' | '.join(f'{cell:.2f}' for cell in cells)} |")
 
@@ -320,6 +322,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=20_000, help="number of phantoms")
     parser.add_argument("--subset", type=int, default=150, help="originals in the comparison of all pairs; 0: none")
     parser.add_argument("--copies", type=int, default=100, help="copies of each kind; 0: none")
+    every = [*KINDS, *BEYOND]
+    parser.add_argument("--kinds", nargs="*", choices=every, default=every, metavar="KIND", help="kinds of copies; default: all")
     parser.add_argument("--folder", type=Path, help="measure on the images below this folder")
     parser.add_argument("--most", type=int, help="take only so many images of the folder, evenly spaced")
     parser.add_argument("--alone", action="store_true", help="without the other tools")
@@ -335,9 +339,9 @@ def main(arguments: list[str] | None = None) -> None:
         numbers |= measure_ratio(images[: args.subset])
     if args.copies:
         rows = np.random.default_rng(1).choice(len(images), min(args.copies, len(images)), replace=False)
-        ours, mistaken = measure_copies(images, rows)
-        hashes = {} if args.alone else {name: measure_hashes(images, rows, name) for name in ("phash", "dhash")}
-        doctor = None if args.alone else measure_doctor(images, rows)
+        ours, mistaken = measure_copies(images, rows, args.kinds)
+        hashes = {} if args.alone else {name: measure_hashes(images, rows, args.kinds, name) for name in ("phash", "dhash")}
+        doctor = None if args.alone else measure_doctor(images, rows, args.kinds)
         numbers |= {"copies_found": ours, "strangers_mistaken": mistaken, "hashes": hashes, "doctor": doctor}
         print_table(ours, hashes, doctor)
     print(json.dumps({name: value for name, value in numbers.items() if name not in ("hashes", "doctor")}, indent=2))

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from common.cases.descriptions import describe_images
-from common.cases.duplicates import find_near_duplicates
 from common.cases.prepared import Dataset
+from common.cases.searches import Searches
 from common.cases.table import SIDES, assert_no_leak
 from common.errors import UsageError
 from common.records.results import DatasetEntry, Leak, Split
@@ -110,22 +109,22 @@ def check_folds(cases: pd.DataFrame, folds: Sequence[Fold], protocol: str, name:
             assert_no_leak(cases, pd.Series(sides, cases.index).replace("", pd.NA))
 
 
-def measure_leak(dataset: Dataset, folds: Sequence[Fold], protocol: str) -> Leak:
+def measure_leak(dataset: Dataset, folds: Sequence[Fold], protocol: str, searches: Searches | None = None) -> Leak:
     """Test cases (summed over folds) that have, on the training side, a case of the same patient, the same pixels, or a
     near-duplicate picture. Leakage is measured, not assumed; under `leakfree` any raises LeakError, on any two sides.
     Near-duplicates are pairs of at least dataset.info["near_duplicate_limit"], as the data set was prepared with; where it has
-    none, the limit is chosen anew (`choose_limit`).
+    none, the limit is chosen anew (`choose_limit`). searches: of the pictures of the data set; None: nothing is kept.
 
     Three test cases: one of a patient in training, one whose pixels are, and one of its own; the pictures are blank:
 
-    >>> cases = pd.DataFrame({"patient_id": ["x", "y", "x", "v", "w"], "sha256": ["a", "b", "c", "b", "d"]})
+    >>> cases = pd.DataFrame({"case_id": list("12345"), "patient_id": list("xyxvw"), "sha256": list("abcbd")})
     >>> fold = gather_fold(np.array(["train", "train", "test", "test", "test"]), rule="")
     >>> measure_leak(Dataset(np.zeros((5, 8, 8, 1), np.uint8), cases, {}), [fold], "paper")
     Leak(test_cases=3, same_patient=1, same_pixels=1, near_duplicate=0)
     """
     cases = dataset.cases
     patients, pixels = cases["patient_id"].to_numpy(), cases["sha256"].to_numpy()
-    described = describe_images(dataset.images)
+    searches = searches or Searches(dataset.images, cases["case_id"])
     limit = dataset.info.get("near_duplicate_limit")
     leak = {"test_cases": 0, "same_patient": 0, "same_pixels": 0, "near_duplicate": 0}
     for fold in folds:
@@ -134,17 +133,19 @@ def measure_leak(dataset: Dataset, folds: Sequence[Fold], protocol: str) -> Leak
         leak["same_pixels"] += int(np.isin(pixels[fold.test], pixels[fold.train]).sum())
         if protocol == "leakfree":  # raises where there is any
             sides = pd.Series(name_sides(fold, len(cases)), index=cases.index)
-            assert_no_leak(cases, sides.where(sides != ""), described, limit=limit)
+            found = searches.search_sides(sides.to_numpy(str), limit=limit)
+            assert_no_leak(cases, sides.where(sides != ""), found=found)
         else:
-            pairs = find_near_duplicates(described.take(fold.train), described.take(fold.test), limit=limit)
-            leak["near_duplicate"] += int(pairs["index_b"].nunique())
+            found = searches.search_pair(fold.train, fold.test, limit=limit)
+            leak["near_duplicate"] += len({row for _, row, _ in found.pairs})
     return Leak(**leak)
 
 
 def describe_splits(name: str, dataset: Dataset, folds_of: Mapping[str, tuple[Dataset, Sequence[Fold]]]) -> DatasetEntry:
     """Entry of the data set `name` in results.json, with the split under each protocol and what it leaks.
 
-    folds_of: protocol -> the cases that are split (the data set itself, or an enlarged one) and their folds. Raises LeakError
+    folds_of: protocol -> the cases that are split (the data set itself, or an enlarged one) and their folds. The searches for
+    near-duplicates are kept in the folder of the data set, if it comes from one (common.cases.searches). Raises LeakError
     as `measure_leak` does, and pydantic's ValidationError where `dataset.info` lacks what an entry needs.
 
     >>> cases = pd.DataFrame({"case_id": ["1", "2"], "patient_id": ["x", "y"], "sha256": ["a", "b"], "label": [0, 1]})
@@ -155,6 +156,8 @@ def describe_splits(name: str, dataset: Dataset, folds_of: Mapping[str, tuple[Da
     >>> split.rule, split.train, split.test, split.leak.same_patient
     ('half of the patients', 1, 1, 0)
     """
+    pools = {id(pool): pool for pool, _ in folds_of.values()}
+    searches = {key: Searches(pool.images, pool.cases["case_id"], dataset.folder) for key, pool in pools.items()}
     splits = {
         protocol: Split(
             rule=folds[0].rule,
@@ -164,7 +167,7 @@ def describe_splits(name: str, dataset: Dataset, folds_of: Mapping[str, tuple[Da
             test=len(folds[0].test),
             left_out=folds[0].left_out,
             sha256=hash_folds(pool, folds),
-            leak=measure_leak(pool, folds, protocol),
+            leak=measure_leak(pool, folds, protocol, searches[id(pool)]),
         )
         for protocol, (pool, folds) in folds_of.items()
     }

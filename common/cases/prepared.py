@@ -30,6 +30,7 @@ class Dataset:
     images: np.ndarray  # uint8 (n, side, side, 1), memory-mapped when it comes from disk
     cases: pd.DataFrame  # one line an image: case_id, path, sha256, patient_id, label, ...
     info: dict  # data.json
+    folder: Path | None = None  # that it was loaded from
 
     @property
     def sha256(self) -> str:
@@ -99,7 +100,7 @@ def load_dataset(folder: Path) -> Dataset:
         cases = pd.read_csv(folder / FILES["cases"], dtype=TEXT_COLUMNS, keep_default_na=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{folder}: no whole prepared data set ({error}); prepare it again") from None
-    return Dataset(images, cases, info)
+    return Dataset(images, cases, info, folder)
 
 
 def link_dataset(source: Path, dataset: Dataset, folder: Path) -> None:

@@ -14,7 +14,6 @@ it has seen.
 
 import hashlib
 from collections.abc import Iterable
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -22,9 +21,8 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from common.cases.candidates import learn_space
 from common.cases.descriptions import Descriptions, describe_images
-from common.cases.duplicates import choose_limit, compare_images
+from common.cases.searches import Found, search_sides
 from common.errors import UsageError
 
 COLUMNS = ("case_id", "path", "sha256", "patient_id", "label")
@@ -202,13 +200,15 @@ def assert_no_leak(
     *,
     limit: float | None = None,
     candidates: int | None = None,
+    found: Found | None = None,
 ) -> dict[str, Any]:
     """Prove that no two sides share a patient, a file or, given the images, a near-duplicate picture.
 
     sides: the side ('train', ...) or fold number of every case, with the index of `cases`; missing = not used.
     images: (h, w[, c]) uint8 in the order of `cases`, or their `describe_images`. Every image of the smaller of two
     sides is compared with its `candidates` most similar ones of the other (see `compare_images`). limit: the similarity
-    from which two are near-duplicates; None: `choose_limit` of all the images.
+    from which two are near-duplicates; None: `choose_limit` of all the images. found: what `search_sides` found for these cases
+    and sides, instead of the images.
     Returns what was checked: {cases, patients, files, sides: {side: cases}, near_duplicates: None without images, else
     {limit, image_pairs (searched), compared (registered, because they looked alike), closest: {similarity, case_ids},
     None where nothing looked alike}}.
@@ -228,20 +228,22 @@ def assert_no_leak(
         raise ValueError("sides must have the index of the case table")
     used = sides.notna().to_numpy()
     described = images if images is None or isinstance(images, Descriptions) else describe_images(images)
+    ids = cases["case_id"].astype(str).to_list()
+    names = dict(zip(np.flatnonzero(used).tolist(), name_cases(cases[used]), strict=True))
     if described is not None:
         if described.count != len(cases):
             raise ValueError(f"{described.count} images for {len(cases)} cases")
-        described = described.take(used)
+        sides_of = sides.astype(str).where(used, "").to_numpy(str)
+        found = search_sides(described, sides_of, ids, limit=limit, candidates=candidates)
     cases, sides = cases[used], sides[used]
     faults = [_find_torn(cases, sides, "patient_id", "patients"), _find_torn(cases, sides, "sha256", "files")]
     near = None
-    if described is not None:
-        limit = choose_limit(described) if limit is None else limit
-        near, pairs = _compare_sides(cases, sides, described, limit, candidates)
-        if pairs:
-            names = name_cases(cases)
-            examples = ", ".join(f"{names[a]} ~ {names[b]} ({similarity:.3f})" for a, b, similarity in pairs[:3])
-            faults.append(f"{len(pairs)} near-duplicate pairs of similarity >= {limit:.2f}: {examples}")
+    if found is not None:
+        closest = found.closest and {"similarity": found.closest[2], "case_ids": [ids[row] for row in found.closest[:2]]}
+        near = {"limit": found.limit, "image_pairs": found.image_pairs, "compared": found.compared, "closest": closest}
+        if found.pairs:
+            examples = ", ".join(f"{names[a]} ~ {names[b]} ({similarity:.3f})" for a, b, similarity in found.pairs[:3])
+            faults.append(f"{len(found.pairs)} near-duplicate pairs of similarity >= {found.limit:.2f}: {examples}")
     if any(faults):
         raise LeakError("the split leaks across sides: " + "; ".join(filter(None, faults)))
     return {
@@ -277,22 +279,3 @@ def _find_torn(cases: pd.DataFrame, sides: pd.Series, column: str, noun: str) ->
         same = " = ".join(names[cases[column].astype(str) == value].head(4))
         examples.append(f"{same if column == 'sha256' else value} ({where})")
     return f"{len(torn)} {noun}: {', '.join(examples)}" if torn else ""
-
-
-def _compare_sides(
-    cases: pd.DataFrame, sides: pd.Series, described: Descriptions, limit: float, candidates: int | None
-) -> tuple[dict[str, Any], list[tuple[int, int, float]]]:
-    """Summary, and the pairs (position, position, similarity >= limit) between different sides, closest first."""
-    parts = sorted((np.flatnonzero(sides == side) for side in sides.unique()), key=len, reverse=True)
-    image_pairs, space = 0, learn_space(described)
-    found: list[tuple[int, int, float]] = []
-    for larger, smaller in combinations(parts, 2):
-        image_pairs += len(larger) * len(smaller)
-        table = compare_images(described.take(larger), described.take(smaller), candidates=candidates, space=space)
-        rows = (larger[table["index_a"]].tolist(), smaller[table["index_b"]].tolist(), table["similarity"].tolist())
-        found.extend(zip(*rows, strict=True))
-    case_ids = cases["case_id"].astype(str).to_list()
-    found.sort(key=lambda row: (-row[2], case_ids[row[0]], case_ids[row[1]]))
-    closest = {"similarity": found[0][2], "case_ids": [case_ids[row] for row in found[0][:2]]} if found else None
-    summary = {"limit": limit, "image_pairs": image_pairs, "compared": len(found), "closest": closest}
-    return summary, [row for row in found if row[2] >= limit]
