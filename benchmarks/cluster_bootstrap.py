@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import rankdata
 
-from common.evaluation.bootstrap import cluster_bootstrap, prepare_metrics
+from benchmarks.bootstrap import cluster_bootstrap, prepare_metrics
 
 NAMES = ("accuracy", "sensitivity", "specificity", "f1", "mcc", "auc")
 CASES_PER_PATIENT = 4

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit, ndtr, ndtri
 
-from common.evaluation import bootstrap
+from benchmarks import bootstrap
 from common.evaluation.areas import Area, estimate_area, measure_area
 from common.evaluation.clustered import compare_areas, compare_shares
 from common.evaluation.confusion import estimate_confusion, estimate_positive_mean

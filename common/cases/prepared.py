@@ -130,30 +130,6 @@ def link_dataset(source: Path, dataset: Dataset, folder: Path) -> None:
         raise UsageError(f"{source}: another run prepares this data set anew; run the same command again")
 
 
-def list_files(folder: Path) -> list[Path]:
-    """Every regular file below a folder, hidden ones included, and the links to folders, sorted; what a link leads to once.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     (Path(folder) / ".hidden").mkdir()
-    ...     (Path(folder) / ".hidden" / "1.png").touch()
-    ...     (Path(folder) / "latest").symlink_to(Path(folder) / ".hidden")
-    ...     [path.relative_to(folder).as_posix() for path in list_files(Path(folder))]
-    ['.hidden/1.png', 'latest']
-    """
-    seen, found = set(), []
-    for place, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:  # links may lead in a ring
-            folders.clear()
-            continue
-        seen.add(real)
-        folders.sort(key=lambda name: ((Path(place) / name).is_symlink(), name))
-        found += [path for name in folders if (path := Path(place) / name).is_symlink()]
-        found += [path for name in names if (path := Path(place) / name).is_file()]
-    return sorted(found)
-
-
 def hash_listing(files: Collection[Path]) -> str:
     """sha256 of names, sizes and times of raw files, and of the content of tables: tells whether they are still those that were
     read. Pictures are not opened: one that is written over in place with size and both times kept passes for the same.

@@ -17,9 +17,9 @@ import pandas as pd
 from rich.console import Console
 
 from common import __version__
-from common.cases.prepared import hash_listing, is_prepared, list_files, write_prepared
+from common.cases.prepared import hash_listing, is_prepared, write_prepared
 from common.cli import Options, add_data_flags
-from common.data.folder import find_data
+from common.data.folder import find_data, list_files
 from common.data.pictures import hash_list
 from common.errors import UsageError
 

@@ -5,7 +5,7 @@ Its files come from elsewhere: names inside tables and archives are never truste
 
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 
 from common.errors import UsageError
@@ -58,17 +58,44 @@ def walk_files(folder: Path) -> list[Path]:
 
     Links are followed, but no folder is entered twice: links may lead in a ring.
     """
-    seen, files = set(), []
+    files = []
+    for place, folders, names in _enter_once(folder):
+        deep = len(place.relative_to(folder).parts) >= MAX_DEPTH
+        folders[:] = [] if deep else sorted(name for name in folders if not name.startswith(HIDDEN))
+        files += [path for name in names if not name.startswith(HIDDEN) and (path := place / name).is_file()]
+    return sorted(files)
+
+
+def list_files(folder: Path) -> list[Path]:
+    """Every regular file below a folder, hidden ones included, and the links to folders, sorted; what a link leads to once.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (Path(folder) / ".hidden").mkdir()
+    ...     (Path(folder) / ".hidden" / "1.png").touch()
+    ...     (Path(folder) / "latest").symlink_to(Path(folder) / ".hidden")
+    ...     [path.relative_to(folder).as_posix() for path in list_files(Path(folder))]
+    ['.hidden/1.png', 'latest']
+    """
+    found = []
+    for place, folders, names in _enter_once(folder):
+        folders.sort(key=lambda name: ((place / name).is_symlink(), name))
+        found += [path for name in folders if (path := place / name).is_symlink()]
+        found += [path for name in names if (path := place / name).is_file()]
+    return sorted(found)
+
+
+def _enter_once(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Each folder below, itself included, with the names of its folders and files; no folder twice, as links may lead in a ring.
+    Which folders are entered, and in which order, is what the caller leaves of their names."""
+    seen = set()
     for place, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
-        if real in seen or len(Path(place).relative_to(folder).parts) >= MAX_DEPTH:
-            folders.clear()
         if real in seen:
+            folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith(HIDDEN))
-        files += [path for name in names if not name.startswith(HIDDEN) and (path := Path(place) / name).is_file()]
-    return sorted(files)
+        yield Path(place), folders, names
 
 
 def find_holding(folder: Path, names: Sequence[str]) -> Path:

@@ -6,7 +6,6 @@ Two classes: sensitivity, specificity, precision and F1 are those of class 1. Mo
 import numpy as np
 
 from common.evaluation.averages import estimate_average, forget_seeds
-from common.evaluation.bootstrap import confusion_metrics
 from common.evaluation.intervals import (
     NORMAL,
     Estimate,
@@ -25,7 +24,7 @@ SHARES = ("accuracy", "sensitivity", "specificity", "precision", "f1", "majority
 
 
 def estimate_confusion(counts: np.ndarray) -> dict[str, Estimate]:
-    """Every metric of `bootstrap.confusion_metrics` with its interval.
+    """Every metric of `confusion_metrics` with its interval.
 
     counts: (..., S, P, C, C) cases of each seed and patient, truth in rows. Shares: `intervals.estimate_share`; mcc:
     `estimate_correlation`. NaN where a metric is undefined in a seed.
@@ -180,3 +179,48 @@ def estimate_positive_mean(values: np.ndarray, cases: np.ndarray, ceiling: float
     found = (inner / spans[0], np.minimum(raised * spans[1], ceiling), np.sqrt(variance), np.sqrt(spread.patients), find_df(wide))
     low, high, error, error_patients, df = (np.where(enough, part, np.nan) for part in found)
     return Estimate(mean, low, high, error, error_patients, df, np.zeros_like(enough), ~enough & (linear.patients >= 2))
+
+
+def confusion_metrics(confusion: np.ndarray) -> dict[str, np.ndarray]:
+    """Metrics of confusion matrices (C, C, ...), truth in rows: name -> (...) float64, NaN where undefined (0/0).
+
+    Two classes: sensitivity, specificity, precision and f1 of class 1. More: macro means over the classes, each against
+    the rest, undefined as soon as one class is. mcc is Gorodkin's R_K, which for two classes is Matthews' coefficient
+    (Gorodkin J. Comput Biol Chem 2004;28:367-374). majority_rate: the accuracy of always giving the commonest class.
+
+    60 healthy cases, 50 of them recognised, and 40 ill ones, 35 recognised; mcc = (35 x 50 - 10 x 5) / sqrt(45 x 40 x 60 x 55):
+
+    >>> found = confusion_metrics(np.array([[50, 10], [5, 35]]))
+    >>> [round(float(found[name]), 4) for name in ("sensitivity", "precision", "f1", "accuracy")]  # 35/40, 35/45, 70/85, 85/100
+    [0.875, 0.7778, 0.8235, 0.85]
+    >>> print(f"{found['mcc']:.4f}, {1700 / (45 * 40 * 60 * 55) ** 0.5:.4f}")
+    0.6975, 0.6975
+    """
+    total = confusion.sum(axis=(0, 1))
+    truth, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
+    right = np.stack([confusion[c, c] for c in range(confusion.shape[0])])
+    per_class = {
+        "sensitivity": divide(right, truth),
+        "specificity": divide(total - truth - predicted + right, total - truth),
+        "precision": divide(right, predicted),
+        "f1": divide(2 * right, truth + predicted),
+    }
+    hits = right.sum(axis=0)
+    covariance = hits * total - (truth * predicted).sum(axis=0)
+    spread = np.sqrt((total**2 - (truth**2).sum(axis=0)) * (total**2 - (predicted**2).sum(axis=0)))
+    summary = {name: of[1] if len(of) == 2 else of.mean(axis=0) for name, of in per_class.items()}
+    return summary | {
+        "accuracy": divide(hits, total),
+        "mcc": divide(covariance, spread),
+        "majority_rate": divide(truth.max(axis=0), total),
+    }
+
+
+def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Quotient, NaN where the denominator is 0.
+
+    >>> divide(np.array([1.0, 1.0]), np.array([2.0, 0.0])).tolist()
+    [0.5, nan]
+    """
+    undefined = np.full(np.broadcast(numerator, denominator).shape, np.nan)
+    return np.divide(numerator, denominator, out=undefined, where=denominator != 0)

@@ -6,8 +6,8 @@ Sampling, Wiley 1965.
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from common.evaluation.placements import place_cases
 from common.records.predictions import extract_scores
 
 
@@ -77,13 +77,9 @@ def weigh_auc(score: np.ndarray, y_true: np.ndarray) -> np.ndarray:
     >>> weigh_auc(np.array([1, 3, 2, 4]), np.array([0, 0, 1, 1])).tolist()  # (1 - 3/4) / 2 or (1/2 - 3/4) / 2
     [0.125, -0.125, -0.125, 0.125]
     """
-    ranks, within = stats.rankdata(score), np.empty(score.size)
-    for label in (0, 1):
-        within[y_true == label] = stats.rankdata(score[y_true == label])
-    others = np.where(y_true == 1, (y_true == 0).sum(), (y_true == 1).sum())
-    below = (ranks - within) / others  # share of the other class that ranks below
-    placed = np.where(y_true == 1, below, 1 - below)
-    return (placed - placed[y_true == 1].mean()) / (y_true.size - others)
+    placed = place_cases(y_true, score)
+    sizes = np.where(y_true == 1, (y_true == 1).sum(), (y_true == 0).sum())
+    return (placed - placed[y_true == 1].mean()) / sizes
 
 
 def inflate_variance(influences: np.ndarray, patients: np.ndarray) -> np.ndarray:

@@ -10,8 +10,7 @@ from common.cli import PROTOCOLS
 from common.errors import UsageError
 from common.evaluation import statistics
 from common.evaluation.areas import estimate_areas
-from common.evaluation.bootstrap import confusion_metrics
-from common.evaluation.confusion import SHARES, estimate_confusion, estimate_positive_mean
+from common.evaluation.confusion import SHARES, confusion_metrics, estimate_confusion, estimate_positive_mean
 from common.evaluation.intervals import INTERVAL, Estimate
 from common.evaluation.samples import choose_areas, count_by_patient, gather_sample, select_row
 from common.records.predictions import check_predictions, extract_scores
@@ -31,12 +30,13 @@ def evaluate(predictions: pd.DataFrame) -> list[RowResult]:
     """Metrics of every row and protocol, sorted by protocol and row.
 
     predictions: the table of common.records.predictions. METRICS names the metrics, all as fractions: those of
-    `bootstrap.confusion_metrics`, auc, brier (of `bootstrap.prepare_metrics`), and ece, the expected calibration error. The
-    cases of all folds of a seed are pooled, but for auc, whose pairs are formed within folds: scores of different trainings
-    need not be one scale (the note says what pooling would give). mean and sd (None with one seed) are over the seeds; [low,
-    high] is the 95 % interval of the expected value over patients and, with several seeds, trainings. `method` names how it was
-    computed, `note` says where it is a bound. A metric that is undefined in a seed (no positive predicted, one class only) is
-    None there and in the mean. ece has no interval: its bias in small samples is larger than its spread; with two classes it is
+    `confusion_metrics`, auc, brier (the mean squared distance between score and label: with two classes of class 1 only, with
+    more summed over the classes), and ece, the expected calibration error. The cases of all folds of a seed are pooled, but for
+    auc, whose pairs are formed within folds: scores of different trainings need not be one scale (the note says what pooling
+    would give). mean and sd (None with one seed) are over the seeds; [low, high] is the 95 % interval of the expected value
+    over patients and, with several seeds, trainings. `method` names how it was computed, `note` says where it is a bound. A
+    metric that is undefined in a seed (no positive predicted, one class only) is None there and in the mean. ece has no
+    interval: its bias in small samples is larger than its spread; with two classes it is
     that of class 1, with more that of the highest score. Raises UsageError for a faulty table and where the seeds of a row
     cover different cases.
 

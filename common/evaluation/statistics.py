@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike
 from scipy import stats
 from sklearn.metrics import auc, roc_curve
 
+from common.evaluation.placements import place_cases
+
 GRID = np.linspace(0, 1, 501)  # false-positive rates at which curves are averaged
 
 
@@ -74,8 +76,7 @@ def delong_test(y_true: ArrayLike, score_a: ArrayLike, score_b: ArrayLike, level
     y_true: (n,) of 0 and 1; scores: (n,), any finite numbers, higher means class 1; ties count one half. Raises ValueError with
     fewer than two cases of a class. The covariance of the two areas is taken into account. Returns the difference (a minus b)
     with its z, p and normal interval, not clipped. Scores that rank every case alike give z = 0 and p = 1. DeLong ER, DeLong
-    DM, Clarke-Pearson DL. Biometrics 1988;44:837-845; computed from midranks after Sun X, Xu W. IEEE Signal Process Lett
-    2014;21:1389-1393.
+    DM, Clarke-Pearson DL. Biometrics 1988;44:837-845.
 
     Score b is perfect. Of the positive cases, score a ranks 4 above both negative ones and 2 above one of them; the negative ones
     likewise: the variance is twice that of (1, 1/2), 1/8, over the two cases of a class, so 1/8.
@@ -208,13 +209,10 @@ def _placements(y_true: ArrayLike, score: ArrayLike) -> tuple[np.ndarray, np.nda
     cases ranked above it. Ties count one half.
     """
     y, s = _labels(y_true, score)
-    positive, negative = s[y == 1], s[y == 0]
-    if min(positive.size, negative.size) < 2:
+    if min((y == 1).sum(), (y == 0).sum()) < 2:
         raise ValueError("at least two cases of each class are needed")
-    ranks = stats.rankdata(np.concatenate([positive, negative]))
-    below = ranks[: positive.size] - stats.rankdata(positive)
-    not_above = ranks[positive.size :] - stats.rankdata(negative)
-    return below / negative.size, 1 - not_above / positive.size
+    placed = place_cases(y, s)
+    return placed[y == 1], placed[y == 0]
 
 
 def _labels(y_true: ArrayLike, score: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from common.cases.folds import confirm_split, gather_fold, hash_folds
-from common.cases.prepared import Dataset, hash_listing, link_dataset, list_files, load_dataset, write_prepared
+from common.cases.prepared import Dataset, hash_listing, link_dataset, load_dataset, write_prepared
+from common.data.folder import list_files
 from common.errors import UsageError
 
 CASES = {"case_id": list("abcd"), "patient_id": list("ppqq"), "label": [0, 1, 1, 0], "split": ["train", "test"] * 2}

@@ -7,11 +7,12 @@ from drawn_clusters import draw_clusters, start_of, tabulate
 from scipy import stats
 from sklearn.metrics import f1_score, matthews_corrcoef, precision_score, recall_score, roc_auc_score
 
-from benchmarks import coverage
-from common.evaluation import bootstrap, metrics
-from common.evaluation.areas import count_wins, estimate_area, join_parts, linearise_area, measure_area
+from benchmarks import bootstrap, coverage
+from common.evaluation import metrics
+from common.evaluation.areas import estimate_area, join_parts, linearise_area, measure_area
 from common.evaluation.confusion import estimate_confusion, linearise_mcc
 from common.evaluation.intervals import Linear, combine_quantile, estimate_share, linearise_ratio, measure_spread
+from common.evaluation.placements import count_wins
 from common.evaluation.samples import count_by_patient, gather_sample
 
 

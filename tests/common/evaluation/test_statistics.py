@@ -14,7 +14,8 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from common.evaluation import bootstrap, statistics
+from benchmarks import bootstrap
+from common.evaluation import statistics
 
 # Ovarian cancer patients of DeLong et al. 1988 with all three tests known, as listed in the SAS/STAT guide (PROC
 # LOGISTIC, "Comparing Receiver Operating Characteristic Curves"): albumin, protein, Krebs-Goplerud score, outcome.

@@ -7,8 +7,8 @@ counts behind every metric are exact and equal those of a loop over resampled ca
 A `Statistic` takes weights (n, b) float64, one column per resample, and returns values (..., b); `prepare_*` build them from
 labels and scores. Weights of 1 for every case give the value in the sample itself.
 
-The intervals of a report are those of `intervals`: percentile intervals cover too little on tens of patients, and leave out how
-the trainings vary. The bootstrap is for quantities that have no other interval; `benchmarks/coverage.py` measures it.
+The intervals of a report are those of common.evaluation.intervals: percentile intervals cover too little on tens of patients, and
+leave out how the trainings vary (`benchmarks/coverage.py` measures it). So the product does not use them.
 
 Efron B, Tibshirani RJ. An Introduction to the Bootstrap. 1993; clusters: Davison AC, Hinkley DV. Bootstrap Methods and
 their Application. 1997, section 3.8.
@@ -18,6 +18,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from common.evaluation.confusion import confusion_metrics, divide
 
 BLOCK_WEIGHTS = 2**20  # weights held at once (8 MiB), whatever the number of cases and resamples
 
@@ -116,7 +118,7 @@ def prepare_auc(y_true: np.ndarray, score: np.ndarray) -> Statistic:
         np.cumsum(weights[negative], axis=0, out=cumulative[1:])
         of_positive = weights[positive]
         half_wins = np.einsum("ib,ib->b", of_positive, cumulative[below] + cumulative[not_above])
-        return _divide(half_wins / 2, of_positive.sum(axis=0) * cumulative[-1])
+        return divide(half_wins / 2, of_positive.sum(axis=0) * cumulative[-1])
 
     return compute
 
@@ -157,44 +159,3 @@ def prepare_metrics(y_true: np.ndarray, scores: np.ndarray, names: Sequence[str]
         return np.stack([found[name] for name in names])
 
     return compute
-
-
-def confusion_metrics(confusion: np.ndarray) -> dict[str, np.ndarray]:
-    """Metrics of confusion matrices (C, C, ...), truth in rows: name -> (...) float64, NaN where undefined (0/0).
-
-    Two classes: sensitivity, specificity, precision and f1 of class 1. More: macro means over the classes, each against
-    the rest, undefined as soon as one class is. mcc is Gorodkin's R_K, which for two classes is Matthews' coefficient
-    (Gorodkin J. Comput Biol Chem 2004;28:367-374). majority_rate: the accuracy of always giving the commonest class.
-
-    60 healthy cases, 50 of them recognised, and 40 ill ones, 35 recognised; mcc = (35 x 50 - 10 x 5) / sqrt(45 x 40 x 60 x 55):
-
-    >>> found = confusion_metrics(np.array([[50, 10], [5, 35]]))
-    >>> [round(float(found[name]), 4) for name in ("sensitivity", "precision", "f1", "accuracy")]  # 35/40, 35/45, 70/85, 85/100
-    [0.875, 0.7778, 0.8235, 0.85]
-    >>> print(f"{found['mcc']:.4f}, {1700 / (45 * 40 * 60 * 55) ** 0.5:.4f}")
-    0.6975, 0.6975
-    """
-    total = confusion.sum(axis=(0, 1))
-    truth, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
-    right = np.stack([confusion[c, c] for c in range(confusion.shape[0])])
-    per_class = {
-        "sensitivity": _divide(right, truth),
-        "specificity": _divide(total - truth - predicted + right, total - truth),
-        "precision": _divide(right, predicted),
-        "f1": _divide(2 * right, truth + predicted),
-    }
-    hits = right.sum(axis=0)
-    covariance = hits * total - (truth * predicted).sum(axis=0)
-    spread = np.sqrt((total**2 - (truth**2).sum(axis=0)) * (total**2 - (predicted**2).sum(axis=0)))
-    summary = {name: of[1] if len(of) == 2 else of.mean(axis=0) for name, of in per_class.items()}
-    return summary | {
-        "accuracy": _divide(hits, total),
-        "mcc": _divide(covariance, spread),
-        "majority_rate": _divide(truth.max(axis=0), total),
-    }
-
-
-def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Quotient, NaN where the denominator is 0."""
-    undefined = np.full(np.broadcast(numerator, denominator).shape, np.nan)
-    return np.divide(numerator, denominator, out=undefined, where=denominator != 0)
