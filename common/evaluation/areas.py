@@ -40,12 +40,18 @@ class Area(NamedTuple):
 
 
 def measure_area(
-    positive: np.ndarray, negative: np.ndarray, score: np.ndarray, starts: np.ndarray, group: np.ndarray | None = None
+    positive: np.ndarray,
+    negative: np.ndarray,
+    score: np.ndarray,
+    starts: np.ndarray,
+    group: np.ndarray | None = None,
+    present: np.ndarray | None = None,
 ) -> Area:
     """Area under the ROC curve of every seed, and the influence of each patient on it.
 
     positive, negative: (..., n) bool; score: (..., S, n); group: (S, n) int or None, see `count_wins`; starts: (P,) int, where
-    each patient's cases begin: those of a patient stand together. The area is the share of all pairs within groups that are
+    each patient's cases begin: those of a patient stand together; present: (S, n) bool or None, which cases a seed scored. The
+    area is the share of all pairs within groups that are
     ranked rightly, which for one group is the usual area; NaN without a pair. The influence is that of DeLong's structural
     components, summed over a patient's cases: Obuchowski NA. Biometrics 1997;53:567-578.
 
@@ -55,6 +61,8 @@ def measure_area(
     ([0.75], [-0.125, 0.125])
     """
     positive, negative = positive[..., None, :], negative[..., None, :]
+    if present is not None:
+        positive, negative = positive & present, negative & present
     wins, pairs = count_wins(positive, negative, score, group)
     total = (pairs * positive).sum(axis=-1)
     defined = total > 0

@@ -68,8 +68,33 @@ def compare_own_shares(right_a: np.ndarray, right_b: np.ndarray, cases: np.ndarr
     >>> bool(np.isclose(found.p, compare_shares(right[0] - right[1], np.ones((1, 4))).p))
     True
     """
-    a, b = (linearise_ratio(of, np.broadcast_to(cases[..., None, :], of.shape)) for of in (right_a, right_b))
-    return _test_unpaired(a, b, _subtract(a, b), a.patients - 1.0)
+    of_a, of_b = (np.broadcast_to(cases[..., None, :], of.shape) for of in (right_a, right_b))
+    return compare_unlike_shares(right_a, of_a, right_b, of_b)
+
+
+def compare_unlike_shares(
+    right_a: np.ndarray, cases_a: np.ndarray, right_b: np.ndarray, cases_b: np.ndarray, *, same_seeds: bool = False
+) -> Difference:
+    """The test of `compare_own_shares` for rows that need not have the same cases: other splits, or other lists, of one and the
+    same patients, which pair them.
+
+    right_a, cases_a: (..., S_a, P) right and all cases of each seed and patient; right_b, cases_b: (..., S_b, P). A patient
+    without a case in a row adds nothing to its share. same_seeds: a seed of one is set against the same seed of the other, as in
+    `compare_shares`: where both drew their splits from it alike.
+
+    Three patients; the second row has two cases of each, alike:
+
+    >>> right, cases = np.array([[1.0, 0.0, 1.0]]), np.ones((1, 3))
+    >>> found = compare_unlike_shares(right, cases, 2 * right, 2 * cases)
+    >>> float(found.difference), float(found.p)
+    (0.0, 1.0)
+    """
+    a, b = linearise_ratio(right_a, cases_a), linearise_ratio(right_b, cases_b)
+    difference = _subtract(a, b)
+    if same_seeds:
+        by_seed, influence = a.by_seed - b.by_seed, a.influence - b.influence
+        return _test(difference._replace(by_seed=by_seed, influence=influence), difference.patients - 1.0)
+    return _test_unpaired(a, b, difference, difference.patients - 1.0)
 
 
 def compare_areas(a: Area, b: Area, *, same_seeds: bool = True) -> Difference:
@@ -111,7 +136,8 @@ def _subtract(a: Linear, b: Linear) -> Linear:
     """The difference of the means over each one's own seeds, as one seed."""
     by_seed = a.by_seed.mean(axis=-1, keepdims=True) - b.by_seed.mean(axis=-1, keepdims=True)
     influence = a.influence.mean(axis=-2, keepdims=True) - b.influence.mean(axis=-2, keepdims=True)
-    return a._replace(by_seed=by_seed, influence=influence)
+    either = ((a.leverage > 0) | (b.leverage > 0)).sum(axis=-1)
+    return a._replace(by_seed=by_seed, influence=influence, leverage=(a.leverage + b.leverage) / 2, patients=either)
 
 
 def _test_unpaired(a: Linear, b: Linear, difference: Linear, df: np.ndarray) -> Difference:

@@ -3,6 +3,8 @@
 Two classes: sensitivity, specificity, precision and F1 are those of class 1. More: means over the classes, each against the rest.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from common.evaluation.averages import estimate_average, forget_seeds
@@ -102,12 +104,24 @@ def linearise_mcc(counts: np.ndarray) -> Linear:
     return Linear(value, influence, leverage, sizes, wrong, (sizes > 0).sum(axis=-1))
 
 
-def estimate_correlation(linear: Linear, counts: np.ndarray) -> Estimate:
-    """Interval of Matthews' coefficient: symmetric on the scale of Fisher's z, t as in `intervals.estimate_share`.
+def measure_mcc(matrix: np.ndarray) -> np.ndarray:
+    """Matthews' coefficient of confusion matrices (..., C, C), truth in rows.
 
-    Where every case is right in every seed, the coefficient at Wilson's lower limit over the patients, put in for the share of
-    each class that is right; where every case of two classes is wrong (-1), its mirror image. No interval where all patients are
-    alike. counts: (..., S, P, C, C), as for `linearise_mcc`.
+    >>> float(measure_mcc(np.eye(2)))
+    1.0
+    """
+    return confusion_metrics(np.moveaxis(matrix, (-2, -1), (0, 1)))["mcc"]
+
+
+def estimate_correlation(
+    linear: Linear, counts: np.ndarray, measure: Callable[[np.ndarray], np.ndarray] = measure_mcc
+) -> Estimate:
+    """Interval of Matthews' coefficient, or of another from -1 to 1 that `measure` gives of a confusion matrix.
+
+    Symmetric on the scale of Fisher's z, t as in `intervals.estimate_share`. Where every case is right in every seed, the
+    coefficient at Wilson's lower limit over the patients, put in for the share of each class that is right; where every case of
+    two classes is wrong (-1), its mirror image. No interval where all patients are alike. counts: (..., S, P, C, C), as for
+    `linearise_mcc`.
 
     >>> counts = np.array([[np.outer(np.eye(2)[c], np.eye(2)[c]) for c in (0, 0, 0, 1, 1, 1)]])
     >>> found = estimate_correlation(linearise_mcc(counts), counts)
@@ -130,7 +144,7 @@ def estimate_correlation(linear: Linear, counts: np.ndarray) -> Estimate:
     classes = sizes.shape[-1]
     share = np.eye(classes) * right[..., None, None] + (1 - np.eye(classes)) * ((1 - right) / (classes - 1))[..., None, None]
     matrix = sizes[..., :, None] * share
-    bound = confusion_metrics(np.moveaxis(matrix, (-2, -1), (0, 1)))["mcc"]
+    bound = measure(matrix)
     enough = (linear.patients >= 2) & ~np.isnan(mean) & (at_limit | ~find_alike(spread, np.ones_like(mean)))
     limit_error = (1 - bound) / (2 * NORMAL)
 

@@ -15,7 +15,7 @@ def measure_design_effects(predictions: pd.DataFrame, protocol: str) -> dict[str
     """Row -> metric -> design effect, for accuracy, and with two classes sensitivity, specificity and AUC.
 
     predictions: the table of common.records.predictions. 1.0 where every patient has one case. A metric that no seed defines is
-    left out.
+    left out. Where seeds drew a split each, the mean over the seeds, of accuracy alone.
 
     Two patients, each with two cases that are both right or both wrong: a patient is worth one case, and two patients differ
     as 2 / (2 - 1) times their variance.
@@ -44,11 +44,14 @@ def _measure_row(predictions: pd.DataFrame) -> dict[str, float]:
             ]
         pairs = [(of[:, 1], y) for of, y in zip(scores, y_true, strict=True) if 0 < y.sum() < y.size]
         influences["auc"] = [weigh_auc(score, y) for score, y in pairs]
-    patients = pd.factorize(seeds[0]["patient_id"])[0]
+    patients = [pd.factorize(seed["patient_id"])[0] for seed in seeds]
+    if any(not np.array_equal(of, patients[0]) for of in patients):  # each seed drew a split of its own
+        effects = [inflate_variance(of[None], who) for of, who in zip(influences["accuracy"], patients, strict=True)]
+        return {"accuracy": float(np.mean(effects))}
     return {
-        metric: float(inflate_variance(np.stack(found), patients))
+        metric: float(inflate_variance(np.stack(found), patients[0]))
         for metric, found in influences.items()
-        if found and all(values.size == patients.size for values in found)
+        if found and all(values.size == patients[0].size for values in found)
     }
 
 

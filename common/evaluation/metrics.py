@@ -35,10 +35,10 @@ def evaluate(predictions: pd.DataFrame) -> list[RowResult]:
     auc, whose pairs are formed within folds: scores of different trainings need not be one scale (the note says what pooling
     would give). mean and sd (None with one seed) are over the seeds; [low, high] is the 95 % interval of the expected value
     over patients and, with several seeds, trainings. `method` names how it was computed, `note` says where it is a bound. A
-    metric that is undefined in a seed (no positive predicted, one class only) is None there and in the mean. ece has no
-    interval: its bias in small samples is larger than its spread; with two classes it is
-    that of class 1, with more that of the highest score. Raises UsageError for a faulty table and where the seeds of a row
-    cover different cases.
+    metric that is undefined in a seed (no positive predicted, one class only) is None there and in the mean. Seeds that drew a
+    split each may cover different cases (`samples.gather_sample`). ece has no interval: its bias in small samples is larger
+    than its spread; with two classes it is that of class 1, with more that of the highest score. Raises UsageError for a faulty
+    table and where a part of a row is missing.
 
     Four patients, of whom one healthy one is taken for ill:
 
@@ -102,16 +102,22 @@ def _evaluate_row(predictions: pd.DataFrame, row: str, protocol: str) -> RowResu
     counts = count_by_patient(sample)
     areas, note = choose_areas(sample)
     shown = [1] if counts.shape[-1] == 2 else list(range(counts.shape[-1]))
-    squares = ((sample.scores - np.eye(counts.shape[-1])[sample.y_true])[..., shown] ** 2).sum(axis=-1)
+    squares = ((sample.scores - np.eye(counts.shape[-1])[sample.y_true])[..., shown] ** 2).sum(axis=-1) * sample.present
     linear = {"auc": np.mean([area.by_seed for area in areas], axis=0)}
     estimates = estimate_confusion(counts) | {"auc": estimate_areas(areas)}
     ceiling = 1 if len(shown) == 1 else 2  # of a case's sum of squares
     squares_of_patient = np.add.reduceat(squares, sample.starts, axis=-1)
     estimates["brier"] = estimate_positive_mean(squares_of_patient, counts.sum(axis=(-2, -1)), ceiling)
-    linear |= confusion_metrics(np.moveaxis(counts.sum(axis=1), 0, -1)) | {"brier": squares.mean(axis=-1)}
+    linear |= confusion_metrics(np.moveaxis(counts.sum(axis=1), 0, -1)) | {
+        "brier": squares.sum(axis=-1) / sample.present.sum(axis=-1)
+    }
     metrics = {name: _summarise(name, linear[name], estimates[name]) for name in METRICS if name != "ece"}
     metrics["auc"] = metrics["auc"].model_copy(update={"note": "; ".join(filter(None, (note, metrics["auc"].note)))})
-    metrics["ece"] = _summarise("ece", np.array([_calibration_error(sample.y_true, of) for of in sample.scores]), None)
+    metrics["ece"] = _summarise(
+        "ece",
+        np.array([_calibration_error(sample.y_true[at], of[at]) for of, at in zip(sample.scores, sample.present, strict=True)]),
+        None,
+    )
     cases, first = np.unique(sample.case_ids, return_index=True)
     mean, majority = metrics["accuracy"].mean, metrics["majority_rate"].mean
     return RowResult(

@@ -1,4 +1,4 @@
-"""Predictions of a row as arrays: the lines of each patient together, the same in every seed."""
+"""Predictions of a row as arrays: the lines of each patient together, in every seed in the same places."""
 
 from dataclasses import dataclass
 
@@ -21,6 +21,7 @@ class Sample:
     scores: np.ndarray  # (S, n, C) float64
     folds: np.ndarray  # (S, n) int
     starts: np.ndarray  # (P,) int: where each patient's lines begin
+    present: np.ndarray  # (S, n) bool: whether the seed scored the line; without: scores 0 and fold -1
 
     @property
     def y_pred(self) -> np.ndarray:
@@ -35,7 +36,8 @@ class Sample:
     @property
     def within_folds(self) -> bool:
         """Whether a seed scored the cases in several folds, each by a training of its own."""
-        return bool((self.folds != self.folds[:, :1]).any())
+        first = np.take_along_axis(self.folds, self.present.argmax(axis=1)[:, None], axis=1)
+        return bool(((self.folds != first) & self.present).any())
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def describe_test_sets(predictions: pd.DataFrame, protocol: str) -> dict[str, Te
     found = {}
     for row, of in part.groupby("row", sort=False):
         positive, negative = (int(of["patient_id"][side].nunique()) for side in (of["y_true"] == 1, of["y_true"] != 1))
-        found[str(row)] = TestSet(int(of["fold"].nunique()), int(of["patient_id"].nunique()), positive, negative)
+        folds = int(of.groupby("seed")["fold"].nunique().max())
+        found[str(row)] = TestSet(folds, int(of["patient_id"].nunique()), positive, negative)
     return found
 
 
@@ -82,7 +85,10 @@ def select_row(predictions: pd.DataFrame, row: str, protocol: str) -> pd.DataFra
 
 
 def gather_sample(part: pd.DataFrame, place: str) -> Sample:
-    """The predictions of one row and protocol as arrays. UsageError, which names the place, where seeds cover different cases.
+    """The predictions of one row and protocol as arrays.
+
+    Seeds that share no fold number have each drawn a split of their own: they may cover different cases. Otherwise a part is
+    missing, and UsageError names the place.
 
     >>> from common.records.predictions import tabulate_scores
     >>> cases = pd.DataFrame({"case_id": list("abc"), "patient_id": ["ann", "ben", "ann"], "label": [0, 1, 1]})
@@ -93,24 +99,48 @@ def gather_sample(part: pd.DataFrame, place: str) -> Sample:
     """
     part = part.sort_values(["seed", "patient_id", "case_id", "fold"], kind="stable")
     seeds, sizes = np.unique(part["seed"], return_counts=True)
-    case_ids = part["case_id"].to_numpy()
-    first = case_ids[: sizes[0]]
-    for number, start in enumerate(np.cumsum(sizes) - sizes):
-        if not np.array_equal(case_ids[start : start + sizes[number]], first):
+    if unlike := _find_unlike(part["case_id"].to_numpy(), sizes):
+        if len(part[["seed", "fold"]].drop_duplicates()) != part["fold"].nunique():
             raise UsageError(
-                f"{place}: seeds {seeds[0]} and {seeds[number]} cover different cases; "
+                f"{place}: seeds {seeds[0]} and {seeds[unlike]} cover different cases; "
                 "finish the missing cells or leave the seed out"
             )
-    shape = (len(seeds), len(first))
+        return _align_seeds(part, seeds)
+    shape = (len(seeds), sizes[0])
     patients = part["patient_id"].to_numpy()[: shape[1]]
     return Sample(
         [int(seed) for seed in seeds],
-        first,
+        part["case_id"].to_numpy()[: shape[1]],
         patients,
         part["y_true"].to_numpy()[: shape[1]],
         extract_scores(part).reshape(*shape, -1),
         part["fold"].to_numpy().reshape(shape),
         np.flatnonzero(np.r_[True, patients[1:] != patients[:-1]]),
+        np.ones(shape, bool),
+    )
+
+
+def _find_unlike(case_ids: np.ndarray, sizes: np.ndarray) -> int:
+    """Number of the first seed that covers other cases than the first one; 0 if none does. case_ids: one seed after the other."""
+    of_seeds = np.split(case_ids, np.cumsum(sizes)[:-1])
+    return next((number for number, of in enumerate(of_seeds) if not np.array_equal(of, of_seeds[0])), 0)
+
+
+def _align_seeds(part: pd.DataFrame, seeds: np.ndarray) -> Sample:
+    """The predictions of seeds that cover different cases, in the places of the cases of all."""
+    again = part.groupby(["seed", "case_id"]).cumcount()  # repeated folds of a seed score a case several times
+    keys = pd.MultiIndex.from_arrays([part["patient_id"], part["case_id"], again])
+    lines = keys.unique().sort_values()
+    at = np.searchsorted(seeds, part["seed"]), lines.get_indexer(keys)
+    shape = (len(seeds), len(lines))
+    scores = extract_scores(part)
+    all_scores, y_true = np.zeros((*shape, scores.shape[1])), np.zeros(shape[1], np.int64)
+    folds, present = np.full(shape, -1), np.zeros(shape, bool)
+    all_scores[at], y_true[at[1]], folds[at], present[at] = scores, part["y_true"], part["fold"], True
+    patients = lines.get_level_values(0).to_numpy()
+    starts = np.flatnonzero(np.r_[True, patients[1:] != patients[:-1]])
+    return Sample(
+        list(map(int, seeds)), lines.get_level_values(1).to_numpy(), patients, y_true, all_scores, folds, starts, present
     )
 
 
@@ -131,7 +161,7 @@ def count_by_patient(sample: Sample) -> np.ndarray:
         + sample.y_pred
         + np.arange(seeds)[:, None] * sample.starts.size * classes**2
     )
-    counts = np.bincount(cell.ravel(), minlength=seeds * sample.starts.size * classes**2)
+    counts = np.bincount(cell[sample.present], minlength=seeds * sample.starts.size * classes**2)
     return counts.astype(np.float64).reshape(seeds, sample.starts.size, classes, classes)
 
 
@@ -153,7 +183,7 @@ def measure_areas(sample: Sample, *, pooled: bool = False) -> list[Area]:
     group = sample.folds if sample.within_folds and not pooled else None
     classes = sample.scores.shape[-1]
     return [
-        measure_area(sample.y_true == c, sample.y_true != c, sample.scores[..., c], sample.starts, group)
+        measure_area(sample.y_true == c, sample.y_true != c, sample.scores[..., c], sample.starts, group, sample.present)
         for c in ([1] if classes == 2 else range(classes))
     ]
 

@@ -256,6 +256,7 @@ def plot_intervals(lines: Sequence[IntervalLine], *, label: str, scale: float = 
             markerfacecolor="white" if name == "leakfree" else colour,
         )
         for name, _, text, colour, marker, _ in kinds
+        if any(getattr(line, name) is not None for line in lines)
     ]
     majority = "always the most frequent class of the test set"
     handles.append(Line2D([], [], color=GREY, linestyle=(0, (1, 1)), linewidth=1.4, label=majority))

@@ -1,6 +1,7 @@
 """Exhibit to code: which function, at which line, makes a table or figure of the paper, and what of ours shows it.
 
-Found by name: `count_table_1` or `list_table_2` in experiments.py, `draw_figure_3` in figures.py.
+Found by name: `count_table_1`, `count_table_1_to_5` or `list_table_2` in experiments.py, `draw_figure_3` in figures.py;
+`list_text` for what the paper prints in its text alone.
 """
 
 import ast
@@ -12,7 +13,7 @@ from pathlib import Path
 from common.records.paper import Paper
 from common.report.pages import escape_markdown
 
-MAKER = re.compile(r"(?:count|list|draw)_(table|figure)_(\w+)")
+MAKER = re.compile(r"(?:count|list|draw)_(?:(table|figure)_(\w+)|text)")
 SHOWN_ROWS = 3
 
 
@@ -34,9 +35,20 @@ def find_makers(package: Path) -> list[Maker]:
         if (package / file).is_file():
             for node in ast.parse((package / file).read_text(encoding="utf-8")).body:
                 if isinstance(node, ast.FunctionDef) and (match := MAKER.fullmatch(node.name)):
-                    exhibit = match[2].upper() if match[1] == "table" else f"Fig. {match[2]}"
+                    exhibit = _name_exhibit(match[1], match[2])
                     makers.append(Maker(exhibit, file, node.name, node.lineno, tuple(_list_pictures(node))))
     return sorted(makers, key=lambda maker: (maker.exhibit.startswith("Fig."), _sort_key(maker.exhibit)))
+
+
+def _name_exhibit(kind: str | None, name: str) -> str:
+    """As claims name it.
+
+    >>> _name_exhibit("table", "1_to_5"), _name_exhibit("figure", "3"), _name_exhibit(None, "")
+    ('1-5', 'Fig. 3', 'text')
+    """
+    if kind is None:
+        return "text"
+    return f"Fig. {name}" if kind == "figure" else name.upper().replace("_TO_", "-")
 
 
 def render_exhibits(package: Path, paper: Paper) -> str:
@@ -51,7 +63,7 @@ def render_exhibits(package: Path, paper: Paper) -> str:
         shown = escape_markdown("; ".join(names[:SHOWN_ROWS]) + more)
         ours = [f"row{'s' * (len(names) > 1)} {shown}"] if names else []
         ours += [f"`{picture}`" for maker in of_exhibit for picture in maker.pictures]
-        title = exhibit if exhibit.startswith("Fig.") else f"Table {exhibit}"
+        title = "in the text" if exhibit == "text" else exhibit if exhibit.startswith("Fig.") else f"Table {exhibit}"
         lines.append(f"| {title} | {'; '.join(made)} | {'; '.join(ours)} |")
     return "\n".join(lines) if makers else "No code yet."
 

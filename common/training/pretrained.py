@@ -30,13 +30,15 @@ def find_weight_file(folder: Path | None, filename: str, address: str, checksum:
     """Return folder/filename after checking its checksum. folder None: Keras' cache, downloaded there on first use.
 
     checksum: hexadecimal MD5 (32 digits), sha256 (64 digits), or the first digits of a sha256, as in the names of PyTorch's
-    files. Raises UsageError that says which file, where from, which checksum, where to put it.
+    files; "" where the publishers state none. Raises UsageError that says which file, where from, which checksum, where to put
+    it.
     """
     home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
     path = (folder or home / "models") / filename
     kind = "md5" if len(checksum) == 32 else "sha256"
     begins = "" if len(checksum) in (32, 64) else "begins with "
-    advice = f"get {filename} from {address} (its {kind} {begins}{checksum}) and put it into {path.parent}"
+    known = f" (its {kind} {begins}{checksum})" if checksum else ""
+    advice = f"get {filename} from {address}{known} and put it into {path.parent}"
     try:
         if folder is None and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)  # Keras would fall back to a folder that all users share
