@@ -1,5 +1,6 @@
 """Damaging files on purpose: edits, seeded fuzzing of a reader, snapshots of a folder; shared by the hostile tests."""
 
+import os
 import resource
 import time
 import zlib
@@ -9,7 +10,7 @@ import numpy as np
 
 from common.errors import UsageError
 
-FUZZ = 300  # mutated files a reader
+FUZZ = int(os.environ.get("REPLICATIONS_FUZZ", "300"))  # mutated files a reader
 MAX_CPU_SECONDS = 2.0  # for one mutated file
 MAX_MEMORY_GROWTH = 512 * 2**10  # KiB of resident memory, over all mutated files of a reader
 WORDS = [b"\n", b"\r", b'"', b",", b"-", b"9" * 30, b"1e308", b"nan", b"..", b"/", b"\0", b"\xff", b"=", b" ", b"\x1b[2J"]

@@ -1,0 +1,1 @@
+"""Readers of the collections, and phantoms."""
