@@ -66,3 +66,9 @@ def smoke_run(smoke_of) -> Path:
 def thyroid_smoke_run(smoke_of) -> Path:
     """The same of thyroid_ensemble."""
     return smoke_of("thyroid_ensemble")
+
+
+@pytest.fixture(scope="session")
+def glioma_smoke_run(smoke_of) -> Path:
+    """The same of glioma_inceptionv3."""
+    return smoke_of("glioma_inceptionv3")

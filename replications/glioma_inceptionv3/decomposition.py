@@ -1,0 +1,158 @@
+"""Where the accuracy comes from: what each step takes away from files listed twice to subjects kept apart, and what remains.
+
+Each step is a difference of two modes on the same subjects, paired over them and, where both draw the sides of a run alike, over
+the runs. The same of shuffled grades, in which a picture
+says nothing of its grade but who it is of, is the part that memory alone can give.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from common.evaluation.clustered import Difference, compare_unlike_shares
+from common.records.predictions import extract_scores
+from common.records.results import OwnColumn, OwnTable
+from replications.glioma_inceptionv3.config import Config
+from replications.glioma_inceptionv3.rows import AS_RUN, CLEAN, LEAKFREE, REPORT, name_protocol, name_row
+
+MAJORITY = "the most frequent grade"
+STEPS = (  # name, from mode, to mode
+    ("files listed twice", AS_RUN, REPORT),
+    ("near-duplicates", REPORT, CLEAN),
+    ("slices of a subject on both sides", CLEAN, LEAKFREE),
+    ("what remains above the most frequent grade", LEAKFREE, MAJORITY),
+)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One step: accuracies at either end and their difference with its 95 % interval, fractions; None where a row is missing."""
+
+    name: str
+    start: str  # mode
+    end: str  # mode, or MAJORITY
+    true: Difference | None
+    shuffled: Difference | None
+    accuracies: tuple[float, float] | None = None  # of the true grades, at either end
+    shuffled_accuracies: tuple[float, float] | None = None
+
+
+Decomposition = Mapping[tuple[str, str], Sequence[Change]]  # (backbone, view) -> steps
+
+
+def decompose(predictions: pd.DataFrame, config: Config, alike: Collection[str]) -> Decomposition:
+    """The steps of every backbone and view of which at least one can be computed. alike: views in which slice-clean is
+    paper-report: that step is left out."""
+    found = {}
+    for backbone in config.backbones:
+        for view in config.views:
+            changes = []
+            for name, start, end in STEPS:
+                if end == CLEAN and view in alike:
+                    continue
+                true, shuffled = (_compare(predictions, backbone, view, start, end, shuffled=s) for s in (False, True))
+                if true:
+                    changes.append(Change(name, start, end, true[0], shuffled and shuffled[0], true[1], shuffled and shuffled[1]))
+            if changes:
+                found[backbone, view] = changes
+    return found
+
+
+def _compare(
+    predictions: pd.DataFrame, backbone: str, view: str, start: str, end: str, *, shuffled: bool
+) -> tuple[Difference, tuple[float, float]] | None:
+    """Difference of two modes and their accuracies; None where a mode was not run."""
+    parts = [
+        predictions[predictions["row"] == name_row(mode, backbone, view, shuffled=shuffled)]
+        for mode in (start, start if end == MAJORITY else end)
+    ]
+    if any(part.empty for part in parts):
+        return None
+    subjects = np.union1d(*(part["patient_id"].unique() for part in parts))
+    right_a, cases_a = count_right(parts[0], subjects)
+    right_b, cases_b = count_right(parts[1], subjects, majority=end == MAJORITY)
+    means = tuple(
+        float((right.sum(axis=1) / cases.sum(axis=1)).mean()) for right, cases in ((right_a, cases_a), (right_b, cases_b))
+    )
+    seeds = [np.unique(part["seed"]) for part in parts]
+    alike = np.array_equal(seeds[0], seeds[1]) and (end == MAJORITY or name_protocol(start) == name_protocol(end))
+    return compare_unlike_shares(right_a, cases_a, right_b, cases_b, same_seeds=alike), (means[0], means[1])
+
+
+def count_right(part: pd.DataFrame, subjects: np.ndarray, *, majority: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Right and all entries of each run and subject, float64 (runs, subjects) each; part: predictions of one row.
+
+    majority: as if every entry were given the most frequent grade.
+    """
+    truth = part["y_true"].to_numpy()
+    given = np.bincount(truth).argmax() if majority else extract_scores(part).argmax(axis=1)
+    seeds, at_seed = np.unique(part["seed"], return_inverse=True)
+    at = at_seed, np.searchsorted(subjects, part["patient_id"])
+    right, cases = np.zeros((2, len(seeds), len(subjects)))
+    np.add.at(right, at, truth == given)
+    np.add.at(cases, at, 1)
+    return right, cases
+
+
+# --------------------------------------------------------------------------------------------------------- in words
+
+
+def tabulate_decomposition(found: Decomposition, alike: Collection[str], classes: Sequence[str]) -> OwnTable:
+    """The decomposition as a table of the report, the finding in words below it."""
+    lines = []
+    for (backbone, view), changes in found.items():
+        for change in changes:
+            lines.append([
+                backbone, view, change.name,
+                *_show_ends(change.accuracies), _show(change.true),
+                *_show_ends(change.shuffled_accuracies), _show(change.shuffled),
+            ])  # fmt: skip
+    kinds = {"backbone": ("text", ""), "view": ("text", ""), "step": ("text", "")}
+    columns = [OwnColumn(name=name, kind=kind, group=group) for name, (kind, group) in kinds.items()]
+    for group in ("true grades", "grades shuffled"):
+        columns += [OwnColumn(name=name, kind="number", group=group) for name in ("from (%)", "to (%)", "lost (points)")]
+    sentences = [describe_sources(*setup, changes, classes) for setup, changes in found.items()]
+    if alike:
+        where = ", ".join(sorted(alike))
+        sentences.append(f"No two pictures are near-duplicates ({where}): {CLEAN} coincides with {REPORT}, and is shown as it.")
+    return OwnTable(title="Where the accuracy comes from", columns=columns, rows=lines, note=" ".join(sentences))
+
+
+def describe_sources(backbone: str, view: str, changes: Sequence[Change], classes: Sequence[str]) -> str:
+    """The finding of one backbone and view in words; "" where the list as run or the leak-free mode is missing."""
+    by_start = {change.start: change for change in changes}
+    if not {AS_RUN, LEAKFREE} <= by_start.keys():
+        return ""
+    whole, rest = by_start[AS_RUN], by_start[LEAKFREE]
+    if whole.accuracies is None or rest.accuracies is None or rest.true is None:
+        return ""
+    parts = [
+        f"{100 * float(c.true.difference):.1f} points come from {c.name}" for c in changes if c is not rest and c.true is not None
+    ]
+    left = "more than" if rest.true.low > 0 else "less than" if rest.true.high < 0 else "not distinguishable from"
+    text = (
+        f"{backbone}, {view}: of {100 * whole.accuracies[0]:.1f} % with the list as run, {', '.join(parts)}; with subjects apart "
+        f"{100 * rest.accuracies[0]:.1f} % remain, {left} the {100 * rest.accuracies[1]:.1f} % that the most frequent of the "
+        f"grades {', '.join(classes)} gives."
+    )
+    if whole.shuffled_accuracies is not None:
+        shuffled = 100 * whole.shuffled_accuracies[0]
+        gap = 100 * whole.accuracies[0] - shuffled
+        text += (
+            f" With the grades shuffled among the subjects, so that they mean nothing, the list as run gives {shuffled:.1f} %: "
+            f"{abs(gap):.1f} points {'less' if gap >= 0 else 'more'} than with the true ones."
+        )
+    return text
+
+
+def _show(difference: Difference | None) -> str:
+    if difference is None:
+        return "–"
+    mean, low, high = (100 * float(value) for value in (difference.difference, difference.low, difference.high))
+    return f"{mean:+.1f}" if np.isnan(low) else f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def _show_ends(accuracies: tuple[float, float] | None) -> list[str]:
+    return ["–", "–"] if accuracies is None else [f"{100 * value:.1f}" for value in accuracies]
