@@ -13,7 +13,7 @@ PRINTED = (AS_RUN, INCEPTION, CROP)  # what the printed numbers came out of
 RADIOMICS = ("radiomics + SVM", "radiomics + random forest")
 AREA = "area alone"  # sec. 5.2
 CLASSIFIERS = ("logistic regression", "SVM", "random forest", "k-NN", "hidden layer")  # sec. 5.2
-BASELINE_MODES = (REPORT, LEAKFREE)
+BASELINE_MODES = (AS_RUN, REPORT, LEAKFREE)
 
 
 def name_protocol(mode: str) -> str:
