@@ -11,7 +11,7 @@ import numpy as np
 from common.errors import UsageError
 
 FUZZ = int(os.environ.get("REPLICATIONS_FUZZ", "300"))  # mutated files a reader
-MAX_CPU_SECONDS = 2.0  # for one mutated file
+MAX_CPU_SECONDS = 5.0  # for one mutated file
 MAX_MEMORY_GROWTH = 512 * 2**10  # KiB of resident memory, over all mutated files of a reader
 WORDS = [b"\n", b"\r", b'"', b",", b"-", b"9" * 30, b"1e308", b"nan", b"..", b"/", b"\0", b"\xff", b"=", b" ", b"\x1b[2J"]
 

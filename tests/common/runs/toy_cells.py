@@ -50,4 +50,4 @@ def make_cells(number: int, steps: int = 3, wait: float = 0) -> list[Cell]:
 
 
 if __name__ == "__main__":
-    run_cells(make_cells(4, steps=20, wait=0.05), Path(sys.argv[1]), workers=int(sys.argv[2]), threads=1)
+    run_cells(make_cells(4, steps=20, wait=0.1), Path(sys.argv[1]), workers=int(sys.argv[2]), threads=1)
