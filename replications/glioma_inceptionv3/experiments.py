@@ -15,13 +15,13 @@ from replications.glioma_inceptionv3.config import CLASSES, Config
 from replications.glioma_inceptionv3.plans import HEAD, Training, is_departing, list_trainings
 from replications.glioma_inceptionv3.rows import (
     AREA,
-    AS_RUN,
     CLEAN,
     LEAKFREE,
     MEAN,
     PRINTED,
     RADIOMICS,
     REPORT,
+    list_modes,
     name_baseline,
     name_row,
     name_run,
@@ -71,7 +71,7 @@ def list_modes_of(config: Config, *, shuffled: bool) -> list[str]:
         name_row(mode, backbone, view, shuffled=shuffled)
         for backbone in config.backbones
         for view in config.views
-        for mode in (AS_RUN, REPORT, CLEAN, LEAKFREE)
+        for mode in list_modes()
     ]
 
 

@@ -14,11 +14,12 @@ from common.files import slug
 from common.records.results import Results
 from common.report.series import find_rows, read_accuracy
 from replications.glioma_inceptionv3.config import BACKBONES, VIEWS
-from replications.glioma_inceptionv3.rows import AS_RUN, CLEAN, LEAKFREE, REPORT, list_modes, name_protocol, name_row
+from replications.glioma_inceptionv3.rows import AS_RUN, CLEAN, LEAKFREE, ONCE, REPORT, list_modes, name_protocol, name_row
 
 LISTINGS = {
-    AS_RUN: "every file twice\n(as run)",
-    REPORT: "once\n(report)",
+    AS_RUN: "every file\ntwice\n(as run)",
+    ONCE: "once",
+    REPORT: "falling\nrate\n(report)",
     CLEAN: "no near-\nduplicates",
     LEAKFREE: "subjects\napart",
 }
@@ -63,8 +64,8 @@ def draw_ladders(steps: Mapping[tuple[str, str], Sequence[Step]], results: Resul
         entry = next(row for row in results.rows if row.row in {name_row(m, backbone, v) for m in list_modes() for v in views})
         caption = (
             "Left: accuracy of slices by how their list is divided; n: different entries tested in all runs. Right: differences "
-            "of neighbours. Bars: 95 % intervals, the slices of a subject together. Shuffled: the grades permuted among the "
-            f"{entry.patients} subjects, so that whatever is above the dotted line is memory of subjects, not grade. "
+            "of neighbours. Bars: 95 % intervals, the slices of a subject together. Shuffled: the grades permuted once among the "
+            f"{entry.patients} subjects, so that a slice says nothing of its grade but whose it is. Dotted: of the true grades. "
             f"{backbone}; data: {results.datasets[0].name}."
         )
         title = f"Where the accuracy comes from: {backbone}"

@@ -2,7 +2,7 @@
 
 from replications.glioma_inceptionv3.config import BACKBONES, MODES, VIEWS
 
-AS_RUN, REPORT, CLEAN, LEAKFREE = "paper-as-run", "paper-report", "slice-clean", "leakfree"
+AS_RUN, ONCE, REPORT, CLEAN, LEAKFREE = MODES
 INCEPTION, RANDOM, MOBILENET = BACKBONES
 CROP, WHOLE = VIEWS
 SHUFFLED = "grades shuffled"
@@ -11,7 +11,7 @@ PER_SUBJECT = "per subject"
 LINEAR = "last layer"  # the report's classifier on the bottlenecks
 PRINTED = (AS_RUN, INCEPTION, CROP)  # what the printed numbers came out of
 RADIOMICS = ("radiomics + SVM", "radiomics + random forest")
-AREA = "area alone"  # sec. 5.2
+AREA = "area alone"  # of the lesion, as the only feature; ours
 CLASSIFIERS = ("logistic regression", "SVM", "random forest", "k-NN", "hidden layer")  # sec. 5.2
 BASELINE_MODES = (AS_RUN, REPORT, LEAKFREE)
 
@@ -60,4 +60,4 @@ def name_classifier(mode: str, backbone: str, view: str, method: str) -> str:
 
 def list_modes() -> tuple[str, ...]:
     """The modes in the order of the decomposition: least apart first."""
-    return tuple(mode for mode in (AS_RUN, REPORT, CLEAN, LEAKFREE) if mode in MODES)
+    return MODES

@@ -17,7 +17,7 @@ from common.records.predictions import extract_scores
 from common.records.results import OwnColumn, OwnTable
 from common.runs.cells import Cell, read_record
 from replications.glioma_inceptionv3.config import Config
-from replications.glioma_inceptionv3.decomposition import count_right
+from replications.glioma_inceptionv3.decomposition import count_right, find_majority
 from replications.glioma_inceptionv3.plans import HEAD, Datasets, Divided
 from replications.glioma_inceptionv3.rows import LEAKFREE, SHUFFLED, list_modes, name_row, name_subjects
 from replications.glioma_inceptionv3.splits import count_leaks
@@ -48,18 +48,19 @@ def measure_cuts(predictions: pd.DataFrame, row: str, classes: Sequence[str]) ->
     return found
 
 
-def compare_folds(predictions: pd.DataFrame, row: str, dataset_share: float) -> Resampled:
-    """Accuracy of a leak-free row minus that of its most frequent grade, over the folds of all repeats (Nadeau and Bengio).
+def compare_folds(predictions: pd.DataFrame, row: str, test_share: float) -> Resampled:
+    """Accuracy of a leak-free row minus that of the grade that is most frequent in the whole row, over the folds of all repeats
+    (Nadeau and Bengio). Not in each fold, which nobody knows beforehand.
 
-    dataset_share: test cases over training cases.
+    test_share: test cases over training cases.
     """
     part = select_row(predictions, row, "leakfree")
     subjects = np.unique(part["patient_id"])
-    gains = []
+    gains, majority = [], find_majority(part)
     for _, of_fold in part.groupby(["seed", "fold"]):
-        (right, cases), (often, _) = (count_right(of_fold, subjects, majority=majority) for majority in (False, True))
+        (right, cases), (often, _) = (count_right(of_fold, subjects, given=given) for given in (None, majority))
         gains.append(float((right.sum() - often.sum()) / cases.sum()))
-    return compare_resampled(gains, dataset_share)
+    return compare_resampled(gains, test_share)
 
 
 def tabulate_subjects(predictions: pd.DataFrame, config: Config, classes: Sequence[str]) -> OwnTable:

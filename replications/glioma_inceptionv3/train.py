@@ -23,7 +23,7 @@ from common.training import fit
 from replications.glioma_inceptionv3 import models, splits
 from replications.glioma_inceptionv3.config import Config
 from replications.glioma_inceptionv3.models import HEAD, TABLE
-from replications.glioma_inceptionv3.rows import AS_RUN, LEAKFREE
+from replications.glioma_inceptionv3.rows import AS_RUN, LEAKFREE, ONCE
 
 PACKAGE = Path(__file__).parent
 
@@ -117,10 +117,11 @@ def choose_rates(mode: str, config: Config) -> tuple[float, ...]:
 
 def build_optimizer(mode: str, config: Config) -> optimizers.SGD:
     """Plain gradient descent. paper-report, slice-clean: the rate falls by the formula of sec. 4, rate (end / rate)^(step /
-    steps); paper-as-run: constant, as the falling rate never reaches the script's optimiser; leakfree: 1, see `choose_rates`."""
+    steps); paper-as-run, as-run-once: constant, as the falling rate never reaches the script's optimiser; leakfree: 1, see
+    `choose_rates`."""
     if mode == LEAKFREE:
         return optimizers.SGD(1.0)
-    if mode == AS_RUN:
+    if mode in (AS_RUN, ONCE):
         return optimizers.SGD(config.learning_rate)
     fall = config.learning_rate_end / config.learning_rate
     return optimizers.SGD(optimizers.schedules.ExponentialDecay(config.learning_rate, config.steps, fall))
