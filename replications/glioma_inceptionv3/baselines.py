@@ -1,5 +1,5 @@
 """What the report compares itself with, or proposes: pyradiomics' features with a support vector machine or a random forest
-(Introduction), other classifiers on the bottlenecks, the lesion's area alone (sec. 5.2).
+(sec. 3.1), other classifiers on the bottlenecks (sec. 5.2), the lesion's area alone (ours).
 
 Everything that is learnt, the scaling of the features included, is learnt from the training slices; nothing is chosen on others.
 All settings stand in config.py; the report gives none.

@@ -25,7 +25,7 @@ class Config:
     area_share: float = 0.2  # of the subject's largest lesion area; chosen by hand for each subject in the report
     area_pixels: int = 100  # and at least so many; unstated
     crop_margin: float = 0.1  # of the longest side of the lesion's box; unstated
-    percentiles: tuple[float, float] = (0.5, 99.5)  # of the volume, to 0 and 255; unstated
+    percentiles: tuple[float, float] = (0.5, 99.5)  # of the volume (published slices: of those with a lesion); unstated
     side: int = 299  # pixels; 299x299x3, cubic spline
 
     # Phantoms only
@@ -61,11 +61,11 @@ class Config:
     leakfree_repeats: int = 2
     split_seed: int = 0  # unstated
 
-    # Baselines that are run: how many runs of paper-report (leakfree: the first repeat), on the bottlenecks of which backbones
+    # Baselines that are run: how many runs of each slice mode (leakfree: the first repeat), on the bottlenecks of which backbones
     baseline_runs: int = 10  # as Table 6
     baseline_backbones: tuple[str, ...] = ("InceptionV3", "MobileNetV2")  # ours
 
-    # Baselines (Introduction; sec. 5.2)
+    # Baselines (sec. 3.1; sec. 5.2)
     texture_bin_width: float = 8.0  # of a grey level, in intensities of the image; unstated
     svm_c: float = 1.0  # Gaussian kernel, gamma 1 / (features * variance); this and all that follows: unstated
     svm_folds: int = 5  # inner folds that calibrate its probabilities

@@ -147,7 +147,7 @@ def find_common_folder(one: Path, other: Path) -> Path:
 
 
 def read_one(path: Path, config: Config) -> Slice:
-    """A picture as it is, scaled as the run scales a slice."""
+    """A picture, its grey values as they are (a run stretches those of a volume), scaled to the run's size."""
     try:
         picture = read_picture(path)
     except UsageError as error:

@@ -36,7 +36,7 @@ class Entries:
 
 def list_entries(dataset: Dataset, mode: str, config: Config, *, shuffled: bool = False) -> Entries:
     """The list of a mode: paper-as-run names every picture twice, the second time as `<case_id>#2`, with the same subject and
-    checksum; slice-clean has one of each group of near-duplicates; the others have every picture once.
+    checksum; slice-clean has no two near-duplicates; the others have every picture once.
 
     shuffled: grades are permuted among the subjects first (`shuffle_grades`). Raises UsageError for an unknown mode.
     """
@@ -105,8 +105,8 @@ def draw_sides(entries: pd.DataFrame, run: int, config: Config) -> np.ndarray:
     """The side of every entry of one run, text (n,), as the script draws it: a whole number below 100 for each entry, without
     regard to its subject or its twin; the first `validation_percent` are validation, the next `test_percent` test.
 
-    The number follows from run and case id, so that an entry has the same side in every list that holds it: what two modes of
-    one run differ by is the list alone.
+    The number follows from run and case id, so that an entry has the same side in every list that holds it, and two modes of one
+    run are compared on the same draws.
     """
     texts = (f"{config.split_seed} {run} {case_id}".encode() for case_id in entries["case_id"])
     drawn = np.array([int.from_bytes(hashlib.sha256(text).digest()[:8], "big") % 100 for text in texts])

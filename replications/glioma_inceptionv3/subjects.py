@@ -100,7 +100,7 @@ def _show(name: str, found: Estimate) -> str:
 
 
 def tabulate_leaks(divided: Divided, datasets: Datasets, config: Config) -> OwnTable:
-    """What every mode leaves on both sides, over all its runs."""
+    """What every mode leaves on both sides, over all runs of the settings."""
     lines = []
     for view in config.views:
         pairs = datasets[view].info.get("near_duplicates", ())

@@ -1,5 +1,5 @@
 """What a lesion looks like in numbers: the features that the report names as its rival (pyradiomics: first order, shape, GLCM,
-GLRLM, GLSZM; Introduction), of one slice.
+GLRLM, GLSZM; sec. 3.1), of one slice.
 
 Definitions are those of pyradiomics 3.0.1 in two dimensions (van Griethuysen et al. 2017, after IBSI), with grey levels of a
 fixed width. A co-occurrence matrix is never laid out: its features are means over the list of its pairs, and those of run

@@ -40,7 +40,8 @@ def list_lgg(folder: Path, config: Config) -> Listing:
     grades = _read_grades(table, listing)
     listed = folder / "slices.csv"
     slices = _read_prepared(listed) if listed.is_file() else _find_published(folder)
-    listing.sequence = choose_sequence(config, list(CHANNELS))
+    # Where a patient lacks another sequence the collection puts FLAIR in its place: that alone all are sure to have.
+    listing.sequence = choose_sequence(config, ["flair"])
     named = set()
     for patient, group in slices.groupby("patient", sort=True):
         name = str(patient)

@@ -112,7 +112,9 @@ def test_decomposition_shows_modes_and_steps_with_the_shuffled_control(made, pic
     shown, results = made
     left, right = pictures["decomposition-mobilenetv2.png"].figure.axes
     known = {row.row: row.metrics["accuracy"] for row in results.rows}
-    for shuffled, line in zip((False, True), [line for line in left.lines if len(line.get_xdata()) == 4], strict=True):
+    for shuffled, line in zip(
+        (False, True), [line for line in left.lines if len(line.get_xdata()) == len(rows.list_modes())], strict=True
+    ):
         names = [rows.name_row(mode, rows.MOBILENET, rows.WHOLE, shuffled=shuffled) for mode in rows.list_modes()]
         np.testing.assert_allclose(line.get_ydata(), [100 * known[name].mean for name in names])
     points = {round(float(line.get_xdata()[0]), 6) for line in right.lines if line.get_marker() in ("o", "s")}
@@ -124,7 +126,7 @@ def test_decomposition_shows_modes_and_steps_with_the_shuffled_control(made, pic
 def test_reads_in_grey(pictures) -> None:
     """True and shuffled differ in marker, its face and line style; the bars of the two modes in hatching."""
     left = pictures["decomposition-mobilenetv2.png"].figure.axes[0]
-    true, shuffled = [line for line in left.lines if len(line.get_xdata()) == 4]
+    true, shuffled = [line for line in left.lines if len(line.get_xdata()) == len(rows.list_modes())]
     assert true.get_linestyle() != shuffled.get_linestyle()
     markers = {line.get_marker(): line.get_markerfacecolor() for line in left.lines if line.get_marker() in ("o", "s")}
     assert markers["s"] == "white" != markers["o"]

@@ -91,7 +91,7 @@ def test_published_slices_in_their_prepared_layout(real):
     """Patients, slices and what the area filter keeps, as the table beside the slices says; sites of two grades."""
     folder = real / "lgg_mri_segmentation"
     listing = lgg.list_lgg(folder, PAPER)
-    assert (len(listing.subjects), listing.listed, listing.sequence, listing.faults) == (109, 110, "post", [])
+    assert (len(listing.subjects), listing.listed, listing.sequence, listing.faults) == (109, 110, "flair", [])
     assert [sum(subject.grade == grade for subject in listing.subjects) for grade in ("II", "III", "IV")] == [51, 58, 0]
     table = lgg._read_prepared(folder / "slices.csv")
     few = [subject for subject in listing.subjects if subject.name in ("TCGA_CS_4941", "TCGA_DU_7304", "TCGA_HT_A61A")]

@@ -113,7 +113,7 @@ def test_shuffled_grades_stay_with_subjects_in_the_same_numbers(dataset):
 
 
 def test_faults_are_one_line(dataset):
-    with pytest.raises(UsageError, match="no mode 'paper'; known: paper-report"):
+    with pytest.raises(UsageError, match="no mode 'paper'; known: paper-as-run"):
         splits.list_entries(dataset, "paper", SMALL)
     few = make_dataset(subjects=6, slices=2)
     with pytest.raises(UsageError, match="too few for 5 folds"):
