@@ -182,13 +182,11 @@ def register_views(a: View, b: View, orientation: int, match: Match) -> float:
     """
     parts = (b.thumbnail, b.mask, match.sign * b.normalised)
     thumbnail, mask, normalised = (turn_image(part, orientation | match.half) for part in parts)
-    placed = _place_template(match)
-    if match.scale == 1 and np.abs(placed[:, 2]).max() <= THUMBNAIL / COARSE_SIDE:  # about where it was
-        in_place = match.sign * float(cv2.matchTemplate(a.thumbnail, thumbnail, cv2.TM_CCOEFF_NORMED)[0, 0])
-        if in_place >= IN_PLACE:
-            return in_place
+    in_place = match.sign * float(cv2.matchTemplate(a.thumbnail, thumbnail, cv2.TM_CCOEFF_NORMED)[0, 0])
+    if in_place >= IN_PLACE:
+        return in_place
     turned = replace(b, thumbnail=thumbnail, mask=mask, normalised=normalised)
-    rough = _refine_small(a, turned, placed)
+    rough = _refine_small(a, turned, _place_template(match))
     similarity = _correlate_overlap(a, turned, match.sign, rough)
     if similarity < WORTH_REFINING:
         return similarity

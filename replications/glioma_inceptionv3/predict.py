@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -64,12 +64,12 @@ def predict(given: argparse.Namespace) -> int:
     config = cli.restore_config(Config, results.config)
     classes = list(results.datasets[0].classes)
     entry = choose_network(given.run, given.backbone, given.view)
-    path, _ = read_network(given.run / "cells" / entry["cell"])
-    slices = read_slices(given.images, given.mask, given.segment, entry["view"], config)
+    path, _ = read_network(given.run / "cells" / entry.cell)
+    slices = read_slices(given.images, given.mask, given.segment, entry.view, config)
     with writing(given.out):
         given.out.mkdir(parents=True, exist_ok=True)
     print(*list_warnings(results), sep="\n", file=sys.stderr)
-    if entry["protocol"] != "leakfree":
+    if entry.protocol != "leakfree":
         print("this network was trained on slices of all subjects: it has met every subject of its run", file=sys.stderr)
 
     with quiet_start():
@@ -85,26 +85,35 @@ def predict(given: argparse.Namespace) -> int:
         for number, (one, evidence) in enumerate(zip(slices, maps, strict=True), start=1):
             draw_sheet(one.picture, evidence).save(given.out / f"{number:03d}-{slug(one.name)[:60]}.png")
     print(table.astype(object).fillna("").to_string(index=False))
-    about = f"{entry['backbone']}, {entry['view']}, {entry['protocol']}, last layers: {len(heads)}"
+    about = f"{entry.backbone}, {entry.view}, {entry.protocol}, last layers: {len(heads)}"
     print(f"network: {about}; sheets in {given.out}")
     return 0
 
 
-def choose_network(run: Path, backbone: str | None, view: str | None) -> dict[str, str]:
-    """Entry of networks.json: backbone, view, protocol, cell; the first that fits.
+class Stored(NamedTuple):
+    """An entry of networks.json."""
+
+    backbone: str
+    view: str
+    protocol: str
+    cell: str
+
+
+def choose_network(run: Path, backbone: str | None, view: str | None) -> Stored:
+    """The first entry of networks.json that fits.
 
     Raises UsageError for a damaged list and where none fits (names those there are).
     """
     try:
         stored = json.loads((run / LIST).read_text(encoding="utf-8"))
-        known = [{name: str(entry[name]) for name in ("backbone", "view", "protocol", "cell")} for entry in stored]
+        known = [Stored(*(str(line[name]) for name in Stored._fields)) for line in stored]
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(f"{run / LIST}: missing or damaged; the command that made this run makes it anew") from None
-    if any(Path(entry["cell"]).name != entry["cell"] for entry in known):
+    if any(Path(entry.cell).name != entry.cell for entry in known):
         raise UsageError(f"{run / LIST}: names a training outside the run; the command that made this run makes it anew")
-    fits = [entry for entry in known if backbone in (None, entry["backbone"]) and view in (None, entry["view"])]
+    fits = [entry for entry in known if backbone in (None, entry.backbone) and view in (None, entry.view)]
     if not fits:
-        listed = "; ".join(f"{entry['backbone']}, {entry['view']}" for entry in known) or "none"
+        listed = "; ".join(f"{entry.backbone}, {entry.view}" for entry in known) or "none"
         raise UsageError(f"{run}: no network of {backbone or 'any backbone'}, {view or 'any view'}; there are: {listed}")
     return fits[0]
 

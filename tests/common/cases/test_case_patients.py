@@ -69,7 +69,7 @@ def test_near_duplicates_are_listed_by_file_joined_or_refused():
     assert cases["patient_id"].iloc[20] == cases["patient_id"].iloc[5] == "p05"
     assert notes["patients_listed"] == 24 == cases["patient_id"].nunique() + 1
     lines = list_copies(notes, "group")
-    assert lines[0].startswith("near-duplicate: 5.png ~ 20.png (0.9")
+    assert lines[0].startswith("near-duplicate: 5.png ~ 20.png (")
     assert "--near-duplicates refuse" in lines[1]
     _, apart, _ = settle_copies(OWN, make_read(patients, images), join=False)
     assert apart["patient_id"].to_list() == patients
