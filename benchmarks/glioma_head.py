@@ -40,6 +40,7 @@ from common.training.weights import WeightFile
 from replications.glioma_inceptionv3 import models, plans, splits, train
 from replications.glioma_inceptionv3.config import CLASSES, PAPER, Config
 from replications.glioma_inceptionv3.rows import AS_RUN, CROP, MOBILENET, REPORT, list_modes, name_row
+from replications.glioma_inceptionv3.train import draw_training
 
 LIMITS = {"table": 120.0, "head": 5.0, "cache": 0.9}  # seconds; times faster; share of predict's rate
 SUBJECTS, COMPARED_STEPS, FACTOR = 80, 1000, 0.1
@@ -108,13 +109,6 @@ def open_task(cases: pd.DataFrame, features: np.ndarray, mode: str, config: Conf
     pool = Dataset(dataset.images, entries.cases, {})
     settings = {"mode": mode, "seed": 1}
     return train.Task(config, settings, pool, entries.source, features, folds[1][0], len(CLASSES), folder, lambda *_: None)
-
-
-def draw_training(task: train.Task) -> np.ndarray:
-    """The entries of all batches, as `train_head` draws them."""
-    config = task.config
-    random = np.random.default_rng([config.split_seed, task.settings["seed"], task.fold.fold, 5])
-    return train.draw_balanced(task.fold.train, task.labels, config.steps * config.batch_size, random)
 
 
 def build_plain(task: train.Task) -> keras.Model:

@@ -18,6 +18,7 @@ import numpy as np
 from common.errors import UsageError
 
 LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?P<pid>[0-9]+)\.(?P<kind>part|old)", re.DOTALL)  # beside NAME, while it is replaced
+FOLDERS = re.compile(r"(?<![\w:/.])/(?:[^\s/:;,'\"()]+/)+(?=[^\s/:;,'\"()])")  # of an absolute path
 
 
 def hash_file(path: Path) -> str:
@@ -33,6 +34,21 @@ def slug(text: str) -> str:
     'luna16-cnn-10-labels'
     """
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def hide_folders(content: Any) -> Any:
+    """The same JSON content with absolute paths in its texts cut down to their last part.
+
+    >>> hide_folders({"reason": "/home/ann/weights/net.h5: not here; get it from https://example.org/a/net.h5"})
+    {'reason': '/path/to/net.h5: not here; get it from https://example.org/a/net.h5'}
+    >>> hide_folders(["crop / whole", "3/4"])
+    ['crop / whole', '3/4']
+    """
+    if isinstance(content, dict):
+        return {key: hide_folders(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [hide_folders(value) for value in content]
+    return FOLDERS.sub("/path/to/", content) if isinstance(content, str) else content
 
 
 @contextlib.contextmanager

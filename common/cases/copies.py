@@ -12,7 +12,7 @@ from common.cases.sources import Read, Source
 from common.cases.table import join_patients
 
 # Kinds of copies of which less than nine in ten were found, with the least share on the three sets of docs/leaks.md: BEYOND in
-# benchmarks/near_duplicates.py.
+# benchmarks/picture_copies.py.
 NOT_FOUND = {
     "crops of 30 % or more": 0.0,
     "a side cut by 25 %": 0.05,

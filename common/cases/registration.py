@@ -28,7 +28,7 @@ FLAT = 1.0  # grey levels: spread that counts as noise
 LEAST_ENERGY = 0.05  # mean square of a locally normalised image without structure
 CLIP = 3.0  # local spreads
 ORIENTATIONS = 4  # as is, mirrored, transposed, both; half turns are tried with each
-# A comparison stops where a correlation is below these; copies of the kinds in benchmarks/near_duplicates.py lie above.
+# A comparison stops where a correlation is below these; copies of the kinds in benchmarks/picture_copies.py lie above.
 HOPELESS = 0.55  # of the templates
 WORTH_REFINING = 0.75  # of the overlap, after the blurred refinement
 # A registration beyond these is no copy but a stranger pulled into shape.

@@ -67,6 +67,28 @@ def answer_questions(source: Source, given: argparse.Namespace | Options) -> Sou
     return replace(source, patients=given.patients, near_duplicates=given.near_duplicates)
 
 
+def pick_source(
+    found: Mapping[str, Source], asked: str, folders: Mapping[str, str], folder: Path | None, module: str
+) -> Source | None:
+    """The source of the kind that is asked for, or with 'auto' the first that was found; None if there is none.
+
+    found: by kind, the preferred one first; folders: kind -> name of its folder below `folder`; module: the `data` command that
+    says what to put there. Raises UsageError for an unknown kind and for one that is not there.
+
+    >>> pick_source({}, "own", {"own": "pictures"}, Path("data"), "replications.paper.data")
+    Traceback (most recent call last):
+    common.errors.UsageError: data: nothing in pictures/ for source own; python -m replications.paper.data says what to put there
+    """
+    if asked not in ("auto", *folders):
+        raise UsageError(f"source {asked!r} is not known; known: auto, {', '.join(folders)}")
+    if asked == "auto":
+        return next(iter(found.values()), None)
+    if asked not in found:
+        tell = f"python -m {module} says what to put there"
+        raise UsageError(f"{folder}: nothing in {folders[asked]}/ for source {asked}; {tell}")
+    return found[asked]
+
+
 def prepare_source(
     source: Source,
     settings: Mapping[str, Any],

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.errors import UsageError
-from common.files import hash_file, load_json, write_json_atomic
+from common.files import hash_file, hide_folders, load_json, write_json_atomic
 
 SCHEMA = 1
 Protocol = Annotated[str, Field(pattern="^(paper|leakfree)$")]
@@ -259,6 +259,7 @@ class Extra(Record):
     commands: list[Command]
     cells: list[Training]
     tables: list[OwnTable] = []
+    finding: str = ""  # of the package's own, one sentence computed from the numbers
 
 
 class Results(Record):
@@ -333,8 +334,8 @@ def to_json(results: Results) -> dict[str, Any]:
 
 
 def write_results(path: Path, results: Results) -> None:
-    """Write results.json, whole or not at all: keys sorted, floats to 6 significant digits, NaN as null."""
-    write_json_atomic(path, to_json(results))
+    """Write results.json, whole or not at all: keys sorted, floats to 6 significant digits, NaN as null; folders hidden."""
+    write_json_atomic(path, hide_folders(to_json(results)))
 
 
 def build_schema() -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A line of a paper's tables: what every package calls a row."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from common.cli import Options
@@ -38,3 +38,13 @@ def select_rows(rows: Sequence[Row], options: Options, unavailable: dict[str, st
     if not wanted:
         raise UsageError("no row is left: check --tables and --rows against the rows of paper.toml")
     return wanted, reasons
+
+
+def explain_rows(rows: Sequence[Row], broken: Mapping[str, str]) -> dict[str, str]:
+    """Row -> why it cannot be computed, of those that need a training that is broken (training -> why); of several reasons one.
+
+    >>> explain_rows([Row("CNN", ("2",), frozenset(["a", "b"])), Row("SVM", ("2",), frozenset(["c"]))], {"b": "no weights"})
+    {'CNN': 'no weights'}
+    """
+    found = {row.name: [broken[name] for name in row.needs if name in broken] for row in rows}
+    return {row: min(reasons) for row, reasons in found.items() if reasons}

@@ -154,7 +154,7 @@ def _find_metric(row: RowResult | None, metric: str) -> Metric:
 
 
 def describe_finding(results: Results, paper: Paper) -> list[str]:
-    """Sentences for the head of the report, computed from the numbers; the headline claim first."""
+    """Sentences for the head of the report, computed from the numbers; the package's own finding and the headline claim first."""
     if results.synthetic:
         return [f"{SYNTHETIC} The run shows that the code works, from the raw files to this report."]
     lines = collect_lines(results, paper)
@@ -169,6 +169,7 @@ def describe_finding(results: Results, paper: Paper) -> list[str]:
         for dataset in results.datasets
         if dataset.stand_ins
     ]
+    sentences += [results.extra.finding] * bool(results.extra.finding)
     sentences.append(_describe_line(find_headline(lines, paper)))
     sentences.append(_tally_verdicts(lines))
     metric = paper.headline.metric

@@ -67,6 +67,8 @@ def _summarise_paper(paper: Paper, results: Results | None, has_code: bool) -> s
         if line.leakfree is not None:
             ours += f"; {format_value(line.leakfree, line.unit, line.digits)}{sign} with patients kept apart"
         verdict = explain_verdict(line.verdict)
+        if line.ours is None and results.extra.finding:
+            ours, verdict = results.extra.finding, "not run as published"
         cost = f"{format_duration(results.seconds)}, {results.environment.device}"
     cells = [f"{claim.row}, {name_metric(claim.metric, '')}: {printed}", ours, verdict, cost]
     title = f"[{escape_markdown(paper.title)}](replications/{paper.name}/README.md)"

@@ -1,6 +1,6 @@
 """What a training leaves in its folder (predictions, history), and how a run collects it from all of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,15 +68,18 @@ def list_finished(cells: Sequence[Cell], folder: Path) -> list[Cell]:
     return [cell for cell in cells if is_done(cell, folder / "cells")]
 
 
-def keep_complete(planned: Sequence[Cell], finished: Sequence[Cell]) -> list[Cell]:
-    """The finished cells whose row, protocol and seed lack no fold: a part of the folds is no result."""
+def name_result(cell: Cell) -> tuple[str, str, int]:
+    """What the folds of a cell belong to: its row, protocol and seed."""
+    return cell.settings["row"], cell.settings["protocol"], cell.settings["seed"]
 
-    def name_result(cell: Cell) -> tuple[str, str, int]:
-        return cell.settings["row"], cell.settings["protocol"], cell.settings["seed"]
 
+def keep_complete(
+    planned: Sequence[Cell], finished: Sequence[Cell], name: Callable[[Cell], Hashable] = name_result
+) -> list[Cell]:
+    """The finished cells whose result, as `name` calls it, lacks no fold: a part of the folds is no result."""
     done = {cell.key for cell in finished}
-    torn = {name_result(cell) for cell in planned if cell.key not in done}
-    return [cell for cell in finished if name_result(cell) not in torn]
+    torn = {name(cell) for cell in planned if cell.key not in done}
+    return [cell for cell in finished if name(cell) not in torn]
 
 
 def collect_predictions(finished: Sequence[Cell], folder: Path, splits: Splits, name: str = PREDICTIONS) -> pd.DataFrame:

@@ -9,12 +9,14 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from common.cases.prepared import Dataset, link_dataset, load_dataset
-from common.cli import Options, count_cores
+from common.cases.sources import Source, answer_questions
+from common.cli import ConfigT, Options, apply_overrides, count_cores
+from common.data.folder import find_data
 from common.errors import UsageError
 from common.evaluation.outcome import Outcome
 from common.figures.style import Picture, save_figure
@@ -88,6 +90,36 @@ def refuse_missing_data(package: Path, options: Options) -> None:
 def locate_phantoms(package: Path, options: Options, made: Mapping[str, Any]) -> Path:
     """Folder below --out for the phantoms that the settings `made` give; other settings have another folder."""
     return options.out / package.name / f"phantoms-{config_hash(made)}"
+
+
+def find_or_make(
+    package: Path,
+    options: Options,
+    presets: Mapping[str, ConfigT],
+    find: Callable[[Path, ConfigT], Source | None],
+    make: Callable[[Path, ConfigT], None],
+) -> tuple[str, Source, ConfigT]:
+    """Preset, source and settings of a run: what `find` sees in the data folder, else phantoms that `make` writes; smoke always
+    takes phantoms.
+
+    presets: name -> settings, with paper, demo and smoke. Phantoms follow from the settings phantom_* and split_seed. Raises
+    UsageError as `refuse_missing_data` does.
+    """
+    folder = find_data(package.name, options.data)
+    if folder and options.preset != "smoke":
+        preset = options.preset or "paper"
+        config = apply_overrides(presets[preset], options.overrides)
+        if source := find(folder, config):
+            return preset, answer_questions(source, options), config
+    refuse_missing_data(package, options)
+    preset = options.preset or "demo"
+    config = apply_overrides(presets[preset], options.overrides)
+    made = {name: value for name, value in asdict(config).items() if name.startswith(("phantom_", "split_seed"))}
+    phantoms = locate_phantoms(package, options, made)
+    make(phantoms, config)
+    source = find(phantoms, config)
+    assert source is not None  # the phantoms were just written
+    return preset, source, config
 
 
 def list_seeds(options: Options, seeds: Sequence[int]) -> tuple[int, ...]:
@@ -195,12 +227,13 @@ def build_results(
     selection: Mapping[str, str],
     finished: Sequence[cells.Cell],
     tables: Sequence[OwnTable] = (),
+    finding: str = "",
 ) -> Results:
     """The record of a run, figures still missing (`close_run` adds them).
 
     weights: the initial ones. config: all settings, as JSON takes them. selection: protocol -> the rule by which the model or
     epoch that is scored was chosen. finished: the trainings that the results rest on, at least one. tables: of the package's
-    own, ready to print.
+    own, ready to print. finding: of the package's own, one sentence.
     """
     seconds, environment, trainings = describe_trainings(finished, run.folder)
     overrides = run.options.overrides
@@ -233,6 +266,7 @@ def build_results(
             commands=read_commands(run.folder / COMMANDS),
             cells=trainings,
             tables=list(tables),
+            finding=finding,
         ),
     )
 

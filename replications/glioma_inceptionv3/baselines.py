@@ -29,8 +29,6 @@ from replications.glioma_inceptionv3.rows import CLASSIFIERS, LEAKFREE
 from replications.glioma_inceptionv3.texture import FEATURES
 from replications.glioma_inceptionv3.train import PACKAGE, Task, open_task
 
-DESCRIPTIONS = ("radiomics", "area", "bottlenecks")
-
 
 def fit_scores(
     name: str,
@@ -106,7 +104,8 @@ def _score_by_svm(
 
 
 def describe_entries(task: Task) -> np.ndarray:
-    """What the classifiers of a task see of each entry: float64 (entries, features); settings: description, of DESCRIPTIONS.
+    """What the classifiers of a task see of each entry: float64 (entries, features); of the settings: description, radiomics,
+    area or bottlenecks.
 
     The area is that of the lesion in pixels, as a logarithm. Raises UsageError where the prepared table lacks a feature.
     """

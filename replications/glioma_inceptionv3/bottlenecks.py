@@ -17,9 +17,9 @@ from common.training.feature_cache import cache_features
 from replications.glioma_inceptionv3 import models
 from replications.glioma_inceptionv3.config import Config
 from replications.glioma_inceptionv3.models import HEAD, TABLE
+from replications.glioma_inceptionv3.plans import FEATURES_FILE
 
 PACKAGE = Path(__file__).parent
-FILE = "bottlenecks.npy"
 CACHE = "cache"  # folder of the run that holds cached features
 
 
@@ -34,7 +34,7 @@ def extract_cell(settings: dict, folder: Path, threads: int, report: cells.Repor
     network = open_backbone(settings, folder, config)
     cache, limit = folder.parents[1] / CACHE, config.cache_gigabytes * 1e9
     features = cache_features(network, dataset.images, cache, batch_size=config.feature_batch, limit_bytes=limit)
-    np.save(folder / FILE, np.asarray(features.arrays[0]), allow_pickle=False)
+    np.save(folder / FEATURES_FILE, np.asarray(features.arrays[0]), allow_pickle=False)
     report("bottlenecks", 1, 1, {})
     return describe_training(PACKAGE, environment, pictures=len(dataset.cases))
 

@@ -27,12 +27,14 @@ from common.cases.sources import (
     drop_contradictions,
     explain_data,
     name_prepared,
+    pick_source,
     prepare_source,
 )
 from common.data.folder import list_files
 from common.data.phantoms import MARKER
 from common.errors import UsageError, run_main
 from replications.glioma_inceptionv3.config import CLASSES, PAPER, VIEWS, Config
+from replications.glioma_inceptionv3.rows import COUNTED
 from replications.glioma_inceptionv3.slices import make_picture, select_slices
 from replications.glioma_inceptionv3.sources import acquire, lgg, pairs
 from replications.glioma_inceptionv3.sources.phantoms import write_phantoms  # noqa: F401
@@ -53,7 +55,6 @@ NOTES = {
     "ucsf": "substitute: another collection than the report's",
     "brats": "substitute: another collection than the report's; grades from a table of the user",
 }
-STEPS = ("subjects with grade", "all slices", "lesion slices", "slices after the area filter")  # Tables 1 to 5
 COLUMNS = ["case_id", "path", "sha256", "patient_id", "grade", "slice", "area", "site"]
 PACKAGE = "glioma_inceptionv3"
 MODULE = f"replications.{PACKAGE}.data"
@@ -87,15 +88,7 @@ def find_source(folder: Path | None, config: Config) -> Source | None:
 
     Raises UsageError for an unknown config.source and for one that is not there.
     """
-    if config.source not in ("auto", *READERS):
-        raise UsageError(f"source {config.source!r} is not known; known: auto, {', '.join(READERS)}")
-    found = list_sources(folder)
-    if config.source == "auto":
-        return next(iter(found.values()), None)
-    if config.source not in found:
-        tell = f"python -m {MODULE} says what to put there"
-        raise UsageError(f"{folder}: nothing in {FOLDERS[config.source]}/ for source {config.source}; {tell}")
-    return found[config.source]
+    return pick_source(list_sources(folder), config.source, FOLDERS, folder, MODULE)
 
 
 def list_settings(config: Config, view: str) -> dict[str, Any]:
@@ -138,7 +131,7 @@ def read_source(source: Source, config: Config, view: str) -> Read:
 def _read_views(source: Source, config: Config, _listing: str) -> tuple[dict[str, np.ndarray], pd.DataFrame, dict[str, Any]]:
     """Pictures by view, cases, notes; see `read_source`."""
     listing = READERS[source.kind](source.path, config)
-    steps = {step: dict.fromkeys(CLASSES, 0) for step in STEPS}
+    steps = {step: dict.fromkeys(CLASSES, 0) for step in COUNTED}
     sites: dict[str, dict[str, int]] = {}
     remarks: dict[str, int] = {}
     drawn: list[Drawn] = []
@@ -152,7 +145,7 @@ def _read_views(source: Source, config: Config, _listing: str) -> tuple[dict[str
             remarks[slices.remark] = remarks.get(slices.remark, 0) + 1
         areas = slices.masks.sum(axis=(1, 2))
         kept = select_slices(areas, config)
-        for step, number in zip(STEPS, (1, slices.total, int((areas > 0).sum()), len(kept)), strict=True):
+        for step, number in zip(COUNTED, (1, slices.total, int((areas > 0).sum()), len(kept)), strict=True):
             steps[step][subject.grade] += number
         sites.setdefault(subject.site, dict.fromkeys(CLASSES, 0))[subject.grade] += 1
         drawn += draw_slices(subject, slices, kept, config)

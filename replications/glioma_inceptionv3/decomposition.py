@@ -18,7 +18,20 @@ from common.evaluation.samples import count_by_patient, gather_sample, select_ro
 from common.records.predictions import extract_scores
 from common.records.results import OwnColumn, OwnTable
 from replications.glioma_inceptionv3.config import Config
-from replications.glioma_inceptionv3.rows import AS_RUN, CLEAN, LEAKFREE, ONCE, REPORT, name_protocol, name_row
+from replications.glioma_inceptionv3.rows import (
+    AS_RUN,
+    CLEAN,
+    CROP,
+    INCEPTION,
+    LEAKFREE,
+    MOBILENET,
+    ONCE,
+    RANDOM,
+    REPORT,
+    WHOLE,
+    name_protocol,
+    name_row,
+)
 
 MAJORITY = "the most frequent grade"
 STEPS = (  # name, from mode, to mode
@@ -30,7 +43,8 @@ STEPS = (  # name, from mode, to mode
 )
 NOTE = (
     "Neighbours differ by what the step names; the last two also by the rest of the leak-free mode: three fifths of the slices "
-    "train instead of four, at a rate chosen on validation subjects. The grades were shuffled once, the same way for every run."
+    "train instead of four, at a rate chosen on validation subjects. The grades were shuffled once, the same way for every run. "
+    "Leak-free intervals are wide where the repeats differ: two of them tell little of how much repeats vary."
 )
 
 
@@ -172,6 +186,29 @@ def describe_sources(backbone: str, view: str, changes: Sequence[Change], classe
             f"{abs(gap):.1f} points {'less' if gap >= 0 else 'more'} than with the true ones."
         )
     return text
+
+
+def summarise(found: Decomposition, dataset: str, classes: Sequence[str]) -> str:
+    """The finding in one sentence: of the report's own network if it was run, else of the first with trained weights; the lesion
+    before the whole slice. "" where no decomposition is complete."""
+    for backbone in (INCEPTION, MOBILENET, RANDOM):
+        for view in (CROP, WHOLE):
+            by_start = {change.start: change for change in found.get((backbone, view), ())}
+            if not {AS_RUN, LEAKFREE} <= by_start.keys():
+                continue
+            whole, rest = by_start[AS_RUN], by_start[LEAKFREE]
+            if whole.accuracies is None or whole.shuffled_accuracies is None or rest.accuracies is None or rest.balanced is None:
+                continue
+            low, mean, high = (100 * float(value) for value in (rest.balanced.low, rest.balanced.mean, rest.balanced.high))
+            said, shuffled, remains = (
+                f"{100 * value:.1f} %" for value in (whole.accuracies[0], whole.shuffled_accuracies[0], rest.accuracies[0])
+            )
+            return (
+                f"{dataset}, {backbone}, {view}, grades {', '.join(classes)}: {said} with the list as run, {shuffled} with "
+                f"grades that mean nothing; {remains} with patients kept apart (balanced {mean:.1f} [{low:.1f}, {high:.1f}], "
+                f"chance {100 / len(classes):.1f})."
+            )
+    return ""
 
 
 def _show(difference: Difference | None) -> str:

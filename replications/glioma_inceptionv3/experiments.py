@@ -11,11 +11,12 @@ import pandas as pd
 from common.evaluation.outcome import Check, list_changes
 from common.evaluation.verdicts import NOT_RUN
 from common.records.rows import Row
-from replications.glioma_inceptionv3.config import CLASSES, Config
+from replications.glioma_inceptionv3.config import CLASSES, PAPER, Config
 from replications.glioma_inceptionv3.plans import HEAD, Training, is_departing, list_trainings
 from replications.glioma_inceptionv3.rows import (
     AREA,
     CLEAN,
+    COUNTED,
     LEAKFREE,
     MEAN,
     PRINTED,
@@ -28,7 +29,6 @@ from replications.glioma_inceptionv3.rows import (
     name_subjects,
 )
 
-COUNTED = ("subjects with grade", "all slices", "lesion slices", "slices after the area filter")  # Tables 1 to 5
 DOWNLOADED = "subjects downloaded"
 ACCURACY = 0.9  # text, of radiomics: "mostly below"
 LEAST = 0.93  # text: "all above"
@@ -129,15 +129,17 @@ FREE_SETTINGS = (
 )  # fmt: skip
 
 
-def list_departures(row: Row, config: Config, published: Config, weights: str) -> list[str]:
+def list_departures(row: Row, config: Config, published: Config, weights: str, runs: Collection[int] = PAPER.runs) -> list[str]:
     """What differs from the published settings of a row: "steps = 300 instead of 10000"; weights: as `weights.choose_weights`
-    says."""
+    says; runs: those that were trained."""
     trainings = [training for training in list_trainings(config) if training.name in row.needs]
     settings = [*OF_PICTURES]
     for training in trainings:
         settings += [*(OF_HEADS if training.description == HEAD else OF_BASELINES), *_list_own(training)]
     random = any(is_departing(weights, training.backbone) for training in trainings)
     found = list_changes(replace(config, runs=published.runs), published, settings)
+    if row.name == MEAN and set(runs) != set(PAPER.runs):
+        found.append(f"mean of {len(runs)} run{'s' * (len(runs) != 1)} instead of {len(PAPER.runs)}")
     return found + ["random initial weights instead of ImageNet's"] * random
 
 

@@ -45,6 +45,7 @@ class Attention:
     title: str
     picture: np.ndarray  # uint8 (side, side)
     evidence: np.ndarray  # float (side, side) in [0, 1]
+    network: str  # which one looks: backbone and new last layer
 
 
 @dataclass(frozen=True)
@@ -314,7 +315,8 @@ def draw_attention(shown: Shown, results: Results) -> Iterator[Picture]:
         caption = (
             "Class activation maps (Zhou et al. 2016): the backbone's last feature maps, weighted as the new last layer weighs "
             "their means for the slice's grade. Each map is divided by its own maximum; the line bounds what is above half. "
-            f"n = {len(shown.attention)} slices. Source: {results.datasets[0].name}."
+            f"Network: {'; '.join(dict.fromkeys(one.network for one in shown.attention))}. n = {len(shown.attention)} slices. "
+            f"Source: {results.datasets[0].name}."
         )
         yield Picture("attention.png", "Where the evidence lies", caption, figure, shows_cases=True)
 

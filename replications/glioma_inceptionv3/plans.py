@@ -13,7 +13,7 @@ from common.cases.folds import Fold, describe_splits, hash_folds
 from common.cases.prepared import Dataset
 from common.files import hash_file, slug
 from common.records.results import DatasetEntry
-from common.records.rows import Row
+from common.records.rows import Row, explain_rows
 from common.runs.cells import Cell
 from common.training.weights import WeightFile
 from replications.glioma_inceptionv3 import splits
@@ -193,21 +193,15 @@ def find_split(datasets: Datasets, divided: Divided, config: Config, settings: M
     return entries.cases, folds[settings["seed"]]
 
 
-def keep_whole(planned: Sequence[Cell], finished: Sequence[Cell]) -> list[Cell]:
-    """The finished cells but those of a leak-free repeat that lacks a fold: a part of the folds is no result."""
-
-    def name_repeat(cell: Cell) -> tuple[str, int]:
-        return name_cell(cell), cell.settings["seed"]
-
-    done = {cell.key for cell in finished}
-    torn = {name_repeat(cell) for cell in planned if cell.key not in done}
-    return [cell for cell in finished if name_repeat(cell) not in torn]
-
-
 def name_cell(cell: Cell) -> str:
     """The training that a cell belongs to."""
     s = cell.settings
     return Training(s["mode"], s["view"], s["backbone"], s["description"], s["rows"], s["shuffled"]).name
+
+
+def name_repeat(cell: Cell) -> tuple[str, int]:
+    """What the folds of a cell belong to: its training, and the run or repeat."""
+    return name_cell(cell), cell.settings["seed"]
 
 
 def explain_failures(
@@ -225,8 +219,7 @@ def explain_failures(
             broken[training.name] = missing[training.backbone]
         elif training.backbone and extraction in failed:
             broken[training.name] = f"failed: {failed[extraction]}"
-    faults = {row.name: sorted(broken[name] for name in row.needs if name in broken) for row in wanted}
-    return {row: found[0] for row, found in faults.items() if found}
+    return explain_rows(wanted, broken)
 
 
 def plan_networks(

@@ -7,6 +7,7 @@ INCEPTION, RANDOM, MOBILENET = BACKBONES
 CROP, WHOLE = VIEWS
 SHUFFLED = "grades shuffled"
 MEAN = "mean of ten runs"  # text
+COUNTED = ("subjects with grade", "all slices", "lesion slices", "slices after the area filter")  # Tables 1 to 5
 PER_SUBJECT = "per subject"
 LINEAR = "last layer"  # the report's classifier on the bottlenecks
 PRINTED = (AS_RUN, INCEPTION, CROP)  # what the printed numbers came out of

@@ -13,8 +13,6 @@ from pathlib import Path
 from common import cli
 from common.audit.papers import find_impossible_claims
 from common.cases.prepared import Dataset
-from common.cases.sources import answer_questions
-from common.data.folder import find_data
 from common.errors import run_main
 from common.evaluation.outcome import judge_run, list_changes
 from common.evaluation.verdicts import name_standing
@@ -29,11 +27,10 @@ from common.runs.run import (
     Run,
     build_results,
     close_run,
-    locate_phantoms,
+    find_or_make,
     log_command,
     open_run,
     prepare_shared,
-    refuse_missing_data,
     train,
 )
 from replications.glioma_inceptionv3 import (
@@ -49,7 +46,7 @@ from replications.glioma_inceptionv3 import (
     weights,
 )
 from replications.glioma_inceptionv3.config import PRESETS, Config
-from replications.glioma_inceptionv3.rows import WHOLE, name_protocol
+from replications.glioma_inceptionv3.rows import MEAN, WHOLE, name_protocol
 from replications.glioma_inceptionv3.sheets import read_sheets
 
 PACKAGE = Path(__file__).parent
@@ -94,7 +91,7 @@ def run(options: cli.Options) -> int:
     planned = [cell for t in needed for cell in plan(t, config, plans.list_seeds(t, config, options.seeds or ()))]
     failed |= train(opened, planned)
     known = [cell for t in needed for cell in plan(t, config, sorted({*plans.list_seeds(t, config), *(options.seeds or ())}))]
-    finished = plans.keep_whole(known, products.list_finished(known, opened.folder))
+    finished = products.keep_complete(known, products.list_finished(known, opened.folder), plans.name_repeat)
     if not finished:
         return 1
 
@@ -108,7 +105,8 @@ def run(options: cli.Options) -> int:
 
     published = PRESETS["paper"] if preset == "paper" else config  # other presets are off protocol as a whole, and say so
     started = chosen if preset == "paper" else ""
-    departures = {row.name: experiments.list_departures(row, config, published, started) for row in rows}
+    runs = set(predictions.loc[predictions["row"] == MEAN, "seed"])
+    departures = {row.name: experiments.list_departures(row, config, published, started, runs) for row in rows}
     departures |= {row: list_changes(config, published, experiments.OF_COUNTS) for row in experiments.COUNTED}
     info = datasets[WHOLE].info
     outcome = judge_run(
@@ -142,6 +140,7 @@ def run(options: cli.Options) -> int:
             subjects.tabulate_leaks(divided, datasets, config),
             subjects.tabulate_rates(finished, opened.folder, config),
         ],
+        finding=decomposition.summarise(steps, described.name, classes),
     )
     attention = use_networks(opened, finished, files, datasets, config)
     pictures = shown.gather(paper, config, source, datasets, predictions, history, steps, attention, read_sheets(source, config))
@@ -150,21 +149,11 @@ def run(options: cli.Options) -> int:
 
 def choose_source(options: cli.Options) -> tuple[str, data.Source, Config]:
     """Preset, source and settings: the data folder if there is one, else phantoms; smoke always takes phantoms."""
-    folder = find_data(PACKAGE.name, options.data)
-    if folder and options.preset != "smoke":
-        preset = options.preset or "paper"
-        config = cli.apply_overrides(PRESETS[preset], options.overrides)
-        if source := data.find_source(folder, config):
-            return preset, answer_questions(source, options), config
-    refuse_missing_data(PACKAGE, options)
-    preset = options.preset or "demo"
-    config = cli.apply_overrides(PRESETS[preset], options.overrides)
-    made = {name: value for name, value in asdict(config).items() if name.startswith(("phantom_", "split_seed"))}
-    phantoms = locate_phantoms(PACKAGE, options, made)
-    data.write_phantoms(phantoms, config, seed=config.split_seed)
-    source = data.find_source(phantoms, config)
-    assert source is not None  # the phantoms were just written
-    return preset, source, config
+
+    def make(folder: Path, config: Config) -> None:
+        data.write_phantoms(folder, config, seed=config.split_seed)
+
+    return find_or_make(PACKAGE, options, PRESETS, data.find_source, make)
 
 
 def prepare_views(options: cli.Options, source: data.Source, config: Config) -> dict[str, tuple[Path, Dataset]]:

@@ -31,11 +31,18 @@ def read_attention(folder: Path, cell: Cell, datasets: Datasets) -> list[Attenti
     """Attention maps that a finished cell left in the run folder, each beside its slice."""
     maps = np.load(folder / "cells" / cell.key / "cams.npy", allow_pickle=False)
     dataset, settings = datasets[cell.settings["view"]], cell.settings
-    grades = list(dataset.info["classes"])
+    grades, network = list(dataset.info["classes"]), _name_network(settings)
     return [
-        Attention(f"{settings['view']}, grade {grades[label]}", np.asarray(dataset.images[row])[..., 0], evidence)
+        Attention(f"{settings['view']}, grade {grades[label]}", np.asarray(dataset.images[row])[..., 0], evidence, network)
         for row, label, evidence in zip(settings["cases"], settings["labels"], maps, strict=True)
     ]
+
+
+def _name_network(settings: Mapping) -> str:
+    heads = (
+        "mean of the leak-free heads of one repeat" if settings["protocol"] == "leakfree" else "one head of the paper's protocol"
+    )
+    return f"{settings['backbone']}, {heads}"
 
 
 def list_steps(found: Decomposition) -> dict[tuple[str, str], list[Step]]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,9 @@ from replications.glioma_inceptionv3.rows import LEAKFREE, SHUFFLED, list_modes,
 from replications.glioma_inceptionv3.splits import count_leaks
 
 
-def measure_subjects(predictions: pd.DataFrame, row: str) -> dict[str, Estimate]:
-    """Leak-free metrics of a row of subjects (`derived.average_subjects`), each with its interval: accuracy, balanced accuracy,
-    weighted kappa, macro AUC (of one class of two, its AUC)."""
+def measure_row(predictions: pd.DataFrame, row: str) -> dict[str, Estimate]:
+    """Leak-free metrics of a row, of slices or of subjects (`derived.average_subjects`), with intervals over the subjects:
+    accuracy, balanced accuracy, weighted kappa, macro AUC (of one class of two, its AUC)."""
     sample = gather_sample(select_row(predictions, row, "leakfree"), f"row {row!r}")
     counts = count_by_patient(sample)
     areas = {"macro AUC": estimate_areas(choose_areas(sample)[0])}
@@ -64,31 +65,30 @@ def compare_folds(predictions: pd.DataFrame, row: str, test_share: float) -> Res
 
 
 def tabulate_subjects(predictions: pd.DataFrame, config: Config, classes: Sequence[str]) -> OwnTable:
-    """Leak-free metrics by subject of every backbone and view, true and shuffled grades."""
+    """Leak-free metrics by slice and by subject of every backbone and view, true and shuffled grades."""
     share = 1 / max(config.leakfree_folds - 2, 1)
     lines, names = [], []
-    for backbone in config.backbones:
-        for view in config.views:
-            for shuffled in (False, True):
-                row = name_row(LEAKFREE, backbone, view, shuffled=shuffled)
-                subjects = name_subjects(row)
-                if not (predictions["row"] == subjects).any():
-                    continue
-                measured = measure_subjects(predictions, subjects) | measure_cuts(predictions, subjects, classes)
-                names = list(measured)
-                gain = compare_folds(predictions, subjects, share)
-                shown = [_show(name, found) for name, found in measured.items()]
-                of_gain = f"{100 * gain.mean:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}], p = {gain.p:.2g}"
-                lines.append([backbone, view, SHUFFLED if shuffled else "true", *shown, of_gain])
+    for backbone, view, shuffled in product(config.backbones, config.views, (False, True)):
+        of_slices = name_row(LEAKFREE, backbone, view, shuffled=shuffled)
+        for level, row in (("slice", of_slices), ("subject", name_subjects(of_slices))):
+            if not (predictions["row"] == row).any():
+                continue
+            measured = measure_row(predictions, row) | measure_cuts(predictions, row, classes)
+            names = list(measured)
+            gain = compare_folds(predictions, row, share)
+            shown = [_show(name, found) for name, found in measured.items()]
+            of_gain = f"{100 * gain.mean:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}], p = {gain.p:.2g}"
+            lines.append([backbone, view, SHUFFLED if shuffled else "true", level, *shown, of_gain])
     heads = [*names, "above the most frequent grade (points)"]
-    columns = [OwnColumn(name=name, kind="text", group="") for name in ("backbone", "view", "grades")]
-    columns += [OwnColumn(name=name + " (%)" * ("accuracy" in name), kind="number", group="per subject") for name in heads]
+    columns = [OwnColumn(name=name, kind="text", group="") for name in ("backbone", "view", "grades", "level")]
+    columns += [OwnColumn(name=name + " (%)" * ("accuracy" in name), kind="number", group="leak-free") for name in heads]
+    repeats = predictions.loc[predictions["protocol"] == "leakfree", "seed"].nunique()
     note = (
-        f"The mean probability of a subject's slices; {config.leakfree_folds} folds, {config.leakfree_repeats} repeats. "
-        "Kappa: quadratic weights. AUC: pairs within folds. Intervals over the subjects; last column: t test over the folds, "
-        "corrected for the training cases that they share (Nadeau and Bengio 2003)."
+        f"A subject's probability is the mean of its slices'; {config.leakfree_folds} folds, {repeats} "
+        f"repeat{'s' * (repeats != 1)}. Kappa: quadratic weights. AUC: pairs within folds. Intervals over the subjects; last "
+        "column: t test over the folds, corrected for the training cases that they share (Nadeau and Bengio 2003)."
     )
-    return OwnTable(title="Leak-free, by subject", columns=columns, rows=lines, note=note)
+    return OwnTable(title="Leak-free, by slice and by subject", columns=columns, rows=lines, note=note)
 
 
 def _show(name: str, found: Estimate) -> str:

@@ -110,6 +110,13 @@ def draw_balanced(candidates: np.ndarray, labels: np.ndarray, count: int, random
     return np.concatenate(of_class)[starts[classes] + places]
 
 
+def draw_training(task: Task) -> np.ndarray:
+    """The entries of all batches of a training, one batch after the other: int (steps * batch_size,)."""
+    config = task.config
+    random = np.random.default_rng([config.split_seed, task.settings["seed"], task.fold.fold, 5])
+    return draw_balanced(task.fold.train, task.labels, config.steps * config.batch_size, random)
+
+
 def choose_rates(mode: str, config: Config) -> tuple[float, ...]:
     """Factors of the loss of the heads that learn side by side: the grid of leakfree; one head at the optimiser's own rate."""
     return config.leakfree_rates if mode == LEAKFREE else (1.0,)
@@ -176,8 +183,7 @@ def train_head(task: Task) -> tuple[keras.Model, list[dict]]:
     kernel = models.draw_head(features, task.classes, config.initial_std, seed=100 * seed[0] + seed[1])
     model.get_layer(TABLE).set_weights([task.features])
     model.get_layer(HEAD).set_weights([np.tile(kernel, len(rates)), np.zeros(len(rates) * task.classes, np.float32)])
-    random = np.random.default_rng([config.split_seed, *seed, 5])
-    drawn = draw_balanced(task.fold.train, task.labels, config.steps * config.batch_size, random)
+    drawn = draw_training(task)
     checks = Checks(task, np.random.default_rng([config.split_seed, *seed, 6]))
     numbers, labels = (of[drawn].astype(np.int32).reshape(config.steps, -1) for of in (task.source, task.labels))
     model.fit(feed_whole(numbers, labels), shuffle=False, verbose=0, callbacks=[checks])

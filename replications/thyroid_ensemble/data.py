@@ -26,6 +26,7 @@ from common.cases.sources import (
     drop_contradictions,
     explain_data,
     name_prepared,
+    pick_source,
     prepare_source,
 )
 from common.cases.table import fold_cases, split_cases
@@ -76,15 +77,7 @@ def find_source(folder: Path | None, config: Config) -> Source | None:
 
     Raises UsageError for an unknown config.source and for one that is not there.
     """
-    if config.source not in ("auto", *READERS):
-        raise UsageError(f"source {config.source!r} is not known; known: auto, {', '.join(READERS)}")
-    found = list_sources(folder)
-    if config.source == "auto":
-        return next(iter(found.values()), None)
-    if config.source not in found:
-        tell = "python -m replications.thyroid_ensemble.data says what to put there"
-        raise UsageError(f"{folder}: nothing in {FOLDERS[config.source]}/ for source {config.source}; {tell}")
-    return found[config.source]
+    return pick_source(list_sources(folder), config.source, FOLDERS, folder, "replications.thyroid_ensemble.data")
 
 
 def name_dataset(source: Source, config: Config) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common.files import hash_file, slug
 from common.records.results import Split
-from common.records.rows import Row
+from common.records.rows import Row, explain_rows
 from common.runs.cells import Cell
 from common.training.weights import WeightFile
 from replications.thyroid_ensemble.config import NETWORKS, SCALES, Config
@@ -150,8 +150,7 @@ def explain_failures(
     """Row -> why it could not be run: a training that failed, or initial weights that are not there."""
     broken = {name_cell(cell): f"failed: {failed[cell.key]}" for cell in planned if cell.key in failed}
     broken |= {t.name: missing[t.network] for t in needed if t.pretrained and t.network in missing}
-    faults = {row.name: sorted(broken[name] for name in row.needs if name in broken) for row in wanted}
-    return {row: found[0] for row, found in faults.items() if found}
+    return explain_rows(wanted, broken)
 
 
 def plan_members(choices: Sequence[Choice], finished: Sequence[Cell]) -> dict[str, dict]:

@@ -15,8 +15,6 @@ import pandas as pd
 from common import cli
 from common.audit.papers import find_impossible_claims
 from common.cases.folds import describe_splits
-from common.cases.sources import answer_questions
-from common.data.folder import find_data
 from common.errors import run_main
 from common.evaluation.outcome import judge_run, list_changes
 from common.evaluation.verdicts import name_standing
@@ -31,12 +29,11 @@ from common.runs.run import (
     Run,
     build_results,
     close_run,
+    find_or_make,
     list_seeds,
-    locate_phantoms,
     log_command,
     open_run,
     prepare_shared,
-    refuse_missing_data,
     train,
 )
 from replications.thyroid_ensemble import data, experiments, figures, plans, selection, tasks, weights
@@ -131,21 +128,11 @@ def run(options: cli.Options) -> int:
 
 def choose_source(options: cli.Options) -> tuple[str, data.Source, Config]:
     """Preset, source and settings: the data folder if there is one, else phantoms; smoke always takes phantoms."""
-    folder = find_data(PACKAGE.name, options.data)
-    if folder and options.preset != "smoke":
-        preset = options.preset or "paper"
-        config = cli.apply_overrides(PRESETS[preset], options.overrides)
-        if source := data.find_source(folder, config):
-            return preset, answer_questions(source, options), config
-    refuse_missing_data(PACKAGE, options)
-    preset = options.preset or "demo"
-    config = cli.apply_overrides(PRESETS[preset], options.overrides)
-    made = {name: value for name, value in asdict(config).items() if name.startswith(("phantom_", "split_seed"))}
-    phantoms = locate_phantoms(PACKAGE, options, made)
-    data.write_phantoms(phantoms, config, seed=config.split_seed)
-    source = data.find_source(phantoms, config)
-    assert source is not None  # the phantoms were just written
-    return preset, source, config
+
+    def make(folder: Path, config: Config) -> None:
+        data.write_phantoms(folder, config, seed=config.split_seed)
+
+    return find_or_make(PACKAGE, options, PRESETS, data.find_source, make)
 
 
 def collect_products(

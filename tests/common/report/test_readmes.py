@@ -79,6 +79,18 @@ def test_readmes_are_rewritten_then_current(tmp_path, capsys):
     assert main([*arguments, "--check"]) == 1
 
 
+def test_a_finding_stands_in_for_a_main_number_that_was_not_run(tmp_path):
+    root = make_repository(tmp_path)
+    content = make_content()
+    key = (content["rows"][0]["table"], content["rows"][0]["row"])
+    content["rows"] = [row for row in content["rows"] if (row["table"], row["row"]) != key]
+    content["extra"]["finding"] = "Other pictures: 97 % listed twice."
+    write_json_atomic(root / "results" / "some_paper" / "results.json", content)
+    assert main(["--root", str(root)]) == 0
+    assert "| Other pictures: 97 % listed twice. | not run as published |" in (root / "README.md").read_text()
+    assert "Other pictures: 97 % listed twice." in (root / "replications" / "some_paper" / "README.md").read_text()
+
+
 def test_check_names_only_the_stale_file(tmp_path, capsys):
     root = make_repository(tmp_path)
     assert main(["--root", str(root)]) == 0

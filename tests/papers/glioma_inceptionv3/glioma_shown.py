@@ -117,7 +117,9 @@ def make_shown(
     predictions = make_predictions(make_cases(), backbones, views)
     y, x = np.mgrid[:60, :60]
     evidence = np.exp(-((y - 22) ** 2 + (x - 34) ** 2) / 150)
-    attention = [Attention(f"grade {grade}", draw_picture(n), evidence * (n < 2)) for n, grade in enumerate(CLASSES)]
+    attention = [
+        Attention(f"grade {grade}", draw_picture(n), evidence * (n < 2), "InceptionV3") for n, grade in enumerate(CLASSES)
+    ]
     sheets = {
         grade: Sheet([(draw_picture(n + k), 900 + 10 * k) for k in range(3)], [(draw_picture(n + 7), 40)])
         for n, grade in enumerate(CLASSES)

@@ -15,7 +15,9 @@ from replications.glioma_inceptionv3.rows import (
     INCEPTION,
     LEAKFREE,
     MEAN,
+    MOBILENET,
     ONCE,
+    RANDOM,
     REPORT,
     name_row,
     name_run,
@@ -80,6 +82,20 @@ def test_the_sentence_says_what_is_left(memory, grading):
     assert "more than the 33.3 % of chance" in other.note
 
 
+def test_the_finding_in_one_sentence(memory):
+    steps = decomposition.decompose(memory, SMALL, {CROP})
+    said = decomposition.summarise(steps, "slices", GRADES)
+    whole, rest = steps[SETUP][0], steps[SETUP][-1]
+    assert said.startswith("slices, InceptionV3, crop, grades II, III, IV: ")
+    assert (
+        f"{100 * whole.accuracies[0]:.1f} % with the list as run, {100 * whole.shuffled_accuracies[0]:.1f} % with grades" in said
+    )
+    assert f"{100 * rest.accuracies[0]:.1f} % with patients kept apart" in said
+    both = {(RANDOM, CROP): steps[SETUP], (MOBILENET, CROP): steps[SETUP]}
+    assert "MobileNetV2" in decomposition.summarise(both, "slices", GRADES)  # trained weights before random ones
+    assert decomposition.summarise({SETUP: steps[SETUP][1:]}, "slices", GRADES) == ""
+
+
 def test_grading_alone_is_the_same_in_every_mode(grading):
     accuracy = measure(grading)
     true = [accuracy[mode, False] for mode in MODES]
@@ -95,7 +111,7 @@ def test_leakfree_metrics_of_subjects(memory, grading):
     for predictions, low, high in ((memory, 0.25, 0.7), (grading, 0.95, 1.0)):
         table = predictions
         row = name_subjects(name_row(LEAKFREE, *SETUP))
-        found = subjects.measure_subjects(table, row) | subjects.measure_cuts(table, row, GRADES)
+        found = subjects.measure_row(table, row) | subjects.measure_cuts(table, row, GRADES)
         assert list(found) == [
             "accuracy", "balanced accuracy", "weighted kappa", "macro AUC", "II against III, IV", "II, III against IV",
         ]  # fmt: skip
@@ -104,7 +120,10 @@ def test_leakfree_metrics_of_subjects(memory, grading):
         assert float(found["accuracy"].mean) == pytest.approx(float(found["balanced accuracy"].mean))  # as many of each grade
         shown = subjects.tabulate_subjects(table, SMALL, GRADES)
         assert all(len(line) == len(shown.columns) for line in shown.rows)
-        assert [line[2] for line in shown.rows] == ["true", "grades shuffled"]
+        assert [tuple(line[2:4]) for line in shown.rows] == [
+            ("true", "slice"), ("true", "subject"), ("grades shuffled", "slice"), ("grades shuffled", "subject"),
+        ]  # fmt: skip
+        assert "5 folds, 1 repeat." in shown.note
 
 
 def test_gain_over_the_folds_by_hand(grading):

@@ -12,6 +12,7 @@ from common.cli import parse_options
 from common.errors import UsageError
 from common.records.paper import load_paper
 from common.records.rows import select_rows
+from common.runs.products import keep_complete
 from common.training.weights import WeightFile
 from replications.glioma_inceptionv3 import experiments, plans, rows, subjects, weights
 from replications.glioma_inceptionv3.config import DEMO, PAPER, PRESETS, SMOKE, Config
@@ -84,6 +85,13 @@ def test_random_weights_are_a_departure_of_the_rows_that_want_imagenet():
     assert found["leakfree / InceptionV3 random / crop"] == found["leakfree / area alone"] == []
 
 
+def test_a_mean_of_fewer_runs_departs():
+    found = {row.name: row for row in experiments.list_rows(PAPER)}
+    fewer = ["mean of 2 runs instead of 10"]
+    for name, runs, said in ((rows.MEAN, (1, 2), fewer), (rows.MEAN, PAPER.runs, []), ("run 1", (1,), [])):
+        assert experiments.list_departures(found[name], PAPER, PAPER, "imagenet", runs) == said
+
+
 def test_cells_are_the_runs_and_folds_of_a_training(datasets):
     divided = plans.divide(datasets, PAPER, [])
     cells = {
@@ -100,7 +108,8 @@ def test_cells_are_the_runs_and_folds_of_a_training(datasets):
     assert same[0].digest == cells["paper-as-run / InceptionV3 / crop"][0].digest  # more runs leave the first as it is
     training = plans.list_trainings(PAPER)[0]
     assert plans.plan_cells(training, PAPER, [1], datasets, divided, {}) == []
-    whole = plans.keep_whole(cells["leakfree / MobileNetV2 / whole"], cells["leakfree / MobileNetV2 / whole"][1:])
+    repeats = cells["leakfree / MobileNetV2 / whole"]
+    whole = keep_complete(repeats, repeats[1:], plans.name_repeat)
     assert {cell.settings["seed"] for cell in whole} == {2}  # of the first repeat a fold is missing
 
 

@@ -97,11 +97,33 @@ def test_fuzzed_tables_of_slices(tmp_path, name):
     fuzz(tmp_path / name, lambda: assert_listed(lgg.list_lgg(tmp_path, SMOKE)), seed=5)
 
 
+def write_public(folder: Path, table: str) -> None:
+    """Two subjects in the layout of UCSF-PDGM or of BraTS, whose table has that name."""
+    ucsf = table.startswith("UCSF")
+    lines = [["ID", "WHO CNS Grade"] if ucsf else ["subject", "grade", "site"]]
+    for number, grade in enumerate(("2", "4")):
+        name = f"UCSF-PDGM-{4 + number:04d}" if ucsf else f"TCGA-CS-{4000 + number}"
+        place = folder / (f"{name}_nifti" if ucsf else name)
+        for end in ("T1c_bias", "tumor_segmentation") if ucsf else ("t1ce", "seg"):
+            write_nifti(place / f"{name}_{end}.nii.gz", draw_lesion() if "seg" in end else draw_brain())
+        lines.append([f"UCSF-PDGM-{4 + number:03d}", grade] if ucsf else [name, grade, "CS"])
+    (folder / table).write_text("".join(",".join(line) + "\n" for line in lines))
+
+
 @pytest.mark.filterwarnings("error")
-def test_fuzzed_slices(tmp_path):
+@pytest.mark.parametrize(("table", "read"), [("UCSF-PDGM-metadata.csv", pairs.list_ucsf), ("grades.csv", pairs.list_brats)])
+def test_fuzzed_tables_of_public_layouts(tmp_path, table, read):
+    write_public(tmp_path, table)
+    assert len(read(tmp_path, SMOKE).subjects) == 2
+    fuzz(tmp_path / table, lambda: assert_listed(read(tmp_path, SMOKE)), seed=7)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("end", [".tif", "_mask.tif"])
+def test_fuzzed_slices(tmp_path, end):
     write_collection(tmp_path, prepared=False)
     subject = lgg.list_lgg(tmp_path, SMOKE).subjects[0]
-    path = tmp_path / subject.read().paths[0]
+    path = tmp_path / (subject.read().paths[0].removesuffix(".tif") + end)
 
     def read():
         slices = subject.read()
