@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import logging
 import os
 import stat
 import sys
@@ -16,14 +17,17 @@ from common.errors import UsageError
 
 MAX_FILE_BYTES = 256 * 2**20
 MAX_PIXELS = 64_000_000  # a radiograph of the paper has 3056 x 2544 = 7.8 million
+SILENT = logging.NullHandler()
 GREY_MODES = ("L", "RGB", "RGBA", "LA", "P", "1")
 
 
-def read_picture(path: Path, size: tuple[int, int] | None = None, formats: tuple[str, ...] = ("JPEG", "PNG")) -> np.ndarray:
-    """Grey levels of a picture: uint8 (height, width). Colour is turned to luminance.
+def read_picture(
+    path: Path, size: tuple[int, int] | None = None, formats: tuple[str, ...] = ("JPEG", "PNG"), *, colours: bool = False
+) -> np.ndarray:
+    """Grey levels of a picture: uint8 (height, width), colour turned to luminance; with `colours` red, green, blue (height, width, 3).
 
     With `size` (width, height) any other size is refused before decoding.
-    Raises UsageError: missing, empty, not a picture of `formats`, truncated, too large, 16-bit.
+    Raises UsageError: missing, empty, not a picture of `formats`, truncated, too large, 16-bit; without colours, where wanted.
     """
     try:
         facts = path.stat()
@@ -36,18 +40,25 @@ def read_picture(path: Path, size: tuple[int, int] | None = None, formats: tuple
         raise UsageError(f"{path}: the file is empty")
     if file_bytes > MAX_FILE_BYTES:
         raise UsageError(f"{path}: {file_bytes} bytes, more than the {MAX_FILE_BYTES} that a picture may have")
-    with warnings.catch_warnings():
+    logging.getLogger("PIL").addHandler(SILENT)  # what Pillow logs of a damaged file, the error says
+    silence = mute_stderr() if "TIFF" in formats else contextlib.nullcontext()
+    with silence, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's own size warning: the limit below is stricter
         try:
             with Image.open(path, formats=formats) as picture:
                 _check_header(path, picture, size)
-                return np.asarray(picture if picture.mode == "L" else picture.convert("L"), dtype=np.uint8)
+                if colours and picture.mode not in ("RGB", "RGBA"):
+                    raise UsageError(f"{path}: a picture of mode {picture.mode}, without red, green and blue")
+                mode = "RGB" if colours else "L"
+                return np.asarray(picture if picture.mode == mode else picture.convert(mode), dtype=np.uint8)
         except UnidentifiedImageError:
             raise UsageError(f"{path}: not a {' or '.join(formats)} picture") from None
         except Image.DecompressionBombError:
             raise UsageError(f"{path}: claims more than {MAX_PIXELS} pixels") from None
-        except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
-            raise UsageError(f"{path}: damaged picture ({error})") from None
+        except UsageError:
+            raise
+        except Exception as error:  # Pillow's TIFF reader raises whatever damaged tags lead it to
+            raise UsageError(f"{path}: damaged picture ({' '.join(str(error).split())})") from None
 
 
 def read_size(path: Path, formats: tuple[str, ...] = ("JPEG", "PNG")) -> tuple[int, int]:

@@ -216,14 +216,12 @@ def read_roi(path: Path, box: Box | None, config: Config) -> np.ndarray:
 
 
 def _read_file(path: Path) -> np.ndarray:
+    picture = read_picture(path, formats=FORMATS)
     with mute_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            picture = read_picture(path, formats=FORMATS)
             with Image.open(path, formats=FORMATS) as file:
                 frames = file.n_frames if isinstance(file, TiffImageFile) else 1
-        except UsageError:
-            raise
         except Exception as error:  # Pillow's TIFF reader raises whatever damaged tags lead it to
             raise UsageError(f"damaged picture ({error})") from None
     if frames > 1:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from common.data.csv_files import read_csv_table
 from common.data.folder import resolve_inside, walk_files
@@ -106,7 +105,7 @@ def read_slices(folder: Path, table: pd.DataFrame, sequence: str) -> Slices:
         mask = read_picture(resolve_inside(folder, line["mask"]), formats=FORMATS) > 127
         if not mask.any():
             continue
-        channels = read_channels(path)
+        channels = read_picture(path, formats=FORMATS, colours=True)  # the three sequences
         plane = channels[..., CHANNELS[sequence]]
         copied.append(sequence != "flair" and np.abs(plane - channels[..., CHANNELS["flair"]].astype(np.float32)).mean() < COPIED)
         if plane.shape != mask.shape:
@@ -124,12 +123,3 @@ def read_slices(folder: Path, table: pd.DataFrame, sequence: str) -> Slices:
     stacked, total = np.stack(planes).astype(np.float32), int(table["total"].iloc[0])
     remark = f"no sequence {sequence}: the collection has put FLAIR there" if all(copied) else ""
     return Slices(stacked, np.stack(masks), SPACING, total, numbers, paths, hashes, remark)
-
-
-def read_channels(path: Path) -> np.ndarray:
-    """The channels of a colour picture: uint8 (rows, columns, 3). UsageError as `read_picture`, and for one without colours."""
-    read_picture(path, formats=FORMATS)  # whatever is wrong with the file is said here
-    with Image.open(path, formats=FORMATS) as picture:
-        if picture.mode not in ("RGB", "RGBA"):
-            raise UsageError(f"{path}: a picture of mode {picture.mode}; the three sequences are its red, green and blue")
-        return np.asarray(picture, np.uint8)[..., :3]
