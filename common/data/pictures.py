@@ -24,7 +24,7 @@ GREY_MODES = ("L", "RGB", "RGBA", "LA", "P", "1")
 def read_picture(
     path: Path, size: tuple[int, int] | None = None, formats: tuple[str, ...] = ("JPEG", "PNG"), *, colours: bool = False
 ) -> np.ndarray:
-    """Grey levels of a picture: uint8 (height, width), colour turned to luminance; with `colours` red, green, blue (height, width, 3).
+    """Grey levels of a picture, colour turned to luminance: uint8 (height, width); with `colours` uint8 (height, width, 3).
 
     With `size` (width, height) any other size is refused before decoding.
     Raises UsageError: missing, empty, not a picture of `formats`, truncated, too large, 16-bit; without colours, where wanted.
