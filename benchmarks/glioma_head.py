@@ -15,6 +15,7 @@ same network, both in batches of feature_batch; the features must be equal. Limi
 """
 
 import argparse
+import functools
 import json
 import os
 import resource
@@ -84,9 +85,7 @@ def time_table(cases: pd.DataFrame, features: np.ndarray, config: Config, folder
     started = read_clocks(children=True)
     failed = run_cells(planned, folder, workers=workers, threads=1, cluster=None, title="table")
     assert not failed, failed
-    predictions = collect_predictions(
-        planned, folder, lambda s: (divided[s["mode"], CROP][0].cases, divided[s["mode"], CROP][1][s["seed"]])
-    )
+    predictions = collect_predictions(planned, folder, functools.partial(plans.find_split, divided))
     rows = evaluate(predictions)
     seconds, processors = read_clocks(children=True) - started
     accuracies = {row.row: round(100 * (row.metrics["accuracy"].mean or 0), 1) for row in rows}

@@ -92,7 +92,7 @@ def plot_confusion_matrices(matrices: Sequence[tuple[str, np.ndarray]], class_na
                 ha="center",
                 va="center",
                 fontsize=NORMAL,
-                color="white" if shares[truth, answer] > 55 else "black",
+                color="white" if shares[truth, answer] > 65 else "black",
             )
         style_axes(
             axes,

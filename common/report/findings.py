@@ -234,7 +234,8 @@ def _describe_line(line: Line) -> str:
     place = f"{'Table ' * line.table[0].isdigit()}{line.table}"
     parts = [f"{line.row}, {name_metric(line.metric, '')} ({place}): the paper {printed}."]
     if line.ours is None:
-        parts.append(f"Not run under its own protocol{': ' + line.reason if line.reason else ''}.")
+        why = line.reason.partition(";")[0]  # what to do about it stands in the table of rows that were not run
+        parts.append(f"Not run under its own protocol{': ' + why if why else ''}.")
     elif line.verdict in (OFF_PROTOCOL, OTHER_DATA, PHANTOMS):
         about = f": {line.note}" if line.note else ""
         parts.append(f"Not run as published; {WITHHELD_WORDS[line.verdict]} we get {show(line.ours)}{sign}{about}.")

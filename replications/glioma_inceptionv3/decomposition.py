@@ -43,8 +43,9 @@ STEPS = (  # name, from mode, to mode
 )
 NOTE = (
     "Neighbours differ by what the step names; the last two also by the rest of the leak-free mode: three fifths of the slices "
-    "train instead of four, at a rate chosen on validation subjects. The grades were shuffled once, the same way for every run. "
-    "Leak-free intervals are wide where the repeats differ: two of them tell little of how much repeats vary."
+    "train instead of four, near-duplicates among them, at a rate chosen on validation subjects (rows 'rate as run': at the "
+    "script's). The grades were shuffled once, the same way for every run. Leak-free intervals are wide where the repeats "
+    "differ: two of them tell little of how much repeats vary."
 )
 
 

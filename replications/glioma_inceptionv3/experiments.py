@@ -24,13 +24,14 @@ from replications.glioma_inceptionv3.rows import (
     REPORT,
     list_modes,
     name_baseline,
+    name_fixed,
     name_row,
     name_run,
     name_subjects,
 )
 
 DOWNLOADED = "subjects downloaded"
-ACCURACY = 0.9  # text, of radiomics: "mostly below"
+ACCURACY = 0.9  # text, of radiomics: "many do not reach" it; held if most of ours do not
 LEAST = 0.93  # text: "all above"
 PLATEAU = 1500  # training curves: step from which on validation accuracy no longer rises
 RISE = 0.01  # a rise of the mean curve below it is none; ours
@@ -66,7 +67,7 @@ def list_text(_config: Config) -> list[str]:
 
 
 def list_modes_of(config: Config, *, shuffled: bool) -> list[str]:
-    """The last layer in the four modes, for every backbone and view."""
+    """The last layer in the five modes, for every backbone and view."""
     return [
         name_row(mode, backbone, view, shuffled=shuffled)
         for backbone in config.backbones
@@ -80,6 +81,13 @@ TABLES: dict[str, Callable[[Config], list[str]]] = {
     "text": list_text,
     "modes": lambda config: list_modes_of(config, shuffled=False),
     "grades shuffled": lambda config: list_modes_of(config, shuffled=True),
+    "leak-free, rate as run": lambda config: [
+        name_fixed(name_row(LEAKFREE, backbone, view, shuffled=shuffled))
+        for backbone in config.backbones
+        for view in config.views
+        for shuffled in (False, True)
+        if config.learning_rate in config.leakfree_rates
+    ],
     "subjects": lambda config: [
         name_subjects(name_row(LEAKFREE, backbone, view, shuffled=shuffled))
         for backbone in config.backbones

@@ -151,7 +151,10 @@ def draw_figure_validation(shown: Shown, results: Results) -> Iterator[Picture]:
             f"to {98 / np.sqrt(images):.0f} points (95 %). {backbone}, {view}; data: {results.datasets[0].name}."
         )
         if shown.original is not None:
-            caption += f" The report's {shown.original.shape[1]} runs are those behind its figure, on its own data."
+            caption += (
+                f" The report's {shown.original.shape[1]} runs are those behind its figure, on its own data of three grades, "
+                f"from step 0 on; ours have {len(shown.classes)} grades and begin at step {shown.config.check_steps}."
+            )
         title = f"Validation accuracy of the runs (sec. 4.3): {backbone}, {view}"
         yield Picture(f"figure-validation-{slug(backbone)}-{view}.png", title, caption, figure)
 
@@ -278,7 +281,7 @@ def draw_baselines(shown: Shown, results: Results) -> Iterator[Picture]:
         figure = plot_intervals(lines, label="accuracy of slices (%)")
         caption = (
             f"{AS_RUN}: slices listed twice, entries divided at random; leak-free: subjects apart. Features are scaled, and all "
-            "else is learnt, on training slices alone. The report says of radiomics that most results are below 90 %. "
+            "else is learnt, on training slices alone. The report says of radiomics that many results do not reach 90 %. "
             f"{backbone}, {view}; data: {results.datasets[0].name}."
         )
         title = f"Classifiers and features beside the last layer: {backbone}, {view}"

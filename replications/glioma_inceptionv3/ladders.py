@@ -50,9 +50,11 @@ def draw_ladders(steps: Mapping[tuple[str, str], Sequence[Step]], results: Resul
     setups = list_setups(results)
     for backbone in dict.fromkeys(b for b, _ in setups):
         views = [view for b, view in setups if b == backbone]
-        figure = new_figure(8.2, 0.6 + 2.7 * len(views))
+        figure = new_figure(8.6, 0.6 + 3.1 * len(views))
         panels = figure.subplots(len(views), 2, squeeze=False, width_ratios=(1.25, 1))
         for view, (left, right) in zip(views, panels, strict=True):
+            if right is not panels[0, 1]:
+                right.sharex(panels[0, 1])
             _draw_modes(left, results, backbone, view)
             _draw_steps(right, steps.get((backbone, view), ()), f"{view}: what each step takes away")
         handles = [
@@ -105,7 +107,7 @@ def _draw_value(axes: Axes, place: float, value: Value, colour: str, marker: str
 
 
 def _draw_steps(axes: Axes, steps: Sequence[Step], title: str) -> None:
-    style_axes(axes, title=title, x="lost accuracy (points)")
+    style_axes(axes, title=title, x="lost, or left, accuracy (points)")
     if not steps:
         axes.text(0.5, 0.5, "needs the modes on both sides of a step", ha="center", fontsize=SMALL, transform=axes.transAxes)
     for position, step in enumerate(reversed(steps)):
@@ -115,5 +117,5 @@ def _draw_steps(axes: Axes, steps: Sequence[Step], title: str) -> None:
                 _draw_value(axes, position + offset, value, colour, marker, face, upright=False)
     axes.axvline(0, color=BLACK, linewidth=0.8)
     axes.grid(False, axis="y")
-    axes.set_yticks(range(len(steps)), [textwrap.fill(step.name, 18) for step in reversed(steps)])
+    axes.set_yticks(range(len(steps)), [textwrap.fill(step.name, 22) for step in reversed(steps)])
     axes.set_ylim(-0.6, max(len(steps), 1) - 0.4)

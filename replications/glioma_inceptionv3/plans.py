@@ -25,12 +25,14 @@ from replications.glioma_inceptionv3.rows import (
     CLASSIFIERS,
     CLEAN,
     CROP,
+    FIXED,
     LEAKFREE,
     RADIOMICS,
     WHOLE,
     list_modes,
     name_baseline,
     name_classifier,
+    name_fixed,
     name_protocol,
     name_row,
 )
@@ -40,12 +42,13 @@ MODULE = "replications.glioma_inceptionv3"
 HEAD, BOTTLENECKS, FEATURES_FILE = "head", "bottlenecks", "bottlenecks.npy"
 
 Datasets = Mapping[str, Dataset]  # by view
-Divided = Mapping[tuple[str, str], tuple[splits.Entries, splits.Folds]]  # by mode and view
+Divided = Mapping[tuple[str, str, bool], tuple[splits.Entries, splits.Folds]]  # by mode, view, and whether grades are shuffled
 
 
 @dataclass(frozen=True)
 class Training:
-    """What is trained for each run (leakfree: fold of a repeat). rows: classifier -> row that it scores; of a head, its own."""
+    """What is trained for each run (leakfree: fold of a repeat). rows: classifier -> row that it scores; of a head, its own, and of
+    a leak-free one also FIXED -> that of the head at the script's rate, which is one of the grid."""
 
     mode: str
     view: str
@@ -73,7 +76,9 @@ def list_trainings(config: Config, alike: Collection[str] = ()) -> list[Training
                 if mode == CLEAN and view in alike:
                     continue
                 for shuffled in (False, True):
-                    rows = {HEAD: name_row(mode, backbone, view, shuffled=shuffled)}
+                    row = name_row(mode, backbone, view, shuffled=shuffled)
+                    fixed = {FIXED: name_fixed(row)} if mode == LEAKFREE and config.learning_rate in config.leakfree_rates else {}
+                    rows = {HEAD: row} | fixed
                     found.append(Training(mode, view, backbone, HEAD, rows, shuffled))
             if backbone in config.baseline_backbones:
                 for mode in BASELINE_MODES:
@@ -130,7 +135,9 @@ def divide(datasets: Datasets, config: Config, asked: Sequence[int]) -> Divided:
     for view, dataset in datasets.items():
         for mode in list_modes():
             seeds = list_seeds(Training(mode, view, "", HEAD, {}), config)
-            found[mode, view] = splits.split_dataset(dataset, mode, config, sorted({*seeds, *asked}))
+            for shuffled in (False, True):
+                known = sorted({*seeds, *asked})
+                found[mode, view, shuffled] = splits.split_dataset(dataset, mode, config, known, shuffled=shuffled)
     return found
 
 
@@ -140,7 +147,7 @@ def describe_data(name: str, dataset: Dataset, divided: Divided, protocols: Sequ
     folds_of = {}
     for protocol, mode in (("paper", AS_RUN), ("leakfree", LEAKFREE)):
         if protocol in protocols:
-            entries, folds = divided[mode, WHOLE]
+            entries, folds = divided[mode, WHOLE, False]
             folds_of[protocol] = (entries.enlarge(dataset), folds[min(folds)])
     return describe_splits(name, dataset, folds_of)
 
@@ -158,7 +165,7 @@ def plan_cells(
     if training.backbone and (training.backbone, training.view) not in features:
         return []
     dataset = datasets[training.view]
-    entries, folds_of = divided[training.mode, training.view]
+    entries, folds_of = divided[training.mode, training.view, training.shuffled]
     pool = Dataset(dataset.images, entries.cases, {})
     known = features.get((training.backbone, training.view))
     settings = {
@@ -185,11 +192,9 @@ def plan_cells(
     return cells
 
 
-def find_split(datasets: Datasets, divided: Divided, config: Config, settings: Mapping) -> tuple[pd.DataFrame, list[Fold]]:
+def find_split(divided: Divided, settings: Mapping) -> tuple[pd.DataFrame, list[Fold]]:
     """Settings of a cell -> the cases that it divides, with the grades that it learns, and the folds of its seed."""
-    entries, folds = divided[settings["mode"], settings["view"]]
-    if settings["shuffled"]:
-        entries = splits.list_entries(datasets[settings["view"]], settings["mode"], config, shuffled=True)
+    entries, folds = divided[settings["mode"], settings["view"], settings["shuffled"]]
     return entries.cases, folds[settings["seed"]]
 
 

@@ -9,6 +9,7 @@ SHUFFLED = "grades shuffled"
 MEAN = "mean of ten runs"  # text
 COUNTED = ("subjects with grade", "all slices", "lesion slices", "slices after the area filter")  # Tables 1 to 5
 PER_SUBJECT = "per subject"
+FIXED = "rate as run"  # leak-free, at the script's constant learning rate instead of a chosen one
 LINEAR = "last layer"  # the report's classifier on the bottlenecks
 PRINTED = (AS_RUN, INCEPTION, CROP)  # what the printed numbers came out of
 RADIOMICS = ("radiomics + SVM", "radiomics + random forest")
@@ -34,6 +35,15 @@ def name_row(mode: str, backbone: str, view: str, *, shuffled: bool = False) -> 
 def name_subjects(row: str) -> str:
     """The row's mean probability of each subject."""
     return f"{row} / {PER_SUBJECT}"
+
+
+def name_fixed(row: str) -> str:
+    """The leak-free row's head at the script's rate.
+
+    >>> name_fixed(name_row(LEAKFREE, INCEPTION, CROP))
+    'leakfree / InceptionV3 / crop / rate as run'
+    """
+    return f"{row} / {FIXED}"
 
 
 def name_run(number: int) -> str:

@@ -95,9 +95,7 @@ def run(options: cli.Options) -> int:
     if not finished:
         return 1
 
-    predictions = products.collect_predictions(
-        finished, opened.folder, functools.partial(plans.find_split, datasets, divided, config)
-    )
+    predictions = products.collect_predictions(finished, opened.folder, functools.partial(plans.find_split, divided))
     predictions = derived.derive_rows(predictions, config, alike)
     predictions = predictions[predictions["row"].isin([row.name for row in wanted])].reset_index(drop=True)
     write_predictions(predictions, opened.folder / "predictions.csv.gz")

@@ -1,4 +1,4 @@
-"""The four modes (report, sec. 4; script): which entries a list has, and how they are divided; grades shuffled as a control."""
+"""The five modes (report, sec. 4; script): which entries a list has, and how they are divided; grades shuffled as a control."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -123,9 +123,12 @@ def deal_subjects(cases: pd.DataFrame, repeat: int, config: Config) -> list[Fold
     return [gather_fold(of_fold, rule, k) for k, of_fold in enumerate(sides)]
 
 
-def split_dataset(dataset: Dataset, mode: str, config: Config, seeds: Sequence[int]) -> tuple[Entries, Folds]:
-    """The entries of a mode and their folds. They are drawn by the true grades, so those of shuffled grades are the same."""
-    entries = list_entries(dataset, mode, config)
+def split_dataset(
+    dataset: Dataset, mode: str, config: Config, seeds: Sequence[int], *, shuffled: bool = False
+) -> tuple[Entries, Folds]:
+    """The entries of a mode and their folds. Folds of subjects are stratified by the grades that are learnt, so that shuffled ones have
+    folds of their own; the others do not depend on the grades."""
+    entries = list_entries(dataset, mode, config, shuffled=shuffled)
     return entries, split_entries(entries.cases, mode, config, seeds, str(dataset.info.get("name", "gliomas")))
 
 

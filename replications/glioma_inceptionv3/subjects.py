@@ -86,7 +86,8 @@ def tabulate_subjects(predictions: pd.DataFrame, config: Config, classes: Sequen
     note = (
         f"A subject's probability is the mean of its slices'; {config.leakfree_folds} folds, {repeats} "
         f"repeat{'s' * (repeats != 1)}. Kappa: quadratic weights. AUC: pairs within folds. Intervals over the subjects; last "
-        "column: t test over the folds, corrected for the training cases that they share (Nadeau and Bengio 2003)."
+        "column: t test over the folds, corrected for the training cases that they share (Nadeau and Bengio 2003), where the "
+        "decomposition has intervals over the subjects."
     )
     return OwnTable(title="Leak-free, by slice and by subject", columns=columns, rows=lines, note=note)
 
@@ -105,7 +106,7 @@ def tabulate_leaks(divided: Divided, datasets: Datasets, config: Config) -> OwnT
     for view in config.views:
         pairs = datasets[view].info.get("near_duplicates", ())
         for mode in list_modes():
-            entries, folds = divided[mode, view]
+            entries, folds = divided[mode, view, False]
             found = count_leaks(entries.cases, [fold for of_seed in folds.values() for fold in of_seed], pairs)
             shares = [f"{100 * found[name]:.1f}" for name in ("same picture", "near-duplicate", "same subject")]
             lines.append([view, mode, str(len(entries.cases)), f"{found['test entries']:.1f}", *shares])
@@ -115,7 +116,7 @@ def tabulate_leaks(divided: Divided, datasets: Datasets, config: Config) -> OwnT
     columns += [
         OwnColumn(name=name, kind="number", group=group) for name in ("the same picture", "a near-duplicate", "the subject")
     ]
-    note = "Of the validation entries it is alike. A list that names every file twice tests twice as many entries as files."
+    note = "Of the validation entries it is alike. Near-duplicates are other files, looked for on whole slices. A list that names every file twice tests twice as many entries as files."
     return OwnTable(title="What each mode leaves on both sides", columns=columns, rows=lines, note=note)
 
 

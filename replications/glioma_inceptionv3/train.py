@@ -23,7 +23,7 @@ from common.training import fit
 from replications.glioma_inceptionv3 import models, splits
 from replications.glioma_inceptionv3.config import Config
 from replications.glioma_inceptionv3.models import HEAD, TABLE
-from replications.glioma_inceptionv3.rows import AS_RUN, LEAKFREE, ONCE
+from replications.glioma_inceptionv3.rows import AS_RUN, FIXED, LEAKFREE, ONCE
 
 PACKAGE = Path(__file__).parent
 
@@ -75,10 +75,8 @@ def _open_split(
     prepared: Path, planned: tuple[str, str], mode: str, shuffled: bool, config: Config, seed: int
 ) -> tuple[Dataset, splits.Entries, list[Fold]]:
     dataset = _open_dataset(prepared, planned[0])
-    entries, folds = splits.split_dataset(dataset, mode, config, [seed])
+    entries, folds = splits.split_dataset(dataset, mode, config, [seed], shuffled=shuffled)
     confirm_split(dataset, Dataset(dataset.images, entries.cases, {}), folds[seed], *planned)
-    if shuffled:
-        entries = splits.list_entries(dataset, mode, config, shuffled=True)
     return dataset, entries, folds[seed]
 
 
@@ -208,8 +206,8 @@ def choose_rate(scores: np.ndarray, labels: np.ndarray) -> int:
 def train_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
     """One training: predictions.csv.gz, validation.csv.gz, history.csv, and the trained layer, head.npz (kernel, bias).
 
-    settings: those of `open_task`, and protocol, row. Under leakfree the learning rate is chosen on the validation subjects;
-    the record says which.
+    settings: those of `open_task`, and protocol, row, rows. Under leakfree the learning rate is chosen on the validation subjects;
+    the record says which; the head at the script's rate is scored as a row of its own (rows[FIXED]).
     """
     environment = fit.start_backend(threads)
     task = open_task(settings, folder, report)
@@ -217,8 +215,12 @@ def train_cell(settings: dict, folder: Path, threads: int, report: cells.Report)
     scores = compute_scores(model, task.features, task.classes)[task.source]
     validation = task.fold.validation
     chosen = choose_rate(scores[validation], task.labels[validation]) if scores.shape[1] > 1 else 0
+    rates = choose_rates(settings["mode"], task.config)
     entries = [{**entry, "val_accuracy": entry["val_accuracy"][chosen]} for entry in history]
-    write_products(settings, task.pool, task.fold, [Scored(settings["row"], scores[:, chosen], entries)], folder, validation=True)
+    scored = [Scored(settings["row"], scores[:, chosen], entries)]
+    if FIXED in settings["rows"]:
+        scored.append(Scored(settings["rows"][FIXED], scores[:, rates.index(task.config.learning_rate)]))
+    write_products(settings, task.pool, task.fold, scored, folder, validation=True)
     kernel, bias = model.get_layer(HEAD).get_weights()
     own = slice(chosen * task.classes, (chosen + 1) * task.classes)
     np.savez(folder / "head.npz", kernel=kernel[:, own], bias=bias[own])

@@ -50,8 +50,7 @@ def make_task(
     dataset: Dataset, features: np.ndarray, mode: str, seed: int, number: int, config: Config, *, shuffled: bool = False
 ):
     """The task of one training, as `train.open_task` would give it."""
-    _, folds = splits.split_dataset(dataset, mode, config, [seed])
-    entries = splits.list_entries(dataset, mode, config, shuffled=shuffled)
+    entries, folds = splits.split_dataset(dataset, mode, config, [seed], shuffled=shuffled)
     fold = next(fold for fold in folds[seed] if fold.fold == number)
     pool = Dataset(dataset.images, entries.cases, dataset.info)
     settings = {"mode": mode, "seed": seed, "fold": number}
@@ -65,8 +64,8 @@ def run_modes(dataset: Dataset, features: np.ndarray, config: Config, modes: tup
     tables = []
     for mode in modes:
         seeds = range(1, config.leakfree_repeats + 1) if mode == "leakfree" else config.runs
-        _, folds = splits.split_dataset(dataset, mode, config, list(seeds))
         for shuffled in (False, True):
+            _, folds = splits.split_dataset(dataset, mode, config, list(seeds), shuffled=shuffled)
             for seed in seeds:
                 for fold in folds[seed]:
                     task = make_task(dataset, features, mode, seed, fold.fold, config, shuffled=shuffled)

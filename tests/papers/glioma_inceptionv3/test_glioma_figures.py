@@ -55,7 +55,12 @@ def test_quantities_units_and_numbers_of_cases_are_said(pictures) -> None:
         "figure-learning-rate.png": ("training step", "learning rate"),
         "figure-validation-mobilenetv2-whole.png": ("training step", "validation accuracy (%)", "n = 10 runs"),
         "figure-test-mobilenetv2-whole.png": ("test accuracy (%)", "run", "mean 96.1 %"),
-        "decomposition-mobilenetv2.png": ("accuracy (%)", "lost accuracy (points)", "n = ", "grades shuffled among subjects"),
+        "decomposition-mobilenetv2.png": (
+            "accuracy (%)",
+            "lost, or left, accuracy (points)",
+            "n = ",
+            "grades shuffled among subjects",
+        ),
         "baselines-mobilenetv2-whole.png": ("accuracy of slices (%)", "radiomics + SVM", "area alone", "95 % interval"),
         "confusion-mobilenetv2-whole.png": ("grade II", "n = ", "share of the true class (%)"),
         "attention.png": ("share of the map's maximum",),
