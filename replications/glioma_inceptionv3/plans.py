@@ -47,8 +47,8 @@ Divided = Mapping[tuple[str, str, bool], tuple[splits.Entries, splits.Folds]]  #
 
 @dataclass(frozen=True)
 class Training:
-    """What is trained for each run (leakfree: fold of a repeat). rows: classifier -> row that it scores; of a head, its own, and of
-    a leak-free one also FIXED -> that of the head at the script's rate, which is one of the grid."""
+    """What is trained for each run (leakfree: fold of a repeat). rows: classifier -> row that it scores; of a head, its own, and
+    of a leak-free one also FIXED -> that of the head at the script's rate, which is one of the grid."""
 
     mode: str
     view: str

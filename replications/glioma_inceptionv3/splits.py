@@ -126,8 +126,8 @@ def deal_subjects(cases: pd.DataFrame, repeat: int, config: Config) -> list[Fold
 def split_dataset(
     dataset: Dataset, mode: str, config: Config, seeds: Sequence[int], *, shuffled: bool = False
 ) -> tuple[Entries, Folds]:
-    """The entries of a mode and their folds. Folds of subjects are stratified by the grades that are learnt, so that shuffled ones have
-    folds of their own; the others do not depend on the grades."""
+    """The entries of a mode and their folds. Folds of subjects are stratified by the grades that are learnt, so that shuffled
+    ones have folds of their own; the others do not depend on the grades."""
     entries = list_entries(dataset, mode, config, shuffled=shuffled)
     return entries, split_entries(entries.cases, mode, config, seeds, str(dataset.info.get("name", "gliomas")))
 

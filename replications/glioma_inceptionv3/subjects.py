@@ -116,7 +116,10 @@ def tabulate_leaks(divided: Divided, datasets: Datasets, config: Config) -> OwnT
     columns += [
         OwnColumn(name=name, kind="number", group=group) for name in ("the same picture", "a near-duplicate", "the subject")
     ]
-    note = "Of the validation entries it is alike. Near-duplicates are other files, looked for on whole slices. A list that names every file twice tests twice as many entries as files."
+    note = (
+        "Of the validation entries it is alike. Near-duplicates are other files, looked for on whole slices. A list that names "
+        "every file twice tests twice as many entries as files."
+    )
     return OwnTable(title="What each mode leaves on both sides", columns=columns, rows=lines, note=note)
 
 

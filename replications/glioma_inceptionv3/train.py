@@ -206,8 +206,8 @@ def choose_rate(scores: np.ndarray, labels: np.ndarray) -> int:
 def train_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
     """One training: predictions.csv.gz, validation.csv.gz, history.csv, and the trained layer, head.npz (kernel, bias).
 
-    settings: those of `open_task`, and protocol, row, rows. Under leakfree the learning rate is chosen on the validation subjects;
-    the record says which; the head at the script's rate is scored as a row of its own (rows[FIXED]).
+    settings: those of `open_task`, and protocol, row, rows. Under leakfree the learning rate is chosen on the validation
+    subjects; the record says which; the head at the script's rate is scored as a row of its own (rows[FIXED]).
     """
     environment = fit.start_backend(threads)
     task = open_task(settings, folder, report)
