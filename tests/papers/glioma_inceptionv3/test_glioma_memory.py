@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
 from glioma_bottlenecks import run_modes
 
 from common.cases.prepared import Dataset
@@ -42,7 +41,7 @@ def measure(predictions: pd.DataFrame) -> dict[tuple[str, bool], float]:
 
 
 def test_subjects_alone(backend, tmp_path):
-    """The list named twice >= 95 %, slices far above chance, subjects at chance, and the sentence says so; grades mean nothing."""
+    """The list named twice >= 95 %, slices far above chance, subjects at chance, and the sentence says so."""
     predictions = run_phantoms(tmp_path, texture=1.0, signal=0.0)
     accuracy = measure(predictions)
     for shuffled in (False, True):
