@@ -115,8 +115,9 @@ def audit_results(results: Results) -> list[Outcome]:
     lines, outcomes = [], []
     for row in results.rows:
         name = f"{row.row}, {row.protocol}"
-        classes = {"class 1": row.positives, "class 0": row.n - row.positives} if binary else {"all": row.n}
         for i, seed in enumerate(row.seeds):
+            n, positives = row.tested_by_seed[i] if row.tested_by_seed else (row.n, row.positives)
+            classes = {"class 1": positives, "class 0": n - positives} if binary else {"all": n}
             values = {metric: row.metrics[metric].by_seed[i] for metric in BINARY if metric in row.metrics}
             numbers = {metric: print_significant(value) for metric, value in values.items() if value is not None}
             lines.append(Line(f"{name}, seed {seed}", (row.table,), classes, numbers, Averaging("binary", folds=1, runs=1)))

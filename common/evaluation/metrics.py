@@ -120,6 +120,7 @@ def _evaluate_row(predictions: pd.DataFrame, row: str, protocol: str) -> RowResu
     )
     cases, first = np.unique(sample.case_ids, return_index=True)
     mean, majority = metrics["accuracy"].mean, metrics["majority_rate"].mean
+    tested = [[int(at.sum()), int((at & (sample.y_true == 1)).sum())] for at in sample.present]
     return RowResult(
         row=row,
         protocol=protocol,
@@ -130,6 +131,7 @@ def _evaluate_row(predictions: pd.DataFrame, row: str, protocol: str) -> RowResu
         # A mean of equal rates may differ from them in the last bit.
         below_majority=mean is not None and majority is not None and mean - majority <= 1e-12,
         metrics=metrics,
+        tested_by_seed=[] if all(count == len(cases) for count, _ in tested) else tested,
     )
 
 

@@ -118,6 +118,7 @@ class RowResult(Record):
     seeds: list[int]
     below_majority: bool  # mean accuracy at or below that of always giving the most frequent class
     metrics: dict[str, Metric]
+    tested_by_seed: list[list[int]] = []  # cases, and those of class 1, of each seed; only where the seeds test different ones
     departures: list[str] = []  # settings that differ from the published ones
 
 
@@ -150,14 +151,13 @@ class JudgedClaim(Record):
 class Pair(Record):
     """Two rows compared on their common cases (see `comparisons.compare_rows`); differences are row_a minus row_b.
 
-    Means are over seeds_a and seeds_b; `seeds` are those of both (alone compared in older files, where these two are empty).
-    mcnemar_p and delong_p, named so in older files, hold the p values of the tests that accuracy_test and auc_test name.
+    Means are over seeds_a and seeds_b. mcnemar_p and delong_p hold the p values of the tests that accuracy_test and auc_test name.
     """
 
     protocol: Protocol
     row_a: str
     row_b: str
-    seeds: list[int]
+    seeds: list[int]  # of both rows; in older files alone compared
     n: int
     patients: int
     accuracy_a: float
