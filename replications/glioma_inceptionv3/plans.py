@@ -134,10 +134,9 @@ def divide(datasets: Datasets, config: Config, asked: Sequence[int]) -> Divided:
     found = {}
     for view, dataset in datasets.items():
         for mode in list_modes():
-            seeds = list_seeds(Training(mode, view, "", HEAD, {}), config)
+            seeds = sorted({*list_seeds(Training(mode, view, "", HEAD, {}), config), *asked})
             for shuffled in (False, True):
-                known = sorted({*seeds, *asked})
-                found[mode, view, shuffled] = splits.split_dataset(dataset, mode, config, known, shuffled=shuffled)
+                found[mode, view, shuffled] = splits.split_dataset(dataset, mode, config, seeds, shuffled=shuffled)
     return found
 
 
