@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from common.cases.descriptions import describe_images
-from common.cases.duplicates import choose_limit, find_near_duplicates
+from common.cases.duplicates import HIGHEST_LIMIT, choose_limit, find_near_duplicates
 from common.cases.sources import Read, Source
 from common.cases.table import join_patients
 
@@ -32,14 +32,14 @@ def describe_gaps() -> str:
     return f"Not found: {missed}; and another exposure of the same lesion, which is no copy." if missed else ""
 
 
-def settle_copies(source: Source, read: Read, *, join: bool = True) -> Read:
+def settle_copies(source: Source, read: Read, *, join: bool = True, highest: float = HIGHEST_LIMIT) -> Read:
     """The same with its near-duplicate pictures listed and, unless source.near_duplicates is "refuse", their patients joined.
 
     notes["near_duplicates"]: a list of {files: [path, path], case_ids: [id, id], similarity}, most similar first;
     notes["near_duplicate_limit"]: the similarity from which pictures count as such in this data set (`choose_limit`);
     notes["patients_listed"]: number of patients before. "group": patients that share a file or a near-duplicate picture become
     one, so that no split parts them; with join False they stay apart, for splits that are published: `leave_out_copies`.
-    "refuse": every pair of different patients is a fault.
+    "refuse": every pair of different patients is a fault. highest: the limit's own limit.
 
     >>> from pathlib import Path
     >>> picture = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8).repeat(8, axis=0).repeat(8, axis=1)
@@ -52,7 +52,7 @@ def settle_copies(source: Source, read: Read, *, join: bool = True) -> Read:
     """
     images, cases, notes = read
     described = describe_images(images)
-    limit = choose_limit(described)
+    limit = choose_limit(described, highest=highest)
     pairs = find_near_duplicates(described, limit=limit)
     found = [
         {

@@ -72,14 +72,15 @@ def keep_alike(table: pd.DataFrame, limit: float) -> pd.DataFrame:
     return table[table["similarity"] >= limit].reset_index(drop=True)
 
 
-def choose_limit(a: Descriptions, b: Descriptions | None = None) -> float:
-    """The similarity from which two images of a data set count as the same picture, LOWEST_LIMIT to HIGHEST_LIMIT.
+def choose_limit(a: Descriptions, b: Descriptions | None = None, *, highest: float = HIGHEST_LIMIT) -> float:
+    """The similarity from which two images of a data set count as the same picture, LOWEST_LIMIT to `highest`.
 
     Where everything looks alike (mammograms) it is high, where little does (ultrasound) low: STRANGERS pairs of images (of a and
     b, or of a alone) are drawn, always the same ones, and registered as well as they can be. Nearly all are strangers, and the
     Fisher transforms (artanh) of their similarities are about normal. Median and the range from the lower quartile to nine tenths
     (below lie those that no registration brings together) give mean and spread, and the limit is where FALSE_ALARMS of all pairs
-    are expected above, TAIL times as far out. With fewer than FEW_STRANGERS images nothing is learnt: HIGHEST_LIMIT.
+    are expected above, TAIL times as far out. With fewer than FEW_STRANGERS images nothing is learnt: `highest`. Above
+    HIGHEST_LIMIT it may lie where strangers are all laid out alike, as whole bodies are.
 
     >>> from common.cases.descriptions import describe_images
     >>> smooth = np.random.default_rng(0).integers(0, 256, (40, 3, 3), np.uint8).repeat(20, axis=1).repeat(20, axis=2)
@@ -91,7 +92,7 @@ def choose_limit(a: Descriptions, b: Descriptions | None = None) -> float:
     within, b = b is None, a if b is None else b
     images = a.count + (0 if within else b.count)
     if min(a.count, b.count) == 0 or images < FEW_STRANGERS:
-        return HIGHEST_LIMIT
+        return highest
     draws = min(STRANGERS, STRANGERS_EACH * images)
     random = np.random.default_rng(0)
     rows_a, rows_b = random.integers(a.count, size=draws), random.integers(b.count, size=draws)
@@ -107,7 +108,7 @@ def choose_limit(a: Descriptions, b: Descriptions | None = None) -> float:
     pairs = a.count * (a.count - 1) / 2 if within else a.count * b.count
     spread = (high - low) / (norm.ppf(0.9) - norm.ppf(0.25))
     limit = float(np.tanh(median + TAIL * spread * norm.isf(min(0.5, FALSE_ALARMS / pairs))))
-    return min(max(limit, LOWEST_LIMIT), HIGHEST_LIMIT)
+    return min(max(limit, LOWEST_LIMIT), highest)
 
 
 def _register_best(a: Descriptions, b: Descriptions, view_a: int, view_b: int) -> float:

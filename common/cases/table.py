@@ -123,8 +123,8 @@ def _assign_groups(cases: pd.DataFrame, shares: list[float], seed: int, by: str,
 
     Groups are assigned to parts at random many times, so that every group has its chance to get into any part. In the
     assignments whose class counts are nearest to the wanted ones single groups then move as long as that brings the counts
-    nearer, and the first that gives every part cases of every class is taken. Nearness: sum of (count - wanted)^2 / wanted.
-    The aim is that of scikit-learn's StratifiedGroupKFold, for unequal shares.
+    nearer, and the first that gives every part cases of every class is taken; where none does, the nearest of those drawn that
+    do. Nearness: sum of (count - wanted)^2 / wanted. The aim is that of scikit-learn's StratifiedGroupKFold, for unequal shares.
     """
     if by not in cases:
         raise UsageError(f"split: the case table has no column {by!r} to group by")
@@ -150,6 +150,9 @@ def _assign_groups(cases: pd.DataFrame, shares: list[float], seed: int, by: str,
         part_of = _even_out(drawn[best].astype(np.int64), counts, wanted)
         if all((counts[part_of == part].sum(axis=0) > 0).all() for part in range(len(shares))):
             return part_of[group_of]
+    whole = np.flatnonzero((have > 0).all(axis=(1, 2)))  # few groups of a class: the counts nearest to the wanted ones may be 0
+    if len(whole):
+        return drawn[whole[np.argmin(deviation[whole])]].astype(np.int64)[group_of]
     raise UsageError(
         f"split: found no way to give each of the {len(shares)} {noun} cases of every class without tearing a {by} "
         f"apart: ask for fewer {noun} or add data"

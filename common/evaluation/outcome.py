@@ -57,6 +57,8 @@ def judge_run(
     impossible: Collection[tuple[str, str, str]],
     positive_class: str | None = None,
     choices_repeated: bool = False,
+    apart: Collection[str] = (),
+    exchanged: Mapping[tuple[str, str, str], str] | None = None,
 ) -> Outcome:
     """Judge the predictions of a run.
 
@@ -65,7 +67,7 @@ def judge_run(
     row -> why it was not run; departures: row -> settings that differ from the published ones; standing: row -> why its data or
     preset allow no verdict, as `verdicts.name_standing` says; impossible: `printed_key`s of claims that the audit found
     impossible; positive_class: which class of a claim our class 1 is, for claims of sensitivity, specificity and AUC;
-    choices_repeated: see `judge_claims`. Raises UsageError for a statement of paper.toml without a check.
+    choices_repeated, apart, exchanged: see `judge_claims`. Raises UsageError for a statement of paper.toml without a check.
 
     A paper that printed 90 % of 100 cases for its CNN, of which ours has every one right but was trained more briefly:
 
@@ -102,6 +104,8 @@ def judge_run(
         test_sets=describe_test_sets(predictions, "paper"),
         withheld=lambda row: _withhold(standing(row), departures(row)),
         choices_repeated=choices_repeated,
+        apart=apart,
+        exchanged=exchanged,
     )
     comparable = [row for row in found if not departures(row.row)]
     return Outcome(

@@ -76,11 +76,15 @@ def judge_claims(
     test_sets: Mapping[str, TestSet] | None = None,
     withheld: Withheld = lambda _row: ("", ()),
     choices_repeated: bool = False,
+    apart: Collection[str] = (),
+    exchanged: Mapping[tuple[str, str, str], str] | None = None,
 ) -> list[JudgedClaim]:
     """Set each claim beside our result.
 
-    rows: from `evaluate`; not_run: row -> reason; extra: (table, row, metric) -> number, for claims of unit "count"; impossible:
-    `printed_key`s that the audit found impossible; design_effects: row -> metric -> that of one training (see
+    rows: from `evaluate`; not_run: row -> reason; extra: (table, row, metric) -> number, for claims of unit "count" and of the
+    metrics `apart`, which predictions do not give (fractions); exchanged: `printed_key` -> the metric that a number
+    is that stands under the head of another; impossible: `printed_key`s that the audit found impossible; design_effects: row ->
+    metric -> that of one training (see
     `measure_design_effects`), 1 where it is not given; test_sets: row -> what `samples.describe_test_sets` says of its folds and
     patients of a class, else taken for one fold and for as many patients as cases; withheld: see `Withheld`; choices_repeated:
     whether our trainings make the choices anew of which the paper reports the best (`Claim.best_of`). All numbers are in the
@@ -107,13 +111,15 @@ def judge_claims(
     judged = []
     for claim in claims:
         row, reason, (word, said) = measured.get(claim.row), not_run.get(claim.row), withheld(claim.row)
-        metric, ours, low, high = None, None, None, None
-        if claim.unit == "count":
-            ours = low = high = (extra or {}).get((claim.table, claim.row, claim.metric))
+        metric, ours, low, high, held = None, None, None, None, claim
+        if claim.unit == "count" or claim.metric in apart:
+            ours = (extra or {}).get((claim.table, claim.row, claim.metric))
+            low, high = (ours, ours) if claim.unit == "count" else (None, None)
             missing = ours is None
         else:
-            _check_claim(claim, positive_class)
-            metric = row.metrics.get(claim.metric) if row else None
+            held = replace(claim, metric=(exchanged or {}).get(claim.printed_key, claim.metric))
+            _check_claim(held, positive_class)
+            metric = row.metrics.get(held.metric) if row else None
             missing = reason is not None or metric is None
             if metric is not None and not missing:
                 ours, low, high = metric.mean, metric.low, metric.high
@@ -127,14 +133,21 @@ def judge_claims(
             assert ours is not None
             difference = ours - claim.value
             found = _Found(EQUAL if difference == 0 else LOWER if difference < 0 else HIGHER, difference=difference)
+        elif claim.metric in apart:
+            assert ours is not None
+            assert claim.fraction is not None
+            found = _Found(CANNOT_TELL, "the sampling error of this measure is not known", ours - claim.fraction)
         else:
             assert row is not None
             assert metric is not None
-            effect = (design_effects or {}).get(claim.row, {}).get(claim.metric, 1.0)
+            effect = (design_effects or {}).get(claim.row, {}).get(held.metric, 1.0)
             test_set = (test_sets or {}).get(claim.row) or _guess_test_set(row)
-            found = _weigh(claim, row, metric, effect, test_set, positive_class, choices_repeated)
+            found = _weigh(held, row, metric, effect, test_set, positive_class, choices_repeated)
         unit = 100 if claim.unit == "percent" else 1
-        numbers = {"ours": ours, "low": low, "high": high, "tolerance": _measure_tolerance(claim, positive_class)}
+        said_exchanged = (
+            "" if held is claim or held.metric == claim.metric else f"columns exchanged in print: this is {held.metric}"
+        )
+        numbers = {"ours": ours, "low": low, "high": high, "tolerance": _measure_tolerance(held, positive_class)}
         numbers |= {name: getattr(found, name) for name in ("difference", "difference_low", "difference_high", "margin")}
         judged.append(
             JudgedClaim(
@@ -146,7 +159,7 @@ def judge_claims(
                 **{name: None if value is None else value * unit for name, value in numbers.items()},
                 patients_needed=found.patients_needed,
                 verdict=found.verdict,
-                note="; ".join(note for note in (claim.note, found.note) if note),
+                note="; ".join(note for note in (claim.note, found.note, said_exchanged) if note),
                 impossible=claim.printed_key in impossible,
             )
         )

@@ -32,11 +32,13 @@ Report = Callable[[str, int, int, dict], None]  # stage, epochs done, epochs in 
 class Cell:
     """One training. function: "module:name", called as function(settings, folder, threads, report) and writing its products
     into folder; it returns a JSON-able dict for the record. key: file name, unique in the run. settings: JSON-able, all
-    that the result depends on."""
+    that the result depends on. kin: what it has in common with others that one process does faster one after the other, as a
+    network that is built and traced once; changes no result."""
 
     key: str
     function: str
     settings: dict = field(hash=False)
+    kin: str = ""
 
     @property
     def digest(self) -> str:

@@ -291,6 +291,7 @@ def close_run(
     draw: yields the figures for the results; each is saved before the next is drawn. failed: what `train` returned. Returns the
     exit code: 1 if a training failed, else 0. Raises UsageError where the run may not be published.
     """
+    workers.stop_workers()
     figures = run.folder / "figures"
     shutil.rmtree(figures, ignore_errors=True)
     figures.mkdir()

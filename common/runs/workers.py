@@ -10,8 +10,10 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -31,7 +33,8 @@ def run_cells(
 
     folder: holds `cells/`. workers: processes side by side; with one, cells run in this process. threads: threads a cell
     computes with. cluster: address of a Dask scheduler whose workers see `folder` under the same path.
-    Raises KeyboardInterrupt after stopping the workers; finished cells and checkpoints stay.
+    Raises KeyboardInterrupt after stopping the workers; finished cells and checkpoints stay. The processes wait for further cells
+    of the folder until `stop_workers`.
     """
     home = folder / "cells"
     home.mkdir(parents=True, exist_ok=True)
@@ -42,7 +45,7 @@ def run_cells(
         with _Display(title, cells, len(cells) - len(todo)) as display:
             if cluster:
                 failed = _run_on_dask(todo, home, threads, cluster, display)
-            elif workers == 1 or len(todo) <= 1:
+            elif workers == 1 or (len(todo) <= 1 and (folder, workers, threads) not in _teams):
                 failed = _run_here(todo, home, threads, display)
             else:
                 failed = _run_in_processes(todo, home, workers, threads, display)
@@ -76,7 +79,7 @@ def _run_here(cells: list[Cell], home: Path, threads: int, display: "_Display") 
 _messages: multiprocessing.queues.Queue  # where a worker process reports to: `_start_worker` sets it
 
 
-def _start_worker(messages: multiprocessing.queues.Queue, parent: int, slots: multiprocessing.queues.Queue, threads: int) -> None:
+def _start_worker(messages: multiprocessing.queues.Queue, parent: int, gpu: str | None, threads: int) -> None:
     """Initialise a worker: it ignores Ctrl-C (the parent ends it), dies with its parent and sees one GPU of several."""
     global _messages
     _messages = messages
@@ -84,7 +87,6 @@ def _start_worker(messages: multiprocessing.queues.Queue, parent: int, slots: mu
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)
-    gpu = slots.get()
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
 
@@ -107,29 +109,88 @@ def _visible_gpus() -> list[str]:
 
 
 def _run_in_processes(cells: list[Cell], home: Path, workers: int, threads: int, display: "_Display") -> dict[str, str]:
-    context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
-    messages, slots = context.Queue(), context.Queue()
-    gpus = _visible_gpus()
-    for slot in range(workers):
-        slots.put(gpus[slot % len(gpus)] if gpus else None)
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (messages, os.getpid(), slots, threads))
+    team = _open_team((home.parent, workers, threads))
     failed: dict[str, str] = {}
+    todo = list(cells)
+    running: dict[Future, tuple[Cell, _Worker]] = {}
+    free = list(team.processes)
     try:
-        waiting = {pool.submit(_work, cell, home, threads): cell for cell in cells}
-        while waiting:
-            done, _ = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+        while todo or running:
+            while todo and free:
+                worker = free.pop(0)
+                cell = todo.pop(choose_next(todo, worker.kin, {other.kin for _, other in running.values()}))
+                worker.kin = cell.kin
+                running[worker.pool.submit(_work, cell, home, threads)] = cell, worker
+            done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
             with contextlib.suppress(queue.Empty):
                 while True:
-                    display.report(*messages.get_nowait())
+                    display.report(*team.messages.get_nowait())
             for future in done:
-                _collect(future, waiting.pop(future), failed, display)
+                cell, worker = running.pop(future)
+                free.append(worker)
+                _collect(future, cell, failed, display)
     except BaseException:
-        for process in list((pool._processes or {}).values()):
-            process.kill()
+        for worker in team.processes:
+            for process in list((worker.pool._processes or {}).values()):
+                process.kill()
+        stop_workers()
         raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
     return failed
+
+
+def choose_next(todo: Sequence[Cell], last: str, taken: Collection[str]) -> int:
+    """Position of the cell that a free worker takes: one of the kin that it did last, else the first whose kin no other worker is
+    at, else the first.
+
+    >>> todo = [Cell("a", "", {}, "VGG16"), Cell("b", "", {}, "VGG16"), Cell("c", "", {}, "ResNet50")]
+    >>> choose_next(todo, "ResNet50", ["VGG16"]), choose_next(todo[:2], "", ["VGG16"]), choose_next(todo, "", ["VGG16"])
+    (2, 0, 2)
+    """
+    kin = [cell.kin for cell in todo]
+    if last and last in kin:
+        return kin.index(last)
+    return next((place for place, name in enumerate(kin) if not name or name not in taken), 0)
+
+
+@dataclass
+class _Worker:
+    """A process, and the kin of its last cell."""
+
+    pool: ProcessPoolExecutor  # of one process
+    kin: str = ""
+
+
+@dataclass(frozen=True)
+class _Team:
+    """The processes of a run, and the queue that they report to."""
+
+    processes: list[_Worker]
+    messages: multiprocessing.queues.Queue
+
+
+# They stay from one stage of a run to the next: starting them, with TensorFlow, costs seconds each time.
+_teams: dict[tuple[Path, int, int], _Team] = {}
+
+
+def _open_team(key: tuple[Path, int, int]) -> _Team:
+    """Worker processes of a run folder, their number and threads."""
+    if key not in _teams:
+        stop_workers()
+        _, workers, threads = key
+        context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
+        messages, gpus = context.Queue(), _visible_gpus()
+        chosen = [gpus[slot % len(gpus)] if gpus else None for slot in range(workers)]
+        about = [(messages, os.getpid(), gpu, threads) for gpu in chosen]
+        _teams[key] = _Team([_Worker(ProcessPoolExecutor(1, context, _start_worker, of)) for of in about], messages)
+    return _teams[key]
+
+
+def stop_workers() -> None:
+    """End the processes that `run_cells` left for further stages of the run."""
+    while _teams:
+        _, team = _teams.popitem()
+        for worker in team.processes:
+            worker.pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _collect(future: Future, cell: Cell, failed: dict[str, str], display: "_Display") -> None:

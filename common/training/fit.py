@@ -19,6 +19,7 @@ import numpy as np
 
 from common.files import replace_file
 from common.training.batches import Arrays, assert_uint8, feed_batches
+from common.training.random_networks import seed_weights
 
 CHECKPOINT_SECONDS = 20.0  # at most one checkpoint in this time, and never more than 5 % of the time spent writing
 Report = Callable[[str, int, int, dict], None]  # stage, epochs done, epochs in all, logs
@@ -88,7 +89,7 @@ def build_compiled(graph: str, part: str, build: Callable[[], keras.Model], seed
     initial values cost none: a second training of the same graph takes over every variable (weights, optimiser,
     generators) of a freshly built model, so it equals one in a process of its own.
     """
-    keras.utils.set_random_seed(seed)
+    seed_weights(seed)
     fresh = _build_in_scope(build, batch_size)
     if any(known != graph for known, _ in _compiled):
         _compiled.clear()  # one graph at a time: memory stays bounded

@@ -12,6 +12,7 @@ from keras import layers, ops
 
 from common.errors import UsageError
 from common.training import pretrained
+from common.training.random_networks import seed_weights, settle_statistics
 from replications.glioma_inceptionv3.config import Config
 from replications.glioma_inceptionv3.rows import INCEPTION, MOBILENET, RANDOM
 
@@ -29,7 +30,7 @@ def build_backbone(backbone: str, config: Config, weights: Path | None = None) -
     if backbone not in sides:
         raise UsageError(f"backbones={backbone}: not known; known: {', '.join(sides)}")
     side = sides[backbone]
-    keras.utils.set_random_seed(100 * config.split_seed + list(sides).index(backbone))
+    seed_weights(100 * config.split_seed + list(sides).index(backbone))
     if backbone == MOBILENET:
         network = keras.applications.MobileNetV2((side, side, 3), alpha=0.35, include_top=False, weights=None)  # 7x7x1280
     else:
@@ -39,7 +40,7 @@ def build_backbone(backbone: str, config: Config, weights: Path | None = None) -
     if config.inceptionv3_end and backbone != MOBILENET:
         network = cut_network(network, config.inceptionv3_end)
     if weights is None:
-        settle_statistics(network, config.statistics_pictures, side, config.split_seed)
+        settle_statistics(network, config.statistics_pictures, (side, side), config.split_seed)
     grey = keras.Input((config.side, config.side, 1), name="picture")
     colours = layers.Concatenate(name="three_channels")([layers.Rescaling(1 / 127.5, offset=-1.0, name="standardised")(grey)] * 3)
     if side != config.side:
@@ -53,26 +54,6 @@ def cut_network(network: keras.Model, end: str) -> keras.Model:
     if end not in {layer.name for layer in network.layers}:
         raise UsageError(f"inceptionv3_end={end}: InceptionV3 has no such layer")
     return keras.Model(network.input, network.get_layer(end).output, name=f"{network.name}_{end}")
-
-
-def settle_statistics(network: keras.Model, pictures: int, side: int, seed: int) -> None:
-    """Give a network of random weights the means and variances of batch normalisation that one batch of noise has.
-
-    Without them every layer shrinks the activations: on brain slices the bottlenecks of a random InceptionV3 have a norm of
-    0.04 and correlate by 0.9994, with them 15 and 0.23. The batch is smooth grey noise in -1..1: no picture of the data.
-    """
-    random = np.random.default_rng([seed, 4])
-    batch = np.zeros((pictures, side, side, 3), np.float32)
-    for cells in (2, 5, 12, 30, 75):  # noise of several grains, each at a random strength
-        grid = random.uniform(-1, 1, (pictures, min(cells, side), min(cells, side), 1)) * random.random((pictures, 1, 1, 1))
-        batch += np.asarray(ops.image.resize(grid.astype(np.float32), (side, side)))
-    normalising = [layer for layer in network.layers if isinstance(layer, layers.BatchNormalization)]
-    known = [layer.momentum for layer in normalising]
-    for layer in normalising:
-        layer.momentum = 0.0
-    network(np.clip(batch, -1, 1), training=True)
-    for layer, momentum in zip(normalising, known, strict=True):
-        layer.momentum = momentum
 
 
 def load_backbone(network: keras.Model, backbone: str, path: Path) -> None:

@@ -147,7 +147,7 @@ def plan_cells(
     for seed in seeds:
         for fold in folds:
             parts = [training.row, protocol, f"seed{seed}", *([f"fold{fold}"] if fold >= 0 else [])]
-            cells.append(Cell(slug(" ".join(parts)), TRAIN, settings | {"seed": seed, "fold": fold}))
+            cells.append(Cell(slug(" ".join(parts)), TRAIN, settings | {"seed": seed, "fold": fold}, kin=training.network))
     return cells
 
 

@@ -10,6 +10,7 @@ import keras
 from keras import layers, ops
 
 from common.errors import UsageError
+from common.training import turns
 from replications.lung_hip_compare.config import Config
 
 
@@ -65,7 +66,7 @@ def unsupervised_logit(logits):
     return ops.logsumexp(logits, axis=-1, keepdims=True)
 
 
-class SGAN(keras.Model):
+class SGAN(turns.TurnTrained):
     """Generator and classifier trained by turns; calling it gives class probabilities (n, classes) of images in 0..255.
 
     `fit` takes batches (labelled images, labels int, real images), the halves of the paper's batch, images in 0..255.
@@ -97,28 +98,15 @@ class SGAN(keras.Model):
         return [self.class_metric, self.accuracy_metric, *self.real_metrics.values()]
 
     def compile(self, classifier_optimizer, discriminator_optimizer, generator_optimizer, jit_compile="auto"):
-        """Three optimisers; their variables are created here, because tf.distribute and resume need them at once."""
-        backend = keras.backend.backend()
-        if backend not in ("tensorflow", "jax"):
-            raise UsageError(f"SGAN trains on the backends tensorflow and jax, not on {backend}: set KERAS_BACKEND")
-        super().compile(optimizer=None, jit_compile=jit_compile)
-        self.optimizers = [classifier_optimizer, discriminator_optimizer, generator_optimizer]
-        for optimizer, network in zip(self.optimizers, (self.classifier, self.classifier, self.generator), strict=True):
-            optimizer.build(network.trainable_variables)
-        if backend == "jax":
-            self.optimizer = _OptimizerVariables(self.optimizers)
+        """Three optimisers, one for each of C, D and G."""
+        optimizers = (classifier_optimizer, discriminator_optimizer, generator_optimizer)
+        networks = (self.classifier, self.classifier, self.generator)
+        self.compile_turns(list(zip(optimizers, networks, strict=True)), jit_compile)
 
     def draw_noise(self, count):
         """Normal noise (count, noise); under tf.distribute every replica takes its own part of a common draw."""
-        shape, replicas, replica = (count, self.generator.input_shape[-1]), 1, 0
-        if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-
-            replicas = tf.distribute.get_strategy().num_replicas_in_sync
-            if replicas > 1:
-                replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        drawn = keras.random.normal((replicas, *shape), seed=self.noise_state)
-        return drawn[replica]
+        shape = (count, self.generator.input_shape[-1])
+        return turns.draw_for_replica(lambda whole: keras.random.normal(whole, seed=self.noise_state), shape)
 
     def generate(self, count):
         """Generated images (count, side, side, 1), float in 0..255 as the classifier takes them."""
@@ -152,68 +140,6 @@ class SGAN(keras.Model):
             ),
             (self.generator, generator_optimizer, lambda: self.discriminate(self.generate(full), True, "generator")),
         ]
-
-    def train_step(self, *arguments):
-        """One step; arguments: (data,) on TensorFlow, (state, data) on JAX."""
-        return self._train_on_jax(*arguments) if len(arguments) == 2 else self._train_on_tensorflow(*arguments)
-
-    def _train_on_tensorflow(self, data):
-        for update in self.list_updates(*data):
-            apply_update(*update)
-        return self.get_metrics_result()
-
-    def _train_on_jax(self, state, data):
-        groups = (
-            self.trainable_variables,
-            self.non_trainable_variables,
-            self.optimizer.variables,
-            self.metrics_variables,
-        )  # the parts of `state`
-        variables = [v for group in groups for v in group]
-        values = {id(v): x for v, x in zip(variables, (x for part in state for x in part), strict=True)}
-        for update in self.list_updates(*data):
-            values = _update_values(variables, values, *update)
-        with keras.StatelessScope([(v, values[id(v)]) for v in variables]):
-            logs = self.get_metrics_result()
-        return logs, tuple([values[id(v)] for v in group] for group in groups)
-
-
-class _OptimizerVariables:
-    """What Keras' JAX trainer asks of its one optimiser, answered for several."""
-
-    built = True
-
-    def __init__(self, optimizers: list):
-        self.variables = [v for optimizer in optimizers for v in optimizer.variables]
-
-
-def apply_update(network: keras.Model, optimizer, compute_loss) -> None:
-    """Change `network`, and nothing but it, by the gradient of compute_loss(); TensorFlow only."""
-    import tensorflow as tf
-
-    with tf.GradientTape() as tape:
-        loss = compute_loss()
-    optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
-
-
-def _update_values(variables: list, values: dict, network: keras.Model, optimizer, compute_loss) -> dict:
-    """`apply_update` without side effects, for JAX: values of all variables (by id) before to after."""
-    import jax
-
-    own = network.trainable_variables
-
-    def evaluate(own_values):
-        current = values | {id(v): x for v, x in zip(own, own_values, strict=True)}
-        with keras.StatelessScope([(v, current[id(v)]) for v in variables]) as scope:
-            loss = compute_loss()
-        return loss, {id(v): scope.get_current_value(v) for v in variables}
-
-    before = [values[id(v)] for v in own]
-    gradients, after = jax.grad(evaluate, has_aux=True)(before)
-    slots = [values[id(v)] for v in optimizer.variables]
-    own_values, slots = optimizer.stateless_apply(slots, gradients, before)
-    after |= {id(v): x for v, x in zip(own, own_values, strict=True)}
-    return after | {id(v): x for v, x in zip(optimizer.variables, slots, strict=True)}
 
 
 def build_sgan(side: int, config: Config, seed: int, classes: int = 2, jit_compile="auto") -> SGAN:

@@ -117,7 +117,8 @@ def plan_cells(
         for fold in folds:
             key = slug(f"{training.name} {protocol} seed{seed}" + (f" fold{fold}" if fold >= 0 else ""))
             keep = training.kind == "transfer" and seed == config.seeds[0]
-            cells.append(Cell(key, training.function, settings | {"seed": seed, "fold": fold, "keep_weights": keep}))
+            settings_of_cell = settings | {"seed": seed, "fold": fold, "keep_weights": keep}
+            cells.append(Cell(key, training.function, settings_of_cell, kin=f"{training.network} {training.scale}"))
     return cells
 
 

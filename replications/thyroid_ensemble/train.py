@@ -21,6 +21,7 @@ from common.training.augmentation import augment_epoch
 from common.training.batches import Arrays, Indexed, shuffle_order
 from common.training.frozen import Upper
 from common.training.gradcam import grad_cam
+from common.training.random_networks import seed_weights
 from replications.thyroid_ensemble import models
 from replications.thyroid_ensemble.config import Config
 from replications.thyroid_ensemble.rois import choose_input_side, cut_patches
@@ -41,7 +42,7 @@ def _build_template(
     network: str, side: int, config: Config, weights: Path | None, _weights_sha256: str | None, mean: float | None
 ) -> keras.Model:
     """The network with its initial weights; it is never trained itself, trainings get copies of its layers."""
-    keras.utils.set_random_seed(config.split_seed)  # what no file gives is the same in every training
+    seed_weights(config.split_seed)  # what no file gives is the same in every training
     return models.build_network(network, side, config, weights, mean)
 
 

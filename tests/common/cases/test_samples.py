@@ -197,6 +197,17 @@ def test_split_says_what_is_missing():
         split_cases(impossible, test_share=0.5, validation_share=0, seed=0)
 
 
+def test_a_small_side_gets_a_case_of_every_class_where_that_is_possible():
+    """Two patients of a class and a small share: the counts nearest to the wanted ones would leave the class out."""
+    labels = [0] * 10 + [1] * 8 + [2] * 2
+    cases = pd.DataFrame({"patient_id": [str(n // 2) for n in range(40)], "label": np.repeat(labels, 2)})
+    cases["case_id"] = np.arange(40).astype(str)
+    for seed in range(5):
+        sides = split_cases(cases, test_share=0, validation_share=0.2, seed=seed)
+        assert set(cases["label"][sides == "validation"]) == {0, 1, 2}
+        assert sides.groupby(cases["patient_id"]).nunique().max() == 1
+
+
 # --- the case table
 
 

@@ -14,9 +14,15 @@ from toy_cells import make_cells
 from common.errors import UsageError
 from common.files import hold_lock
 from common.runs.cells import Cell, is_done, read_record
-from common.runs.workers import run_cells, share_threads
+from common.runs.workers import run_cells, share_threads, stop_workers
 
 TESTS = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_stays():
+    yield
+    stop_workers()
 
 
 def results(folder: Path) -> dict[str, str]:
@@ -116,6 +122,34 @@ def test_workers_do_not_change_results(tmp_path):
     assert results(tmp_path / "one") == results(tmp_path / "two")
     pids = {json.loads(p.read_text())["outcome"]["pid"] for p in (tmp_path / "two/cells").glob("*/cell.json")}
     assert os.getpid() not in pids
+
+
+def read_pid(folder: Path, key: str) -> int:
+    return json.loads((folder / "cells" / key / "cell.json").read_text())["outcome"]["pid"]
+
+
+def test_workers_stay_for_the_next_stage_and_end_with_the_run(tmp_path):
+    first, second = make_cells(4)[:2], make_cells(4)[2:]
+    run_cells(first, tmp_path, workers=2, threads=1)
+    run_cells(second[:1], tmp_path, workers=2, threads=1)  # one cell alone: also by a process that is there
+    pids = {read_pid(tmp_path, cell.key) for cell in first}
+    assert read_pid(tmp_path, second[0].key) in pids - {os.getpid()}
+    stop_workers()
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    run_cells(second, tmp_path, workers=2, threads=1)
+    assert read_pid(tmp_path, second[1].key) == os.getpid()  # one cell is left: it starts no process
+
+
+def test_cells_of_one_kin_are_done_by_one_process(tmp_path):
+    todo = [Cell(f"{kin}-{n}", "toy_cells:count", {"seed": n, "steps": 2, "wait": 0.1}, kin) for kin in "ab" for n in range(4)]
+    run_cells(todo, tmp_path, workers=2, threads=1)
+    pids = {kin: {read_pid(tmp_path, cell.key) for cell in todo if cell.kin == kin} for kin in "ab"}
+    assert pids["a"] != pids["b"]
+    assert max(map(len, pids.values())) <= 2
+    assert min(map(len, pids.values())) == 1
+    assert todo[0].digest == Cell("other", "toy_cells:count", todo[0].settings).digest
 
 
 @pytest.mark.parametrize("workers", [1, 2])
