@@ -1,0 +1,150 @@
+"""Every setting of the replication: one frozen dataclass, one literal a setting, each with its place in the paper.
+
+"unstated" marks what the paper leaves open; the reason of each choice stands in paper.toml.
+"""
+
+from dataclasses import dataclass, replace
+
+from common.records.contract import Contract
+
+CLASSES = ("health", "metastases", "benign changes")  # sec. 4.1
+GANS = ("ACGAN", "MU-ACGAN")  # sec. 5.1.2
+BRANCHES = ("DenseNet121", "VGG16", "ResNeXt50")  # of the multi-scale CNN, sec. 3.3
+NETWORKS = ("ResNet34", *BRANCHES, "MobileNetV3", "InceptionV3", "EfficientNet")  # Tables 4 to 7
+
+
+@dataclass(frozen=True)
+class Config:
+    # Data (sec. 4.1): sizes and thresholds unstated
+    source: str = "auto"  # which collection, where the data folder holds several: own, bs80k
+    clip_percentile: float = 99.5  # of a view's counts, to white
+    crop_threshold: float = 0.02  # of that percentile: what is body
+    crop_margin: float = 0.02  # of the view's height and width
+    picture_height: int = 448  # of the classifiers' pictures, shape kept
+    picture_width: int = 224
+
+    # Phantoms only (unstated in the paper, sec. 4.1)
+    phantom_patients: int = 173  # 346 views
+    phantom_signal: float = 1.0  # how strongly lesions take up; 0: none is seen
+    phantom_anatomy: float = 1.0  # how far patients differ; 0: all are the same
+    phantom_chests: int = 400  # pictures of the source domain
+
+    # Traditional augmentation (sec. 4.1, Table 2): magnitudes unstated
+    enlargement: int = 15  # times, the original included: 1950 / 130
+    rotation: float = 10.0  # degrees
+    shift: float = 0.05  # of height and width
+    mirror: bool = True  # every second variant
+    poisson_share: float = 0.5  # of the variants that get noise
+    poisson_snr: float = 0.7  # what the noise leaves of the ratio of signal to noise
+    poisson_white: float = 40.0  # counts of a white pixel, where a picture does not say
+
+    # Pictures of the GAN (sec. 3.2); unstated
+    height: int = 192  # pixels
+    width: int = 64
+
+    # MU-ACGAN (sec. 3.2, Fig. 3): all widths unstated
+    noise: int = 100  # normal(0, 1)
+    embedding: int = 50  # of the class
+    channels: tuple[int, ...] = (32, 64, 128, 256)  # of the generator's levels, the finest first; "4-level U-Net"
+    seed_channels: int = 0  # channels of the maps that noise and class are reshaped to; 0: those of the level
+    discriminator_channels: tuple[int, ...] = (32, 64, 128)  # "three RDA blocks"
+    discriminator_norm: bool = True  # batch normalisation in the discriminator's RDA blocks (Fig. 6)
+    discriminator_dropout: float = 0.3
+    attention_reduction: int = 16  # coordinate attention (Hou et al. 2021)
+    attention_least: int = 8  # channels after the reduction, at least
+    norm_momentum: float = 0.9  # of moving statistics
+    norm_epsilon: float = 1e-5
+
+    # Plain ACGAN (sec. 5.1.2 names it, no widths)
+    plain_channels: tuple[int, ...] = (256, 128, 64, 32, 32)  # of the generator, coarsest first
+    plain_discriminator_channels: tuple[int, ...] = (32, 64, 128, 256)
+    plain_leak: float = 0.2  # slope of the leaky ReLU
+
+    # Training of the GANs (sec. 4.2)
+    gan_learning_rate: float = 2e-4
+    gan_beta_1: float = 0.5  # unstated
+    gan_batch_size: int = 2
+    gan_epochs: int = 500  # "iterations", which the figures call epochs
+    gan_steps: int = 0  # steps of a training instead; 0: gan_epochs, as the paper
+    gan_balanced: bool = True  # every batch draws its classes with equal chance; unstated
+    source_epochs: int = 10  # first stage (sec. 3.4); unstated
+    source_steps: int = 0  # steps of the first stage instead; 0: source_epochs
+    shown_epochs: tuple[int, ...] = (1, 100, 200, 500)  # Fig. 10
+    evaluated_pictures: int = 130  # generated for each class (Table 3): as many as the largest class has; unstated
+    least_diversity: float = 0.3  # of that of real pictures, below which a class counts as collapsed; ours
+
+    # Classifiers (sec. 3.3, 4.2)
+    trained: str = "all"  # "head": only the new layer, on pooled features that are computed once; for trial runs
+    shortened: bool = False  # backbones end at about a third of their depth; for trial runs
+    attention: bool = False  # coordinate attention before pooling: sec. 5.2.2 says so, sec. 3.3 and Fig. 7 do not
+    batch_size: int = 4
+    classifier_epochs: int = 500  # "iterations"
+    classifier_updates: int = 0  # of every training instead, whatever the size of its data set; 0: classifier_epochs
+    branch_learning_rate: float = 1e-4  # RAdam; unstated
+    head_learning_rate: float = 1e-3  # unstated
+    patience: int = 30  # leakfree only: epochs without a lower validation cross-entropy; unstated
+    checks: int = 10  # how often a training of classifier_updates is checked on the validation patients; ours
+
+    # Splits and seeds (Table 1; leakfree: patients)
+    test_share: tuple[float, ...] = (0.1975, 0.1984, 0.2586)  # of each class: 32, 25 and 15 of 162, 126 and 58 (Table 1)
+    leakfree_folds: int = 5  # leakfree only
+    validation_share: float = 0.2  # leakfree only: of the patients that are not tested
+    split_seed: int = 0  # unstated; also of the augmentation
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)  # unstated
+
+
+PAPER = Config()
+
+DEMO = replace(  # phantoms, small pictures and networks of random weights; every table and figure
+    PAPER,
+    phantom_patients=60,
+    phantom_signal=4.0,
+    phantom_chests=200,
+    picture_height=128,
+    picture_width=64,
+    enlargement=3,
+    height=48,
+    width=16,
+    channels=(8, 16, 32),
+    seed_channels=1,
+    discriminator_channels=(8, 16, 32),
+    discriminator_norm=False,
+    plain_channels=(64, 32, 16, 16, 8),
+    plain_discriminator_channels=(8, 16, 32, 64),
+    gan_learning_rate=1e-3,
+    gan_steps=500,
+    source_steps=200,
+    evaluated_pictures=20,
+    trained="head",
+    shortened=True,
+    classifier_updates=1000,
+    leakfree_folds=2,
+    seeds=(0,),
+)
+
+SMOKE = replace(  # the smallest run that passes through every line
+    DEMO,
+    phantom_patients=30,
+    phantom_chests=40,
+    picture_height=64,
+    picture_width=32,
+    enlargement=2,
+    channels=(8, 16),
+    discriminator_channels=(8, 16),
+    gan_steps=40,
+    source_steps=20,
+    evaluated_pictures=8,
+    classifier_updates=60,
+    checks=3,
+)
+
+PRESETS = {"paper": PAPER, "demo": DEMO, "smoke": SMOKE}
+
+CONTRACT = Contract(
+    small=("--rows", "ResNet34 / data set 1,ResNet34 / data set 2"),
+    learns=(
+        "--rows", "ResNet34 / data set 4", "--set", "trained=all", "--set", "classifier_updates=200", "--set", "batch_size=8",
+        "--set", "branch_learning_rate=1e-3", "--set", "picture_height=64", "--set", "picture_width=32",
+    ),
+    row="ResNet34 / data set 4",
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Readers of raw bone scans and chest radiographs, and phantoms in the real formats."""

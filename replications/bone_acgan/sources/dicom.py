@@ -1,0 +1,194 @@
+"""Bone scans as nuclear-medicine DICOM: counts of the anterior and posterior view, and nothing that names a person.
+
+One file holds both views as two frames, or one of them. Only the attributes named here are read; all others, names and dates
+included, are skipped by the reader. DICOM PS3.3, C.8.4 (NM image), C.8.4.11 (detectors).
+"""
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.pixels import apply_rescale, pixel_array
+from pydicom.sequence import Sequence
+from pydicom.uid import ExplicitVRLittleEndian, NuclearMedicineImageStorage, generate_uid
+
+from common.errors import UsageError
+
+VIEWS = ("anterior", "posterior")
+CODES = {"R-10206": "anterior", "R-10214": "posterior", "272460009": "anterior", "272461008": "posterior"}  # SNM3, SRT, SCT
+MAX_FILE_BYTES = 256 * 2**20
+MAX_PIXELS = 64_000_000  # of all frames; two of 1024x512 have 1 million
+MAX_FRAMES = 64
+READ = [
+    "Modality", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated",
+    "BitsStored", "HighBit", "PixelRepresentation", "RescaleSlope", "RescaleIntercept", "PixelSpacing", "DetectorVector",
+    "EnergyWindowVector", "DetectorInformationSequence", "ViewCodeSequence", "PixelData", "PatientID", "TransferSyntaxUID",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What one file holds."""
+
+    counts: np.ndarray  # float32 (frames, rows, columns), rescaled, low counts dark
+    views: tuple[str, ...]  # of each frame: "anterior", "posterior" or "" where the file does not say
+    spacing: tuple[float, float] | None  # mm between rows and between columns
+    patient: str  # the file's own id: to group by, never to be written
+
+
+def read_scan(path: Path) -> Scan:
+    """Read a file. Raises UsageError in one line: missing, empty, damaged or too large, another modality, colour, a picture whose
+    size does not fit its bytes, a compression that pydicom cannot read by itself, counts that are not finite.
+
+    Of several energy windows the first is read.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they repeat what stands in the file; a truncated picture also warns before it fails
+        return _read(path)
+
+
+def _read(path: Path) -> Scan:
+    data = _open(path)
+    try:
+        frames = _check_header(data, path)
+        counts = np.asarray(apply_rescale(pixel_array(data), data), np.float32)
+        counts = counts.reshape(frames, int(data.Rows), int(data.Columns))
+        views, windows = _find_views(data, frames), _list_numbers(data.get("EnergyWindowVector"))
+        spacing, patient = _find_spacing(data), str(data.get("PatientID", "") or "")
+    except UsageError:
+        raise
+    except Exception as error:  # pydicom raises errors of a dozen kinds on damaged files
+        raise UsageError(f"{path}: its picture cannot be read, or does not fit its header ({_shorten(error)})") from None
+    if len(windows) == frames and len(set(windows)) > 1:
+        kept = [place for place, window in enumerate(windows) if window == windows[0]]
+        counts, views = counts[kept], tuple(views[place] for place in kept)
+    if not np.isfinite(counts).all():
+        raise UsageError(f"{path}: counts that are not finite")
+    if data.PhotometricInterpretation == "MONOCHROME1":  # low values are bright
+        counts = counts.max() + counts.min() - counts
+    return Scan(counts, views, spacing, patient)
+
+
+def is_dicom(path: Path) -> bool:
+    """By its content: export programs name files by their ids, without an ending."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def _open(path: Path) -> Dataset:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from None
+    if not path.is_file() or not 0 < size <= MAX_FILE_BYTES:
+        raise UsageError(f"{path}: no file, an empty one, or larger than {MAX_FILE_BYTES // 2**20} MiB")
+    try:
+        return pydicom.dcmread(path, specific_tags=READ)
+    except Exception as error:  # as above
+        raise UsageError(f"{path}: no DICOM file, or damaged ({_shorten(error)})") from None
+
+
+def _check_header(data: Dataset, path: Path) -> int:
+    """The number of frames, once everything that decoding relies on has been checked."""
+    modality = str(data.get("Modality", "") or "none")[:16]
+    if modality == "none":
+        raise UsageError(f"{path}: no modality in its header: damaged or cut short?")
+    if modality != "NM":
+        raise UsageError(f"{path}: modality {modality!r}, not NM (nuclear medicine); only bone scans are read")
+    numbers = {name: data.get(name) for name in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "PixelRepresentation")}
+    for name, value in numbers.items():
+        if not isinstance(value, int):
+            raise UsageError(f"{path}: {name} is missing or no number")
+    frames = int(data.get("NumberOfFrames", 1) or 1)
+    if numbers["SamplesPerPixel"] != 1 or data.get("PhotometricInterpretation") not in ("MONOCHROME1", "MONOCHROME2"):
+        raise UsageError(f"{path}: a colour picture, not counts")
+    pixels = frames * numbers["Rows"] * numbers["Columns"]
+    if not (0 < frames <= MAX_FRAMES and 0 < pixels <= MAX_PIXELS):
+        raise UsageError(f"{path}: claims {frames} frames of {numbers['Rows']}x{numbers['Columns']} pixels")
+    if "PixelData" not in data:
+        raise UsageError(f"{path}: holds no picture")
+    needed = pixels * numbers["BitsAllocated"] // 8
+    if not data.file_meta.TransferSyntaxUID.is_encapsulated and len(data.PixelData) < needed:
+        raise UsageError(f"{path}: its picture has {len(data.PixelData)} bytes, {needed} needed: truncated?")
+    return frames
+
+
+def _find_views(data: Dataset, frames: int) -> tuple[str, ...]:
+    """The view of each frame, by its detector; without a detector vector frame k is of detector k."""
+    numbers = _list_numbers(data.get("DetectorVector"))
+    if len(numbers) != frames:
+        numbers = list(range(1, frames + 1))
+    detectors = list(data.get("DetectorInformationSequence") or [])
+    return tuple(_name_view(detectors[int(n) - 1]) if 0 < int(n) <= len(detectors) else "" for n in numbers)
+
+
+def _list_numbers(vector: Any) -> list:
+    """A vector of a header, which is one number where it has one entry."""
+    return list(vector) if isinstance(vector, Iterable) and not isinstance(vector, str) else [vector] if vector else []
+
+
+def _name_view(detector: Dataset) -> str:
+    codes = list(detector.get("ViewCodeSequence") or [])
+    if not codes:
+        return ""
+    if known := CODES.get(str(codes[0].get("CodeValue", ""))):
+        return known
+    meaning = str(codes[0].get("CodeMeaning", "")).lower()
+    return next((view for view in VIEWS if meaning.startswith(view[:4])), "")
+
+
+def _find_spacing(data: Dataset) -> tuple[float, float] | None:
+    spacing = data.get("PixelSpacing")
+    try:
+        rows, columns = (float(value) for value in spacing)
+    except (TypeError, ValueError):
+        return None
+    return (rows, columns) if 0 < rows < 100 and 0 < columns < 100 else None
+
+
+def _shorten(error: Exception) -> str:
+    """An error without its text, which may repeat what stands in the file."""
+    return type(error).__name__
+
+
+def write_scan(path: Path, counts: np.ndarray, patient: str, spacing: float, views: tuple[str, ...] = VIEWS) -> None:
+    """Write counts uint16 (frames, rows, columns) as an NM file, the same bytes every time.
+
+    patient: id, of a phantom; spacing: mm between pixels; views: of the frames.
+    """
+    data, meta = Dataset(), FileMetaDataset()
+    meta.MediaStorageSOPClassUID = data.SOPClassUID = NuclearMedicineImageStorage
+    meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = generate_uid(entropy_srcs=[patient, "instance"])
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.file_meta = meta
+    data.StudyInstanceUID = generate_uid(entropy_srcs=[patient, "study"])
+    data.SeriesInstanceUID = generate_uid(entropy_srcs=[patient, "series"])
+    data.Modality, data.PatientID, data.PatientName = "NM", patient, patient
+    data.ImageType = ["ORIGINAL", "PRIMARY", "WHOLE BODY", "EMISSION"]
+    data.NumberOfFrames, data.Rows, data.Columns = counts.shape
+    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 0
+    data.PixelSpacing = [spacing, spacing]
+    data.FrameIncrementPointer = [0x00540010, 0x00540020]  # energy window and detector vector
+    data.NumberOfEnergyWindows, data.EnergyWindowVector = 1, [1] * len(counts)
+    data.NumberOfDetectors, data.DetectorVector = len(counts), list(range(1, len(counts) + 1))
+    data.DetectorInformationSequence = Sequence([_describe_detector(view) for view in views])
+    data.PixelData = np.ascontiguousarray(counts, "<u2").tobytes()
+    data["PixelData"].VR = "OW"
+    data.save_as(path, enforce_file_format=True)
+
+
+def _describe_detector(view: str) -> Dataset:
+    detector, code = Dataset(), Dataset()
+    code.CodeValue = next(value for value, name in CODES.items() if name == view)
+    code.CodingSchemeDesignator, code.CodeMeaning = "SNM3", view.capitalize()
+    detector.ViewCodeSequence = Sequence([code])
+    return detector

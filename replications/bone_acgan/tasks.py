@@ -1,0 +1,107 @@
+"""What one training is given: its settings, the cases of each side, pictures and their variants."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from common.cases.folds import Fold, confirm_split
+from common.cases.prepared import Dataset, load_dataset
+from common.cli import restore_config
+from common.errors import UsageError
+from common.files import hash_file
+from common.runs import cells
+from replications.bone_acgan import data
+from replications.bone_acgan.config import CLASSES, Config
+from replications.bone_acgan.variants import enlarge_pictures
+
+SCANS, CHESTS = "scans", "chests"  # folders of the run that hold the prepared data sets
+GENERATED = "generated.npz"
+REAL, MADE = 0, 1  # sets of pictures that draw variants of their own
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training on bone scans: its settings, the pictures, which of them are on which side."""
+
+    config: Config
+    settings: dict
+    dataset: Dataset
+    fold: Fold
+    folder: Path
+    report: cells.Report
+
+    @property
+    def home(self) -> Path:
+        """The run's folder."""
+        return self.folder.parents[1]
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self.dataset.cases["label"].to_numpy()
+
+    @property
+    def seed(self) -> int:
+        return self.settings["seed"]
+
+
+def open_task(settings: dict, folder: Path, report: cells.Report) -> Task:
+    """The task of a cell: its settings, and the prepared data set of the run that `folder` lies in.
+
+    Raises UsageError if the data or the split are not those that the cell was planned for.
+    """
+    config = restore_config(Config, settings["config"])
+    planned = (settings["data_sha256"], settings["split_sha256"])
+    dataset, folds = _load_folds(folder.parents[1] / SCANS, planned, settings["protocol"], config)
+    fold = next(fold for fold in folds if fold.fold == settings["fold"])
+    return Task(config, settings, dataset, fold, folder, report)
+
+
+@functools.lru_cache(maxsize=2)
+def _load_folds(prepared: Path, planned: tuple[str, str], protocol: str, config: Config) -> tuple[Dataset, list[Fold]]:
+    """planned: sha256 of the data set and of the split."""
+    dataset = load_dataset(prepared)
+    folds = data.split_dataset(dataset, protocol, config)
+    confirm_split(dataset, dataset, folds, *planned)
+    return dataset, folds
+
+
+@functools.lru_cache(maxsize=1)
+def load_variants(prepared: Path, sha256: str, config: Config) -> np.ndarray:
+    """Pictures and variants of all cases: uint8 (n, enlargement, height, width)."""
+    dataset = load_dataset(prepared)
+    if dataset.sha256 != sha256:
+        raise UsageError(f"{prepared}: not the data that this training was planned for; run the same command again")
+    white = dataset.cases["white"].to_numpy(float)
+    return enlarge_pictures(np.asarray(dataset.images)[..., 0], white, config, REAL)
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Pictures that a GAN made of each class, in the order of the classes."""
+
+    pictures: np.ndarray  # uint8 (m, height, width)
+    labels: np.ndarray  # int64 (m,)
+
+    def choose(self, counts: list[int]) -> np.ndarray:
+        """Positions of the first so many pictures of each class."""
+        return np.concatenate([np.flatnonzero(self.labels == label)[:count] for label, count in enumerate(counts)])
+
+
+def read_generated(path: Path, sha256: str) -> Generated:
+    """Raises UsageError where the file is not that one."""
+    if hash_file(path) != sha256:
+        raise UsageError(f"{path}: not the pictures that this training was planned with; run the same command again")
+    with np.load(path, allow_pickle=False) as stored:
+        return Generated(stored["pictures"], stored["labels"])
+
+
+def count_missing(labels: np.ndarray) -> list[int]:
+    """How many pictures of each class a balanced set lacks: as many as the largest class has more; of a class without any, none.
+
+    >>> count_missing(np.array([0, 0, 0, 1, 2, 2])), count_missing(np.array([0, 0, 1]))
+    ([0, 2, 1], [0, 1, 0])
+    """
+    counts = np.bincount(labels, minlength=len(CLASSES))
+    return np.where(counts > 0, counts.max() - counts, 0).tolist()
