@@ -72,3 +72,9 @@ def thyroid_smoke_run(smoke_of) -> Path:
 def glioma_smoke_run(smoke_of) -> Path:
     """The same of glioma_inceptionv3."""
     return smoke_of("glioma_inceptionv3")
+
+
+@pytest.fixture(scope="session")
+def bone_smoke_run(smoke_of) -> Path:
+    """The same of bone_acgan."""
+    return smoke_of("bone_acgan")

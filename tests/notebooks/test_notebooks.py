@@ -39,6 +39,14 @@ def count_lung_pictures(results: Results) -> int:
 
 
 EXPECTED = {
+    "bone_acgan": Expected(
+        "bone_smoke_run",
+        lambda results: len(results.extra.figures),  # all of the run's own
+        thin=(
+            ("multi-scale CNN / data set 5", "leakfree", 1, "*Nothing in this run.*"),  # confusion matrices
+            ("MU-ACGAN", "paper", 1, "*None in this run.*"),  # how it trained
+        ),
+    ),
     "glioma_inceptionv3": Expected(
         "glioma_smoke_run",
         lambda results: len(results.extra.figures),

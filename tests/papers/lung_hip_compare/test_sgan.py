@@ -11,6 +11,7 @@ from keras import ops
 from lung_hip_networks import draw_images, list_sides
 
 from common.errors import UsageError
+from common.training import turns
 from common.training.batches import feed_batches
 from replications.lung_hip_compare import sgan
 from replications.lung_hip_compare.config import PAPER
@@ -95,7 +96,7 @@ def test_every_update_changes_only_its_own_network():
     for network, optimizer, compute_loss in updates:
         before = {v.path: np.array(v.numpy()) for v in model.trainable_variables}
         slots = {id(o): [np.array(v.numpy()) for v in o.variables] for o in model.optimizers}
-        sgan.apply_update(network, optimizer, compute_loss)
+        turns.apply_update(network, optimizer, compute_loss)
         changed = {v.path for v in model.trainable_variables if (v.numpy() != before[v.path]).any()}
         assert changed == {v.path for v in network.trainable_variables}
         moved = [
@@ -149,6 +150,7 @@ import numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import dataclasses, keras
+from common.training import turns
 from common.training.batches import feed_batches
 from replications.lung_hip_compare import dbn, sgan
 from replications.lung_hip_compare.config import PAPER
