@@ -52,6 +52,8 @@ class Plain:
         of_both = [*self.discriminator(real), *self.discriminator(fake)]
         self.both = keras.Model([real, fake], of_both)
         self.both.compile(RAdam(config.gan_learning_rate, beta_1=config.gan_beta_1), [*logits, *logits], jit_compile=False)
+        blank, one, label = np.zeros((2, *real.shape[1:]), np.float32), np.ones((2, 1), np.float32), np.zeros(2, np.int32)
+        self.both.train_on_batch([blank, blank], [one, label, 0 * one, label])  # traced while the discriminator may change
         self.discriminator.trainable = False
         given = [keras.Input(part.shape[1:], dtype=part.dtype) for part in self.generator.inputs]
         self.chain = keras.Model(given, self.discriminator(self.generator(given)))

@@ -32,8 +32,8 @@ def scale_counts(counts: np.ndarray, percentile: float) -> np.ndarray:
 def find_body(counts: np.ndarray, config: Config) -> Crop:
     """The body in a view: the longest run of rows above crop_threshold of the percentile, with crop_margin around it.
 
-    counts: (rows, columns). Doubtful is a body that fills less than half of the height, touches top and bottom, or is wider
-    than high; without any counts above the threshold the whole view is taken.
+    counts: (rows, columns). Doubtful is a body that fills less than half of the height, touches top and bottom, is wider than
+    high, or has another beside it; without any counts above the threshold the whole view is taken.
 
     >>> counts = np.zeros((100, 40))
     >>> counts[10:80, 12:30] = 50
@@ -42,26 +42,27 @@ def find_body(counts: np.ndarray, config: Config) -> Crop:
     """
     smooth = cv2.GaussianBlur(counts.astype(np.float32), (0, 0), BLUR)
     inside = smooth > config.crop_threshold * np.percentile(counts, config.clip_percentile)
-    vertical, horizontal = (_find_run(inside.mean(axis=axis) > OCCUPIED) for axis in (1, 0))
+    vertical, horizontal = (_find_runs(inside.mean(axis=axis) > OCCUPIED) for axis in (1, 0))
     height, width = counts.shape
-    if vertical is None or horizontal is None:
+    if not vertical or not horizontal:
         return Crop(slice(0, height), slice(0, width), "no body found")
-    (top, bottom), (left, right) = vertical, horizontal
+    (top, bottom), (left, right) = vertical[0], horizontal[0]
     doubts = {
         f"fills {(bottom - top) / height:.0%} of the height": bottom - top < height / 2,
         "touches the upper and the lower edge": top == 0 and bottom == height,
         "is wider than high": right - left > bottom - top,
+        "a second body beside it": any(2 * (last - first) > right - left for first, last in horizontal[1:]),
     }
     y, x = round(config.crop_margin * height), round(config.crop_margin * width)
     rows, columns = slice(max(0, top - y), min(height, bottom + y)), slice(max(0, left - x), min(width, right + x))
     return Crop(rows, columns, "; ".join(doubt for doubt, found in doubts.items() if found))
 
 
-def _find_run(inside: np.ndarray) -> tuple[int, int] | None:
-    """First and one past the last place of the longest run of True, shape (n,)."""
+def _find_runs(inside: np.ndarray) -> list[tuple[int, int]]:
+    """First and one past the last place of every run of True, shape (n,), the longest first."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], inside.astype(np.int8), [0]])))
     runs = list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
-    return max(runs, key=lambda run: run[1] - run[0], default=None)
+    return sorted(runs, key=lambda run: run[0] - run[1])
 
 
 def fit_picture(picture: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -40,10 +40,9 @@ def draw_figure_12(shown: Shown, results: Results) -> Iterator[Picture]:
         lines = {name: one.curves[f"generated {label}"] for name, one in sorted(found.items())}
         lines["real (mean with the others)"] = next(iter(found.values())).curves[f"real {label}"]
         for number, (name, values) in enumerate(lines.items()):
-            colour, line, marker = pick_style(number)
-            axes.plot(
-                np.arange(1, len(values) + 1), values, color=colour, linestyle=line, marker=marker, markersize=3, label=name
-            )
+            colour, _, marker = pick_style(number)
+            places = np.arange(1, len(values) + 1)
+            axes.plot(places, values, color=colour, linestyle="none", marker=marker, markersize=4, label=name)
         style_axes(axes, title=f"{CLASSES[label]}, n = {len(values)}", x="test picture", y="SSIM" if axes is panels[0] else "")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=SMALL, frameon=False)

@@ -91,6 +91,8 @@ def test_body_is_cut_out_and_fitted():
         assert rows[0] < 0.1 * PAPER.picture_height
         assert rows[-1] > 0.9 * PAPER.picture_height
     assert find_body(np.zeros((50, 20)), PAPER).doubt == "no body found"
+    pair = np.concatenate(list(draw(0, seed=5)), axis=1).astype(np.float32)
+    assert find_body(pair, PAPER).doubt == "a second body beside it"
     half = np.zeros((100, 40))
     half[60:90, 10:30] = 40
     assert find_body(half, PAPER).doubt.startswith("fills")
