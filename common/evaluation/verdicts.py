@@ -144,9 +144,7 @@ def judge_claims(
             test_set = (test_sets or {}).get(claim.row) or _guess_test_set(row)
             found = _weigh(held, row, metric, effect, test_set, positive_class, choices_repeated)
         unit = 100 if claim.unit == "percent" else 1
-        said_exchanged = (
-            "" if held is claim or held.metric == claim.metric else f"columns exchanged in print: this is {held.metric}"
-        )
+        turned = held.metric if held.metric != claim.metric else ""
         numbers = {"ours": ours, "low": low, "high": high, "tolerance": _measure_tolerance(held, positive_class)}
         numbers |= {name: getattr(found, name) for name in ("difference", "difference_low", "difference_high", "margin")}
         judged.append(
@@ -159,8 +157,9 @@ def judge_claims(
                 **{name: None if value is None else value * unit for name, value in numbers.items()},
                 patients_needed=found.patients_needed,
                 verdict=found.verdict,
-                note="; ".join(note for note in (claim.note, found.note, said_exchanged) if note),
+                note="; ".join(filter(None, [claim.note, found.note, turned and f"columns exchanged in print: this is {turned}"])),
                 impossible=claim.printed_key in impossible,
+                held=turned,
             )
         )
     return judged

@@ -142,6 +142,7 @@ class JudgedClaim(Record):
     verdict: str
     note: str
     impossible: bool = False  # as printed, by the audit
+    held: str = ""  # the metric of ours that it is held against, where columns are exchanged in print
 
     @property
     def key(self) -> tuple[str, str, str]:

@@ -88,7 +88,8 @@ def _build_line(
 ) -> Line:
     table, row, metric = key
     run = {protocol: found.get((table, row, protocol)) for protocol in PROTOCOLS}
-    ours, leakfree = (_find_metric(run[protocol], metric) for protocol in PROTOCOLS)
+    held = (judged.held if judged else "") or metric
+    ours, leakfree = (_find_metric(run[protocol], held) for protocol in PROTOCOLS)
     majority = {
         "paper": max(claim.classes.values()) / claim.n if claim and claim.n else None,
         "ours": _find_metric(run["paper"], "majority_rate").mean,

@@ -263,3 +263,13 @@ def test_standing_follows_from_data_and_preset():
 def test_unknown_metrics_are_refused():
     with pytest.raises(UsageError, match="metric 'kappa'"):
         judge_claims([print_number(0.5, metric="kappa")], [], {})
+
+
+def test_a_number_under_the_head_of_another_is_held_against_what_it_is():
+    """Two columns exchanged in print: F1 stands under specificity."""
+    claim, row = print_number(70.0, metric="specificity"), rate(0.9)
+    row = row.model_copy(update={"metrics": row.metrics | {"f1": rate(0.7).metrics["f1"]}})
+    plain, turned = judge(claim, row), judge(claim, row, exchanged={claim.printed_key: "f1"})
+    assert (plain.ours, plain.held) == (90.0, "")
+    assert (turned.ours, turned.held, turned.metric) == (70.0, "f1", "specificity")
+    assert "columns exchanged in print: this is f1" in turned.note
