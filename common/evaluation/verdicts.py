@@ -145,6 +145,7 @@ def judge_claims(
             found = _weigh(held, row, metric, effect, test_set, positive_class, choices_repeated)
         unit = 100 if claim.unit == "percent" else 1
         turned = held.metric if held.metric != claim.metric else ""
+        notes = [claim.note, found.note, turned and f"columns exchanged in print: this is {turned}"]
         numbers = {"ours": ours, "low": low, "high": high, "tolerance": _measure_tolerance(held, positive_class)}
         numbers |= {name: getattr(found, name) for name in ("difference", "difference_low", "difference_high", "margin")}
         judged.append(
@@ -157,7 +158,9 @@ def judge_claims(
                 **{name: None if value is None else value * unit for name, value in numbers.items()},
                 patients_needed=found.patients_needed,
                 verdict=found.verdict,
-                note="; ".join(filter(None, [claim.note, found.note, turned and f"columns exchanged in print: this is {turned}"])),
+                note="; ".join(
+                    filter(None, [claim.note, found.note, turned and f"columns exchanged in print: this is {turned}"])
+                ),
                 impossible=claim.printed_key in impossible,
                 held=turned,
             )

@@ -216,6 +216,8 @@ def check_source(source: Source) -> Finding:
         split_dataset(Dataset(np.empty(0), cases, {"name": source.name}), "leakfree", PAPER)
     except UsageError as error:
         problems.append(f"the leak-free protocol cannot divide them: {error}")
+    if find_chests(source.path.parent) is None:
+        notes.append("no chest radiographs: MU-ACGAN and ACGAN with both stages, and what they feed, will not be run")
     notes += [f"crop in doubt: {case_id} {doubt}" for case_id, doubt in found["doubtful_crops"].items()]
     notes += list_spellings(found) + list_copies(found, source.near_duplicates)
     return replace(finding, counts={"scans": counts, "views": found["views"]}, notes=notes, problems=problems)

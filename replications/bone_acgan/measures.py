@@ -105,13 +105,13 @@ def tabulate_gain(pairs: Sequence[Pair]) -> OwnTable:
             continue
         turned = (pair.row_a, pair.row_b) not in GAINS
         sign, (more, less) = (-1, (pair.row_b, pair.row_a)) if turned else (1, (pair.row_a, pair.row_b))
-        difference, limits = 100 * sign * pair.accuracy_difference, "–"
+        difference, limits = f"{100 * sign * pair.accuracy_difference + 0.0:+.1f}", "–"
         least = "–"
         if pair.low is not None and pair.high is not None:
             low, high = sorted((100 * sign * pair.low, 100 * sign * pair.high))
-            limits, least = f"[{low:.1f}, {high:.1f}]", f"{POWER * (high - low) / 2:.1f}"
+            limits, least = f"[{low:.1f}, {high:.1f}]".replace("-", "−"), f"{POWER * (high - low) / 2:.1f}"
         p = "–" if pair.mcnemar_p is None else f"{pair.mcnemar_p:.3f}"
-        lines.append([more, less, pair.protocol, str(pair.n), str(pair.patients), f"{difference + 0.0:+.1f}", limits, least, p])
+        lines.append([more, less, pair.protocol, str(pair.n), str(pair.patients), difference.replace("-", "−"), limits, least, p])
     kinds = {"with": "text", "without": "text", "protocol": "text", "n": "number", "patients": "number",
              "difference (points)": "number", "95 % interval": "number", "smallest that 80 % of studies would show": "number",
              "p": "number"}  # fmt: skip

@@ -15,6 +15,7 @@ from common.errors import UsageError
 from replications.bone_acgan import data
 from replications.bone_acgan.config import CLASSES, PAPER
 from replications.bone_acgan.sources import phantoms
+from replications.bone_acgan.sources.dicom import write_scan
 
 
 def read(folder, kind="own"):
@@ -75,6 +76,39 @@ def test_faults_are_one_line_each(tmp_path, line, said):
     assert said in notes["faults"][0]
     assert notes["faults"][0].startswith("cases.csv case 4: ")
     assert len(cases) == 6
+
+
+def test_pictures_without_patients_are_said(tmp_path):
+    """Both views of a patient would part unseen: data and results say that no patients are known."""
+    for number in range(6):
+        for view in (0, 1):
+            counts = np.clip(draw_counts(number)[view] * 4, 0, 255).astype(np.uint8)
+            (tmp_path / "bone_scans").mkdir(exist_ok=True)
+            cv2.imwrite(str(tmp_path / "bone_scans" / f"{number}-{view}.png"), counts)
+    names = [f"{number}-{view}.png,{LABELS[number]}" for number in range(6) for view in (0, 1)]
+    (tmp_path / "bone_scans" / "cases.csv").write_text("\n".join(["path,label", *names]))
+    (source,) = data.list_sources(tmp_path).values()
+    _, cases, notes = data.read_source(source, SMALL)
+    assert (notes["patients_known"], notes["unknown_patients"], cases["patient_id"].nunique()) == (False, 12, 12)
+    found = data.check_source(source)
+    assert any("12 files say nothing of their patient" in note for note in found.notes)
+    (tmp_path / "bone_scans" / "cases.csv").write_text("\n".join(["path,label,Patient", *(f"{name},a" for name in names)]))
+    with pytest.raises(UsageError, match="column 'Patient': the names are path, label, patient, view"):
+        data.read_source(source, SMALL)
+
+
+def test_what_is_no_view_is_refused(tmp_path):
+    body = np.clip(draw_counts(1)[0] * 4, 0, 255).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "dark.png"), 255 - body)
+    cv2.imwrite(str(tmp_path / "tiny.png"), body[:9, :9])
+    write_scan(tmp_path / "many.dcm", np.concatenate([draw_counts(n) for n in range(2)]), "p", 2.4, ("anterior", "posterior") * 2)
+    write_scan(tmp_path / "1.2.840.5", draw_counts(3), "p", 2.4)  # named by its id
+    lines = ["path,label,patient", "dark.png,health,a", "tiny.png,health,b", "many.dcm,health,c", "1.2.840.5,health,d"]
+    (tmp_path / "cases.csv").write_text("\n".join(lines))
+    _, cases, notes = read(tmp_path)
+    said = [fault.partition(": ")[2] for fault in notes["faults"]]
+    assert ["dark on light" in said[0], "9x9 pixels" in said[1], "4 frames" in said[2]] == [True] * 3
+    assert cases["case_id"].tolist() == ["1.2.840.5#anterior", "1.2.840.5#posterior"]
 
 
 def test_an_unknown_view_is_a_fault(tmp_path):

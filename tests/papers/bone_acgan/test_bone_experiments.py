@@ -86,7 +86,7 @@ def test_a_gain_has_its_interval_and_the_smallest_that_would_show():
     pair = make_pair(row_a=name_row(MULTI, 4), row_b=FINAL, accuracy_difference=-0.02, low=-0.07, high=0.03)
     (line,) = measures.tabulate_gain([pair, make_pair(row_a="x", row_b="y", accuracy_difference=0.0)]).rows
     assert line[:2] == [FINAL, name_row(MULTI, 4)]
-    assert line[5:8] == ["+2.0", "[-3.0, 7.0]", "7.1"]  # (1.96 + 0.84) / 1.96 half-widths
+    assert line[5:8] == ["+2.0", "[−3.0, 7.0]", "7.1"]  # (1.96 + 0.84) / 1.96 half-widths
     assert 1.42 < measures.POWER < 1.44
 
 

@@ -85,6 +85,28 @@ def test_what_does_not_fit_is_refused_in_one_line(scan, edit, said):
     assert len(str(refused.value).splitlines()) == 1
 
 
+def test_of_several_energy_windows_the_first_is_read(tmp_path):
+    path = tmp_path / "windows.dcm"
+    write_scan(path, np.concatenate([COUNTS, COUNTS // 2]), "p", 2.4, views=("anterior", "posterior") * 2)
+    change(path, lambda data: (setattr(data, "EnergyWindowVector", [1, 1, 2, 2]), setattr(data, "DetectorVector", [1, 2, 1, 2])))
+    found = read_scan(path)
+    np.testing.assert_array_equal(found.counts, COUNTS)
+    assert found.views == ("anterior", "posterior")
+
+
+def test_more_bytes_than_the_header_says_are_refused(scan):
+    change(scan, lambda data: setattr(data, "NumberOfFrames", 1))
+    with pytest.raises(UsageError, match="does not fit its header"):
+        read_scan(scan)
+
+
+def test_odd_ids_leave_no_warning(scan, recwarn):
+    change(scan, lambda data: data.add_new(0x00100020, "UI", "Doe,Jane 5"))
+    recwarn.clear()
+    read_scan(scan)
+    assert not [str(warning.message) for warning in recwarn]
+
+
 def test_files_that_are_none(tmp_path):
     empty, text = tmp_path / "empty.dcm", tmp_path / "text.dcm"
     empty.write_bytes(b"")
