@@ -158,9 +158,7 @@ def judge_claims(
                 **{name: None if value is None else value * unit for name, value in numbers.items()},
                 patients_needed=found.patients_needed,
                 verdict=found.verdict,
-                note="; ".join(
-                    filter(None, [claim.note, found.note, turned and f"columns exchanged in print: this is {turned}"])
-                ),
+                note="; ".join(filter(None, notes)),
                 impossible=claim.printed_key in impossible,
                 held=turned,
             )
