@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from common.cli import PROTOCOLS
 from common.evaluation.differences import CANNOT_TELL
+from common.evaluation.metrics import METRICS
 from common.evaluation.verdicts import IMPOSSIBLE_AS_PRINTED, NOT_RUN, OFF_PROTOCOL, OTHER_DATA, PHANTOMS
 from common.records.paper import Claim, Paper, name_row
 from common.records.results import JudgedClaim, Metric, Results, RowResult
@@ -109,7 +110,7 @@ def _build_line(
     notes = [said.replace(reason, "").strip("; "), IMPOSSIBLE_AS_PRINTED if judged and judged.impossible else ""]
     notes += [f"{who} at or below the majority rate" for who in no_better]
     scale = 100 if claim and claim.unit == "percent" else 1  # verdicts are in the unit of the claim
-    if ours.mean is None and judged and judged.ours is not None:  # of a metric that predictions do not give
+    if judged and judged.ours is not None and metric not in METRICS:  # of a metric that predictions do not give
         ours = ours.model_copy(update={"mean": judged.ours / scale})
     gaps = (judged.tolerance, judged.difference, judged.difference_low, judged.difference_high) if judged else (None,) * 4
     tolerance, gap, gap_low, gap_high = (None if value is None else value / scale for value in gaps)

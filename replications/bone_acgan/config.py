@@ -143,7 +143,7 @@ PRESETS = {"paper": PAPER, "demo": DEMO, "smoke": SMOKE}
 CONTRACT = Contract(
     small=("--rows", "ResNet34 / data set 1,ResNet34 / data set 2"),
     learns=(
-        "--rows", "ResNet34 / data set 4", "--set", "trained=all", "--set", "classifier_updates=200", "--set", "batch_size=8",
+        "--rows", "ResNet34 / data set 4", "--set", "trained=all", "--set", "classifier_updates=320", "--set", "batch_size=8",
         "--set", "branch_learning_rate=1e-3", "--set", "picture_height=64", "--set", "picture_width=32",
     ),
     row="ResNet34 / data set 4",

@@ -171,7 +171,7 @@ def train_gan_cell(settings: dict, folder: Path, threads: int, report: cells.Rep
         environment,
         train=len(train),
         diversity=diversity,
-        collapsed=collapsed,
+        collapsed_classes=collapsed,
         marks=marks,
     )
 

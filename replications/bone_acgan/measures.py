@@ -134,7 +134,7 @@ def tabulate_gans(trained: Trained, folder: Path, least: float) -> OwnTable:
             lines.append([*where, "–", f"failed: {trained.failed[cell.key]}"])
             continue
         outcome = read_record(cell, folder / "cells")["outcome"]
-        lines.append([*where, str(outcome["train"]), ", ".join(outcome["collapsed"]) or "none"])
+        lines.append([*where, str(outcome["train"]), ", ".join(outcome["collapsed_classes"]) or "none"])
     kinds = {"GAN": "text", "protocol": "text", "seed": "number", "fold": "number", "training pictures": "number",
              "collapsed classes": "text"}  # fmt: skip
     note = f"Collapsed: two generated pictures of the class differ, by pixels, by less than {least:.0%} of what two real ones do."

@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,8 @@ def choose_networks(run: Path) -> tuple[list[str], str]:
     """Cells of the stored networks, and their protocol. UsageError for a list that is missing, damaged or empty."""
     try:
         stored = json.loads((run / LIST).read_text(encoding="utf-8"))
-        cells, protocols = [str(entry["cell"]) for entry in stored], {str(entry["protocol"]) for entry in stored}
+        known = [itemgetter("cell", "protocol")(entry) for entry in stored]
+        cells, protocols = [str(cell) for cell, _ in known], {str(protocol) for _, protocol in known}
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(f"{run / LIST}: missing or damaged; the command that made this run makes it anew") from None
     if not cells:

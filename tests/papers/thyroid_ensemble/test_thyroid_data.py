@@ -149,7 +149,7 @@ def test_listed_split_is_the_papers_one_and_leaves_leakfree_alone():
 
 
 def test_too_few_cases_and_unknown_protocols_are_refused():
-    with pytest.raises(UsageError, match="ask for fewer sides or add data"):
+    with pytest.raises(UsageError, match="ask for fewer folds or add data"):
         data.split_dataset(make_dataset(6, 2, 1), "leakfree", PAPER)
     with pytest.raises(UsageError, match="lacks a class"):
         data.split_dataset(make_dataset(6, 2, 1), "paper", PAPER)
