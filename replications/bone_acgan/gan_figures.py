@@ -118,7 +118,7 @@ def draw_figure_10(shown: Shown, results: Results) -> Iterator[Picture]:
         return
     shots = np.load(entry[1] / SNAPSHOTS, allow_pickle=False)  # (marks, classes * 2, height, width)
     marks = read_record(find_trained(shown, TRANSFERRED), cells_of(shown))["outcome"]["marks"]
-    rows = {f"after {100 * mark / max(marks):.2g} %": list(of) for mark, of in zip(marks, shots, strict=True)}
+    rows = {f"after {100 * mark / max(marks):.3g} %": list(of) for mark, of in zip(marks, shots, strict=True)}
     figure = plot_rows(rows)
     name_columns(figure, 2, read_generated(entry[1], EACH)[1])
     caption = (
