@@ -13,13 +13,10 @@ from common.records.results import Results
 from common.runs.cells import read_record
 from replications.bone_acgan.config import CLASSES
 from replications.bone_acgan.data import shrink_pictures
-from replications.bone_acgan.plans import GENERATED, Gan
-from replications.bone_acgan.rows import MU, PLAIN, SOURCE
+from replications.bone_acgan.plans import Gan
+from replications.bone_acgan.rows import GENERATED, MU, PLAIN, SNAPSHOTS, SOURCE
 from replications.bone_acgan.shown import Shown, cells_of, describe_place, find_cell, find_curve, find_trained
 from replications.bone_acgan.sources.chests import CHESTS
-
-SNAPSHOTS = "snapshots.npy"
-
 
 DIRECT, TRANSFERRED, BASELINE = Gan(MU, transfer=False), Gan(MU, transfer=True), Gan(PLAIN, transfer=True)
 EACH = 2  # pictures of a class in a grid

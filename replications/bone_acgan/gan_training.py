@@ -21,12 +21,11 @@ from common.runs.products import describe_training
 from common.training import fit
 from replications.bone_acgan import acgan, data, gan_networks, quality
 from replications.bone_acgan.config import CLASSES, Config
-from replications.bone_acgan.rows import SOURCE
-from replications.bone_acgan.tasks import CHESTS, GENERATED, count_missing, open_task
+from replications.bone_acgan.rows import CHESTS, GENERATED, NETWORKS_FILE, SNAPSHOTS, SOURCE
+from replications.bone_acgan.tasks import count_missing, open_task
 
 PACKAGE = Path(__file__).parent
 PIECES = 20  # into which a training of gan_steps is parted, as if they were epochs
-NETWORKS_FILE, SNAPSHOTS = "gan.npz", "snapshots.npy"
 BATCH = 32  # pictures generated at a time
 
 

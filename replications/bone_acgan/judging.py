@@ -22,10 +22,10 @@ from common.runs.products import Scored, describe_training, write_products
 from common.training import fit, pretrained
 from replications.bone_acgan import data, quality
 from replications.bone_acgan.config import CLASSES, Config
+from replications.bone_acgan.rows import CURVES, MEASURES
 from replications.bone_acgan.tasks import Task, open_task, read_generated
 
 PACKAGE = Path(__file__).parent
-MEASURES, CURVES = "measures.json", "curves.npz"
 PIXELS, NETWORK = "pixels at a quarter of the side", "MobileNetV2 0.35 of ImageNet"
 SIDE = 224  # pixels that the feature network sees
 FEW = 8  # held-out patients: with fewer nothing is compared with them

@@ -13,7 +13,7 @@ from common.records.results import OwnColumn, OwnTable, Pair
 from common.runs.cells import Cell, read_record
 from replications.bone_acgan.config import CLASSES
 from replications.bone_acgan.quality import COPY_RATIO, LEAST_COPIES
-from replications.bone_acgan.rows import FINAL, MULTI, RESNET34, name_row
+from replications.bone_acgan.rows import CURVES, FINAL, MEASURES, MULTI, RESNET34, name_row
 from replications.bone_acgan.stages import Trained
 
 # Rows with generated pictures, and those without.
@@ -22,7 +22,6 @@ GAINS = (
     *((name_row(RESNET34, more), name_row(RESNET34, less)) for more, less in ((5, 4), (3, 1), (3, 2), (2, 1))),
 )
 POWER = (norm.isf(0.025) + norm.isf(0.2)) / norm.isf(0.025)  # half-widths of a 95 % interval that 80 % of studies would find
-MEASURES, CURVES = "measures.json", "curves.npz"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from replications.bone_acgan.rows import CLASSIFIERS, MU, SETS, list_branches, n
 from replications.bone_acgan.weights import Files
 
 MODULE = "replications.bone_acgan"
-GENERATED, NETWORKS_FILE = "generated.npz", "gan.npz"  # what the cell of a GAN leaves
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The names of rows, data sets and trainings: what the tables and the plans call them."""
+"""The names of rows, data sets, trainings and files: what the tables and the plans call them."""
 
 from collections.abc import Sequence
 
@@ -12,6 +12,9 @@ SETS = {1: ("", False), 2: (PLAIN, False), 3: (MU, False), 4: ("", True), 5: (MU
 DIRECT = "training directly"  # Table 5: data set 1, no transfer
 FINAL = f"{MULTI} / data set 5"  # Table 8
 PER_PATIENT = "per patient"
+SCANS, CHESTS = "scans", "chests"  # folders of the run that hold the prepared data sets
+GENERATED, NETWORKS_FILE, SNAPSHOTS = "generated.npz", "gan.npz", "snapshots.npy"  # what the training of a GAN leaves
+MEASURES, CURVES = "measures.json", "curves.npz"  # what its judgement leaves
 SOURCE = "source"  # stands for the protocol in the history of the first stage
 SHORT = ("health", "metastases", "benign")  # the classes in the names of metrics, and where room is short
 

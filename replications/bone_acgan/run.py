@@ -24,7 +24,7 @@ from common.runs import products
 from common.runs.run import build_results, close_run, find_or_make, list_seeds, log_command, open_run, train
 from replications.bone_acgan import data, experiments, figures, implied, lesions, measures, plans, stages, weights
 from replications.bone_acgan.config import PRESETS, Config
-from replications.bone_acgan.rows import list_branches
+from replications.bone_acgan.rows import SCANS, list_branches
 from replications.bone_acgan.shown import Shown
 from replications.bone_acgan.sources import phantoms
 
@@ -58,7 +58,7 @@ def run(options: cli.Options) -> int:
     files, missing = weights.provide_weights(chosen, list(branches), opened.folder)
     features = weights.provide_features(chosen, opened.folder)
     print("splits: measuring what they leak", file=sys.stderr)
-    scans = placed[stages.SCANS][1]
+    scans = placed[SCANS][1]
     folds_of = {protocol: (scans, data.split_dataset(scans, protocol, config)) for protocol in options.protocols}
     described = describe_splits(source.name, scans, folds_of)  # ends here if a leakfree split leaks
     log_command(opened)

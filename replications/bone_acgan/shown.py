@@ -16,8 +16,6 @@ from replications.bone_acgan.plans import Gan
 from replications.bone_acgan.rows import SOURCE
 from replications.bone_acgan.stages import Place, Trained
 
-SNAPSHOTS = "snapshots.npy"
-
 
 @dataclass(frozen=True)
 class Shown:

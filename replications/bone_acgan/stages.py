@@ -23,11 +23,10 @@ from common.runs.run import Run, prepare_shared, train
 from common.training.weights import WeightFile
 from replications.bone_acgan import data, plans
 from replications.bone_acgan.config import GANS, Config
-from replications.bone_acgan.rows import FINAL, MULTI, list_branches, name_row
+from replications.bone_acgan.rows import CHESTS, FINAL, GENERATED, MULTI, NETWORKS_FILE, SCANS, list_branches, name_row
 from replications.bone_acgan.weights import Files
 
 PACKAGE = Path(__file__).parent
-SCANS, CHESTS = "scans", "chests"  # folders of the run that hold the prepared data sets
 EXPLAINED = (*(name_row(branch, 4) for branch in list_branches(MULTI)), name_row(MULTI, 4))  # Fig. 13
 
 Place = tuple[str, int, int]  # protocol, fold, seed
@@ -68,7 +67,7 @@ class Trained:
     def find_pictures(self, folder: Path) -> dict[tuple[str, Place], WeightFile]:
         """(GAN, place) -> its pictures, of those with both stages."""
         return {
-            (one.gan, place): plans.find_product(cell, plans.GENERATED, folder)
+            (one.gan, place): plans.find_product(cell, GENERATED, folder)
             for (one, place), cell in self.cells.items()
             if one.transfer and cell.key not in self.failed
         }
@@ -97,9 +96,7 @@ def train_gans(
         if not one.transfer
     }
     failed = dict(train(run, [*first.values(), *(direct[key] for key in direct if key[1] in asked)], "GANs, stage 1"))
-    starts = {
-        gan: plans.find_product(cell, plans.NETWORKS_FILE, run.folder) for gan, cell in first.items() if cell.key not in failed
-    }
+    starts = {gan: plans.find_product(cell, NETWORKS_FILE, run.folder) for gan, cell in first.items() if cell.key not in failed}
     second = {
         (one, place): plans.plan_gan(one, place, config, scans, splits, starts[one.gan])
         for one in gans
@@ -115,7 +112,7 @@ def train_gans(
 def judge(run: Run, trained: Trained, features: WeightFile | None) -> tuple[list[Cell], dict[str, str]]:
     """The judgement of every GAN: cells, and the reason of each that failed."""
     judged = [
-        plans.plan_judgement(cell, plans.find_product(cell, plans.GENERATED, run.folder), features)
+        plans.plan_judgement(cell, plans.find_product(cell, GENERATED, run.folder), features)
         for cell in trained.cells.values()
         if cell.key not in trained.failed
     ]

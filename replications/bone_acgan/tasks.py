@@ -14,10 +14,9 @@ from common.files import hash_file
 from common.runs import cells
 from replications.bone_acgan import data
 from replications.bone_acgan.config import CLASSES, Config
+from replications.bone_acgan.rows import SCANS
 from replications.bone_acgan.variants import enlarge_pictures
 
-SCANS, CHESTS = "scans", "chests"  # folders of the run that hold the prepared data sets
-GENERATED = "generated.npz"
 REAL, MADE = 0, 1  # sets of pictures that draw variants of their own
 
 

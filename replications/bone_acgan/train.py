@@ -19,8 +19,8 @@ from common.runs.products import Scored, describe_training, write_products
 from common.training import cuts, fit, frozen
 from replications.bone_acgan import data, models
 from replications.bone_acgan.config import CLASSES, Config
-from replications.bone_acgan.rows import SETS
-from replications.bone_acgan.tasks import MADE, SCANS, Task, count_missing, load_variants, open_task, read_generated
+from replications.bone_acgan.rows import SCANS, SETS
+from replications.bone_acgan.tasks import MADE, Task, count_missing, load_variants, open_task, read_generated
 from replications.bone_acgan.variants import enlarge_pictures
 
 PACKAGE = Path(__file__).parent
