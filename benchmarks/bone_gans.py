@@ -22,6 +22,7 @@ import numpy as np
 from sklearn.metrics import recall_score
 
 from common.cases.prepared import load_dataset
+from common.evaluation.generated import measure_kid
 from common.training import fit
 from replications.bone_acgan import acgan, data, gan_training, judging, quality
 from replications.bone_acgan.config import CLASSES, DEMO, GANS, Config
@@ -48,7 +49,7 @@ def judge(model: acgan.ACGAN, pictures: np.ndarray, labels: np.ndarray, config: 
     classes = np.repeat(np.arange(len(CLASSES)), EACH)
     made = gan_training.generate(model.generator, classes, config, seed=7)
     features, real = judging.describe_pictures(made, None), judging.describe_pictures(pictures, None)
-    kid, _ = quality.measure_kid(features, real, np.random.default_rng(0), size=min(50, len(real)))
+    kid, _ = measure_kid(features, real, np.random.default_rng(0), size=min(50, len(real)))
     answers = judging.learn_from_generated(features, classes, real, config).argmax(axis=1)
     return {
         "KID": round(kid, 4),
@@ -97,7 +98,7 @@ def main(arguments: list[str] | None = None) -> dict:
     features = judging.describe_pictures(pictures, None)
     half = np.isin(patients, np.unique(patients)[::2])
     size = min(50, int(half.sum()), int((~half).sum()))
-    real, _ = quality.measure_kid(features[half], features[~half], np.random.default_rng(0), size=size)
+    real, _ = measure_kid(features[half], features[~half], np.random.default_rng(0), size=size)
     result: dict = {"load": round(os.getloadavg()[0], 1), "real KID": round(real, 4)}
     for gan in GANS:
         result[gan] = train(gan, pictures, labels, config, given.seconds, given.seed)

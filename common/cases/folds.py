@@ -1,13 +1,14 @@
 """The folds of a prepared data set, and what a split leaks: test cases that have a relative on the training side."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from common.cases.prepared import Dataset
+from common.cases.prepared import Dataset, load_dataset
 from common.cases.searches import Searches
 from common.cases.table import SIDES, assert_no_leak
 from common.errors import UsageError
@@ -85,6 +86,22 @@ def confirm_split(dataset: Dataset, pool: Dataset, folds: Sequence[Fold], data_s
         raise UsageError("the prepared data are not those that this training was planned for; run the same command again")
     if hash_folds(pool, folds) != split_sha256:
         raise UsageError("the split is not the one that was checked for leaks; run the same command again")
+
+
+def open_folds(
+    folder: Path, planned: tuple[str, str], split: Callable[[Dataset], Sequence[Fold]]
+) -> tuple[Dataset, Sequence[Fold]]:
+    """The prepared data set of a training and its folds, confirmed (`confirm_split`); planned: sha256 of the data set and of the
+    split. Raises UsageError where they are not those.
+
+    >>> open_folds(Path("no/such/folder"), ("", ""), lambda dataset: [])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    common.errors.UsageError: no/such/folder: no whole prepared data set (...); prepare it again
+    """
+    dataset = load_dataset(folder)
+    folds = split(dataset)
+    confirm_split(dataset, dataset, folds, *planned)
+    return dataset, folds
 
 
 def check_folds(cases: pd.DataFrame, folds: Sequence[Fold], protocol: str, name: str) -> None:

@@ -19,12 +19,19 @@ MAX_FILE_BYTES = 256 * 2**20
 MAX_PIXELS = 64_000_000  # a radiograph of the paper has 3056 x 2544 = 7.8 million
 SILENT = logging.NullHandler()
 GREY_MODES = ("L", "RGB", "RGBA", "LA", "P", "1")
+DEEP_MODES = ("I;16", "I;16B", "I;16L", "I")  # 16-bit grey; Pillow opens some as 32-bit
 
 
 def read_picture(
-    path: Path, size: tuple[int, int] | None = None, formats: tuple[str, ...] = ("JPEG", "PNG"), *, colours: bool = False
+    path: Path,
+    size: tuple[int, int] | None = None,
+    formats: tuple[str, ...] = ("JPEG", "PNG"),
+    *,
+    colours: bool = False,
+    deep: bool = False,
 ) -> np.ndarray:
-    """Grey levels of a picture, colour turned to luminance: uint8 (height, width); with `colours` uint8 (height, width, 3).
+    """Grey levels of a picture, colour turned to luminance: uint8 (height, width); with `colours` uint8 (height, width, 3); with
+    `deep` a 16-bit picture is read as well, as uint16.
 
     With `size` (width, height) any other size is refused before decoding.
     Raises UsageError: missing, empty, not a picture of `formats`, truncated, too large, 16-bit; without colours, where wanted.
@@ -46,7 +53,9 @@ def read_picture(
         warnings.simplefilter("ignore")  # Pillow's own size warning: the limit below is stricter
         try:
             with Image.open(path, formats=formats) as picture:
-                _check_header(path, picture, size)
+                _check_header(path, picture, size, GREY_MODES + DEEP_MODES * deep)
+                if picture.mode in DEEP_MODES:
+                    return _take_deep(path, np.asarray(picture))
                 if colours and picture.mode not in ("RGB", "RGBA"):
                     raise UsageError(f"{path}: a picture of mode {picture.mode}, without red, green and blue")
                 mode = "RGB" if colours else "L"
@@ -74,13 +83,19 @@ def read_size(path: Path, formats: tuple[str, ...] = ("JPEG", "PNG")) -> tuple[i
             raise UsageError(f"{path}: not a {' or '.join(formats)} picture") from None
 
 
-def _check_header(path: Path, picture: Image.Image, size: tuple[int, int] | None) -> None:
+def _take_deep(path: Path, levels: np.ndarray) -> np.ndarray:
+    if levels.min() < 0 or levels.max() > np.iinfo(np.uint16).max:
+        raise UsageError(f"{path}: grey levels from {levels.min()} to {levels.max()}, beyond 16 bits")
+    return levels.astype(np.uint16)
+
+
+def _check_header(path: Path, picture: Image.Image, size: tuple[int, int] | None, modes: tuple[str, ...]) -> None:
     width, height = picture.size
     if width * height > MAX_PIXELS:
         raise UsageError(f"{path}: claims {width}x{height} pixels, more than {MAX_PIXELS}")
     if size is not None and picture.size != size:
         raise UsageError(f"{path}: {width}x{height} pixels instead of {size[0]}x{size[1]}")
-    if picture.mode not in GREY_MODES:
+    if picture.mode not in modes:
         raise UsageError(f"{path}: pixel type {picture.mode} is not 8-bit grey or RGB; export it as such")
 
 

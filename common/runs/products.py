@@ -49,6 +49,8 @@ def write_products(
         if len(index):
             cases = dataset.cases.iloc[index]
             tables = [tabulate_scores(cases, one.scores[index], row=one.row, **identity) for one in scored if len(one.scores)]
+            if not tables:
+                continue
             write_predictions(pd.concat(tables, ignore_index=True), folder / name)
     entries = [{**identity, "row": one.row, **entry} for one in scored for entry in one.history]
     if entries:

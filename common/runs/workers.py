@@ -27,12 +27,19 @@ LOST = "its files changed after it had ended (another program, or the disk); the
 
 
 def run_cells(
-    cells: list[Cell], folder: Path, *, workers: int, threads: int, cluster: str | None = None, title: str = "cells"
+    cells: list[Cell],
+    folder: Path,
+    *,
+    workers: int,
+    threads: int,
+    cluster: str | None = None,
+    title: str = "cells",
+    noun: str = "trainings",
 ) -> dict[str, str]:
     """Run every cell that is not done; return {key: reason} of the cells that failed (empty: all done).
 
     folder: holds `cells/`. workers: processes side by side; with one, cells run in this process. threads: threads a cell
-    computes with. cluster: address of a Dask scheduler whose workers see `folder` under the same path.
+    computes with. cluster: address of a Dask scheduler whose workers see `folder` under the same path. noun: what a cell is.
     Raises KeyboardInterrupt after stopping the workers; finished cells and checkpoints stay. The processes wait for further cells
     of the folder until `stop_workers`.
     """
@@ -42,7 +49,7 @@ def run_cells(
         todo = [cell for cell in cells if not is_done(cell, home)]
         for cell in todo:  # damaged or outdated: it is trained again
             shutil.rmtree(home / cell.key, ignore_errors=True)
-        with _Display(title, cells, len(cells) - len(todo)) as display:
+        with _Display(title, cells, len(cells) - len(todo), noun) as display:
             if cluster:
                 failed = _run_on_dask(todo, home, threads, cluster, display)
             elif workers == 1 or (len(todo) <= 1 and (folder, workers, threads) not in _teams):
@@ -243,18 +250,18 @@ def _work_on_dask(cell: Cell, home: Path, threads: int) -> None:
 class _Display(contextlib.AbstractContextManager):
     """One display for all cells: a bar with the time left and a line for each running cell; plain lines in a pipe."""
 
-    def __init__(self, title: str, cells: list[Cell], done: int) -> None:
+    def __init__(self, title: str, cells: list[Cell], done: int, noun: str) -> None:
         self.console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self.progress = Progress(*columns, TimeRemainingColumn(), console=self.console, disable=not sys.stderr.isatty())
         self.total = self.progress.add_task(title, total=len(cells), completed=done)
         self.lines: dict[str, TaskID] = {}
-        self.count, self.done, self.started = len(cells), done, time.monotonic()
+        self.count, self.done, self.noun, self.started = len(cells), done, noun, time.monotonic()
 
     def __enter__(self) -> "_Display":
         self.progress.start()
         if done := self.done:
-            self.console.print(f"{done} of {self.count} trainings were done before", highlight=False)
+            self.console.print(f"{done} of {self.count} {self.noun} were done before", highlight=False)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import keras
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
 from common.files import replace_file
 from common.training.batches import Arrays, assert_uint8, feed_batches
@@ -173,19 +174,22 @@ def fit(
     report: Report,
     validation: tuple[Arrays, np.ndarray] | None = None,
     patience: int | None = None,
+    watch: str = "val_loss",
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> list[dict]:
     """Train `model` for `epochs`, or go on where the checkpoint in `folder` stands.
 
     arrays_of_epoch(epoch) gives the arrays of one epoch in their order (a pure function of the epoch), e.g. (images, labels),
     or `Indexed` ones. validation: (inputs, labels int) scored after each epoch; with `patience`, training stops after that
-    many epochs without a lower validation cross-entropy and the weights of the best epoch are restored.
-    Returns the history: one dict {stage, epoch (from 1), loss, ..., val_loss, val_accuracy} an epoch.
+    many epochs without a better validation score and the weights of the best epoch are restored. watch: that score, "val_loss"
+    (cross-entropy, lower is better) or "val_auc" (area under the ROC curve of class 1, higher is better, of equals the lower
+    val_loss).
+    Returns the history: one dict {stage, epoch (from 1), loss, ..., val_loss, val_accuracy} an epoch, val_auc if it is watched.
     """
     path = folder / f"checkpoint-{stage}.npz"
     history, best, done = _load_checkpoint(path, model)
     written, cost = time.monotonic(), 0.0
-    while done < epochs and not _is_over(history, patience):
+    while done < epochs and not _is_over(history, patience, watch):
         logs = model.fit(
             feed_batches(arrays_of_epoch(done), batch_size), initial_epoch=done, epochs=done + 1, shuffle=False, verbose=0
         ).history
@@ -193,14 +197,14 @@ def fit(
         if not np.isfinite(entry["loss"]):
             raise FloatingPointError(f"{stage}: the loss became {entry['loss']} in epoch {done + 1}")
         if validation is not None:
-            entry.update(score_validation(model, *validation))
-            if patience is not None and entry["val_loss"] < min((e["val_loss"] for e in history), default=np.inf):
+            entry.update(score_validation(model, *validation, area=watch == "val_auc"))
+            if patience is not None and _find_best([*history, entry], watch) == len(history):
                 best = [np.array(w) for w in model.get_weights()]
         history.append(entry)
         done += 1
         report(stage, done, epochs, entry)
         due = max(checkpoint_seconds, 20 * cost)
-        if done == epochs or _is_over(history, patience) or time.monotonic() - written >= due:
+        if done == epochs or _is_over(history, patience, watch) or time.monotonic() - written >= due:
             started = time.monotonic()
             _save_checkpoint(path, model, history, best)
             written, cost = time.monotonic(), time.monotonic() - started
@@ -209,11 +213,14 @@ def fit(
     return history
 
 
-def _is_over(history: list[dict], patience: int | None) -> bool:
-    if patience is None or not history:
-        return False
-    losses = [entry["val_loss"] for entry in history]
-    return len(losses) - 1 - int(np.argmin(losses)) >= patience
+def _is_over(history: list[dict], patience: int | None, watch: str) -> bool:
+    return patience is not None and bool(history) and len(history) - 1 - _find_best(history, watch) >= patience
+
+
+def _find_best(history: list[dict], watch: str) -> int:
+    """Position of the best epoch, the first of equals."""
+    order = [(entry["val_loss"],) if watch == "val_loss" else (-entry[watch], entry["val_loss"]) for entry in history]
+    return order.index(min(order))
 
 
 def predict(model: keras.Model, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
@@ -237,14 +244,15 @@ def use_xla() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def score_validation(model: keras.Model, inputs: Arrays, labels: np.ndarray) -> dict[str, float]:
-    """Mean cross-entropy (nats) and accuracy of a model that gives probabilities."""
+def score_validation(model: keras.Model, inputs: Arrays, labels: np.ndarray, *, area: bool = False) -> dict[str, float]:
+    """Mean cross-entropy (nats) and accuracy of a model that gives probabilities; with `area` the AUC of class 1, too."""
     scores = predict_values(model, inputs)
     likelihood = np.clip(scores[np.arange(len(labels)), labels].astype(np.float64), 1e-7, 1.0)
-    return {
+    found = {
         "val_loss": float(-np.log(likelihood).mean()),
         "val_accuracy": float((scores.argmax(axis=1) == labels).mean()),
     }
+    return found | ({"val_auc": float(roc_auc_score(labels == 1, scores[:, 1]))} if area else {})
 
 
 def _save_checkpoint(path: Path, model: keras.Model, history: list[dict], best: list[np.ndarray]) -> None:

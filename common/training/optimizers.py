@@ -104,3 +104,26 @@ def measure_average(t: Any, beta_2: float) -> tuple:
     long = ops.maximum(x, SERIES)
     share = ops.where(x < SERIES, series, 1 - long / ops.expm1(long))  # 1 - x / (e^x - 1)
     return (longest - 2 / rate) + (2 / rate) * share, longest
+
+
+def scale_layers(optimizer: keras.optimizers.Optimizer, factors: Mapping[str, float]) -> keras.optimizers.Optimizer:
+    """The same optimiser with a factor on the learning rate of some layers, by their names; all others learn at its own rate.
+
+    For optimisers whose step is `update_step`, as Keras' are.
+
+    >>> sgd = scale_layers(keras.optimizers.SGD(0.1), {"head": 10.0})
+    >>> layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones", name="head")
+    >>> layer.build((None, 1))
+    >>> sgd.apply([ops.ones((1, 1))], layer.trainable_variables)
+    >>> float(layer.kernel[0, 0])
+    0.0
+    """
+    step = optimizer.update_step
+
+    def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
+        path = optimizer._trainable_variables[optimizer._get_variable_index(variable)].path
+        factor = next((of for layer, of in factors.items() if f"/{layer}/" in f"/{path}"), 1.0)
+        step(gradient, variable, learning_rate * factor)
+
+    optimizer.update_step = update_step
+    return optimizer

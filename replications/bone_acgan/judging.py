@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from common.errors import UsageError
+from common.evaluation.generated import measure_fid, measure_kid
 from common.files import hash_file
 from common.runs import cells
 from common.runs.products import Scored, describe_training, write_products
@@ -139,10 +140,10 @@ def judge(task: Task, weights: Path | None) -> tuple[dict, dict[str, np.ndarray]
     mixed = features["generated"][mix_classes(classes, task.labels[train])]
     known = features["real"][train]
     size = min(len(mixed), len(train), 50, *([len(held_out)] if len(held_out) >= FEW else []))
-    measures["kid"] = quality.measure_kid(mixed, known, random, size=size)
-    measures["fid"] = quality.measure_fid(mixed, known)
+    measures["kid"] = measure_kid(mixed, known, random, size=size)
+    measures["fid"] = measure_fid(mixed, known)
     if len(held_out) >= FEW:
-        measures["kid of held-out pictures"] = quality.measure_kid(features["real"][held_out], known, random, size=size)
+        measures["kid of held-out pictures"] = measure_kid(features["real"][held_out], known, random, size=size)
         measures["copies"] = asdict(quality.find_copies(features["generated"], known, features["real"][held_out]))
     scores = learn_from_generated(features["generated"], classes, features["real"], config)
     return measures, curves, scores

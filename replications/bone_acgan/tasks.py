@@ -1,12 +1,13 @@
 """What one training is given: its settings, the cases of each side, pictures and their variants."""
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from common.cases.folds import Fold, confirm_split
+from common.cases.folds import Fold, open_folds
 from common.cases.prepared import Dataset, load_dataset
 from common.cli import restore_config
 from common.errors import UsageError
@@ -58,12 +59,9 @@ def open_task(settings: dict, folder: Path, report: cells.Report) -> Task:
 
 
 @functools.lru_cache(maxsize=2)
-def _load_folds(prepared: Path, planned: tuple[str, str], protocol: str, config: Config) -> tuple[Dataset, list[Fold]]:
+def _load_folds(prepared: Path, planned: tuple[str, str], protocol: str, config: Config) -> tuple[Dataset, Sequence[Fold]]:
     """planned: sha256 of the data set and of the split."""
-    dataset = load_dataset(prepared)
-    folds = data.split_dataset(dataset, protocol, config)
-    confirm_split(dataset, dataset, folds, *planned)
-    return dataset, folds
+    return open_folds(prepared, planned, lambda dataset: data.split_dataset(dataset, protocol, config))
 
 
 @functools.lru_cache(maxsize=1)

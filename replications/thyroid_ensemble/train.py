@@ -14,6 +14,7 @@ import numpy as np
 from keras import layers
 
 from common.cli import restore_config
+from common.data.source_task import SOURCE_CLASSES, draw_source_task
 from common.runs import cells
 from common.runs.products import Scored, describe_training, write_products
 from common.training import cuts, fit, frozen
@@ -26,12 +27,10 @@ from replications.thyroid_ensemble import models
 from replications.thyroid_ensemble.config import Config
 from replications.thyroid_ensemble.rois import choose_input_side, cut_patches
 from replications.thyroid_ensemble.rows import name_step_1
-from replications.thyroid_ensemble.sources import phantoms
 from replications.thyroid_ensemble.tasks import Task, describe_augmentation, open_task
 
 PACKAGE = Path(__file__).parent
 CACHE = "cache"  # folder of the run that holds frozen activations
-SOURCE_CLASSES = len(phantoms.SOURCE_CLASSES)
 
 
 # -------------------------------------------------------------------------------------- networks, one for each process
@@ -202,11 +201,11 @@ def train_scratch_cell(settings: dict, folder: Path, threads: int, report: cells
 
 
 def train_source_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
-    """Initial weights for trial runs without ImageNet: a backbone trained on the synthetic source task of sources/phantoms.py."""
+    """Initial weights for trial runs without ImageNet: a backbone trained on the synthetic source task."""
     environment = fit.start_backend(threads)
     config, network = restore_config(Config, settings["config"]), settings["network"]
     side = choose_input_side(network, 1, config)
-    images, labels = phantoms.draw_source_task(config.source_task_images, side, config.split_seed)
+    images, labels = draw_source_task(config.source_task_images, side, config.split_seed)
     kept: list[keras.Model] = []
 
     def build() -> keras.Model:
@@ -214,7 +213,7 @@ def train_source_cell(settings: dict, folder: Path, threads: int, report: cells.
         kept.append(backbone)
         inputs = keras.Input((side, side, 1))
         pooled = layers.GlobalAveragePooling2D()(backbone(models.standardise(inputs, network, replace(config, mean="image"))))
-        model = keras.Model(inputs, layers.Dense(SOURCE_CLASSES, activation="softmax")(pooled))
+        model = keras.Model(inputs, layers.Dense(len(SOURCE_CLASSES), activation="softmax")(pooled))
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=fit.use_xla())
         return model
 

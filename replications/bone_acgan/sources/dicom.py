@@ -4,31 +4,25 @@ One file holds both views as two frames, or one of them. Only the attributes nam
 included, are skipped by the reader. DICOM PS3.3, C.8.4 (NM image), C.8.4.11 (detectors).
 """
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.pixels import apply_rescale, pixel_array
+from pydicom.pixels import apply_rescale
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, NuclearMedicineImageStorage, generate_uid
 
+from common.data.dicom import count_frames, decode_pixels, open_dicom, quiet_decoding
 from common.errors import UsageError
 
 VIEWS = ("anterior", "posterior")
 CODES = {"R-10206": "anterior", "R-10214": "posterior", "272460009": "anterior", "272461008": "posterior"}  # SNM3, SRT, SCT
-MAX_FILE_BYTES = 256 * 2**20
-MAX_PIXELS = 64_000_000  # of all frames; two of 1024x512 have 1 million
-MAX_FRAMES = 64
-READ = [
-    "Modality", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated",
-    "BitsStored", "HighBit", "PixelRepresentation", "RescaleSlope", "RescaleIntercept", "PixelSpacing", "DetectorVector",
-    "EnergyWindowVector", "DetectorInformationSequence", "ViewCodeSequence", "PixelData", "PatientID", "TransferSyntaxUID",
-]  # fmt: skip
+READ = (
+    "PixelSpacing", "DetectorVector", "EnergyWindowVector", "DetectorInformationSequence", "ViewCodeSequence", "PatientID",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,27 +37,17 @@ class Scan:
 
 def read_scan(path: Path) -> Scan:
     """Read a file. Raises UsageError in one line: missing, empty, damaged or too large, another modality, colour, a picture whose
-    size does not fit its bytes, a compression that pydicom cannot read by itself, counts that are not finite.
+    size does not fit its bytes, a compression that is not read, counts that are not finite.
 
     Of several energy windows the first is read.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they repeat what stands in the file; a truncated picture also warns before it fails
-        return _read(path)
-
-
-def _read(path: Path) -> Scan:
-    data = _open(path)
-    try:
-        frames = _check_header(data, path)
-        counts = np.asarray(apply_rescale(pixel_array(data), data), np.float32)
-        counts = counts.reshape(frames, int(data.Rows), int(data.Columns))
+    data = open_dicom(path, "NM", READ)
+    frames = count_frames(data)
+    stored = decode_pixels(data, path)
+    with quiet_decoding(path):
+        counts = np.asarray(apply_rescale(stored, data), np.float32)
         views, windows = _find_views(data, frames), _list_numbers(data.get("EnergyWindowVector"))
         spacing, patient = _find_spacing(data), str(data.get("PatientID", "") or "")
-    except UsageError:
-        raise
-    except Exception as error:  # pydicom raises errors of a dozen kinds on damaged files
-        raise UsageError(f"{path}: its picture cannot be read, or does not fit its header ({_shorten(error)})") from None
     if len(windows) == frames and len(set(windows)) > 1:
         kept = [place for place, window in enumerate(windows) if window == windows[0]]
         counts, views = counts[kept], tuple(views[place] for place in kept)
@@ -72,53 +56,6 @@ def _read(path: Path) -> Scan:
     if data.PhotometricInterpretation == "MONOCHROME1":  # low values are bright
         counts = counts.max() + counts.min() - counts
     return Scan(counts, views, spacing, patient)
-
-
-def is_dicom(path: Path) -> bool:
-    """By its content: export programs name files by their ids, without an ending."""
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
-
-
-def _open(path: Path) -> Dataset:
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from None
-    if not path.is_file() or not 0 < size <= MAX_FILE_BYTES:
-        raise UsageError(f"{path}: no file, an empty one, or larger than {MAX_FILE_BYTES // 2**20} MiB")
-    try:
-        return pydicom.dcmread(path, specific_tags=READ)
-    except Exception as error:  # as above
-        raise UsageError(f"{path}: no DICOM file, or damaged ({_shorten(error)})") from None
-
-
-def _check_header(data: Dataset, path: Path) -> int:
-    """The number of frames, once everything that decoding relies on has been checked."""
-    modality = str(data.get("Modality", "") or "none")[:16]
-    if modality == "none":
-        raise UsageError(f"{path}: no modality in its header: damaged or cut short?")
-    if modality != "NM":
-        raise UsageError(f"{path}: modality {modality!r}, not NM (nuclear medicine); only bone scans are read")
-    numbers = {name: data.get(name) for name in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "PixelRepresentation")}
-    for name, value in numbers.items():
-        if not isinstance(value, int):
-            raise UsageError(f"{path}: {name} is missing or no number")
-    frames = int(data.get("NumberOfFrames", 1) or 1)
-    if numbers["SamplesPerPixel"] != 1 or data.get("PhotometricInterpretation") not in ("MONOCHROME1", "MONOCHROME2"):
-        raise UsageError(f"{path}: a colour picture, not counts")
-    pixels = frames * numbers["Rows"] * numbers["Columns"]
-    if not (0 < frames <= MAX_FRAMES and 0 < pixels <= MAX_PIXELS):
-        raise UsageError(f"{path}: claims {frames} frames of {numbers['Rows']}x{numbers['Columns']} pixels")
-    if "PixelData" not in data:
-        raise UsageError(f"{path}: holds no picture")
-    needed = pixels * numbers["BitsAllocated"] // 8
-    if not data.file_meta.TransferSyntaxUID.is_encapsulated and len(data.PixelData) < needed:
-        raise UsageError(f"{path}: its picture has {len(data.PixelData)} bytes, {needed} needed: truncated?")
-    return frames
 
 
 def _find_views(data: Dataset, frames: int) -> tuple[str, ...]:
@@ -152,11 +89,6 @@ def _find_spacing(data: Dataset) -> tuple[float, float] | None:
     except (TypeError, ValueError):
         return None
     return (rows, columns) if 0 < rows < 100 and 0 < columns < 100 else None
-
-
-def _shorten(error: Exception) -> str:
-    """An error without its text, which may repeat what stands in the file."""
-    return type(error).__name__
 
 
 def write_scan(path: Path, counts: np.ndarray, patient: str, spacing: float, views: tuple[str, ...] = VIEWS) -> None:

@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 
 from common.data.csv_files import read_csv_table
+from common.data.dicom import is_dicom
 from common.data.folder import read_lines, resolve_inside, walk_files
 from common.data.pictures import read_picture
 from common.errors import UsageError
 from common.files import hash_file
 from replications.bone_acgan.body import draw_body
 from replications.bone_acgan.config import CLASSES, Config
-from replications.bone_acgan.sources.dicom import VIEWS, is_dicom, read_scan
+from replications.bone_acgan.sources.dicom import VIEWS, read_scan
 
 TABLE = "cases.csv"
 DICOM = (".dcm", ".dicom", ".ima", "")

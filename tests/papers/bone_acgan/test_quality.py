@@ -5,6 +5,7 @@ import pytest
 from scipy.linalg import sqrtm
 from skimage.metrics import structural_similarity
 
+from common.evaluation.generated import measure_fid, measure_kid
 from replications.bone_acgan import quality
 
 
@@ -47,21 +48,21 @@ def test_fid_is_that_of_a_matrix_root():
     expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(
         covariances[0] + covariances[1] - 2 * np.real(sqrtm(covariances[0] @ covariances[1]))
     )
-    assert quality.measure_fid(a, b) == pytest.approx(expected, rel=1e-9)
-    assert quality.measure_fid(a, a) == pytest.approx(0, abs=1e-9)
+    assert measure_fid(a, b) == pytest.approx(expected, rel=1e-9)
+    assert measure_fid(a, a) == pytest.approx(0, abs=1e-9)
 
 
 def test_kid_is_unbiased_and_grows_with_the_distance():
     random = np.random.default_rng(0)
     a, b = random.normal(size=(2, 150, 4))
-    values = [quality.measure_kid(a, b + shift, np.random.default_rng(1), size=100)[0] for shift in (0, 0.5, 1)]
+    values = [measure_kid(a, b + shift, np.random.default_rng(1), size=100)[0] for shift in (0, 0.5, 1)]
     assert abs(values[0]) < 0.05 < values[1] < values[2]
-    whole = quality.measure_kid(a, b, np.random.default_rng(1), size=150, subsets=1)[0]
+    whole = measure_kid(a, b, np.random.default_rng(1), size=150, subsets=1)[0]
     loops = [(np.dot(x, y) / 4 + 1) ** 3 for of in (a, b) for i, x in enumerate(of) for j, y in enumerate(of) if i != j]
     across = [(np.dot(x, y) / 4 + 1) ** 3 for x in a for y in b]
     assert whole == pytest.approx(2 * np.mean(loops) - 2 * np.mean(across))
     with pytest.raises(ValueError, match="sets of 150 and 20 pictures; 100 of each"):
-        quality.measure_kid(a, b[:20], random, size=100)
+        measure_kid(a, b[:20], random, size=100)
 
 
 def test_copies_are_found_and_neither_fresh_draws_nor_blur():

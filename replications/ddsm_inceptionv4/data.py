@@ -1,0 +1,248 @@
+"""Films -> prepared data set (images.npy, cases.csv, data.json); its folds: splits.py.
+
+`python -m replications.ddsm_inceptionv4.data` tells what is there, whether it is whole, and what to get where.
+"""
+
+import functools
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from common.cases.copies import list_copies, settle_copies
+from common.cases.patients import list_spellings, settle_patients
+from common.cases.prepared import Dataset
+from common.cases.sources import (
+    Finding,
+    Read,
+    Source,
+    answer_questions,
+    build_parser,
+    count_classes,
+    drop_contradictions,
+    explain_data,
+    name_prepared,
+    pick_source,
+    prepare_source,
+)
+from common.cli import count_cores
+from common.data.phantoms import MARKER
+from common.errors import UsageError, run_main
+from replications.ddsm_inceptionv4.config import CLASSES, GREYS, LEVELS, PAPER, Config
+from replications.ddsm_inceptionv4.preparing import SHAPING, THUMBNAIL, Film, Films, Team, prepare_films
+from replications.ddsm_inceptionv4.sheets import draw_sheet
+from replications.ddsm_inceptionv4.sources import acquire, cbis, ddsm, mias, own
+from replications.ddsm_inceptionv4.sources.mammograms import Listing
+from replications.ddsm_inceptionv4.splits import split_dataset
+
+READERS = {"ddsm": ddsm.list_ddsm, "cbis": cbis.list_cbis, "mias": mias.list_mias, "own": own.list_own}
+FOLDERS = {"ddsm": "ddsm", "cbis": "cbis_ddsm", "mias": "mini_mias", "own": "mammograms"}
+TABLES = {"mias": mias.TABLE, "own": own.TABLE}  # a file that must be there
+NAMES = {
+    "ddsm": "DDSM (Heath et al. 1998)",
+    "cbis": "CBIS-DDSM (Lee et al. 2017)",
+    "mias": "mini-MIAS (Suckling et al. 1994)",
+    "own": "mammograms of the user",
+}
+NOTES = {
+    "ddsm": "",
+    "cbis": "another task: benign (class 'no lesion') against malignant (class 'lesion'); it has no image without a lesion",
+    "mias": "other data: one view of each breast, films of one digitiser",
+    "own": "",
+}
+HIGHEST_LIMIT = 0.999  # of similarity: breasts cropped and turned alike are alike
+PACKAGE = "ddsm_inceptionv4"
+MODULE = f"replications.{PACKAGE}.data"
+LOCAL = Team(workers=count_cores())
+
+
+def list_sources(folder: Path | None) -> dict[str, Source]:
+    """Every collection in a data folder by its kind, the paper's first."""
+    found: dict[str, Source] = {}
+    for kind, path in [(kind, folder / name) for kind, name in FOLDERS.items()] if folder else []:
+        if not path.is_dir() or not (path / TABLES.get(kind, "")).exists():
+            continue
+        synthetic = kind == "ddsm" and (path.parent / MARKER).is_file()
+        shown = "mammogram phantoms" if synthetic else NAMES[kind]
+        private = kind in ("own", "mias")
+        found[kind] = Source(kind, path, shown, synthetic, NOTES[kind], substitute=kind != "ddsm", private=private)
+    return found
+
+
+def find_source(folder: Path | None, config: Config) -> Source | None:
+    """The collection that a run takes: config.source, or with 'auto' the first that is there; None if there is none.
+
+    Raises UsageError for an unknown source, level or kind of grey, and for a source that is not there.
+    """
+    for name, known in (("label_levels", LEVELS), ("grey", GREYS)):
+        given = getattr(config, name)
+        for value in given if isinstance(given, tuple) else [given]:
+            if value not in known:
+                raise UsageError(f"--set {name}: {value!r} is not known; known: {', '.join(known)}")
+    return pick_source(list_sources(folder), config.source, FOLDERS, folder, MODULE)
+
+
+def list_settings(config: Config) -> dict:
+    """The settings that shape the prepared pictures."""
+    return {name: value for name, value in asdict(config).items() if name in SHAPING}
+
+
+def name_dataset(source: Source, config: Config, part: str = "") -> str:
+    """File name of the set that is prepared from a source (see `name_prepared`)."""
+    return name_prepared(source, list_settings(config), part)
+
+
+def prepare_dataset(source: Source, config: Config, folder: Path, *, skip_unreadable: bool = False, team: Team = LOCAL) -> None:
+    """Prepare the pictures of a source in `folder` (see `prepare_source`): uint8 (n, size, size, 1).
+
+    Work that is done is kept beside the folder until the set is whole, so that a killed run goes on.
+    """
+    home = folder.with_name(f"{folder.name}.films")
+    read = functools.partial(read_source, source, config, home, team)
+    further = [path for path in [source.path.parent / ddsm.INDEX] if source.kind == "ddsm" and path.is_file()]
+    prepare_source(source, list_settings(config), folder, read, CLASSES, MODULE, skip_unreadable=skip_unreadable, further=further)
+
+
+def prepare_thumbnails(source: Source, config: Config, folder: Path, pictures: Path, *, team: Team = LOCAL) -> None:
+    """Prepare the whole films in small, for the table of planted scanners: uint8 (n, THUMBNAIL, THUMBNAIL, 1); pictures: the
+    folder that `prepare_dataset` filled, whose work is used and then cleared away."""
+    home = pictures.with_name(f"{pictures.name}.films")
+
+    def read() -> Read:
+        films = read_films(source, config, home, team)
+        return films.thumbnails, tabulate_films(films.read, config), {"faults": []}
+
+    prepare_source(source, {"side": THUMBNAIL}, folder, read, CLASSES, MODULE, skip_unreadable=True)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def read_films(source: Source, config: Config, home: Path, team: Team) -> Films:
+    """Every film of a source, prepared."""
+    return prepare_films(source.path, READERS[source.kind](source.path).mammograms, config, home, team)
+
+
+def read_source(source: Source, config: Config, home: Path, team: Team) -> Read:
+    """Pictures uint8 (n, size, size), cases and notes of a source, read from its raw files.
+
+    notes["faults"] names every fault, paths relative to the source. Spellings of one patient are one; patients that share a file
+    or a near-duplicate picture become one. Further notes: those of the reader, `doubtful` (case -> why its crop is doubtful),
+    `digitisers`, `densities` (images of each).
+    """
+    listing: Listing = READERS[source.kind](source.path)
+    found = prepare_films(source.path, listing.mammograms, config, home, team)
+    cases = tabulate_films(found.read, config)
+    faults = [*listing.faults, *(film.fault for film in found.films if film.fault)]
+    notes = {
+        **listing.notes,
+        "faults": faults,
+        "doubtful": {film.mammogram.case_id: film.doubt for film in found.read if film.doubt},
+        "digitisers": _count(cases["digitiser"]),
+        "densities": _count(cases["density"]),
+    }
+    pictures: np.ndarray = found.pictures
+    read = settle_patients(source, (pictures, cases, notes))
+    pictures, cases, notes = settle_copies(source, drop_contradictions(source, read), highest=HIGHEST_LIMIT)
+    return pictures, cases, {"patients_known": not notes.get("unknown_patients"), **notes}
+
+
+def _count(column: pd.Series) -> dict[str, int]:
+    return {str(value) or "not known": int(count) for value, count in column.value_counts().sort_index().items()}
+
+
+def tabulate_films(films: Sequence[Film], config: Config) -> pd.DataFrame:
+    """The case table of films with pictures: common.cases.table, and breast, view, density, digitiser, split, height, width,
+    bits, low, high (grey levels), share, pieces, letters, solidity."""
+    lines = []
+    for film in films:
+        one = film.mammogram
+        lines.append(
+            {
+                "case_id": one.case_id,
+                "path": one.path,
+                "sha256": film.sha256,
+                "patient_id": one.patient,
+                "label": one.label,
+                **{name: getattr(one, name) for name in ("breast", "view", "density", "digitiser", "split")},
+                "bits": one.film.bits if one.film else 0,
+                **{
+                    name: getattr(film, name)
+                    for name in ("height", "width", "low", "high", "share", "pieces", "letters", "solidity")
+                },
+            }
+        )
+    columns = ["case_id", "path", "sha256", "patient_id", "label"]
+    return (
+        pd.DataFrame(lines) if lines else pd.DataFrame({name: pd.Series(dtype=object) for name in columns}).astype({"label": int})
+    )
+
+
+def check_source(source: Source, films: Films | None = None) -> Finding:
+    """What there is of a source, and every problem; with its films where they were prepared, else its list alone."""
+    finding = Finding(
+        source.name, source.kind, str(source.path), source.synthetic, part=source.kind, notes=[source.note] if source.note else []
+    )
+    try:
+        listing = READERS[source.kind](source.path)
+        with tempfile.TemporaryDirectory() as home:
+            _, cases, found = read_source(source, PAPER, Path(home), LOCAL)
+    except UsageError as error:
+        return replace(finding, problems=[str(error)])
+    problems, notes = list(found["faults"]), list(finding.notes)
+    counts: dict[str, Mapping[str, int]] = {
+        "images": {"images": len(cases), **count_classes(cases, CLASSES), "patients": int(cases["patient_id"].nunique())},
+        "digitisers": found["digitisers"],
+        "densities": found["densities"],
+    }
+    counts |= {name: listing.notes[name] for name in ("classes_of_archive", "pathologies") if listing.notes.get(name)}
+    if cases["label"].nunique() < 2:
+        problems.append(f"{len(cases)} readable images with fewer than two classes; nothing to learn")
+    else:
+        try:
+            split_dataset(Dataset(np.empty(0), cases, {"name": source.name}), "leakfree", PAPER)
+        except UsageError as error:
+            problems.append(f"the leak-free protocol cannot divide them: {error}")
+    index = source.path.parent / ddsm.INDEX
+    if source.kind == "ddsm" and index.is_file():
+        counts["archive"], lines = ddsm.compare_index(index, listing.mammograms)
+        notes += lines
+    told = {
+        "doubled": "films lie here twice: one of each is read",
+        "astray": "OVERLAY files lie in the folder of another case: they are matched by name",
+        "contradictory": "films have a lesion in one of two places: they count as with a lesion",
+        "unknown_patients": "files say nothing of their patient: each counts as one, and films of one may part",
+        "patients_of_both_official_sides": "patients stand in both official sides: leak-free they train nothing",
+    }
+    notes += [f"{found[name]} {text}" for name, text in told.items() if found.get(name)]
+    notes += [f"{len(found['doubtful'])} of {len(cases)} crops are in doubt (--sheet draws them all)"]
+    notes += [f"crop in doubt: {case_id}: {doubt}" for case_id, doubt in found["doubtful"].items()]
+    notes += list_spellings(found) + list_copies(found, source.near_duplicates)
+    return replace(finding, counts=counts, notes=notes, problems=problems)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line: what is there, whether it is whole, what to get where; with --sheet the breasts as they were cut out.
+
+    Returns 0 if what was found is whole, 2 if there is nothing or it has problems (all are listed).
+    """
+    parser = build_parser(PACKAGE, __doc__)
+    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="draw every breast as it was cut out, doubtful ones first")
+    given = parser.parse_args(argv)
+
+    def check(folder: Path | None) -> list[Finding]:
+        found = [answer_questions(source, given) for source in list_sources(folder).values()]
+        if given.sheet and found:
+            with tempfile.TemporaryDirectory() as home:
+                pictures, cases, notes = read_source(found[0], PAPER, Path(home), LOCAL)
+                draw_sheet(pictures, cases, notes["doubtful"], given.sheet)
+        return [check_source(source) for source in found]
+
+    return run_main(lambda: explain_data(PACKAGE, given, check, acquire.HOW_TO_GET))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""The replication, top to bottom: films -> pictures -> trainings -> samples -> tables, figures, report.
+
+`python -m replications.ddsm_inceptionv4.run` reproduces Table 2 and Figures 3 and 4, and what the paper plans; see --help.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from common import cli
+from common.audit.papers import find_impossible_claims
+from common.cases.folds import describe_splits
+from common.errors import run_main
+from common.evaluation.metrics import evaluate
+from common.evaluation.outcome import judge_run
+from common.evaluation.verdicts import name_standing
+from common.records.paper import load_paper
+from common.records.predictions import write_predictions
+from common.records.results import Weights
+from common.records.rows import select_rows
+from common.runs import products
+from common.runs.run import build_results, close_run, find_or_make, list_seeds, log_command, open_run, train
+from replications.ddsm_inceptionv4 import data, experiments, figures, gaps, measures, plans, shortcuts, splits, stages, weights
+from replications.ddsm_inceptionv4.config import PRESETS, Config
+from replications.ddsm_inceptionv4.rows import FILMS, JUDGEMENT, WHOLE, list_models, name_few, name_metadata
+from replications.ddsm_inceptionv4.shown import Shown
+from replications.ddsm_inceptionv4.sources import phantoms
+
+PACKAGE = Path(__file__).parent
+SELECTION = {
+    "paper": "the epoch of the highest AUC on validation images, which are drawn at random",
+    "leakfree": "the epoch of the highest AUC on validation patients; the test patients are scored once",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code (see common.cli)."""
+    return run_main(lambda: run(cli.parse_options(argv, f"replications.{PACKAGE.name}.run", __doc__, list(PRESETS))))
+
+
+def run(options: cli.Options) -> int:
+    """One run: prepare the data, train what is not trained yet, evaluate, report."""
+    paper = load_paper(PACKAGE / "paper.toml")
+    preset, source, config = find_or_make(PACKAGE, options, PRESETS, data.find_source, make_phantoms)
+    chosen = weights.choose_weights(options.weights, preset, config)
+    identity = asdict(config) | {"seeds": [], "source": [source.kind, source.name], "weights": chosen}
+    rows = experiments.list_rows(config)
+    wanted, reasons = select_rows(rows, options, {})
+    needed = {name for row in wanted for name in row.needs}
+    models = plans.list_wanted(list_models(config), needed)
+    placed = stages.prepare(options, source, config)
+    opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
+    planned_part = any(name_few("") in name for name in needed)
+    networks = dict.fromkeys(model.network for model in models if model.transfer)
+    files, missing = weights.provide_weights(chosen, [*networks, *plans.list_judges(networks, planned_part)], opened.folder)
+    if chosen == weights.PHANTOM and (networks or planned_part):
+        files, missing = stages.train_sources(opened, config)
+    print("splits: measuring what they leak", file=sys.stderr)
+    films = placed[FILMS][1]
+    folds_of = {protocol: (films, splits.split_dataset(films, protocol, config)) for protocol in options.protocols}
+    described = describe_splits(source.name, films, folds_of)  # ends here if a leakfree split leaks
+    log_command(opened)
+
+    asked = plans.list_places(config, options.protocols, options.seeds or config.seeds)
+    known = plans.list_places(config, options.protocols, list_seeds(options, config.seeds))
+    planner = plans.Planner(config, films.sha256, described.splits, files)
+    levels = [level for level in config.label_levels if name_metadata(level) in needed]
+    costs = [planner.plan_costs()] if any(model.row in experiments.list_table_2(config) for model in models) else []
+    failed = dict(train(opened, costs, "cost of a step"))
+    trained = [stages.plan_rows(planner, models, levels, places, missing) for places in (asked, known)]
+    failed |= train(opened, trained[0])
+    planted = [planner.plan_planted(place) for place in stages.choose_sampled(asked)[:1]]
+    failed |= train(opened, planted, "planted scanners")
+    judge = plans.choose_judge(missing)
+    sampled = stages.choose_sampled(asked) if planned_part and judge else []
+    judged, unjudged = stages.judge_samplers(opened, planner, sampled, judge or "")
+    failed |= unjudged
+    finished = stages.list_results(opened, [*trained[1], *judged], known)
+    if not finished:
+        return 1
+    labels = {level: splits.relabel(films.cases, level) for level in ("image", *config.label_levels)}
+    sides = {
+        (protocol, level): (cases, splits.keep_known(folds, cases))
+        for protocol, (_, folds) in folds_of.items()
+        for level, cases in labels.items()
+    }
+    predictions = products.collect_predictions(finished, opened.folder, lambda s: sides[s["protocol"], s["level"]])
+    predictions = experiments.average_views(
+        predictions, config, dict(zip(films.cases["case_id"], films.cases["breast"], strict=True))
+    )
+    predictions = predictions[predictions["row"].isin([row.name for row in wanted])].reset_index(drop=True)
+    write_predictions(predictions, opened.folder / "predictions.csv.gz")
+    history = products.collect_history(finished, opened.folder)
+
+    published = PRESETS["paper"] if preset == "paper" else config  # other presets are off protocol as a whole, and say so
+    started = chosen if preset == "paper" else ""
+    departures = {row.name: experiments.list_departures(row, config, published, started) for row in rows}
+    found = evaluate(predictions)
+    overfitted = gaps.collect_gaps(finished, opened.folder)
+    spent = measures.read_costs(costs[0], opened.folder) if costs and costs[0].key not in failed else {}
+    outcome = judge_run(
+        paper,
+        rows,
+        predictions,
+        protocols=options.protocols,
+        compared=experiments.list_compared(config),
+        checks=experiments.build_checks(config, predictions, found, overfitted, measures.name_costs(spent, config)),
+        counts=experiments.count_text(films.cases) if "paper" in folds_of else {},
+        reasons=reasons | plans.explain_failures(wanted, models, missing, failed, [*trained[1], *judged]),
+        departures=lambda row: departures.get(row, []),
+        standing=lambda _row: name_standing(described, preset),
+        impossible=find_impossible_claims(paper),
+        positive_class=paper.positive_class,
+    )
+    six = measures.measure_six(predictions, found)
+    scanned = shortcuts.read_planted([opened.folder / "cells" / cell.key for cell in planted if cell.key not in failed])
+    sets = measures.read_samples([cell for cell in finished if cell.settings["row"] == JUDGEMENT], opened.folder)
+    networks_of = stages.keep_networks(opened, planner, finished, experiments.list_kept(config))
+    results = build_results(
+        opened,
+        outcome,
+        datasets=[described],
+        weights=Weights.model_validate(
+            {"source": weights.describe_weights(chosen), **{f"{name} sha256": file.sha256 for name, file in files.items()}}
+        ),
+        config=asdict(config),
+        selection=SELECTION,
+        finished=finished,
+        tables=measures.tabulate_all(six, overfitted, spent, finished, opened.folder, config, scanned, sets, judge or ""),
+    )
+    first = next(iter(folds_of.values()))[1][0]
+    seen = stages.map_attention(opened, planner, networks_of, finished, stages.choose_shown(films, first))
+    samplers = stages.find_samplers(finished)
+    shown = Shown(
+        config,
+        predictions,
+        history,
+        six,
+        scanned,
+        sets,
+        films,
+        placed[WHOLE][1],
+        opened.folder,
+        samplers,
+        seen,
+        first.test.tolist(),
+    )
+    return close_run(opened, paper, results, lambda record: figures.draw_figures(shown, record), failed)
+
+
+def make_phantoms(folder: Path, config: Config) -> None:
+    phantoms.write_phantoms(folder, config, seed=config.split_seed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

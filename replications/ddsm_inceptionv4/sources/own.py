@@ -1,0 +1,68 @@
+"""Mammograms of a user's own folder: cases.csv and DICOM (MG), PNG, JPEG, TIFF or PGM; so INbreast, VinDr-Mammo, CMMD are
+read."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+from common.data.csv_files import read_csv_table
+from common.data.dicom import is_dicom
+from common.data.folder import read_lines, resolve_inside
+from common.errors import UsageError
+from replications.ddsm_inceptionv4.sources.mammograms import SUFFIXES, Listing, Mammogram
+
+TABLE = "cases.csv"
+LABELS = {
+    "lesion": 1, "1": 1, "positive": 1, "abnormal": 1, "no lesion": 0, "0": 0, "negative": 0, "normal": 0,
+}  # fmt: skip
+SIDES = {"l": "left", "left": "left", "r": "right", "right": "right", "": ""}
+VIEWS = {"CC": "CC", "MLO": "MLO", "ML": "MLO", "LM": "MLO", "": ""}
+NEEDED, FURTHER = ("path", "label", "patient"), ("laterality", "view", "digitiser", "density")
+
+
+def list_own(folder: Path) -> Listing:
+    """Every image of cases.csv. Columns: path, label, patient and, where given, laterality, view, digitiser, density (1 to 4).
+
+    `patient` may be empty or left out for DICOM, whose own id then groups them (as a checksum); it must be given for pictures.
+    Faults name their line. Raises UsageError where path or label is missing.
+    """
+    header = next(csv.reader(read_lines(folder / TABLE)), [])
+    columns = [name for name in (*NEEDED, *FURTHER) if name in header or name in NEEDED[:2]]
+    lines = read_csv_table(folder / TABLE, dict.fromkeys(columns, str)).to_dict("records")
+    faults: list[str] = []
+    mammograms: list[Mammogram] = []
+    seen: set[str] = set()
+    for number, line in enumerate(lines, start=1):
+        try:
+            one = _read_line(folder, {str(name): str(value).strip() for name, value in line.items()})
+            if one.path in seen:
+                raise UsageError(f"{one.path[:80]!r} is listed twice")
+            seen.add(one.path)
+            mammograms.append(one)
+        except UsageError as error:
+            faults.append(f"{TABLE} case {number}: {error}")
+    lone = sum(one.patient == one.path for one in mammograms)
+    return Listing(mammograms, faults, {"unknown_patients": lone} if lone else {})
+
+
+def _read_line(folder: Path, line: Mapping[str, str]) -> Mammogram:
+    name, label = line["path"], LABELS.get(line["label"].lower())
+    side, view = SIDES.get(line.get("laterality", "").lower()), VIEWS.get(line.get("view", "").upper())
+    density = line.get("density", "") or "0"
+    if label is None:
+        raise UsageError(f"label {line['label'][:40]!r} is neither lesion nor no lesion")
+    if not name:
+        raise UsageError("no path")
+    if side is None or view is None:
+        raise UsageError("laterality is left or right, view is CC or MLO")
+    if density not in list("01234"):
+        raise UsageError(f"density {density[:20]!r} is none of 1, 2, 3, 4")
+    path = resolve_inside(folder, name)
+    dicom = path.suffix.lower() not in SUFFIXES and is_dicom(path)
+    if not dicom and path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{name[:80]!r} is neither DICOM nor one of {', '.join(SUFFIXES)}, or is not there")
+    patient = line.get("patient", "")
+    if not patient and not dicom:
+        raise UsageError("no patient; pictures say nothing of whose they are")
+    about = (side, view, int(density), line.get("digitiser", "")[:40])
+    return Mammogram(name, name, patient or name, label, *about, kind="dicom" if dicom else "picture")

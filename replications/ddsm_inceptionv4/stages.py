@@ -1,0 +1,135 @@
+"""The stages of a run, each from what the one before it left. Nothing here imports TensorFlow."""
+
+import functools
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from common import cli
+from common.cases.folds import Fold
+from common.cases.prepared import Dataset
+from common.cases.sources import Source
+from common.runs.cells import Cell
+from common.runs.products import list_finished, name_result
+from common.runs.run import Run, prepare_shared, train
+from common.runs.workers import share_threads
+from common.training.weights import WeightFile
+from replications.ddsm_inceptionv4 import data, plans
+from replications.ddsm_inceptionv4.config import Config
+from replications.ddsm_inceptionv4.plans import Place, Planner
+from replications.ddsm_inceptionv4.preparing import Team
+from replications.ddsm_inceptionv4.rows import FILMS, INCEPTION, JUDGEMENT, SAMPLERS, WHOLE, Model
+from replications.ddsm_inceptionv4.shown import Attention
+
+PACKAGE = Path(__file__).parent
+MAPS = "cams.npy"  # what attention.map_cell leaves
+EACH = 4  # test cases of each class whose attention is shown
+Placed = Mapping[str, tuple[Path, Dataset]]
+
+
+def prepare(options: cli.Options, source: Source, config: Config) -> Placed:
+    """Pictures and whole films in small: folder of the run -> (folder, data set)."""
+    threads = options.threads or (1 if options.cluster else share_threads(options.workers, cli.count_cores()))
+    team = Team(options.workers, threads, options.cluster)
+    pictures = functools.partial(data.prepare_dataset, source, config, skip_unreadable=options.skip_unreadable, team=team)
+    films = prepare_shared(PACKAGE, options, data.name_dataset(source, config), pictures)
+    small = functools.partial(data.prepare_thumbnails, source, config, pictures=films[0], team=team)
+    return {FILMS: films, WHOLE: prepare_shared(PACKAGE, options, data.name_dataset(source, config, "whole"), small)}
+
+
+def train_sources(run: Run, config: Config) -> tuple[dict[str, WeightFile], dict[str, str]]:
+    """Initial weights of InceptionV4 from the synthetic task, for trial runs; and why there are none. Others start at random."""
+    cell = plans.plan_source(INCEPTION, config)
+    failed = train(run, [cell], "initial weights")
+    if failed:
+        return {}, {INCEPTION: next(iter(failed.values()))}
+    return {INCEPTION: plans.find_source(cell, run.folder)}, {}
+
+
+def plan_rows(
+    planner: Planner, models: Sequence[Model], levels: Sequence[str], places: Sequence[Place], missing: Mapping[str, str]
+) -> list[Cell]:
+    """The cells of all rows whose weights are there; levels: of the classifiers of metadata. Layer-wise rows are leak-free
+    alone."""
+    extra = plans.list_layerwise(planner.config)
+    ready = [one for one in models if not (one.transfer and one.network in missing)]
+    cells = [
+        planner.plan_model(one, place) for one in ready for place in places if one.row not in extra or place[0] == "leakfree"
+    ]
+    return cells + [planner.plan_metadata(level, place) for level in levels for place in places]
+
+
+def choose_sampled(places: Sequence[Place]) -> list[Place]:
+    """Where the planned models are trained: leak-free, the first fold, every seed."""
+    return [place for place in places if place[0] == "leakfree" and place[1] in (-1, 0)]
+
+
+def judge_samplers(run: Run, planner: Planner, places: Sequence[Place], judge: str) -> tuple[list[Cell], dict[str, str]]:
+    """Samplers and their judgement at each place: all cells, and the reason of each that failed."""
+    made = {place: {name: planner.plan_sampler(name, place) for name in SAMPLERS} for place in places}
+    sampled = [cell for of in made.values() for cell in of.values()]
+    failed = train(run, sampled, "samples")
+    whole = {place: of for place, of in made.items() if not any(cell.key in failed for cell in of.values())}
+    judged = [planner.plan_judgement(of, place, judge, run.folder) for place, of in whole.items()]
+    return [*sampled, *judged], failed | train(run, judged, "judging samples")
+
+
+def list_results(run: Run, cells: Sequence[Cell], known: Sequence[Place]) -> list[Cell]:
+    """The finished cells whose row has every fold of its protocol and seed: a part of the folds is no result. The planned models
+    are trained on one fold alone."""
+    finished = list_finished(list(cells), run.folder)
+    wanted = Counter((protocol, seed) for protocol, _, seed in known)
+    have = Counter(name_result(cell) for cell in finished)
+
+    def is_whole(cell: Cell) -> bool:
+        single = cell.settings["row"] in (*SAMPLERS, JUDGEMENT)
+        return single or have[name_result(cell)] == wanted[cell.settings["protocol"], cell.settings["seed"]]
+
+    return [cell for cell in finished if is_whole(cell)]
+
+
+def keep_networks(run: Run, planner: Planner, finished: Sequence[Cell], order: Sequence[str]) -> dict[str, Cell]:
+    """Networks for new pictures, networks.json: of each row in `order` the leak-free one of the first seed and fold.
+
+    Returns row -> the cell that holds its network.
+    """
+    kept: dict[str, Cell] = {}
+    for row in order:
+        known = [cell for cell in finished if cell.settings["row"] == row and cell.settings.get("keep")]
+        free = [cell for cell in known if cell.settings["protocol"] == "leakfree"] or known
+        if free:
+            kept[row] = planner.plan_kept(min(free, key=lambda cell: (cell.settings["seed"], cell.settings["fold"])))
+    failed = train(run, list(kept.values()), "networks")
+    done = {row: cell for row, cell in kept.items() if cell.key not in failed}
+    stored = [{"row": row, "cell": cell.key, "protocol": cell.settings["protocol"]} for row, cell in done.items()]
+    (run.folder / "networks.json").write_text(json.dumps(stored, indent=1))
+    return done
+
+
+def map_attention(
+    run: Run, planner: Planner, kept: Mapping[str, Cell], finished: Sequence[Cell], test: Sequence[int]
+) -> Attention | None:
+    """Grad-CAM of the first kept network, on the first test cases of each class; None where no network is kept."""
+    for row, cell in kept.items():
+        trained = next(of for of in finished if of.key == cell.settings["trained"])
+        planned = planner.plan_attention(trained, cell, test)
+        if train(run, [planned], "attention"):
+            return None
+        maps = np.load(run.folder / "cells" / planned.key / MAPS, allow_pickle=False)
+        return Attention(row, list(test), maps)
+    return None
+
+
+def choose_shown(films: Dataset, fold: Fold) -> list[int]:
+    """Positions of test cases whose attention is shown: EACH with a lesion and EACH without."""
+    labels = films.cases["label"].to_numpy()
+    return [int(place) for label in (1, 0) for place in fold.test[labels[fold.test] == label][:EACH]]
+
+
+def find_samplers(finished: Sequence[Cell]) -> dict[str, Cell]:
+    """Sampler -> its first training."""
+    found = {name: [cell for cell in finished if cell.settings["row"] == name] for name in SAMPLERS}
+    return {name: min(cells, key=lambda cell: cell.settings["seed"]) for name, cells in found.items() if cells}
