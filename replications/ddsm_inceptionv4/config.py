@@ -48,6 +48,7 @@ class Config:
     norm_momentum: float = 0.9997  # of moving statistics, as in TF-slim
     small_blocks: tuple[int, int, int] = (1, 2, 1)  # of the row of ours that a CPU can train
     small_size: int = 149
+    small_width: float = 1.0
     small_momentum: float = 0.9
     mobile_size: int = 224  # of MobileNetV2, a row of ours
 
@@ -107,6 +108,7 @@ DEMO = replace(  # phantoms, small pictures and networks; every table and figure
     norm_momentum=0.9,
     small_blocks=(1, 1, 1),
     small_size=75,
+    small_width=0.25,
     mobile_size=96,
     layer_starts=("reduction_b", "inception_b1", "stem"),
     source_task_images=600,

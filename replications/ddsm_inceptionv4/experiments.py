@@ -153,7 +153,7 @@ OF_TRAINING = (
 )  # fmt: skip
 OF_NETWORK = {
     INCEPTION: ("blocks", "width", "norm_", "vanilla_", "head_", "block_"),
-    SMALL: ("small_", "width", "vanilla_"),
+    SMALL: ("small_", "vanilla_"),
     MOBILE: ("mobile_", "head_"),
 }
 # Settings that shape no row of the paper's own protocol: of ours, of the phantoms, of how the cases are divided.

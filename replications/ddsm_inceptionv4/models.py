@@ -45,7 +45,7 @@ def build_backbone(network: str, config: Config, seed: int, classes: int = len(C
         classes,
         config.small_blocks if small else config.blocks,
         side,
-        width=config.width,
+        width=config.small_width if small else config.width,
         dropout=config.dropout,
         momentum=config.small_momentum if small else config.norm_momentum,
         weight_decay=config.weight_decay,
