@@ -181,15 +181,17 @@ def tabulate_films(films: Sequence[Film], config: Config) -> pd.DataFrame:
     )
 
 
-def check_source(source: Source, films: Films | None = None) -> Finding:
-    """What there is of a source, and every problem; with its films where they were prepared, else its list alone."""
+def check_source(source: Source, sheet: Path | None = None) -> Finding:
+    """What there is of a source, and every problem; sheet: draw its pictures there."""
     finding = Finding(
         source.name, source.kind, str(source.path), source.synthetic, part=source.kind, notes=[source.note] if source.note else []
     )
     try:
         listing = READERS[source.kind](source.path)
         with tempfile.TemporaryDirectory() as home:
-            _, cases, found = read_source(source, PAPER, Path(home), LOCAL)
+            pictures, cases, found = read_source(source, PAPER, Path(home), LOCAL)
+            if sheet:
+                draw_sheet(pictures, cases, found["doubtful"], sheet)
     except UsageError as error:
         return replace(finding, problems=[str(error)])
     problems, notes = list(found["faults"]), list(finding.notes)
@@ -235,11 +237,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def check(folder: Path | None) -> list[Finding]:
         found = [answer_questions(source, given) for source in list_sources(folder).values()]
-        if given.sheet and found:
-            with tempfile.TemporaryDirectory() as home:
-                pictures, cases, notes = read_source(found[0], PAPER, Path(home), LOCAL)
-                draw_sheet(pictures, cases, notes["doubtful"], given.sheet)
-        return [check_source(source) for source in found]
+        return [check_source(source, given.sheet if source is found[0] else None) for source in found]
 
     return run_main(lambda: explain_data(PACKAGE, given, check, acquire.HOW_TO_GET))
 

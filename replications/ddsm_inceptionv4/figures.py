@@ -35,7 +35,8 @@ def draw_figure_3(shown: Shown, results: Results) -> Iterator[Picture]:
     protocols = [protocol for protocol in PROTOCOLS if any(protocol == of for _, of in known)]
     if not protocols:
         return
-    figure = new_figure(3.9 * len(protocols), 4.9)
+    figure = new_figure(3.9 * len(protocols), 5.1)
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.94))  # type: ignore[union-attr,call-arg]  # titles of polar axes are not counted
     angles = np.append(np.arange(len(HEXAGON)), 0) * 2 * np.pi / len(HEXAGON)
     for place, protocol in enumerate(protocols, start=1):
         axes = figure.add_subplot(1, len(protocols), place, projection="polar")

@@ -210,15 +210,21 @@ def read_samples(cells: Sequence[Cell], folder: Path) -> dict[str, dict[str, flo
     return found
 
 
-ORDER = ("real, other women", "real, blurred by 0.5 px", "real, blurred by 1 px", "real, blurred by 2 px")
+def order_sets(found: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Names of sets of pictures in the order of tables: real ones first, the more blurred the later.
+
+    >>> order_sets({"VAE": {}, "real, other women": {}, "mean picture": {}})
+    ['real, other women', 'VAE', 'mean picture']
+    """
+    return sorted(found, key=lambda name: (not name.startswith("real, other"), not name.startswith("real"), name))
 
 
 def tabulate_samples(found: Mapping[str, Mapping[str, float]], judge: str) -> OwnTable:
     """Samples of the planned models beside real pictures, blurred ones and the mean picture."""
-    names = [*(name for name in ORDER if name in found), *(name for name in found if name not in ORDER)]
+    names = order_sets(found)
 
     def show(name: str, key: str, digits: int) -> str:
-        return f"{found[name][key]:.{digits}f}" if key in found[name] else "–"
+        return f"{found[name][key]:.{digits}f}".replace("-", "−") if key in found[name] else "–"
 
     lines = [
         [

@@ -1,6 +1,6 @@
 """The trainings behind the tables and figures, and their cells. Nothing here imports TensorFlow."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -150,9 +150,10 @@ def list_layerwise(config: Config) -> set[str]:
     return {model.row for model in list_models(config) if model.network == INCEPTION and model.start not in {*named, SCRATCH}}
 
 
-def list_judges(networks: Collection[str], planned_part: bool) -> list[str]:
-    """Networks whose weights the deep discriminator may rest on, beside those that the rows need."""
-    return [network for network in (INCEPTION, MOBILE) if planned_part and network not in networks]
+def list_networks(models: Sequence[Model], planned_part: bool) -> list[str]:
+    """Networks whose initial weights are needed: by rows with transfer, and by the deep discriminator."""
+    judging = (INCEPTION, MOBILE) if planned_part else ()
+    return list(dict.fromkeys([*(model.network for model in models if model.transfer), *judging]))
 
 
 def choose_judge(missing: Mapping[str, str]) -> str | None:

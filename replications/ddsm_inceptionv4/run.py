@@ -52,10 +52,10 @@ def run(options: cli.Options) -> int:
     placed = stages.prepare(options, source, config)
     opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
     planned_part = any(name_few("") in name for name in needed)
-    networks = dict.fromkeys(model.network for model in models if model.transfer)
-    files, missing = weights.provide_weights(chosen, [*networks, *plans.list_judges(networks, planned_part)], opened.folder)
-    if chosen == weights.PHANTOM and (networks or planned_part):
-        files, missing = stages.train_sources(opened, config)
+    networks = plans.list_networks(models, planned_part)
+    files, missing = weights.provide_weights(chosen, networks, opened.folder)
+    if chosen == weights.PHANTOM:
+        files, missing = stages.train_sources(opened, networks, config)
     print("splits: measuring what they leak", file=sys.stderr)
     films = placed[FILMS][1]
     folds_of = {protocol: (films, splits.split_dataset(films, protocol, config)) for protocol in options.protocols}

@@ -7,6 +7,7 @@ from matplotlib.ticker import MaxNLocator
 
 from common.figures.style import SMALL, Picture, new_figure, pick_style, style_axes
 from common.records.results import Results
+from replications.ddsm_inceptionv4.measures import order_sets
 from replications.ddsm_inceptionv4.rows import DCGAN, SAMPLERS, SAMPLES, VAE
 from replications.ddsm_inceptionv4.shown import Shown
 from replications.ddsm_inceptionv4.variants import resize_pictures
@@ -77,7 +78,7 @@ def draw_training(shown: Shown) -> Iterator[Picture]:
 
 def draw_judge(shown: Shown, results: Results) -> Iterator[Picture]:
     """AUC of the deep discriminator between real training pictures and every other set."""
-    known = {name: of["auc"] for name, of in shown.sets.items() if "auc" in of}
+    known = {name: shown.sets[name]["auc"] for name in order_sets(shown.sets) if "auc" in shown.sets[name]}
     if not known:
         return
     figure = new_figure(6.0, 0.9 + 0.34 * len(known))

@@ -3,7 +3,7 @@
 import functools
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from common import cli
 from common.cases.folds import Fold
 from common.cases.prepared import Dataset
 from common.cases.sources import Source
-from common.runs.cells import Cell
+from common.runs.cells import Cell, read_record
 from common.runs.products import list_finished, name_result
 from common.runs.run import Run, prepare_shared, train
 from common.runs.workers import share_threads
@@ -21,7 +21,7 @@ from replications.ddsm_inceptionv4 import data, plans
 from replications.ddsm_inceptionv4.config import Config
 from replications.ddsm_inceptionv4.plans import Place, Planner
 from replications.ddsm_inceptionv4.preparing import Team
-from replications.ddsm_inceptionv4.rows import FILMS, INCEPTION, JUDGEMENT, SAMPLERS, WHOLE, Model
+from replications.ddsm_inceptionv4.rows import FILMS, JUDGEMENT, SAMPLERS, WHOLE, Model
 from replications.ddsm_inceptionv4.shown import Attention
 
 PACKAGE = Path(__file__).parent
@@ -40,13 +40,12 @@ def prepare(options: cli.Options, source: Source, config: Config) -> Placed:
     return {FILMS: films, WHOLE: prepare_shared(PACKAGE, options, data.name_dataset(source, config, "whole"), small)}
 
 
-def train_sources(run: Run, config: Config) -> tuple[dict[str, WeightFile], dict[str, str]]:
-    """Initial weights of InceptionV4 from the synthetic task, for trial runs; and why there are none. Others start at random."""
-    cell = plans.plan_source(INCEPTION, config)
-    failed = train(run, [cell], "initial weights")
-    if failed:
-        return {}, {INCEPTION: next(iter(failed.values()))}
-    return {INCEPTION: plans.find_source(cell, run.folder)}, {}
+def train_sources(run: Run, networks: Collection[str], config: Config) -> tuple[dict[str, WeightFile], dict[str, str]]:
+    """Initial weights of networks from the synthetic task, for trial runs; and why there are none."""
+    cells = {network: plans.plan_source(network, config) for network in networks}
+    failed = train(run, list(cells.values()), "initial weights")
+    found = {network: plans.find_source(cell, run.folder) for network, cell in cells.items() if cell.key not in failed}
+    return found, {network: failed[cell.key] for network, cell in cells.items() if cell.key in failed}
 
 
 def plan_rows(
@@ -92,16 +91,18 @@ def list_results(run: Run, cells: Sequence[Cell], known: Sequence[Place]) -> lis
 
 
 def keep_networks(run: Run, planner: Planner, finished: Sequence[Cell], order: Sequence[str]) -> dict[str, Cell]:
-    """Networks for new pictures, networks.json: of each row in `order` the leak-free one of the first seed and fold.
+    """Networks for new pictures, networks.json: of each row in `order` the leak-free one of the first seed and fold, the one of
+    the highest validation AUC first.
 
     Returns row -> the cell that holds its network.
     """
-    kept: dict[str, Cell] = {}
+    chosen: list[Cell] = []
     for row in order:
         known = [cell for cell in finished if cell.settings["row"] == row and cell.settings.get("keep")]
         free = [cell for cell in known if cell.settings["protocol"] == "leakfree"] or known
-        if free:
-            kept[row] = planner.plan_kept(min(free, key=lambda cell: (cell.settings["seed"], cell.settings["fold"])))
+        chosen += [min(free, key=lambda cell: (cell.settings["seed"], cell.settings["fold"]))] if free else []
+    chosen.sort(key=lambda cell: -read_record(cell, run.folder / "cells")["outcome"]["validation_auc"])
+    kept = {cell.settings["row"]: planner.plan_kept(cell) for cell in chosen}
     failed = train(run, list(kept.values()), "networks")
     done = {row: cell for row, cell in kept.items() if cell.key not in failed}
     stored = [{"row": row, "cell": cell.key, "protocol": cell.settings["protocol"]} for row, cell in done.items()]

@@ -167,6 +167,7 @@ def train_cell(settings: dict, folder: Path, threads: int, report: cells.Report)
         train=len(task.fold.train),
         epochs=len(history),
         best_epoch=best + 1,
+        validation_auc=history[best]["val_auc"],
         epoch_seconds=float(np.median(seconds)) if seconds else None,
         fill_seconds=round(material.fill_seconds, 3),
         note=material.note,

@@ -29,7 +29,7 @@ PAPER_IMAGES, PAPER_VIEWS = "10,412", 4  # sec. 6.1
 def list_ddsm(folder: Path) -> Listing:
     """Every film below a folder. Label: 1 where an OVERLAY file of that stem and view is there, in any folder.
 
-    Notes: "cases", "doubled" (films that lie there twice), "astray" (OVERLAY files in the folder of another case),
+    Notes: "cases_of_archive", "doubled" (films that lie there twice), "astray" (OVERLAY files in the folder of another case),
     "contradictory" (cases that stand in two volumes of which only one marks a film), "classes" (images of each part of the
     archive), "pathologies" (images by what their OVERLAY says).
     """
@@ -63,7 +63,7 @@ def list_ddsm(folder: Path) -> Listing:
         mammograms.append(
             Mammogram(f"{stem}.{view}", name, stem, int(bool(marked)), breast.lower(), projection, *about, film=film, kind=kind)
         )
-    notes: dict[str, Any] = {"cases": len({one.patient for one in mammograms}), **known.count(mammograms)}
+    notes: dict[str, Any] = {"cases_of_archive": len({one.patient for one in mammograms}), **known.count(mammograms)}
     notes["pathologies"] = dict(sorted(pathologies.items()))
     return Listing(mammograms, faults, notes)
 

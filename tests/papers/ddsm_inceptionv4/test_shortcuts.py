@@ -1,0 +1,82 @@
+"""Shortcuts: metadata that gives the label away are found out; a planted scanner, and what hides it."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from ddsm_samples import SMALL, draw_film, to_levels
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from replications.ddsm_inceptionv4.breast import find_range, scale_levels
+from replications.ddsm_inceptionv4.preparing import THUMBNAIL
+from replications.ddsm_inceptionv4.shortcuts import (
+    BIASES,
+    KINDS,
+    describe_metadata,
+    equalise,
+    measure_planted,
+    plant_scanner,
+)
+
+
+def make_table(random: np.random.Generator, shortcut: float, count: int = 400) -> tuple[pd.DataFrame, np.ndarray]:
+    """Cases whose digitiser goes with the label in that share."""
+    labels = random.integers(0, 2, count)
+    first = random.random(count) < np.where(labels, shortcut, 1 - shortcut)
+    table = pd.DataFrame({"digitiser": np.where(first, "DBA", "Lumisys"), "bits": np.where(first, 16, 12)})
+    for name, mean in (("height", 5000), ("width", 3000), ("low", 500), ("high", 3500)):
+        table[name] = random.normal(mean, 100, count)
+    return table, labels
+
+
+@pytest.mark.parametrize(("shortcut", "low", "high"), [(0.5, 0.35, 0.62), (0.9, 0.85, 0.95)])
+def test_metadata_give_the_label_away_only_where_they_know_it(shortcut, low, high):
+    table, labels = make_table(np.random.default_rng(0), shortcut)
+    features = describe_metadata(table)
+    assert features.shape == (400, 7)
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(features[:300], labels[:300])
+    assert low < roc_auc_score(labels[300:], model.predict_proba(features[300:])[:, 1]) < high
+
+
+@pytest.fixture(scope="module")
+def films() -> tuple[np.ndarray, np.ndarray]:
+    """Whole films without any lesion, and labels at random: nothing but a planted scanner can be learnt."""
+    levels = [to_levels(draw_film(seed, lesion=False)[0]) for seed in range(80)]
+    films = np.stack([_square(scale_levels(of, *find_range(of, (0.5, 99.5)))) for of in levels])
+    return films, np.random.default_rng(1).permutation(np.arange(80) % 2)
+
+
+def _square(film: np.ndarray) -> np.ndarray:
+    return cv2.resize(film, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+
+
+def test_a_planted_scanner_is_learnt_from_whole_films_and_hidden_by_equalising(films):
+    pictures, labels = films
+    train, test = np.arange(50), np.arange(50, 80)
+    found = {(one.kind, one.bias): one.auc for one in measure_planted(pictures, labels, train, test, SMALL)}
+    assert len(found) == (len(KINDS) + 1) * len(BIASES)
+    assert found["scanner alone", "same"] > 0.75
+    assert found["scanner alone", "reversed"] < 0.25
+    assert found["whole film", "same"] - found["whole film", "reversed"] > 0.4  # it has learnt the scanner
+    hidden = found["prepared and equalised", "same"] - found["prepared and equalised", "reversed"]
+    assert abs(hidden) < 0.5 * (found["whole film", "same"] - found["whole film", "reversed"])
+
+
+def test_equalising_leaves_nothing_of_a_grey_curve():
+    picture = np.zeros((40, 40), np.uint8)
+    picture[:30, :30] = np.random.default_rng(0).integers(1, 200, (30, 30))
+    curved = np.where(picture > 0, np.rint(255 * (picture / 255.0) ** 0.6), 0).astype(np.uint8)
+    assert np.abs(equalise(picture).astype(int) - equalise(curved)).max() <= 3
+    assert ((equalise(picture) == 0) == (picture == 0)).all()
+
+
+def test_the_planted_scanner_has_a_frame_on_the_side_without_the_breast():
+    film = np.zeros((60, 60), np.uint8)
+    film[:, :20] = 120
+    planted = plant_scanner(film)
+    assert (planted[-4:] == 255).all()
+    assert (planted[:, 0] != 255).any()
+    assert (planted[:50, 10] > 120).all()
