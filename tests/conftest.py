@@ -78,3 +78,9 @@ def glioma_smoke_run(smoke_of) -> Path:
 def bone_smoke_run(smoke_of) -> Path:
     """The same of bone_acgan."""
     return smoke_of("bone_acgan")
+
+
+@pytest.fixture(scope="session")
+def ddsm_smoke_run(smoke_of) -> Path:
+    """The same of ddsm_inceptionv4."""
+    return smoke_of("ddsm_inceptionv4")

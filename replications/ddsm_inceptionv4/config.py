@@ -134,6 +134,7 @@ SMOKE = replace(  # the smallest run that passes through every line
     phantom_cases=24,
     phantom_height=300,
     size=75,
+    blocks=(1, 1, 1),
     mobile_size=75,
     variants=2,
     layer_starts=("reduction_a",),
@@ -147,7 +148,7 @@ SMOKE = replace(  # the smallest run that passes through every line
 PRESETS = {"paper": PAPER, "demo": DEMO, "smoke": SMOKE}
 
 CONTRACT = Contract(
-    small=("--tables", "2"),
+    small=("--rows", "InceptionV4 transfer,metadata alone", "--set", "label_levels=image"),
     learns=("--rows", "InceptionV4 vanilla", "--set", "label_levels=image"),
     row="InceptionV4 vanilla",
 )

@@ -66,7 +66,7 @@ def run(options: cli.Options) -> int:
     known = plans.list_places(config, options.protocols, list_seeds(options, config.seeds))
     planner = plans.Planner(config, films.sha256, described.splits, files)
     levels = [level for level in config.label_levels if name_metadata(level) in needed]
-    costs = [planner.plan_costs()] if any(model.row in experiments.list_table_2(config) for model in models) else []
+    costs = [planner.plan_costs()] if {model.row for model in models} >= set(experiments.list_table_2(config)) else []
     failed = dict(train(opened, costs, "cost of a step"))
     trained = [stages.plan_rows(planner, models, levels, places, missing) for places in (asked, known)]
     failed |= train(opened, trained[0])

@@ -101,7 +101,7 @@ def keep_networks(run: Run, planner: Planner, finished: Sequence[Cell], order: S
         known = [cell for cell in finished if cell.settings["row"] == row and cell.settings.get("keep")]
         free = [cell for cell in known if cell.settings["protocol"] == "leakfree"] or known
         chosen += [min(free, key=lambda cell: (cell.settings["seed"], cell.settings["fold"]))] if free else []
-    chosen.sort(key=lambda cell: -read_record(cell, run.folder / "cells")["outcome"]["validation_auc"])
+    chosen.sort(key=lambda cell: -read_record(cell, run.folder / "cells")["outcome"].get("validation_auc", 0.0))
     kept = {cell.settings["row"]: planner.plan_kept(cell) for cell in chosen}
     failed = train(run, list(kept.values()), "networks")
     done = {row: cell for row, cell in kept.items() if cell.key not in failed}

@@ -47,6 +47,14 @@ EXPECTED = {
             ("MU-ACGAN", "paper", 1, "*None in this run.*"),  # how it trained
         ),
     ),
+    "ddsm_inceptionv4": Expected(
+        "ddsm_smoke_run",
+        lambda results: len(results.extra.figures),  # all of the run's own
+        thin=(
+            ("InceptionV4 vanilla", "leakfree", 5, "*Nothing in this run.*"),  # hexagon, ROC, curves of three rows
+            ("metadata alone", "paper", 5, "*None in this run.*"),
+        ),
+    ),
     "glioma_inceptionv3": Expected(
         "glioma_smoke_run",
         lambda results: len(results.extra.figures),
