@@ -21,7 +21,7 @@ from common.cases.prepared import hash_listing, is_prepared, write_prepared
 from common.cli import Options, add_data_flags
 from common.data.folder import find_data, list_files
 from common.data.pictures import hash_list
-from common.errors import UsageError
+from common.errors import UsageError, to_one_line
 
 SHOWN_FAULTS = 3
 
@@ -262,12 +262,12 @@ def explain_data(
 
 
 def _show_finding(console: Console, finding: Finding) -> None:
-    console.print(f"{finding.name} in {finding.path}{' (synthetic)' if finding.synthetic else ''}")
+    console.print(to_one_line(f"{finding.name} in {finding.path}{' (synthetic)' if finding.synthetic else ''}"))
     for name, counts in finding.counts.items():
         console.print(f"  {name}: " + ", ".join(f"{what} {count}" for what, count in counts.items()))
     for note in finding.notes:
-        console.print(f"  note: {note}")
+        console.print(to_one_line(f"  note: {note}"))
     for problem in finding.problems:
-        console.print(f"  problem: {problem}")
+        console.print(to_one_line(f"  problem: {problem}"))
     faults = len(finding.problems)
     console.print("  whole" if not faults else f"  {faults} problem{'s' if faults > 1 else ''}")

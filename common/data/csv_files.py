@@ -38,7 +38,8 @@ def read_csv_table(path: Path, columns: Mapping[str, type], *, max_rows: int = 1
         missing = [name for name in columns if name not in header]
         if missing:
             found = ", ".join(name if name.isprintable() else repr(name) for name in header)[:300] or "nothing"
-            raise UsageError(f"{path}:1: no column {', '.join(missing)} in the header line; found: {found}")
+            hint = "; separated by semicolons? use commas" if ";" in "".join(header) and len(header) == 1 else ""
+            raise UsageError(f"{path}:1: no column {', '.join(missing)} in the header line; found: {found}{hint}")
         double = [name for name in columns if header.count(name) > 1]
         if double:
             raise UsageError(f"{path}:1: column {double[0]} occurs twice")
@@ -60,6 +61,14 @@ def read_csv_table(path: Path, columns: Mapping[str, type], *, max_rows: int = 1
         except (ValueError, OverflowError):
             _raise_bad_number(path, data, name, kind)
     return pd.DataFrame(table).astype({name: str for name, kind in columns.items() if kind is str})
+
+
+def read_header(path: Path) -> list[str]:
+    """Names of the columns of a CSV file, as `read_csv_table` takes them; UsageError as there."""
+    try:
+        return next(_iterate_fields(_read_table_bytes(path)), [])
+    except csv.Error as error:
+        raise UsageError(f"{path}:1: not a CSV line: {error}") from None
 
 
 def _convert_numbers(texts: list[str], kind: type) -> np.ndarray:

@@ -107,14 +107,15 @@ def find_holding(folder: Path, names: Sequence[str]) -> Path:
     raise UsageError(f"{folder}: not the expected layout: no folder in it holds {', '.join(names)} together")
 
 
-def read_lines(path: Path) -> list[str]:
-    """Lines of a list (UTF-8), without outer spaces; UsageError if it cannot be read or is no text."""
+def read_lines(path: Path, errors: str = "strict") -> list[str]:
+    """Lines of a list (UTF-8), without outer spaces; UsageError if it cannot be read or is no text. errors: "replace" puts a mark
+    in the place of what is no UTF-8."""
     try:
         if not path.is_file():
             raise UsageError(f"{path}: no such file")
         if path.stat().st_size > MAX_LIST_BYTES:
             raise UsageError(f"{path}: {path.stat().st_size} bytes are too many for a list")
-        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+        return [line.strip() for line in path.read_text(encoding="utf-8-sig", errors=errors).splitlines()]
     except UnicodeDecodeError:
         raise UsageError(f"{path}: not UTF-8 text") from None
     except OSError as error:

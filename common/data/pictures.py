@@ -95,6 +95,10 @@ def _check_header(path: Path, picture: Image.Image, size: tuple[int, int] | None
         raise UsageError(f"{path}: claims {width}x{height} pixels, more than {MAX_PIXELS}")
     if size is not None and picture.size != size:
         raise UsageError(f"{path}: {width}x{height} pixels instead of {size[0]}x{size[1]}")
+    if getattr(picture, "n_frames", 1) != 1:
+        raise UsageError(f"{path}: {picture.n_frames} pictures in one file; save each by itself")  # type: ignore[attr-defined]
+    if picture.mode in ("RGB", "RGBA", "LA") and ";16" in str(getattr(picture, "tile", "")):
+        raise UsageError(f"{path}: 16 bits a colour, which would be cut to 8; export it as 8-bit grey or RGB")
     if picture.mode not in modes:
         raise UsageError(f"{path}: pixel type {picture.mode} is not 8-bit grey or RGB; export it as such")
 

@@ -205,7 +205,7 @@ def plot_image_grid(
             continue
         image = np.squeeze(np.asarray(images[position]))
         axes.imshow(image, cmap="gray", vmin=0, vmax=255 if image.dtype == np.uint8 else 1, interpolation="nearest")
-        axes.set_title(titles[position], fontsize=SMALL)
+        axes.set_title(titles[position], fontsize=SMALL, parse_math=False)
         if captions:
             axes.set_xlabel(captions[position], fontsize=SMALL)
     return figure

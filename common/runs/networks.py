@@ -38,13 +38,13 @@ def list_warnings(results: Results) -> list[str]:
     """What must stand beside every number and picture that the networks of a run give, one text each; the first is DISCLAIMER."""
     warnings = [DISCLAIMER]
     if results.synthetic:
-        warnings.append(SYNTHETIC)
-    elif results.overrides:
+        return [*warnings, SYNTHETIC]
+    if others := [dataset.name for dataset in results.datasets if dataset.substitute]:
+        warnings.append(f"learned from other data than the paper's: {', '.join(others)}")
+    if results.overrides:
         changed = ", ".join(f"{name} = {value}" for name, value in sorted(results.overrides.items()))
         warnings.append(f"off protocol: trained with {changed}")
-    elif others := [dataset.name for dataset in results.datasets if dataset.substitute]:
-        warnings.append(f"learned from other data than the paper's: {', '.join(others)}")
-    elif not results.on_protocol:
+    elif not others and not results.on_protocol:
         warnings.append(f"off protocol: preset {results.preset}, not all networks were trained as published")
     return warnings
 

@@ -198,7 +198,7 @@ def fit(
             raise FloatingPointError(f"{stage}: the loss became {entry['loss']} in epoch {done + 1}")
         if validation is not None:
             entry.update(score_validation(model, *validation, area=watch == "val_auc"))
-            if patience is not None and _find_best([*history, entry], watch) == len(history):
+            if patience is not None and find_best([*history, entry], watch) == len(history):
                 best = [np.array(w) for w in model.get_weights()]
         history.append(entry)
         done += 1
@@ -214,10 +214,10 @@ def fit(
 
 
 def _is_over(history: list[dict], patience: int | None, watch: str) -> bool:
-    return patience is not None and bool(history) and len(history) - 1 - _find_best(history, watch) >= patience
+    return patience is not None and bool(history) and len(history) - 1 - find_best(history, watch) >= patience
 
 
-def _find_best(history: list[dict], watch: str) -> int:
+def find_best(history: list[dict], watch: str) -> int:
     """Position of the best epoch, the first of equals."""
     order = [(entry["val_loss"],) if watch == "val_loss" else (-entry[watch], entry["val_loss"]) for entry in history]
     return order.index(min(order))

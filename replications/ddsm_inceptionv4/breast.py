@@ -4,7 +4,7 @@ The breast is the largest piece above a threshold: Otsu's, and again Otsu's of w
 and skin off; pieces narrower than a tenth of the picture (labels, tape) are opened away before.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -183,8 +183,12 @@ def measure_solidity(mask: np.ndarray) -> float:
     return float(mask.sum() / max(1, hull.sum()))
 
 
-def prepare_picture(levels: np.ndarray, config: Config) -> Prepared:
-    """The picture of a breast from the grey levels of a film (rows, columns), tissue bright."""
+def prepare_picture(levels: np.ndarray, config: Config, side: str = "") -> Prepared:
+    """The picture of a breast from the grey levels of a film (rows, columns), tissue bright; side: left or right, where it is
+    known.
+
+    It is turned by where the breast hangs, which is doubted where `side` says otherwise, and by `side` where no breast was found.
+    """
     small = shrink(levels, config.mask_side)
     low, high = find_range(small, config.percentiles)
     breast = find_breast(scale_levels(small, low, high), config)
@@ -200,7 +204,10 @@ def prepare_picture(levels: np.ndarray, config: Config) -> Prepared:
     kept = cv2.resize(inside, part.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
     picture = scale_levels(part, *find_range(part[kept], config.percentiles))
     picture[~kept] = 0
-    flipped = config.flip and is_right(breast.mask)
+    right = side == "right" if breast.mask.all() else is_right(breast.mask)
+    if side and right != (side == "right"):
+        breast = replace(breast, doubt="; ".join(filter(None, [breast.doubt, f"it hangs on the other side than a {side} one"])))
+    flipped = config.flip and right
     picture = picture[:, ::-1] if flipped else picture
     framed = np.zeros((config.size, config.size), np.uint8)
     top = (config.size - picture.shape[0]) // 2

@@ -9,6 +9,7 @@ from common.records.contract import Contract
 
 CLASSES = ("no lesion", "lesion")  # sec. 6.1, footnote 1
 LEVELS = ("image", "breast", "case", "density")  # what a label speaks of; density: dense tissue, a control of ours
+OPTIMIZERS = ("rmsprop", "adam")
 GREYS = ("levels", "density")  # grey levels of the digitiser, or optical density of the film
 
 
@@ -45,7 +46,7 @@ class Config:
     blocks: tuple[int, int, int] = (4, 7, 3)  # Inception-A, -B, -C
     width: float = 1.0  # factor on all numbers of filters
     dropout: float = 0.2  # "keep 0.8"
-    norm_momentum: float = 0.9997  # of moving statistics, as in TF-slim
+    norm_momentum: float = 0.99  # of moving statistics; TF-slim's 0.9997 is for epochs of 40,000 steps
     small_blocks: tuple[int, int, int] = (1, 2, 1)  # of the row of ours that a CPU can train
     small_size: int = 149
     small_width: float = 1.0

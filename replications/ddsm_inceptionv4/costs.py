@@ -16,7 +16,7 @@ from replications.ddsm_inceptionv4.config import CLASSES, Config
 from replications.ddsm_inceptionv4.rows import INCEPTION, SCRATCH, SOFTMAX, find_last_block
 
 PACKAGE = Path(__file__).parent
-WARM, MEASURED = 2, 4  # steps before the clock starts, and with it
+WARM, MEASURED = 2, 8  # steps before the clock starts, and with it
 
 
 def count_operations(model: keras.Model) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Films -> prepared data set (images.npy, cases.csv, data.json); its folds: splits.py.
+"""Which mammograms are here, and their preparation (images.npy, cases.csv, data.json); folds: splits.py.
 
 `python -m replications.ddsm_inceptionv4.data` tells what is there, whether it is whole, and what to get where.
 """
@@ -29,15 +29,16 @@ from common.cases.sources import (
     name_prepared,
     pick_source,
     prepare_source,
+    summarize_faults,
 )
 from common.cli import count_cores
 from common.data.phantoms import MARKER
 from common.errors import UsageError, run_main
-from replications.ddsm_inceptionv4.config import CLASSES, GREYS, LEVELS, PAPER, Config
+from replications.ddsm_inceptionv4.config import CLASSES, GREYS, LEVELS, OPTIMIZERS, PAPER, Config
 from replications.ddsm_inceptionv4.preparing import SHAPING, THUMBNAIL, Film, Films, Team, prepare_films
-from replications.ddsm_inceptionv4.sheets import draw_sheet
+from replications.ddsm_inceptionv4.sheets import check_sheet, draw_sheet
 from replications.ddsm_inceptionv4.sources import acquire, cbis, ddsm, mias, own
-from replications.ddsm_inceptionv4.sources.mammograms import Listing
+from replications.ddsm_inceptionv4.sources.mammograms import LEAST_SIDE, Listing
 from replications.ddsm_inceptionv4.splits import split_dataset
 
 READERS = {"ddsm": ddsm.list_ddsm, "cbis": cbis.list_cbis, "mias": mias.list_mias, "own": own.list_own}
@@ -79,12 +80,37 @@ def find_source(folder: Path | None, config: Config) -> Source | None:
 
     Raises UsageError for an unknown source, level or kind of grey, and for a source that is not there.
     """
-    for name, known in (("label_levels", LEVELS), ("grey", GREYS)):
-        given = getattr(config, name)
-        for value in given if isinstance(given, tuple) else [given]:
-            if value not in known:
-                raise UsageError(f"--set {name}: {value!r} is not known; known: {', '.join(known)}")
+    check_config(config)
     return pick_source(list_sources(folder), config.source, FOLDERS, folder, MODULE)
+
+
+def check_config(config: Config) -> None:
+    """UsageError for a setting that means nothing, before anything is read."""
+    low, high = config.percentiles
+    wrong = {
+        "percentiles": not 0 <= low < high <= 100,
+        "mask_side": config.mask_side < LEAST_SIDE,
+        "size": config.size < LEAST_SIDE,
+        "opening": not 0 < config.opening < 0.5,
+        "batch_size": config.batch_size < 1,
+        "epochs": config.epochs < 1,
+        "variants": config.variants < 0,
+        "crop_area": not 0 < config.crop_area <= 1,
+        "folds": config.folds < 1,
+        "phantom_cases": config.phantom_cases < 1,
+        "phantom_height": config.phantom_height < 2 * LEAST_SIDE,
+        "label_levels": not config.label_levels or not set(config.label_levels) <= set(LEVELS),
+        "grey": config.grey not in GREYS,
+        "optimizer": config.optimizer not in OPTIMIZERS,
+        "seeds": not config.seeds,
+    }
+    known = {"label_levels": LEVELS, "grey": GREYS, "optimizer": OPTIMIZERS}
+    for name, is_wrong in wrong.items():
+        if is_wrong:
+            value = getattr(config, name)
+            shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+            tell = f"known: {', '.join(known[name])}" if name in known else "no such picture, network or split can be made"
+            raise UsageError(f"--set {name}={shown}: {tell}")
 
 
 def list_settings(config: Config) -> dict:
@@ -135,18 +161,25 @@ def read_source(source: Source, config: Config, home: Path, team: Team) -> Read:
     """
     listing: Listing = READERS[source.kind](source.path)
     found = prepare_films(source.path, listing.mammograms, config, home, team)
-    cases = tabulate_films(found.read, config)
     faults = [*listing.faults, *(film.fault for film in found.films if film.fault)]
+    if not found.read:
+        raise UsageError(
+            f"{source.path}: no readable mammogram; {summarize_faults(faults, MODULE) if faults else 'the folder is empty'}"
+        )
+    cases = tabulate_films(found.read, config)
+    lone = sum(film.mammogram.patient == film.mammogram.path for film in found.read)
     notes = {
         **listing.notes,
+        **({"unknown_patients": lone} if lone else {}),
         "faults": faults,
         "doubtful": {film.mammogram.case_id: film.doubt for film in found.read if film.doubt},
         "digitisers": _count(cases["digitiser"]),
         "densities": _count(cases["density"]),
     }
     pictures: np.ndarray = found.pictures
-    read = settle_patients(source, (pictures, cases, notes))
-    pictures, cases, notes = settle_copies(source, drop_contradictions(source, read), highest=HIGHEST_LIMIT)
+    pictures, cases, notes = settle_patients(source, (pictures, cases, notes))
+    read = drop_contradictions(source, (pictures, cases.assign(listed=cases["patient_id"]), notes))
+    pictures, cases, notes = settle_copies(source, read, highest=HIGHEST_LIMIT)  # joins patients; labels are of those listed
     return pictures, cases, {"patients_known": not notes.get("unknown_patients"), **notes}
 
 
@@ -175,10 +208,7 @@ def tabulate_films(films: Sequence[Film], config: Config) -> pd.DataFrame:
                 },
             }
         )
-    columns = ["case_id", "path", "sha256", "patient_id", "label"]
-    return (
-        pd.DataFrame(lines) if lines else pd.DataFrame({name: pd.Series(dtype=object) for name in columns}).astype({"label": int})
-    )
+    return pd.DataFrame(lines)
 
 
 def check_source(source: Source, sheet: Path | None = None) -> Finding:
@@ -210,13 +240,18 @@ def check_source(source: Source, sheet: Path | None = None) -> Finding:
             problems.append(f"the leak-free protocol cannot divide them: {error}")
     index = source.path.parent / ddsm.INDEX
     if source.kind == "ddsm" and index.is_file():
-        counts["archive"], lines = ddsm.compare_index(index, listing.mammograms)
-        notes += lines
+        try:
+            counts["archive"], lines, wrong = ddsm.compare_index(index, listing.mammograms)
+        except UsageError as error:
+            lines, wrong = [], [str(error)]
+        notes, problems = notes + lines, problems + wrong
     told = {
         "doubled": "films lie here twice: one of each is read",
         "astray": "OVERLAY files lie in the folder of another case: they are matched by name",
+        "unmarked": "films have an OVERLAY file which their .ics does not know: they count as with a lesion",
         "contradictory": "films have a lesion in one of two places: they count as with a lesion",
         "unknown_patients": "files say nothing of their patient: each counts as one, and films of one may part",
+        "films_of_both_lists": "films stand in the lists of masses and of calcifications: they are one, malignant where either is",
         "patients_of_both_official_sides": "patients stand in both official sides: leak-free they train nothing",
     }
     notes += [f"{found[name]} {text}" for name, text in told.items() if found.get(name)]
@@ -236,6 +271,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
 
     def check(folder: Path | None) -> list[Finding]:
+        if given.sheet:
+            check_sheet(given.sheet)
         found = [answer_questions(source, given) for source in list_sources(folder).values()]
         return [check_source(source, given.sheet if source is found[0] else None) for source in found]
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -36,15 +36,25 @@ FOLDS, SUBSET = 4, 50  # of the judge; pictures of a subset of KID
 
 def build_judge() -> Pipeline:
     """Real or not, on the features of the frozen network; and the classifier of the small labelled set."""
-    return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=3000))
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=3000, class_weight="balanced"))
 
 
-def measure_judge(real: np.ndarray, other: np.ndarray, seed: int) -> tuple[float, float]:
-    """(AUC, accuracy) of the judge between two sets of features (n, f), (m, f), by cross-validation."""
-    features = np.vstack([real, other])
-    labels = np.repeat([1, 0], [len(real), len(other)])
-    folds = StratifiedKFold(min(FOLDS, len(real), len(other)), shuffle=True, random_state=seed)
-    scores = cross_val_predict(build_judge(), features, labels, cv=folds, method="predict_proba")[:, 1]
+def measure_judge(
+    real: np.ndarray, patients: np.ndarray, other: np.ndarray, of_other: np.ndarray | None, seed: int
+) -> tuple[float, float]:
+    """(AUC, accuracy) of the judge between two sets of features (n, f), (m, f), as many of each, by cross-validation that keeps
+    the pictures of a patient together. patients, of_other: of each picture; None: drawn ones, each by itself. NaN for too few."""
+    random, size = np.random.default_rng([seed, 67]), min(len(real), len(other))
+    places = [np.sort(random.choice(len(of), size, replace=False)) for of in (real, other)]
+    features = np.vstack([real[places[0]], other[places[1]]])
+    labels = np.repeat([1, 0], size)
+    others = np.arange(size).astype(str) if of_other is None else of_other[places[1]]
+    groups = np.concatenate([np.char.add("r", patients[places[0]].astype(str)), np.char.add("o", others.astype(str))])
+    count = min(FOLDS, *(len(np.unique(groups[labels == label])) for label in (0, 1)))
+    if count < 2:
+        return float("nan"), float("nan")
+    folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    scores = cross_val_predict(build_judge(), features, labels, cv=folds, groups=groups, method="predict_proba")[:, 1]
     return float(roc_auc_score(labels, scores)), float(((scores > 0.5) == labels).mean())
 
 
@@ -92,10 +102,12 @@ def measure_samples(
     random = np.random.default_rng([task.seed, 59])
     blurred = {f"real, blurred by {sigma:g} px": gaussian_filter(small[test], (0, sigma, sigma)) for sigma in BLURS}
     sets = {"real, other women": real[test], **{name: describe(of) for name, of in blurred.items()}, **features}
+    patients = task.dataset.cases["patient_id"].to_numpy(str)
     found = {}
     for name, of in sets.items():
         size = min(SUBSET, len(of), len(train))
-        auc, accuracy = measure_judge(real[train], of, task.seed)
+        of_other = None if name in features else patients[test]
+        auc, accuracy = measure_judge(real[train], patients[train], of, of_other, task.seed)
         kid, spread = measure_kid(of, real[train], random, size=size)
         found[name] = {"kid": kid, "kid_sd": spread, "auc": auc, "accuracy": accuracy, "pictures": len(of)}
     mean_picture = small[train].mean(axis=0)
@@ -116,14 +128,16 @@ def measure_error(pictures: np.ndarray, others: np.ndarray) -> float:
 
 
 def choose_labelled(task: Task) -> np.ndarray:
-    """Positions of the few training cases whose labels are used, of each class its share: at least two."""
+    """Positions of the few training cases whose labels are used: all films of labelled_share of the women with a lesion, and of
+    the others, at least two of each."""
     random, train = np.random.default_rng([task.seed, 61]), task.fold.train
-    chosen = []
-    for label in range(len(CLASSES)):
-        of_class = train[task.labels[train] == label]
-        count = min(len(of_class), max(2, round(task.config.labelled_share * len(of_class))))
-        chosen.append(random.choice(of_class, count, replace=False))
-    return np.sort(np.concatenate(chosen))
+    patients = task.dataset.cases["patient_id"].to_numpy(str)[train]
+    ill = np.unique(patients[task.labels[train] == 1])
+    chosen: list[str] = []
+    for group in (ill, np.setdiff1d(patients, ill)):
+        count = min(len(group), max(2, round(task.config.labelled_share * len(group))))
+        chosen += random.choice(group, count, replace=False).tolist()
+    return train[np.isin(patients, chosen)]
 
 
 def learn_few(task: Task, real: np.ndarray, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -45,7 +45,7 @@ def measure_f(precision: float, recall: float, beta: float) -> float:
 
 
 def read_point(y_true: np.ndarray, score: np.ndarray, *, fixed: str) -> float:
-    """Sensitivity at a specificity of POINT (fixed="specificity"), or the reverse, between the points of the ROC curve.
+    """The highest sensitivity at a specificity of at least POINT (fixed="specificity"), or the reverse: points of the ROC curve.
 
     >>> y, score = np.array([0, 0, 0, 0, 1, 1]), np.array([0.1, 0.2, 0.3, 0.7, 0.6, 0.9])
     >>> read_point(y, score, fixed="specificity"), read_point(y, score, fixed="sensitivity")
@@ -104,9 +104,10 @@ def tabulate_six(found: Sequence[Six]) -> OwnTable:
     points = ("sensitivity at 90 % specificity", "specificity at 90 % sensitivity")
     columns += [OwnColumn(name=name, kind="number", group="%") for name in points]
     note = (
-        "Means over the seeds; precision counts as 0 where nothing is called a lesion. The paper describes precision as "
-        "closeness regardless of accuracy; it is TP / (TP + FP). Operating points: of the scores pooled over folds, chosen on "
-        "the test cases, so they say what a threshold could give, not what one would."
+        "Means over the seeds; per patient: the higher of both breasts, which lies above 0.5 more often. Precision counts as 0 "
+        "where nothing is called a lesion. The paper describes precision as closeness regardless of accuracy; it is TP / (TP + "
+        "FP). Operating points: of the scores pooled over folds, chosen on the test cases, so they say what a threshold could "
+        "give, not what one would."
     )
     return OwnTable(title="The six metrics of Fig. 3, and operating points", columns=columns, rows=lines, note=note)
 
@@ -126,8 +127,7 @@ def tabulate_gaps(gaps: Mapping[tuple[str, str], Gap]) -> OwnTable:
              "gap (points)": "number", "95 % interval": "number"}  # fmt: skip
     note = (
         "Accuracy of the kept epoch on its own training pictures (the originals) and on the validation pictures, by which the "
-        "epoch was chosen: the gap is rather too small than too large. Films of one patient are not independent: the interval "
-        "is somewhat too narrow."
+        "epoch was chosen: the gap is rather too small than too large. The interval takes the films of a patient together."
     )
     columns = [OwnColumn(name=name, kind=kind, group="") for name, kind in kinds.items()]
     return OwnTable(title="Over-fitting", columns=columns, rows=lines, note=note)
@@ -171,7 +171,7 @@ def tabulate_costs(costs: Mapping[str, Mapping[str, float]], finished: Sequence[
     kinds = {"row": "text", "s an epoch": "number", "epochs to the best": "number", "s to the best": "number",
              "s for the frozen layers, once": "number", "s a step": "number", "times faster than scratch": "number",
              "as operations allow": "number"}  # fmt: skip
-    groups = ["", *["as run here, by the feature cache"] * 4, *["as the paper retrains, all layers in every step"] * 3]
+    groups = ["", *["as run here, by the feature cache"] * 4, *["all layers in every step, as assumed of the paper"] * 3]
     columns = [OwnColumn(name=name, kind=kind, group=group) for (name, kind), group in zip(kinds.items(), groups, strict=True)]
     forward = f"a forward pass has {scratch['forward']:.2f} x 10^9 multiplications a picture; " if scratch else ""
     note = (
@@ -243,9 +243,10 @@ def tabulate_samples(found: Mapping[str, Mapping[str, float]], judge: str) -> Ow
     columns = [OwnColumn(name=name, kind=kind, group=group) for (name, kind), group in zip(kinds.items(), groups, strict=True)]
     note = (
         "Planned in the paper (sec. 4.1), of which nothing was run there. The judge: a logistic regression on frozen features "
-        f"of {judge}, cross-validated, against the training pictures; as it also tells real pictures that are blurred by a "
-        "pixel from sharp ones, its finding every fake says little. RMSE: of test pictures decoded from their latent "
-        "variables, range 0..1; of the mean picture the same. KID: of the judge's features, unbiased, may be negative."
+        f"of {judge}, cross-validated by patient, as many of each, against the training pictures; as it also tells real "
+        "pictures that are blurred by a pixel from sharp ones, its finding every fake says little. RMSE: of test pictures "
+        "decoded from their latent variables, range 0..1; of the mean picture the same. KID: of the judge's features, "
+        "unbiased, may be negative."
     )
     return OwnTable(title="Samples of the planned models", columns=columns, rows=lines, note=note)
 

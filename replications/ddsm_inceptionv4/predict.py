@@ -57,7 +57,7 @@ def predict(given: argparse.Namespace) -> int:
     films = [read_film(film, config) for film in given.films]
     with writing(given.out):
         given.out.mkdir(parents=True, exist_ok=True)
-    print(*list_warnings(results), sep="\n", file=sys.stderr)
+    print(*list_warnings(results), *filter(None, (of.note for of in results.datasets)), sep="\n", file=sys.stderr)
     if protocol != "leakfree":
         print("this network was trained on films of all patients: it has met every patient of its run", file=sys.stderr)
     with quiet_start():
@@ -128,6 +128,8 @@ def describe_film(path: Path) -> Mammogram:
         if not ics.is_file():
             raise UsageError(f"{escape(str(path))}: its {ics.name}, which says how large the film is, must lie beside it")
         case = read_ics(ics)
+        if case.stem != stem:
+            raise UsageError(f"{escape(str(ics))}: says that it is {case.stem}")
         if view not in case.films:
             raise UsageError(f"{escape(str(ics))}: has no film {view}")
         return Mammogram(path.name, path.name, stem, 0, digitiser=case.digitiser, film=case.films[view], kind="film")

@@ -24,7 +24,7 @@ from common.runs.cells import Cell, Report
 from common.runs.workers import run_cells, stop_workers
 from replications.ddsm_inceptionv4.breast import find_range, prepare_picture, scale_levels
 from replications.ddsm_inceptionv4.config import Config
-from replications.ddsm_inceptionv4.sources.mammograms import Mammogram, describe, measure_grey, read_levels, restore
+from replications.ddsm_inceptionv4.sources.mammograms import Mammogram, check_levels, describe, measure_grey, read_levels, restore
 from replications.ddsm_inceptionv4.sources.mg import read_mammogram
 
 PART = 48  # films of a part: a few seconds of work at 12 megapixels
@@ -147,12 +147,12 @@ def prepare_film(folder: Path, mammogram: Mammogram, config: Config) -> tuple[Fi
             mammogram = replace(
                 mammogram, patient=own, breast=mammogram.breast or found.breast, view=mammogram.view or found.view
             )
-            levels = found.levels
+            levels = check_levels(found.levels, path)
         else:
             levels = read_levels(folder, mammogram)
         digest = hash_file(path)
         grey = measure_grey(levels, mammogram, config.grey)
-        prepared = prepare_picture(grey, config)
+        prepared = prepare_picture(grey, config, mammogram.breast)
     except UsageError as error:
         return Film(mammogram, "", fault=str(error).replace(f"{folder}/", "")), None, None
     low, high = find_range(levels, config.percentiles)

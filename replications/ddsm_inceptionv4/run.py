@@ -21,7 +21,19 @@ from common.records.results import Weights
 from common.records.rows import select_rows
 from common.runs import products
 from common.runs.run import build_results, close_run, find_or_make, list_seeds, log_command, open_run, train
-from replications.ddsm_inceptionv4 import data, experiments, figures, gaps, measures, plans, shortcuts, splits, stages, weights
+from replications.ddsm_inceptionv4 import (
+    claims,
+    data,
+    experiments,
+    figures,
+    gaps,
+    measures,
+    plans,
+    shortcuts,
+    splits,
+    stages,
+    weights,
+)
 from replications.ddsm_inceptionv4.config import PRESETS, Config
 from replications.ddsm_inceptionv4.rows import FILMS, JUDGEMENT, WHOLE, list_models, name_few, name_metadata
 from replications.ddsm_inceptionv4.shown import Shown
@@ -86,9 +98,7 @@ def run(options: cli.Options) -> int:
         for level, cases in labels.items()
     }
     predictions = products.collect_predictions(finished, opened.folder, lambda s: sides[s["protocol"], s["level"]])
-    predictions = experiments.average_views(
-        predictions, config, dict(zip(films.cases["case_id"], films.cases["breast"], strict=True))
-    )
+    predictions = experiments.average_views(predictions, config, films.cases)
     predictions = predictions[predictions["row"].isin([row.name for row in wanted])].reset_index(drop=True)
     write_predictions(predictions, opened.folder / "predictions.csv.gz")
     history = products.collect_history(finished, opened.folder)
@@ -105,7 +115,7 @@ def run(options: cli.Options) -> int:
         predictions,
         protocols=options.protocols,
         compared=experiments.list_compared(config),
-        checks=experiments.build_checks(config, predictions, found, overfitted, measures.name_costs(spent, config)),
+        checks=claims.build_checks(config, predictions, found, overfitted, measures.name_costs(spent, config)),
         counts=experiments.count_text(films.cases) if "paper" in folds_of else {},
         reasons=reasons | plans.explain_failures(wanted, models, missing, failed, [*trained[1], *judged]),
         departures=lambda row: departures.get(row, []),
@@ -129,9 +139,9 @@ def run(options: cli.Options) -> int:
         finished=finished,
         tables=measures.tabulate_all(six, overfitted, spent, finished, opened.folder, config, scanned, sets, judge or ""),
     )
-    first = next(iter(folds_of.values()))[1][0]
-    seen = stages.map_attention(opened, planner, networks_of, finished, stages.choose_shown(films, first))
+    seen = stages.map_attention(opened, planner, networks_of, finished, films, folds_of)
     samplers = stages.find_samplers(finished)
+    chosen_fold = next(iter(reversed(folds_of.values())))[1][0]  # leak-free where it was run, as the samplers are
     shown = Shown(
         config,
         predictions,
@@ -144,7 +154,7 @@ def run(options: cli.Options) -> int:
         opened.folder,
         samplers,
         seen,
-        first.test.tolist(),
+        chosen_fold.test.tolist(),
     )
     return close_run(opened, paper, results, lambda record: figures.draw_figures(shown, record), failed)
 

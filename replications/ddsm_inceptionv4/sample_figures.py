@@ -27,8 +27,7 @@ def draw_drawn(shown: Shown, results: Results) -> Iterator[Picture]:
     """Real test pictures, what VAE and VAE-GAN decode of them, and what each model draws."""
     if not shown.samplers or shown.films is None or shown.folder is None:
         return
-    cell = next(iter(shown.samplers.values()))
-    test = list(shown.test)[:EACH] if cell.settings["protocol"] == "leakfree" else []
+    test = list(shown.test)[:EACH]
     rows = {}
     for name, cell in shown.samplers.items():
         with np.load(shown.folder / "cells" / cell.key / SAMPLES, allow_pickle=False) as stored:

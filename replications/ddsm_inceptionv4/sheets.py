@@ -16,15 +16,25 @@ COLUMNS, SIDE = 16, 96  # pictures in a row, pixels of a picture
 MOST = 480  # pictures of a sheet: more are drawn on further sheets
 
 
+def check_sheet(path: Path) -> None:
+    """Make the folder of a sheet. UsageError for another ending than .png, and where nothing can be written."""
+    if path.suffix.lower() != ".png" or path.is_dir():
+        raise UsageError(f"--sheet {path}: must be a file that ends in .png")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab"):
+            pass
+    except OSError as error:
+        raise UsageError(f"--sheet {path}: {error.strerror or error}") from None
+
+
 def draw_sheet(pictures: np.ndarray, cases: pd.DataFrame, doubtful: Mapping[str, str], path: Path) -> list[Path]:
     """Sheets of pictures uint8 (n, side, side), doubtful ones first and marked by "?"; returns the files: FILE.png, FILE-2.png,
     ...
 
-    They show the films themselves: keep them where these are kept. UsageError for another ending.
+    They show the films themselves: keep them where these are kept. UsageError as `check_sheet`.
     """
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"--sheet {path}: must end in .png")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    check_sheet(path)
     doubts = cases["case_id"].isin(doubtful).to_numpy()
     order = np.argsort(~doubts, kind="stable")
     written = []

@@ -41,8 +41,8 @@ MOST = 1500  # pictures that are planted
 def describe_metadata(cases: pd.DataFrame) -> np.ndarray:
     """Digitiser (one column each), height, width, bits, and the lowest and highest grey level: float64 (n, columns).
 
-    >>> about = {"digitiser": ["DBA", "Lumisys"], "height": [9, 8], "width": [5, 5], "bits": [16, 12], "low": [1, 2], "high": [7,
-    8]} >>> describe_metadata(pd.DataFrame(about)).astype(int).tolist()
+    >>> about = {"height": [9, 8], "width": [5, 5], "bits": [16, 12], "low": [1, 2], "high": [7, 8]}
+    >>> describe_metadata(pd.DataFrame({"digitiser": ["DBA", "Lumisys"], **about})).astype(int).tolist()
     [[1, 0, 9, 5, 16, 1, 7], [0, 1, 8, 5, 12, 2, 8]]
     """
     digitisers = pd.get_dummies(cases["digitiser"]).to_numpy(float)

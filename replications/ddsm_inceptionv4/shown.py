@@ -39,4 +39,4 @@ class Shown:
     folder: Path | None = None  # of the run
     samplers: Mapping[str, Cell] = field(default_factory=dict)  # sampler -> its first training
     attention: Attention | None = None
-    test: Sequence[int] = ()  # positions of test cases under the first protocol
+    test: Sequence[int] = ()  # positions of test cases, leak-free where that was run

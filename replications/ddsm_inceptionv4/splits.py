@@ -17,10 +17,10 @@ RARE = 10  # patients: a kind of case that fewer have is not kept even across th
 
 
 def relabel(cases: pd.DataFrame, level: str) -> pd.DataFrame:
-    """The cases with the labels of a level: of the image, or the highest of the breast's or the patient's images; density:
-    whether the tissue is dense, -1 where it is not known.
+    """The cases with the labels of a level: of the image, or the highest of the breast's or the (listed) patient's images;
+    density: whether the tissue is dense, -1 where it is not known.
 
-    >>> about = {"patient_id": list("aab"), "breast": ["left", "right", "left"], "density": [0, 4, 2]}
+    >>> about = {"listed": list("aab"), "breast": ["left", "right", "left"], "density": [0, 4, 2]}
     >>> cases = pd.DataFrame({"label": [1, 0, 0], **about})
     >>> [relabel(cases, level)["label"].to_list() for level in ("image", "breast", "case", "density")]
     [[1, 0, 0], [1, 0, 0], [1, 1, 0], [-1, 1, 0]]
@@ -29,7 +29,7 @@ def relabel(cases: pd.DataFrame, level: str) -> pd.DataFrame:
         return cases
     if level == "density":
         return cases.assign(label=np.where(cases["density"] == 0, -1, cases["density"] >= DENSE).astype(int))
-    groups = ["patient_id", "breast"] if level == "breast" else ["patient_id"]
+    groups = ["listed", "breast"] if level == "breast" else ["listed"]
     return cases.assign(label=cases.groupby(groups)["label"].transform("max"))
 
 

@@ -28,6 +28,7 @@ PACKAGE = Path(__file__).parent
 MAPS = "cams.npy"  # what attention.map_cell leaves
 EACH = 4  # test cases of each class whose attention is shown
 Placed = Mapping[str, tuple[Path, Dataset]]
+Folds = Mapping[str, tuple[Dataset, Sequence[Fold]]]  # protocol -> cases, folds
 
 
 def prepare(options: cli.Options, source: Source, config: Config) -> Placed:
@@ -101,7 +102,7 @@ def keep_networks(run: Run, planner: Planner, finished: Sequence[Cell], order: S
         known = [cell for cell in finished if cell.settings["row"] == row and cell.settings.get("keep")]
         free = [cell for cell in known if cell.settings["protocol"] == "leakfree"] or known
         chosen += [min(free, key=lambda cell: (cell.settings["seed"], cell.settings["fold"]))] if free else []
-    chosen.sort(key=lambda cell: -read_record(cell, run.folder / "cells")["outcome"].get("validation_auc", 0.0))
+    chosen.sort(key=lambda cell: -read_record(cell, run.folder / "cells")["outcome"]["validation_auc"])
     kept = {cell.settings["row"]: planner.plan_kept(cell) for cell in chosen}
     failed = train(run, list(kept.values()), "networks")
     done = {row: cell for row, cell in kept.items() if cell.key not in failed}
@@ -111,17 +112,23 @@ def keep_networks(run: Run, planner: Planner, finished: Sequence[Cell], order: S
 
 
 def map_attention(
-    run: Run, planner: Planner, kept: Mapping[str, Cell], finished: Sequence[Cell], test: Sequence[int]
+    run: Run, planner: Planner, kept: Mapping[str, Cell], finished: Sequence[Cell], films: Dataset, folds_of: Folds
 ) -> Attention | None:
-    """Grad-CAM of the first kept network, on the first test cases of each class; None where no network is kept."""
+    """Grad-CAM of the first kept network, on test cases of its own fold; None where no network is kept."""
     for row, cell in kept.items():
         trained = next(of for of in finished if of.key == cell.settings["trained"])
+        test = choose_shown(films, find_fold(folds_of, cell))
         planned = planner.plan_attention(trained, cell, test)
         if train(run, [planned], "attention"):
             return None
         maps = np.load(run.folder / "cells" / planned.key / MAPS, allow_pickle=False)
-        return Attention(row, list(test), maps)
+        return Attention(row, test, maps)
     return None
+
+
+def find_fold(folds_of: Folds, cell: Cell) -> Fold:
+    """The fold of a training."""
+    return next(fold for fold in folds_of[cell.settings["protocol"]][1] if fold.fold == cell.settings["fold"])
 
 
 def choose_shown(films: Dataset, fold: Fold) -> list[int]:

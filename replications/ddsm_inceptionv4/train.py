@@ -5,6 +5,7 @@ computed once (common.training.frozen).
 """
 
 import functools
+import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from common.training.batches import Arrays, Indexed, shuffle_order
 from common.training.frozen import open_upper
 from replications.ddsm_inceptionv4 import models
 from replications.ddsm_inceptionv4.config import CLASSES, Config
+from replications.ddsm_inceptionv4.gaps import measure_error
 from replications.ddsm_inceptionv4.rows import SCRATCH, SOFTMAX
 from replications.ddsm_inceptionv4.tasks import Task, open_task
 from replications.ddsm_inceptionv4.variants import open_variants, resize_pictures, vary_epoch
@@ -159,7 +161,7 @@ def train_cell(settings: dict, folder: Path, threads: int, report: cells.Report)
     if settings["keep"]:
         arrays = {f"{layer.name}/{i}": w for layer in model.layers if layer.trainable for i, w in enumerate(layer.get_weights())}
         np.savez(folder / "trained.npz", **arrays)
-    best = int(np.argmax([entry["val_auc"] for entry in history]))
+    best = fit.find_best(history, "val_auc")
     return describe_training(
         PACKAGE,
         environment,
@@ -175,15 +177,20 @@ def train_cell(settings: dict, folder: Path, threads: int, report: cells.Report)
 
 
 def measure_gap(model: keras.Model, material: Material, task: Task) -> dict[str, float]:
-    """Accuracy and cross-entropy of the trained network on its training pictures (the originals) and on the validation
-    pictures."""
+    """Accuracy and cross-entropy of the trained network on its training pictures (the originals) and on the validation pictures,
+    and the standard error of the difference of the accuracies, patients kept together."""
     train = task.fold.train
     seen = train if len(train) <= MOST_SEEN else np.sort(np.random.default_rng(task.seed).choice(train, MOST_SEEN, replace=False))
+    patients = task.dataset.cases["patient_id"].to_numpy(str)
     found: dict[str, float] = {}
+    errors = []
     for name, places in (("train", seen), ("validation", task.fold.validation)):
-        scored = fit.score_validation(model, material.take(places), task.labels[places])
-        found |= {f"{name}_accuracy": scored["val_accuracy"], f"{name}_loss": scored["val_loss"], f"{name}_cases": len(places)}
-    return found
+        scores, labels = fit.predict_values(model, material.take(places), 64), task.labels[places]
+        right = scores.argmax(axis=1) == labels
+        likelihood = np.clip(scores[np.arange(len(labels)), labels].astype(float), 1e-7, 1)
+        found |= {f"{name}_accuracy": float(right.mean()), f"{name}_loss": float(-np.log(likelihood).mean())}
+        errors.append(measure_error(right, patients[places]))
+    return found | {"gap_error": math.hypot(*errors)}
 
 
 def train_source_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:

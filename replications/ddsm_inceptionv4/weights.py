@@ -18,7 +18,7 @@ ADDRESSES = {
     ),
 }
 LOCAL_NAMES = {INCEPTION: "inception_v4.tf_in1k.safetensors", MOBILE: ADDRESSES[MOBILE][0].rpartition("/")[2]}
-OTHER_NAMES = {INCEPTION: ("inceptionv4-8e4777a0.pth",)}  # PyTorch's own file of the same tensors
+OTHER_NAMES = {INCEPTION: ("inceptionv4-8e4777a0.pth",)}  # of Cadene's pretrainedmodels: the same tensors but for the last layer
 RANDOM, PHANTOM = "random", "phantom"  # phantom: trained on the synthetic source task, for trial runs
 
 Files = Mapping[str, WeightFile]  # by network

@@ -3,7 +3,6 @@
 Of a DICOM file nothing but counts, views, spacing and an id to group by is read; the id leaves as a checksum.
 """
 
-import csv
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common.data.csv_files import read_csv_table
+from common.data.csv_files import read_csv_table, read_header
 from common.data.dicom import is_dicom
 from common.data.folder import read_lines, resolve_inside, walk_files
 from common.data.pictures import read_picture
@@ -55,7 +54,7 @@ def read_own(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame, di
     Without the column patient a DICOM is grouped by its own id, and a picture counts as a patient of its own. Returns pictures,
     cases and notes with "faults", "doubtful_crops" and "lone": how many files say nothing of their patient.
     """
-    header = next(csv.reader(read_lines(folder / TABLE)), [])
+    header = read_header(folder / TABLE)
     known = [name for name in ("patient", "view") if name in header]
     others = [
         name for name in header if name.strip().lower() in ("patient", "patient_id", "patientid", "view") and name not in known

@@ -25,7 +25,8 @@ PATIENT = re.compile(r"P_\d{5}")
 
 
 def list_cbis(folder: Path) -> Listing:
-    """Every film of the lists that are there. Label: 1 (malignant) where any of its abnormalities is malignant.
+    """Every film of the lists that are there, once. Label: 1 (malignant) where any of its abnormalities is malignant, in any
+    list.
 
     A film is the one DICOM below the folder that its list names first ("Mass-Training_P_00001_LEFT_CC"). Raises UsageError
     where a list lacks a column, or there is none.
@@ -38,24 +39,29 @@ def list_cbis(folder: Path) -> Listing:
         if path.suffix.lower() == ".dcm":
             for part in path.relative_to(folder).parts[:-1]:
                 films[part].append(path)
-    faults, mammograms = [], []
+    faults, mammograms, twice = [], [], 0
     rows = pd.concat(tables, ignore_index=True)
-    for (series, side), of_film in rows.groupby(["series", "side"]):
+    if rows.empty:
+        raise UsageError(f"{folder}: the lists are empty")
+    rows["breast"], rows["view"] = (rows[name].str.strip().str.lower() for name in ("left or right breast", "image view"))
+    for _, of_film in rows.groupby(["patient_id", "breast", "view"]):
         first = of_film.iloc[0]
+        series = sorted(of_film["series"].unique(), reverse=True)  # masses before calcifications
         pathologies = {text.strip().upper() for text in of_film["pathology"]}
-        found = films.get(str(series), [])
+        found = next((films[name] for name in series if len(films.get(name, [])) == 1), [])
         if not PATIENT.fullmatch(first["patient_id"]) or not pathologies <= PATHOLOGIES.keys():
-            faults.append(f"{series}: patient or pathology is not one of the collection")
+            faults.append(f"{series[0]}: patient or pathology is not one of the collection")
         elif len(found) != 1:
-            faults.append(f"{series}: {len(found)} DICOM files below its folder, one expected")
+            faults.append(f"{series[0]}: {len(films.get(series[0], []))} DICOM files below its folder, one expected")
         else:
+            twice += len(series) > 1
             label = max(PATHOLOGIES[name] for name in pathologies)
-            breast, view = first["left or right breast"].strip().lower(), first["image view"].strip().upper()
+            side = "test" if (of_film["side"] == "test").any() else "train"
+            about = (first["breast"], first["view"].upper(), int(first["density"]), "", side)
             name = found[0].relative_to(folder).as_posix()
-            about = (breast, view, int(first["density"]), "", str(side))
-            mammograms.append(Mammogram(str(series), name, first["patient_id"], label, *about, kind="dicom"))
-    both = rows.groupby("patient_id")["side"].nunique()
-    return Listing(mammograms, faults, {"patients_of_both_official_sides": int((both > 1).sum())})
+            mammograms.append(Mammogram(series[0], name, first["patient_id"], label, *about, kind="dicom"))
+    both = int((rows.groupby("patient_id")["side"].nunique() > 1).sum())
+    return Listing(mammograms, faults, {"films_of_both_lists": twice, "patients_of_both_official_sides": both})
 
 
 def _read_list(path: Path, side: str) -> pd.DataFrame:

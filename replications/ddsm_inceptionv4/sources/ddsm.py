@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from common.data.csv_files import read_csv_table
 from common.data.folder import walk_files
 from common.errors import UsageError
-from replications.ddsm_inceptionv4.sources.ics import STEM, Ics, read_ics
+from replications.ddsm_inceptionv4.sources.ics import STEM, Film, Ics, read_ics
 from replications.ddsm_inceptionv4.sources.mammograms import SUFFIXES, Listing, Mammogram
 from replications.ddsm_inceptionv4.sources.overlay import read_overlay
 
@@ -31,12 +32,23 @@ def list_ddsm(folder: Path) -> Listing:
 
     Notes: "cases_of_archive", "doubled" (films that lie there twice), "astray" (OVERLAY files in the folder of another case),
     "contradictory" (cases that stand in two volumes of which only one marks a film), "classes" (images of each part of the
-    archive), "pathologies" (images by what their OVERLAY says).
+    archive), "pathologies" (images by what their OVERLAY says), "unmarked" (films with an OVERLAY file of which their .ics file
+    says nothing).
     """
     known = _Files(folder)
     faults = list(known.faults)
+    if known.unnamed:
+        shown = _name(folder, known.unnamed[0])
+        faults.append(f"{len(known.unnamed)} pictures are not named as films of DDSM are (A_1234_1.LEFT_CC...), first {shown}")
+    faults += [
+        f"{stem.replace('_', '-')}.ics: no picture of its film {view}"
+        for stem, case in known.cases.items()
+        for view in case.films
+        if (stem, view) not in known.films and any((stem, other) in known.films for other in case.films)
+    ]
     mammograms: list[Mammogram] = []
     pathologies: dict[str, int] = defaultdict(int)
+    unmarked = 0
     for (stem, view), places in sorted(known.films.items()):
         path = _choose(places)
         if path is None:
@@ -56,6 +68,13 @@ def list_ddsm(folder: Path) -> Listing:
         except UsageError as error:
             faults.append(str(error).replace(f"{folder}/", ""))
             continue
+        if film and film.overlay and not marked:
+            faults.append(f"{name}: a lesion is marked on it by its .ics file, and there is no OVERLAY file")
+            continue
+        unmarked += bool(film and marked and not film.overlay)
+        if film and any(not _touches(one.boundary, film) for of in marked for one in of):
+            faults.append(f"{name}: its OVERLAY file outlines a lesion outside of the film")
+            continue
         for abnormality in {one.pathology or "not given" for of in marked for one in of}:
             pathologies[abnormality.lower()] += 1
         breast, _, projection = view.partition("_")
@@ -64,6 +83,7 @@ def list_ddsm(folder: Path) -> Listing:
             Mammogram(f"{stem}.{view}", name, stem, int(bool(marked)), breast.lower(), projection, *about, film=film, kind=kind)
         )
     notes: dict[str, Any] = {"cases_of_archive": len({one.patient for one in mammograms}), **known.count(mammograms)}
+    notes["unmarked"] = unmarked
     notes["pathologies"] = dict(sorted(pathologies.items()))
     return Listing(mammograms, faults, notes)
 
@@ -77,6 +97,8 @@ class _Files:
         self.cases: dict[str, Ics] = {}
         self.films: dict[tuple[str, str], list[Path]] = defaultdict(list)
         self.overlays: dict[tuple[str, str], list[Path]] = defaultdict(list)
+        self.ignored: dict[tuple[str, str], list[Path]] = defaultdict(list)
+        self.unnamed: list[Path] = []  # pictures that are not named as films are
         self.homes: dict[str, set[Path]] = defaultdict(set)  # folders with the .ics of a stem
         for path in walk_files(folder):
             self._take(path)
@@ -86,7 +108,16 @@ class _Files:
             self._take_case(path)
         elif found := FILM.fullmatch(path.name):
             key = found[1].upper(), found[2].upper()
-            (self.overlays if found[3].upper() == "OVERLAY" else self.films)[key].append(path)
+            ending = found[3].upper()
+            if ending.startswith("OVERLAY") and ending != "OVERLAY":
+                self.faults.append(
+                    f"{_name(self.folder, path)}: an OVERLAY file under another ending; unpack or rename it to .OVERLAY"
+                )
+            (self.overlays if ending == "OVERLAY" else self.films if not ending.startswith("OVERLAY") else self.ignored)[
+                key
+            ].append(path)
+        elif path.name.lower().endswith((*ORDER, *SUFFIXES)):
+            self.unnamed.append(path)
 
     def _take_case(self, path: Path) -> None:
         try:
@@ -100,9 +131,8 @@ class _Files:
             return
         known = self.cases.setdefault(case.stem, case)
         if known != case:
-            sizes = {view: (film.rows, film.columns, film.bits) for view, film in known.films.items()}
-            if sizes != {view: (film.rows, film.columns, film.bits) for view, film in case.films.items()}:
-                self.faults.append(f"{_name(self.folder, path)}: other sizes than in another .ics file of {case.stem}")
+            what = "films" if known.films != case.films else "density or digitiser"
+            self.faults.append(f"{_name(self.folder, path)}: other {what} than in another .ics file of {case.stem}")
         self.homes[case.stem].add(path.parent)
 
     def count(self, mammograms: Sequence[Mammogram]) -> dict[str, Any]:
@@ -130,6 +160,11 @@ class _Files:
         }
 
 
+def _touches(outline: np.ndarray, film: Film) -> bool:
+    """Whether a point of an outline lies on the film."""
+    return bool(((outline >= 0) & (outline < (film.columns, film.rows))).all(axis=1).any())
+
+
 def _name(folder: Path, path: Path) -> str:
     return path.relative_to(folder).as_posix()
 
@@ -149,13 +184,15 @@ def _choose(places: Sequence[Path]) -> Path | None:
     return found[0] if found else None
 
 
-def compare_index(table: Path, mammograms: Sequence[Mammogram]) -> tuple[dict[str, int], list[str]]:
-    """The listing of the whole archive (ddsm_index.csv) beside what is here: counts, and lines in words.
+def compare_index(table: Path, mammograms: Sequence[Mammogram]) -> tuple[dict[str, int], list[str], list[str]]:
+    """The listing of the whole archive (ddsm_index.csv) beside what is here: counts, notes and problems in words.
 
     Columns: class, volume, case, image, view, digitised_at, has_overlay. Raises UsageError where they are missing.
     """
     index = read_csv_table(table, {"volume": str, "case": str, "image": str, "view": str, "has_overlay": int})
-    stems = index["image"] + "." + index["view"]
+    if not index["has_overlay"].isin([0, 1]).all():
+        raise UsageError(f"{table}: has_overlay is 0 or 1")
+    stems = (index["image"] + "." + index["view"]).str.upper()
     marked = index.groupby(stems)["has_overlay"]
     entries = (index["volume"] + "/" + index["case"]).nunique()
     here: Mapping[str, Mammogram] = {one.case_id: one for one in mammograms}
@@ -177,7 +214,6 @@ def compare_index(table: Path, mammograms: Sequence[Mammogram]) -> tuple[dict[st
     ]
     if missing := len(known) - counts["here"]:
         lines.append(f"{missing:,} of the {len(known):,} different images of the archive are not here")
-    wrong = [name for name, label in marked.max().items() if str(name) in here and here[str(name)].label != label]
-    if wrong:
-        lines.append(f"{len(wrong)} images have another label here than in the index: {', '.join(map(str, wrong[:3]))}")
-    return counts, lines
+    wrong = [str(name) for name, label in marked.max().items() if str(name) in here and here[str(name)].label != label]
+    problems = [f"{len(wrong)} images have another label here than in {INDEX}: {', '.join(wrong[:3])}"] if wrong else []
+    return counts, lines, problems

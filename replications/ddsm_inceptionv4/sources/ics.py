@@ -49,14 +49,15 @@ def read_ics(path: Path) -> Ics:
     """
     fields: dict[str, str] = {}
     films: dict[str, Film] = {}
-    for line in read_lines(path):
-        name, _, rest = line.partition(" ")
+    for line in read_lines(path, errors="replace"):  # remarks are of any encoding
+        words = line.split()
+        name = words[0].upper() if words else ""
         if name in FILMS:
             if name in films:
                 raise UsageError(f"{path}: {name} stands twice")
-            films[name] = _read_film(name, rest.split(), path)
+            films[name] = _read_film(name, words[1:], path)
         elif name:
-            fields.setdefault(name.upper(), rest.strip())
+            fields.setdefault(name, " ".join(words[1:]))
     found = STEM.fullmatch(fields.get("FILENAME", "")) or STEM.search(path.name)
     if found is None or not films:
         raise UsageError(f"{path}: no {'name of a case' if found is None else 'film'} in it: not an .ics file of DDSM")
@@ -70,6 +71,7 @@ def read_ics(path: Path) -> Ics:
 
 
 def _read_film(name: str, words: list[str], path: Path) -> Film:
+    words = [word.upper() for word in words]
     values = dict(zip(words[:-1:2], words[1::2], strict=False))
     overlay = words[-1:] == ["OVERLAY"]
     try:

@@ -93,7 +93,7 @@ def check_picture(levels: np.ndarray, path: Path) -> None:
         other = levels[np.ix_(rows + step[0], columns + step[1])].astype(np.float64)
         spread = here.std() * other.std()
         smooth = ((here - here.mean()) * (other - other.mean())).mean() / spread if spread else 0.0
-        if smooth < LEAST_SMOOTHNESS:
+        if not smooth >= LEAST_SMOOTHNESS:  # NaN as well
             raise UsageError(f"{path}: pixels do not look like those {shape} them (correlation {smooth:.2f}): decoded wrongly?")
 
 

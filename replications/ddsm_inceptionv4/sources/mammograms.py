@@ -14,6 +14,7 @@ from replications.ddsm_inceptionv4.sources.ljpeg import read_film
 from replications.ddsm_inceptionv4.sources.mg import read_mammogram
 
 PICTURES = ("JPEG", "PNG", "TIFF", "PPM")  # formats of Pillow; PPM: .pgm
+LEAST_SIDE = 32  # pixels
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm")
 
 
@@ -55,16 +56,25 @@ def restore(content: Mapping[str, Any]) -> Mammogram:
 
 
 def read_levels(folder: Path, mammogram: Mammogram) -> np.ndarray:
-    """Grey levels uint8, uint16 or float32 (rows, columns), tissue bright. Raises UsageError for what cannot be read."""
+    """Grey levels uint8, uint16 or float32 (rows, columns), tissue bright. Raises UsageError for what cannot be read, or is no
+    mammogram: sides below LEAST_SIDE, or one grey level."""
     path = folder / mammogram.path
     if mammogram.kind == "film":
         assert mammogram.film is not None
-        return read_film(path, mammogram.film)
-    if mammogram.kind == "dicom":
-        return read_mammogram(path).levels
-    levels = read_picture(path, formats=PICTURES, deep=True)
-    if min(levels.shape) < 32:
+        levels = read_film(path, mammogram.film)
+    elif mammogram.kind == "dicom":
+        levels = read_mammogram(path).levels
+    else:
+        levels = read_picture(path, formats=PICTURES, deep=True)
+    return check_levels(levels, path)
+
+
+def check_levels(levels: np.ndarray, path: Path) -> np.ndarray:
+    """The levels; UsageError where they are no mammogram."""
+    if min(levels.shape) < LEAST_SIDE:
         raise UsageError(f"{path}: {levels.shape[0]}x{levels.shape[1]} pixels are no mammogram")
+    if levels.min() == levels.max():
+        raise UsageError(f"{path}: all pixels are the same")
     return levels
 
 

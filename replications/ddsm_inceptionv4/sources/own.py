@@ -1,13 +1,12 @@
 """Mammograms of a user's own folder: cases.csv and DICOM (MG), PNG, JPEG, TIFF or PGM; so INbreast, VinDr-Mammo, CMMD are
 read."""
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from common.data.csv_files import read_csv_table
+from common.data.csv_files import read_csv_table, read_header
 from common.data.dicom import is_dicom
-from common.data.folder import read_lines, resolve_inside
+from common.data.folder import resolve_inside
 from common.errors import UsageError
 from replications.ddsm_inceptionv4.sources.mammograms import SUFFIXES, Listing, Mammogram
 
@@ -16,7 +15,7 @@ LABELS = {
     "lesion": 1, "1": 1, "positive": 1, "abnormal": 1, "no lesion": 0, "0": 0, "negative": 0, "normal": 0,
 }  # fmt: skip
 SIDES = {"l": "left", "left": "left", "r": "right", "right": "right", "": ""}
-VIEWS = {"CC": "CC", "MLO": "MLO", "ML": "MLO", "LM": "MLO", "": ""}
+VIEWS = {"CC": "CC", "MLO": "MLO", "ML": "", "LM": "", "": ""}  # true laterals are neither
 NEEDED, FURTHER = ("path", "label", "patient"), ("laterality", "view", "digitiser", "density")
 
 
@@ -26,7 +25,7 @@ def list_own(folder: Path) -> Listing:
     `patient` may be empty or left out for DICOM, whose own id then groups them (as a checksum); it must be given for pictures.
     Faults name their line. Raises UsageError where path or label is missing.
     """
-    header = next(csv.reader(read_lines(folder / TABLE)), [])
+    header = read_header(folder / TABLE)
     columns = [name for name in (*NEEDED, *FURTHER) if name in header or name in NEEDED[:2]]
     lines = read_csv_table(folder / TABLE, dict.fromkeys(columns, str)).to_dict("records")
     faults: list[str] = []
@@ -41,8 +40,7 @@ def list_own(folder: Path) -> Listing:
             mammograms.append(one)
         except UsageError as error:
             faults.append(f"{TABLE} case {number}: {error}")
-    lone = sum(one.patient == one.path for one in mammograms)
-    return Listing(mammograms, faults, {"unknown_patients": lone} if lone else {})
+    return Listing(mammograms, faults)
 
 
 def _read_line(folder: Path, line: Mapping[str, str]) -> Mammogram:
@@ -58,9 +56,13 @@ def _read_line(folder: Path, line: Mapping[str, str]) -> Mammogram:
     if density not in list("01234"):
         raise UsageError(f"density {density[:20]!r} is none of 1, 2, 3, 4")
     path = resolve_inside(folder, name)
+    try:
+        path.stat()
+    except OSError as error:
+        raise UsageError(f"{name[:80]!r}: {error.strerror or error}") from None
     dicom = path.suffix.lower() not in SUFFIXES and is_dicom(path)
     if not dicom and path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{name[:80]!r} is neither DICOM nor one of {', '.join(SUFFIXES)}, or is not there")
+        raise UsageError(f"{name[:80]!r} is neither DICOM nor one of {', '.join(SUFFIXES)}")
     patient = line.get("patient", "")
     if not patient and not dicom:
         raise UsageError("no patient; pictures say nothing of whose they are")

@@ -48,6 +48,14 @@ def test_right_breasts_are_turned_to_the_left():
     assert left.picture[:, :10].sum() > left.picture[:, -10:].sum()
 
 
+def test_a_breast_on_the_other_side_than_its_name_says_is_doubted():
+    levels = to_levels(draw_film(2)[0])
+    assert prepare_picture(levels, SMALL, "left").breast.doubt == ""
+    assert "on the other side than a right one" in prepare_picture(levels, SMALL, "right").breast.doubt
+    nothing = np.clip(np.random.default_rng(0).normal(200, 3, (160, 100)), 0, 4095).astype(np.uint16)
+    assert prepare_picture(nothing, SMALL, "right").flipped
+
+
 def test_a_white_frame_is_no_tissue_and_tissue_no_frame():
     film = np.zeros((160, 120), np.uint8)
     film[:, :3] = film[-4:] = 255

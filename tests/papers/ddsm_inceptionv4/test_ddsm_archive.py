@@ -1,5 +1,6 @@
 """The archive of DDSM: `.ics`, OVERLAY, cases that stand twice, files astray; its index."""
 
+import re
 import shutil
 
 import numpy as np
@@ -148,8 +149,7 @@ def test_cases_in_two_volumes_count_once_and_any_mark_counts(tmp_path):
     home = write_one(tmp_path / "ddsm", part=1)
     other = tmp_path / "ddsm" / "cancers" / "cancer_99" / "case9999"
     shutil.copytree(home, other)
-    marks = sorted(home.glob("*.OVERLAY"))
-    for mark in marks:
+    for mark in sorted(home.glob("*.OVERLAY")):
         mark.unlink()
     found = ddsm.list_ddsm(tmp_path / "ddsm")
     assert (len(found.mammograms), sum(one.label for one in found.mammograms)) == (4, 2)
@@ -163,6 +163,46 @@ def test_an_overlay_in_the_folder_of_another_case_is_matched_by_name(tmp_path):
     found = ddsm.list_ddsm(tmp_path / "ddsm")
     assert sum(film.label for film in found.mammograms if film.patient.endswith("_0001_1")) == 2
     assert found.notes["astray"] == 2
+
+
+def test_a_lesion_without_its_overlay_is_no_healthy_film(tmp_path):
+    """As an interrupted download leaves it."""
+    home = write_one(tmp_path / "ddsm")
+    lost = sorted(home.glob("*.OVERLAY"))[0]
+    lost.unlink()
+    found = ddsm.list_ddsm(tmp_path / "ddsm")
+    assert len(found.mammograms) == 3
+    assert any("there is no OVERLAY file" in fault for fault in found.faults)
+    (ics,) = home.glob("*.ics")
+    ics.write_text(ics.read_text().replace(" OVERLAY", " NON_OVERLAY"))
+    found = ddsm.list_ddsm(tmp_path / "ddsm")
+    assert (len(found.mammograms), found.notes["unmarked"], found.faults) == (4, 1, [])
+
+
+def test_what_is_named_otherwise_is_named(tmp_path):
+    """A film, an OVERLAY packed, a view without a picture, an outline outside of the film, another .ics file of the case."""
+    home = write_one(tmp_path / "ddsm")
+    mark = sorted(home.glob("*.OVERLAY"))[0]
+    side = "LEFT" if "RIGHT" in mark.name else "RIGHT"
+    film = sorted(home.glob(f"*.{side}_CC.LJPEG"))[0]
+    film.rename(film.with_name(film.name.replace(f".{side}", f"_{side}")))
+    mark.rename(mark.with_name(f"{mark.name}.gz"))
+    other = write_one(tmp_path / "ddsm", number=1)
+    outside = sorted(other.glob("*.OVERLAY"))[0]
+    outside.write_text(re.sub(r"BOUNDARY\n.*", "BOUNDARY\n19999 19999 2 4 6 #", outside.read_text()))
+    (ics,) = other.glob("*.ics")
+    (home / ics.name).write_text(re.sub("DENSITY .", "DENSITY 9", ics.read_text()))
+    faults = ddsm.list_ddsm(tmp_path / "ddsm").faults
+    said = ("1 pictures are not named as films", "no picture of its film", "under another ending", "there is no OVERLAY")
+    for text in (*said, "outside of the film", "other density or digitiser"):
+        assert any(text in fault for fault in faults), text
+
+
+def test_tabs_capitals_and_other_letters_in_an_ics_file(tmp_path):
+    text = ICS.replace("LEFT_CC LINES", "left_cc\tLines").replace("FILM_TYPE REGULAR", "FILM_TYPE R\xc9GULIER")
+    path = tmp_path / "A-1234-1.ics"
+    path.write_bytes(text.encode("latin-1"))
+    assert set(read_ics(path).films) == {"LEFT_CC", "RIGHT_MLO"}
 
 
 def test_faults_are_listed_by_file(tmp_path):
@@ -185,9 +225,9 @@ def test_the_index_of_the_archive_beside_what_is_here(archive, tmp_path):
         lines.append(f"x,v1,case{number // 4},{stem},{view},B,{one.label if number else 1 - one.label}")
     stem, _, view = films[5].case_id.partition(".")
     lines += [f"x,v2,case9,{stem},{view},B,{1 - films[5].label}", "x,v2,case9,C_9999_1,LEFT_CC,C,0"]
-    counts, words = ddsm.compare_index(write(tmp_path, "index.csv", "\n".join(lines) + "\n"), films)
+    counts, words, problems = ddsm.compare_index(write(tmp_path, "index.csv", "\n".join(lines) + "\n"), films)
     assert counts["images listed"] == 34
     assert (counts["different images"], counts["here"], counts["listed twice with other labels"]) == (33, 32, 1)
     assert any("1 of the 33 different images of the archive are not here" in line for line in words)
-    assert any("another label here" in line for line in words)
+    assert ["another label here" in problem for problem in problems] == [True]
     assert any("10,412" in line for line in words)

@@ -121,7 +121,8 @@ def make_cases(patients: int = 40) -> pd.DataFrame:
                 about = (f"p{patient:02d}", label, breast, view, 1 + patient % 4, ("DBA", "Lumisys")[patient % 3 == 0], "")
                 lines.append((name, name, f"{len(lines):064x}", *about))
     columns = ["case_id", "path", "sha256", "patient_id", "label", "breast", "view", "density", "digitiser", "split"]
-    return pd.DataFrame(lines, columns=columns)
+    cases = pd.DataFrame(lines, columns=columns)
+    return cases.assign(listed=cases["patient_id"])
 
 
 def test_labels_of_each_level():
@@ -196,9 +197,33 @@ def test_what_the_data_command_says(archive, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"source": "other"}, "known: auto, ddsm, cbis, mias, own"), ({"source": "mias"}, "nothing in mini_mias/"),
-     ({"label_levels": ("nodule",)}, "known: image, breast, case, density"), ({"grey": "colour"}, "known: levels, density")],
-)  # fmt: skip
-def test_unknown_settings_are_named(archive, changes, message):
+    [
+        ({"source": "other"}, "known: auto, ddsm, cbis, mias, own"),
+        ({"source": "mias"}, "nothing in mini_mias/"),
+        ({"label_levels": ("nodule",)}, "known: image, breast, case, density"),
+        ({"label_levels": ()}, "known: image"),
+        ({"grey": "colour"}, "known: levels, density"),
+        ({"optimizer": "lion"}, "known: rmsprop, adam"),
+        ({"percentiles": (90.0, 10.0)}, "percentiles=90.0,10.0: no such picture"),
+        ({"opening": float("nan")}, "opening=nan"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"phantom_cases": 0}, "phantom_cases=0"),
+        ({"size": -3}, "size=-3"),
+    ],
+)
+def test_settings_that_mean_nothing_are_named_before_anything_is_read(archive, changes, message):
     with pytest.raises(UsageError, match=message):
         data.find_source(archive, replace(SMALL, **changes))
+
+
+def test_without_a_readable_film_the_faults_are_told(tmp_path, capsys):
+    (tmp_path / "ddsm").mkdir()
+    assert data.main(["--data", str(tmp_path)]) == 2
+    assert "no readable mammogram; the folder is empty" in capsys.readouterr().out
+    folder = tmp_path / "mammograms"
+    folder.mkdir()
+    (folder / "cases.csv").write_text("path,label,patient\nodd\x1b[31m.png,1,p\n")
+    assert data.main(["--data", str(tmp_path)]) == 2
+    shown = capsys.readouterr().out
+    assert "no readable mammogram; 1 fault: cases.csv case 1" in shown
+    assert "\x1b" not in shown

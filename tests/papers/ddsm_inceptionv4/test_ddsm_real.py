@@ -55,7 +55,7 @@ def test_a_real_case_with_a_converted_film(folder):
 
 
 def test_the_index_of_the_archive(folder):
-    counts, lines = ddsm.compare_index(find(folder, "ddsm_index.csv"), ddsm.list_ddsm(find(folder, "ddsm")).mammograms)
+    counts, lines, problems = ddsm.compare_index(find(folder, "ddsm_index.csv"), ddsm.list_ddsm(find(folder, "ddsm")).mammograms)
     assert (counts["images listed"], counts["different images"], counts["cases listed"], counts["women"]) == (
         10416,
         10344,
@@ -64,6 +64,7 @@ def test_the_index_of_the_archive(folder):
     )
     assert (counts["listed twice with other labels"], counts["with a lesion"], counts["here"]) == (17, 3994, 1)
     assert any("the paper has 10,412 images" in line for line in lines)
+    assert not problems
 
 
 def test_all_of_mini_mias_through_the_preprocessing(folder, tmp_path):

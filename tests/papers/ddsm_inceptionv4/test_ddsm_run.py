@@ -1,6 +1,7 @@
 """The smoke run: rows, tables and figures that it has; `predict` on every kind of file; what a stored list must not do."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -93,10 +94,15 @@ def test_predict_refuses_in_one_line(run, tmp_path, capsys):
     home = write_one(tmp_path / "ddsm")
     film = sorted(home.glob("*.LEFT_CC.LJPEG"))[0]
     shutil.copy(film, tmp_path / film.name)
+    other = tmp_path / "other" / film.name
+    shutil.copytree(home, other.parent)
+    (ics,) = other.parent.glob("*.ics")
+    ics.write_text(re.sub(r"filename \S+", "filename A-0009-1", ics.read_text()))
     (tmp_path / "damaged.png").write_bytes(b"\x89PNG\r\n")
     for path, message in (
         (tmp_path / film.name, "must lie beside it"), (tmp_path / "damaged.png", "not a JPEG or PNG or TIFF or PPM picture"),
         (tmp_path / "absent.png", "No such file"), (tmp_path / "absent.dcm", "No such file"),
+        (other, "says that it is A_0009_1"),
     ):  # fmt: skip
         assert ask(run, tmp_path, path) == 2
         errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]

@@ -116,8 +116,8 @@ def test_two_rates_and_their_decay():
 def test_the_epoch_of_the_highest_validation_auc_is_kept(tmp_path):
     """By the common `fit`: validation AUC rises and falls; of equals the lower cross-entropy."""
     histories = [{"val_auc": 0.6, "val_loss": 1.0}, {"val_auc": 0.8, "val_loss": 2.0}, {"val_auc": 0.8, "val_loss": 1.5}]
-    assert fit._find_best(histories, "val_auc") == 2
-    assert fit._find_best(histories, "val_loss") == 0
+    assert fit.find_best(histories, "val_auc") == 2
+    assert fit.find_best(histories, "val_loss") == 0
     assert fit._is_over(histories, 2, "val_loss")
     assert not fit._is_over(histories, 2, "val_auc")
 

@@ -1,5 +1,6 @@
 """Other collections: mini-MIAS, CBIS-DDSM, a user's own folder, DICOM; labels, patients, faults by line."""
 
+import cv2
 import numpy as np
 import pytest
 from ddsm_samples import draw_film, to_levels
@@ -26,6 +27,8 @@ mdb002 D NORM
 mdb003 F CALC M 12 13 4
 mdb003 F CALC M 99 13 4
 mdb004 F NORM
+mdb005 X NORM
+mdb003 F NORM
 some words
 """
 
@@ -40,7 +43,7 @@ def test_mini_mias(tmp_path):
         ("mdb001", 1, "right", "mias001", 2), ("mdb002", 0, "left", "mias001", 3), ("mdb003", 1, "right", "mias002", 1),
     ]  # fmt: skip
     assert all(one.path.endswith(".png") for one in found.mammograms)
-    assert found.faults == ["1 images of Info.txt are missing"]
+    assert [fault.split(": ")[0] for fault in found.faults] == ["Info.txt:6", "Info.txt:7", "1 images of Info.txt are missing"]
     assert (read_levels(tmp_path, found.mammograms[0]) == FILM >> 4).all()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "Info.txt").write_text(INFO)
@@ -61,6 +64,7 @@ def test_cbis_ddsm(tmp_path):
         ],
         "calc_case_description_test_set.csv": [
             "P_00001,3,RIGHT,CC,1,BENIGN,Calc-Test_P_00001_RIGHT_CC/1.2/1.3/000000.dcm",
+            "P_00002,2,RIGHT,MLO,1,MALIGNANT,Calc-Test_P_00002_RIGHT_MLO/1.2/1.3/000000.dcm",
         ],
     }
     for name, rows in lines.items():
@@ -75,11 +79,11 @@ def test_cbis_ddsm(tmp_path):
         write_dicom(mask / "1-1.dcm", FILM, series, "LEFT_CC", lossless=False)
     found = cbis.list_cbis(tmp_path)
     assert {(one.patient, one.label, one.breast, one.view, one.density, one.split) for one in found.mammograms} == {
-        ("P_00001", 1, "left", "CC", 3, "train"), ("P_00002", 0, "right", "MLO", 2, "train"),
+        ("P_00001", 1, "left", "CC", 3, "train"), ("P_00002", 1, "right", "MLO", 2, "test"),
         ("P_00001", 0, "right", "CC", 3, "test"),
     }  # fmt: skip
     assert found.faults == ["Mass-Training_P_00009_RIGHT_MLO: 0 DICOM files below its folder, one expected"]
-    assert found.notes["patients_of_both_official_sides"] == 1
+    assert found.notes == {"films_of_both_lists": 1, "patients_of_both_official_sides": 2}
     assert read_levels(tmp_path, found.mammograms[0]).shape == FILM.shape
 
 
@@ -97,13 +101,27 @@ def test_a_folder_of_ones_own(tmp_path):
     found = own.list_own(tmp_path)
     assert [(one.path, one.label, one.breast, one.view, one.density, one.kind) for one in found.mammograms] == [
         ("a.png", 1, "left", "CC", 4, "picture"), ("b.tif", 0, "right", "MLO", 0, "picture"),
-        ("c.jpg", 0, "", "", 2, "picture"), ("d", 1, "", "", 0, "dicom"), ("e.png", 1, "", "", 0, "picture"),
+        ("c.jpg", 0, "", "", 2, "picture"), ("d", 1, "", "", 0, "dicom"),
     ]  # fmt: skip
-    assert [fault.partition(":")[0] for fault in found.faults] == [f"cases.csv case {number}" for number in (6, 7, 8, 9, 10)]
-    assert found.notes == {"unknown_patients": 1}
+    assert [fault.partition(":")[0] for fault in found.faults] == [f"cases.csv case {number}" for number in (5, 6, 7, 8, 9, 10)]
     assert (read_levels(tmp_path, found.mammograms[0]) == FILM).all()  # all sixteen bits
-    with pytest.raises(UsageError, match="No such file"):
-        read_levels(tmp_path, found.mammograms[4])
+
+
+def test_a_table_with_semicolons_or_very_long_names(tmp_path):
+    (tmp_path / "cases.csv").write_text("path;label;patient\na.png;1;p\n")
+    with pytest.raises(UsageError, match="separated by semicolons"):
+        own.list_own(tmp_path)
+    (tmp_path / "cases.csv").write_text(f"path,label,patient\n{'a' * 300}.png,1,p\n")
+    assert "File name too long" in own.list_own(tmp_path).faults[0]
+
+
+@pytest.mark.parametrize("levels", [np.zeros((80, 60), np.uint16), np.full((1, 500), 9, np.uint16), np.arange(20).reshape(4, 5)])
+def test_what_is_no_mammogram_is_refused_in_every_format(tmp_path, levels):
+    write_dicom(tmp_path / "a.dcm", levels.astype(np.uint16), "p", "LEFT_CC", lossless=False)
+    Image.fromarray(levels.astype(np.uint8)).save(tmp_path / "a.png")
+    for name, kind in (("a.dcm", "dicom"), ("a.png", "picture")):
+        with pytest.raises(UsageError, match="no mammogram|all pixels are the same"):
+            read_levels(tmp_path, Mammogram("a", name, "p", 0, kind=kind))
 
 
 @pytest.mark.parametrize("lossless", [False, True])
@@ -133,6 +151,13 @@ def test_sixteen_bits_are_read_where_they_are_wanted(tmp_path):
         assert (read_picture(tmp_path / name, formats=("PNG", "TIFF"), deep=True) == FILM).all()
         with pytest.raises(UsageError, match="is not 8-bit grey or RGB"):
             read_picture(tmp_path / name, formats=("PNG", "TIFF"))
+    cv2.imwrite(str(tmp_path / "colour.png"), cv2.merge([FILM] * 3))
+    with pytest.raises(UsageError, match="16 bits a colour"):
+        read_picture(tmp_path / "colour.png")
+    page = Image.fromarray((FILM >> 4).astype(np.uint8))
+    page.save(tmp_path / "pages.tif", save_all=True, append_images=[page])
+    with pytest.raises(UsageError, match="2 pictures in one file"):
+        read_picture(tmp_path / "pages.tif", formats=("TIFF",))
     Image.fromarray(np.array([[-1, 70000]], np.int32)).save(tmp_path / "deep.tif")
     with pytest.raises(UsageError, match="beyond 16 bits"):
         read_picture(tmp_path / "deep.tif", formats=("TIFF",), deep=True)

@@ -16,6 +16,7 @@ from replications.ddsm_inceptionv4 import samplers, sampling
 from replications.ddsm_inceptionv4.rows import DCGAN, SAMPLERS, VAE, VAE_GAN
 from replications.ddsm_inceptionv4.sampler_networks import build_decoder, build_discriminator, build_encoder
 
+pytestmark = pytest.mark.usefixtures("backend")  # started with one thread before anything is computed
 TINY = replace(SMALL, sample_size=16, sample_channels=(4, 8), latent=3, sample_batch=8)
 
 
@@ -56,7 +57,6 @@ def test_the_best_bound_of_a_linear_model_is_its_evidence():
     assert bounds.mean() == pytest.approx(evidence, abs=0.02)
 
 
-@pytest.mark.usefixtures("backend")
 def test_the_generator_has_the_transposed_convolutions():
     """The paper has the roles exchanged."""
     kinds = {network.name: {type(layer).__name__ for layer in network.layers} for network in
@@ -77,7 +77,6 @@ def snapshot(network: keras.Model) -> list[np.ndarray]:
     return [np.array(weight) for weight in network.trainable_variables]
 
 
-@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_update_changes_its_own_network_alone(name):
     keras.utils.set_random_seed(0)
@@ -91,7 +90,6 @@ def test_every_update_changes_its_own_network_alone(name):
             assert moved == any(id(variable) in own for variable in other.trainable_variables), other.name
 
 
-@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_trainings_learn_something_and_repeat(name):
     histories = []
@@ -109,7 +107,6 @@ def test_trainings_learn_something_and_repeat(name):
         assert sampling.reconstruct(model, pictures(3)[..., 0]).shape == (3, 16, 16)
 
 
-@pytest.mark.usefixtures("backend")
 def test_a_resumed_training_ends_in_the_same_weights(tmp_path):
     """Stopped after three of six epochs: noise, both moments and statistics go on where they were."""
     states = []
