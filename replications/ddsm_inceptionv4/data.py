@@ -251,7 +251,7 @@ def check_source(source: Source, sheet: Path | None = None) -> Finding:
         "unmarked": "films have an OVERLAY file which their .ics does not know: they count as with a lesion",
         "contradictory": "films have a lesion in one of two places: they count as with a lesion",
         "unknown_patients": "files say nothing of their patient: each counts as one, and films of one may part",
-        "films_of_both_lists": "films stand in the lists of masses and of calcifications: they are one, malignant where either is",
+        "films_of_both_lists": "films stand in the lists of masses and of calcifications: one film, malignant where either is",
         "patients_of_both_official_sides": "patients stand in both official sides: leak-free they train nothing",
     }
     notes += [f"{found[name]} {text}" for name, text in told.items() if found.get(name)]

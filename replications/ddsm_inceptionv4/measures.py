@@ -183,6 +183,49 @@ def tabulate_costs(costs: Mapping[str, Mapping[str, float]], finished: Sequence[
     return OwnTable(title="What a training costs", columns=columns, rows=lines, note=note)
 
 
+def measure_within(predictions: pd.DataFrame, digitisers: Mapping[str, str]) -> float:
+    """AUC over the pairs of an ill and a healthy case of the same digitiser, mean over seeds; NaN where there is no such pair.
+
+    digitisers: case id -> digitiser. A score that knows the digitiser alone has 0.5.
+
+    >>> about = {"seed": 0, "fold": -1, "y_true": [1, 0, 1, 0], "y_score_1": [0.9, 0.8, 0.3, 0.2]}
+    >>> table = pd.DataFrame({"case_id": list("abcd"), **about})
+    >>> measure_within(table, {"a": "DBA", "b": "DBA", "c": "Lumisys", "d": "Lumisys"})
+    1.0
+    """
+    known = predictions.assign(digitiser=predictions["case_id"].map(digitisers))
+    found = []
+    for _, of_seed in known.groupby("seed"):
+        right = pairs = 0.0
+        for _, part in of_seed.groupby(["fold", "digitiser"]):
+            truth, score = part["y_true"].to_numpy(), part["y_score_1"].to_numpy()
+            count = float((truth == 1).sum() * (truth == 0).sum())
+            if count:
+                right, pairs = right + count * float(compute_roc(truth, score)[2]), pairs + count
+        found.append(right / pairs if pairs else float("nan"))
+    return float(np.mean(found))
+
+
+def tabulate_digitisers(predictions: pd.DataFrame, rows: Sequence[RowResult], cases: pd.DataFrame) -> OwnTable:
+    """AUC of every row among films of one digitiser, beside its AUC over all; no lines where there is one digitiser."""
+    digitisers = dict(zip(cases["case_id"], cases["digitiser"], strict=True))
+    lines = []
+    for row in rows if cases["digitiser"].nunique() > 1 else ():
+        part = predictions[(predictions["row"] == row.row) & (predictions["protocol"] == row.protocol)]
+        auc = row.metrics["auc"].mean
+        if auc is not None and part["case_id"].isin(digitisers).all():  # rows of images
+            within = measure_within(part, digitisers)
+            lines.append([row.row, row.protocol, f"{auc:.3f}", "–" if np.isnan(within) else f"{within:.3f}"])
+    kinds = {"row": "text", "protocol": "text", "all films": "number", "pairs of one digitiser": "number"}
+    groups = ["", "", "AUC", "AUC"]
+    columns = [OwnColumn(name=name, kind=kind, group=group) for (name, kind), group in zip(kinds.items(), groups, strict=True)]
+    note = (
+        "A network that recognises the digitiser rather than the lesion has 0.5 among pairs of one digitiser. The row of "
+        "metadata also sees size and grey range, which may differ within one."
+    )
+    return OwnTable(title="Within one digitiser", columns=columns, rows=lines, note=note)
+
+
 def tabulate_planted(planted: Sequence[Planted]) -> OwnTable:
     """The table of planted scanners."""
     kinds = list(dict.fromkeys(one.kind for one in planted))
@@ -253,6 +296,7 @@ def tabulate_samples(found: Mapping[str, Mapping[str, float]], judge: str) -> Ow
 
 def tabulate_all(
     six: Sequence[Six],
+    within: OwnTable,
     gaps: Mapping[tuple[str, str], Gap],
     costs: Mapping[str, Mapping[str, float]],
     finished: Sequence[Cell],
@@ -267,6 +311,7 @@ def tabulate_all(
         *([tabulate_six(six)] if six else []),
         *([tabulate_gaps(gaps)] if gaps else []),
         *([tabulate_costs(costs, finished, folder, config)] if gaps else []),
+        *([within] if within.rows else []),
         *([tabulate_planted(planted)] if planted else []),
         *([tabulate_samples(sets, judge)] if sets else []),
     ]

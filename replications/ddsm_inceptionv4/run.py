@@ -123,7 +123,7 @@ def run(options: cli.Options) -> int:
         impossible=find_impossible_claims(paper),
         positive_class=paper.positive_class,
     )
-    six = measures.measure_six(predictions, found)
+    six, within = measures.measure_six(predictions, found), measures.tabulate_digitisers(predictions, found, films.cases)
     scanned = shortcuts.read_planted([opened.folder / "cells" / cell.key for cell in planted if cell.key not in failed])
     sets = measures.read_samples([cell for cell in finished if cell.settings["row"] == JUDGEMENT], opened.folder)
     networks_of = stages.keep_networks(opened, planner, finished, experiments.list_kept(config))
@@ -137,7 +137,7 @@ def run(options: cli.Options) -> int:
         config=asdict(config),
         selection=SELECTION,
         finished=finished,
-        tables=measures.tabulate_all(six, overfitted, spent, finished, opened.folder, config, scanned, sets, judge or ""),
+        tables=measures.tabulate_all(six, within, overfitted, spent, finished, opened.folder, config, scanned, sets, judge or ""),
     )
     seen = stages.map_attention(opened, planner, networks_of, finished, films, folds_of)
     samplers = stages.find_samplers(finished)

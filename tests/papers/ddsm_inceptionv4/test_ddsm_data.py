@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from replications.ddsm_inceptionv4.sources.ddsm import list_ddsm
 from replications.ddsm_inceptionv4.sources.phantoms import write_dicom
 
 ALONE = Team()
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,17 @@ def test_parts_by_two_processes_give_the_same_bytes_and_done_parts_stay(archive,
     again = prepare_films(archive / "ddsm", films, SMALL, tmp_path / "1", Team())
     assert np.array_equal(again.pictures, one.pictures)
     assert kept.stat().st_mtime_ns == before
+
+
+def test_parts_on_a_dask_cluster_give_the_same_bytes(archive, tmp_path, monkeypatch):
+    distributed = pytest.importorskip("dask.distributed")
+    films = list_ddsm(archive / "ddsm").mammograms[:8]
+    alone = prepare_films(archive / "ddsm", films, SMALL, tmp_path / "alone", Team())
+    monkeypatch.chdir(ROOT)  # where the workers find the package
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        spread = prepare_films(archive / "ddsm", films, SMALL, tmp_path / "spread", Team(cluster=cluster.scheduler_address))
+    assert np.array_equal(alone.pictures, spread.pictures)
+    assert alone.films == spread.films
 
 
 def test_a_part_follows_from_its_files_and_settings(archive, tmp_path):

@@ -1,5 +1,7 @@
 """Shortcuts: metadata that gives the label away are found out; a planted scanner, and what hides it."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -10,16 +12,21 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from replications.ddsm_inceptionv4 import data
 from replications.ddsm_inceptionv4.breast import find_range, scale_levels
-from replications.ddsm_inceptionv4.preparing import THUMBNAIL
+from replications.ddsm_inceptionv4.measures import measure_within
+from replications.ddsm_inceptionv4.preparing import THUMBNAIL, Team
 from replications.ddsm_inceptionv4.shortcuts import (
     BIASES,
     KINDS,
     describe_metadata,
+    describe_pictures,
     equalise,
     measure_planted,
     plant_scanner,
 )
+from replications.ddsm_inceptionv4.sources.phantoms import write_phantoms
+from replications.ddsm_inceptionv4.splits import relabel
 
 
 def make_table(random: np.random.Generator, shortcut: float, count: int = 400) -> tuple[pd.DataFrame, np.ndarray]:
@@ -39,6 +46,31 @@ def test_metadata_give_the_label_away_only_where_they_know_it(shortcut, low, hig
     assert features.shape == (400, 7)
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(features[:300], labels[:300])
     assert low < roc_auc_score(labels[300:], model.predict_proba(features[300:])[:, 1]) < high
+
+
+def test_a_digitiser_that_knows_the_label_is_found_out_and_says_nothing_within_itself(tmp_path):
+    """Phantoms without any lesion to see, of which one digitiser has nearly all that count as ill: metadata alone know the label
+    of women who were not seen, and among films of one digitiser nothing does."""
+    config = replace(SMALL, phantom_signal=0.0, phantom_scanner=0.95, phantom_cases=32, label_levels=("case",))
+    write_phantoms(tmp_path, config, seed=3)
+    source = data.find_source(tmp_path, config)
+    films = data.read_films(source, config, tmp_path / "work", Team())
+    cases = data.tabulate_films(films.read, config)
+    cases = relabel(cases.assign(listed=cases["patient_id"]), "case")
+    labels, women = cases["label"].to_numpy(), cases["patient_id"].to_numpy(str)
+    known = np.unique(women)
+    chosen = np.random.default_rng(0).permutation(known)[:20]
+    train = np.isin(women, chosen)
+    digitiser = cases.assign(height=0, width=0, low=0, high=0, bits=0)  # the digitiser itself
+    for features, overall in ((describe_metadata(digitiser), 0.8), (describe_pictures(films.pictures), 0.0)):
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=3000)).fit(features[train], labels[train])
+        scores = model.predict_proba(features[~train])[:, 1]
+        assert roc_auc_score(labels[~train], scores) > overall
+        table = pd.DataFrame(
+            {"case_id": cases["case_id"][~train], "seed": 0, "fold": -1, "y_true": labels[~train], "y_score_1": scores}
+        )
+        within = measure_within(table, dict(zip(cases["case_id"], cases["digitiser"], strict=True)))
+        assert np.isnan(within) or 0.2 < within < 0.8
 
 
 @pytest.fixture(scope="module")
