@@ -1,7 +1,6 @@
 """Tables of ours: the six metrics of Fig. 3 and what else they hide, operating points, costs, over-fitting, shortcuts,
 samples."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,8 @@ from common.records.results import OwnColumn, OwnTable, RowResult
 from common.runs.cells import Cell, read_record
 from replications.ddsm_inceptionv4.config import Config
 from replications.ddsm_inceptionv4.gaps import Gap
-from replications.ddsm_inceptionv4.rows import MEASURES, SOFTMAX, find_last_block, name_start
+from replications.ddsm_inceptionv4.rows import SOFTMAX, find_last_block, name_start
+from replications.ddsm_inceptionv4.sample_measures import tabulate_samples
 from replications.ddsm_inceptionv4.shortcuts import BIAS, BIASES, DRAWS, Planted
 
 HEXAGON = ("accuracy", "recall", "precision", "F1", "specificity", "AUC")  # Fig. 3, sec. 4.2
@@ -240,58 +240,6 @@ def tabulate_planted(planted: Sequence[Planted]) -> OwnTable:
         f"logistic regression), mean of {DRAWS} plantings, leak-free."
     )
     return OwnTable(title="A planted scanner", columns=columns, rows=lines, note=note)
-
-
-def read_samples(cells: Sequence[Cell], folder: Path) -> dict[str, dict[str, float]]:
-    """Set -> measures, means over the finished judgements (judging.measure_samples)."""
-    entries = [json.loads((folder / "cells" / cell.key / MEASURES).read_text()) for cell in cells]
-    found: dict[str, dict[str, float]] = {}
-    for name in dict.fromkeys(name for entry in entries for name in entry):
-        known = [entry[name] for entry in entries if name in entry]
-        measures = dict.fromkeys(key for of in known for key in of)
-        found[name] = {key: float(np.mean([of[key] for of in known if key in of])) for key in measures}
-    return found
-
-
-def order_sets(found: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Names of sets of pictures in the order of tables: real ones first, the more blurred the later.
-
-    >>> order_sets({"VAE": {}, "real, other women": {}, "mean picture": {}})
-    ['real, other women', 'VAE', 'mean picture']
-    """
-    return sorted(found, key=lambda name: (not name.startswith("real, other"), not name.startswith("real"), name))
-
-
-def tabulate_samples(found: Mapping[str, Mapping[str, float]], judge: str) -> OwnTable:
-    """Samples of the planned models beside real pictures, blurred ones and the mean picture."""
-    names = order_sets(found)
-
-    def show(name: str, key: str, digits: int) -> str:
-        return f"{found[name][key]:.{digits}f}".replace("-", "−") if key in found[name] else "–"
-
-    lines = [
-        [
-            name,
-            show(name, "pictures", 0),
-            show(name, "rmse", 4),
-            show(name, "kid", 3),
-            show(name, "auc", 3),
-            show(name, "accuracy", 3),
-        ]
-        for name in names
-    ]
-    kinds = {"pictures": "text", "n": "number", "reconstruction error (RMSE)": "number", "KID": "number", "AUC": "number",
-             "accuracy": "number"}  # fmt: skip
-    groups = ["", "", "", "", "judge: real or not", "judge: real or not"]
-    columns = [OwnColumn(name=name, kind=kind, group=group) for (name, kind), group in zip(kinds.items(), groups, strict=True)]
-    note = (
-        "Planned in the paper (sec. 4.1), of which nothing was run there. The judge: a logistic regression on frozen features "
-        f"of {judge}, cross-validated by patient, as many of each, against the training pictures; as it also tells real "
-        "pictures that are blurred by a pixel from sharp ones, its finding every fake says little. RMSE: of test pictures "
-        "decoded from their latent variables, range 0..1; of the mean picture the same. KID: of the judge's features, "
-        "unbiased, may be negative."
-    )
-    return OwnTable(title="Samples of the planned models", columns=columns, rows=lines, note=note)
 
 
 def tabulate_all(

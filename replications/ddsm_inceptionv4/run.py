@@ -125,7 +125,7 @@ def run(options: cli.Options) -> int:
     )
     six, within = measures.measure_six(predictions, found), measures.tabulate_digitisers(predictions, found, films.cases)
     scanned = shortcuts.read_planted([opened.folder / "cells" / cell.key for cell in planted if cell.key not in failed])
-    sets = measures.read_samples([cell for cell in finished if cell.settings["row"] == JUDGEMENT], opened.folder)
+    sets = sample_measures.read_samples([cell for cell in finished if cell.settings["row"] == JUDGEMENT], opened.folder)
     networks_of = stages.keep_networks(opened, planner, finished, experiments.list_kept(config))
     results = build_results(
         opened,

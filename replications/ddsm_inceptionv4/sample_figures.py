@@ -7,8 +7,8 @@ from matplotlib.ticker import MaxNLocator
 
 from common.figures.style import SMALL, Picture, new_figure, pick_style, style_axes
 from common.records.results import Results
-from replications.ddsm_inceptionv4.measures import order_sets
 from replications.ddsm_inceptionv4.rows import DCGAN, SAMPLERS, SAMPLES, VAE
+from replications.ddsm_inceptionv4.sample_measures import order_sets
 from replications.ddsm_inceptionv4.shown import Shown
 from replications.ddsm_inceptionv4.variants import resize_pictures
 

@@ -33,7 +33,7 @@ class Shown:
     history: pd.DataFrame
     six: Sequence[Six]
     planted: Sequence[Planted] = ()
-    sets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # of samples, see measures.read_samples
+    sets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # of samples, see sample_measures.read_samples
     films: Dataset | None = None
     whole: Dataset | None = None
     folder: Path | None = None  # of the run
