@@ -29,6 +29,7 @@ from replications.ddsm_inceptionv4 import (
     gaps,
     measures,
     plans,
+    sample_measures,
     shortcuts,
     splits,
     stages,
