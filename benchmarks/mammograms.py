@@ -12,6 +12,7 @@ pictures and weights.
 
 import argparse
 import os
+import resource
 import tempfile
 import time
 from dataclasses import replace
@@ -60,7 +61,7 @@ def write_films(folder: Path, count: int, height: int) -> list[Mammogram]:
 
 
 def measure_preparing(count: int, height: int) -> dict[str, float]:
-    """Images a second by one process and by two."""
+    """Images a second by one process and by two; the most memory (GiB) of this process, Keras included, and of a worker."""
     rates, pictures = {}, []
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "films"
@@ -71,6 +72,8 @@ def measure_preparing(count: int, height: int) -> dict[str, float]:
             found = prepare_films(folder, films, PAPER, Path(place) / str(workers), Team(workers))
             rates[f"{workers} process" + "es" * (workers > 1)] = count / (time.perf_counter() - started)
             pictures.append(np.array(found.pictures))
+    for name, who in (("GiB here", resource.RUSAGE_SELF), ("GiB of a worker", resource.RUSAGE_CHILDREN)):
+        rates[name] = resource.getrusage(who).ru_maxrss / 2**20
     assert np.array_equal(*pictures)
     return rates
 

@@ -23,7 +23,7 @@ def find_data(package: str, given: Path | None = None) -> Path | None:
     """
     if given is not None:
         if not given.is_dir():
-            raise UsageError(f"--data {given}: no such folder")
+            raise UsageError(f"--data {given}: {'a file; give its folder' if given.exists() else 'no such folder'}")
         return given
     root = os.environ.get("REPLICATIONS_DATA")
     places = ([Path(root) / package] if root else []) + [Path("data") / package]

@@ -23,6 +23,8 @@ def test_data_is_found_in_order(tmp_path, monkeypatch):
     assert find_data("hips", tmp_path) == tmp_path
     with pytest.raises(UsageError, match="--data .*nowhere: no such folder"):
         find_data("hips", tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="a file; give its folder"):
+        find_data("hips", tmp_path / "shared/hips/a")
 
 
 @pytest.mark.parametrize(
