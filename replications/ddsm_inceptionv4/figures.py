@@ -17,6 +17,7 @@ from replications.ddsm_inceptionv4.measures import HEXAGON
 from replications.ddsm_inceptionv4.sample_figures import draw_samples
 from replications.ddsm_inceptionv4.shortcuts import BIASES
 from replications.ddsm_inceptionv4.shown import Shown
+from replications.ddsm_inceptionv4.variants import resize_pictures
 
 SHOWN_FILMS = 4  # of Fig. 4
 
@@ -195,10 +196,10 @@ def draw_attention(shown: Shown, results: Results) -> Iterator[Picture]:
         return
     pictures = [np.asarray(shown.films.images[place])[..., 0] for place in shown.attention.places]
     labels = shown.films.cases["label"].to_numpy()
-    maps = [of if np.ptp(of) > 0 else None for of in shown.attention.maps]
+    maps = resize_pictures(shown.attention.maps, len(pictures[0]))  # the network has a side of its own
     both = [picture for picture in pictures for _ in range(2)]
     titles = [text for place in shown.attention.places for text in (CLASSES[labels[place]], "evidence")]
-    laid = [entry for of in maps for entry in (None, of)]
+    laid = [entry for of in maps for entry in (None, of if np.ptp(of) > 0 else None)]
     label = "evidence for a lesion\n(share of the maximum)"
     figure = grids.plot_overlays(both, laid, titles, columns=4, label=label)
     caption = (

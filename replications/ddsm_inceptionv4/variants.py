@@ -55,7 +55,7 @@ def change_saturation(picture: np.ndarray, factor: float) -> np.ndarray:
 
 
 def resize_pictures(pictures: np.ndarray, side: int) -> np.ndarray:
-    """Pictures uint8 (n, size, size) at another side."""
+    """Pictures, or maps over them, (n, size, size) at another side; the type of numbers is kept."""
     if pictures.shape[1] == side:
         return np.asarray(pictures)
     kind = cv2.INTER_AREA if side < pictures.shape[1] else cv2.INTER_LINEAR

@@ -3,14 +3,19 @@
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from ddsm_samples import draw_film, to_levels, write_one
 from PIL import Image
 
 from common.records.results import read_results
 from replications.ddsm_inceptionv4 import predict
+from replications.ddsm_inceptionv4.config import SMOKE
+from replications.ddsm_inceptionv4.figures import draw_attention
+from replications.ddsm_inceptionv4.shown import Attention, Shown
 from replications.ddsm_inceptionv4.sources.phantoms import write_dicom
 
 FIGURES = {
@@ -39,6 +44,16 @@ def test_every_figure_and_table_is_there(run):
     assert not results.extra.not_run
     assert {claim.verdict for claim in results.claims if claim.table == "2"} == {"phantoms"}
     assert {claim.paper for claim in results.claims if claim.table == "2"} == {None}  # n/a, never guessed
+
+
+def test_maps_of_another_side_than_the_pictures_are_drawn(run):
+    films = SimpleNamespace(images=np.zeros((2, 40, 40, 1), np.uint8), cases=pd.DataFrame({"label": [1, 0]}))
+    nothing = pd.DataFrame()
+    maps = np.zeros((2, 25, 25), np.float32)
+    maps[0, 5:9, 5:9] = 1
+    shown = Shown(SMOKE, nothing, nothing, (), films=films, attention=Attention("of", [0, 1], maps))
+    (picture,) = draw_attention(shown, read_results(run / "results.json"))
+    assert len(picture.figure.axes) == 5  # two pictures and their maps, the colour bar
 
 
 def test_rows_stand_under_the_protocols_that_they_have(run):
