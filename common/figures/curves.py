@@ -17,7 +17,7 @@ class RocCurve:
     """The ROC curves of a row. A curve is (false-positive rates, true-positive rates): two arrays (k,) in [0, 1]."""
 
     name: str
-    seeds: Sequence[tuple[np.ndarray, np.ndarray]]
+    seeds: Sequence[tuple[np.ndarray, np.ndarray]]  # one curve a training: a seed, of every fold where there are folds
     mean: tuple[np.ndarray, np.ndarray]  # the curve averaged over the seeds
     area: float  # below the curve, mean over the seeds, in [0, 1]
     interval: tuple[float, float] | None  # 95 % limits of the area, None where unknown
@@ -39,13 +39,13 @@ def plot_roc(curves: Sequence[RocCurve], *, title: str = "", positive_class: str
             for x, y in curve.seeds:
                 axes.plot(x, y, color=colour, linewidth=0.6, alpha=0.35)
         limits = f" [{curve.interval[0]:.3f}, {curve.interval[1]:.3f}]" if curve.interval else ""
-        seeds = f"{len(curve.seeds)} seed{'s' if len(curve.seeds) > 1 else ''}"
+        trainings = f"{len(curve.seeds)} training{'s' if len(curve.seeds) > 1 else ''}"
         axes.plot(
             *curve.mean,
             color=colour,
             linestyle=line,
             linewidth=1.8,
-            label=f"{curve.name}: AUC {curve.area:.3f}{limits}, {seeds}",
+            label=f"{curve.name}: AUC {curve.area:.3f}{limits}, {trainings}",
         )
     if curves:
         counts = f"n = {curves[0].cases:,}, of which {curves[0].positives:,} {positive_class}"

@@ -215,6 +215,8 @@ def _tally_verdicts(lines: Sequence[Line]) -> str:
         if line.paper is not None:
             verdicts.setdefault(line.printed_key, set()).add(line.verdict)
     words = [next(iter(found)) if len(found) == 1 else "depends on the reading" for found in verdicts.values()]
+    if not words:
+        return "The available text prints no ratio to compare with."
     return f"Of {len(words)} printed ratios: {'; '.join(f'{words.count(word)} {word}' for word in dict.fromkeys(words))}."
 
 

@@ -84,6 +84,14 @@ def list_kept(config: Config) -> list[str]:
     return [*reversed(list_table_2(config)), *(model.row for model in list_models(config) if model.row in list_own(config))]
 
 
+def list_summed_up(config: Config) -> list[str]:
+    """Rows of networks, the first that there is stands in the sentence on the leak: the transferred before those from scratch."""
+    return [
+        *reversed(list_table_2(config)),
+        *reversed([model.row for model in list_models(config) if model.row in list_own(config)]),
+    ]
+
+
 def list_patients(config: Config) -> list[str]:
     """The mean of the views of a breast, and the higher of both breasts."""
     return [f"{row} / {per}" for row in list_averaged(config) for per in (PER_BREAST, PER_PATIENT)]

@@ -14,13 +14,14 @@ from common.records.results import OwnColumn, OwnTable, RowResult
 from common.runs.cells import Cell, read_record
 from replications.ddsm_inceptionv4.config import Config
 from replications.ddsm_inceptionv4.gaps import Gap
-from replications.ddsm_inceptionv4.rows import SOFTMAX, find_last_block, name_start
+from replications.ddsm_inceptionv4.rows import PER_BREAST, PER_PATIENT, SOFTMAX, find_last_block, name_start
 from replications.ddsm_inceptionv4.sample_measures import tabulate_samples
 from replications.ddsm_inceptionv4.shortcuts import BIAS, BIASES, DRAWS, Planted
 
 HEXAGON = ("accuracy", "recall", "precision", "F1", "specificity", "AUC")  # Fig. 3, sec. 4.2
 POINT = 0.9  # of specificity, or sensitivity, at which the other is read
 VANILLA_COST = "scratch"
+NOT_LEVELS = (PER_BREAST, PER_PATIENT)
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,29 @@ class Six:
     values: Mapping[str, float]  # HEXAGON, and F0.5, F2
     at_specificity: float  # sensitivity where the specificity is POINT
     at_sensitivity: float  # specificity where the sensitivity is POINT
+
+
+def summarise_leak(found: Sequence[RowResult], networks: Sequence[str], name: str) -> str:
+    """The areas under the curve by split, in one sentence, on every label of the first of `networks` that has both protocols; ""
+    where none has. name: of the data set."""
+    known = {(row.row, row.protocol): row.metrics["auc"] for row in found}
+    for network in networks:
+        rows = [row for row, protocol in known if protocol == "paper" and (row, "leakfree") in known]
+        rows = [row for row in rows if row == network or (row.startswith(f"{network} / ") and not row.endswith(NOT_LEVELS))]
+        if network not in rows:
+            continue
+        parts = []
+        for row in rows:
+            areas = [known[row, protocol] for protocol in ("paper", "leakfree")]
+            texts = [f"{area.mean:.2f} [{area.low:.2f}, {area.high:.2f}]" for area in areas if area.low is not None]
+            if len(texts) == len(areas):
+                parts.append(f"{row.removeprefix(network).removeprefix(' / ') or 'image labels'} {' and '.join(texts)}")
+        return (
+            f"{name}, {network}, AUC with images split at random and with patients kept apart: {'; '.join(parts)}."
+            if parts
+            else ""
+        )
+    return ""
 
 
 def measure_f(precision: float, recall: float, beta: float) -> float:

@@ -138,6 +138,7 @@ def run(options: cli.Options) -> int:
         config=asdict(config),
         selection=SELECTION,
         finished=finished,
+        finding=measures.summarise_leak(found, experiments.list_summed_up(config), described.name),
         tables=measures.tabulate_all(six, within, overfitted, spent, finished, opened.folder, config, scanned, sets, judge or ""),
     )
     seen = stages.map_attention(opened, planner, networks_of, finished, films, folds_of)

@@ -34,7 +34,7 @@ def test_roc_legend_gives_area_interval_and_n():
     figure = draw_roc()
     area = np.mean([compute_roc(Y_TRUE, score)[2] for score in SCORES])
     shown = texts(figure)
-    assert f"net: AUC {area:.3f} [0.810, 0.920], 3 seeds" in shown
+    assert f"net: AUC {area:.3f} [0.810, 0.920], 3 trainings" in shown
     assert any("n = 200, of which 50 ill" in text for text in shown)
 
 

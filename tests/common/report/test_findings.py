@@ -1,5 +1,7 @@
 """The lines of the tables and the finding in words, computed from the numbers; numbers and tables as text."""
 
+from dataclasses import replace
+
 import pytest
 from sample_report import PAPER, make_content, make_results, make_row
 
@@ -106,6 +108,11 @@ def test_records_of_the_former_words_are_still_shown(paper):
     sentences = describe_finding(parse_results(content, "test"), paper)
     assert sentences[0].split(" Leak-free")[0].endswith(": within.")
     assert sentences[1] == "Of 2 printed ratios: 1 within; 1 unclear."
+
+
+def test_a_text_without_numbers_has_nothing_to_count(paper):
+    unread = replace(paper, claims=tuple(replace(claim, value=None) for claim in paper.claims))
+    assert "The available text prints no ratio to compare with." in describe_finding(make_results(), unread)
 
 
 def test_other_data_are_named_above_everything(paper):

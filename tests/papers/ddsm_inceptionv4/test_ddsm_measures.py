@@ -1,5 +1,6 @@
 """Tables of ours and statements against numbers worked out by hand; the judge of samples on sets whose answer is known."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -44,6 +45,23 @@ def test_nothing_called_a_lesion():
     predictions = tabulate(VANILLA, [0.1] * 10)
     (six,) = measures.measure_six(predictions, evaluate(predictions))
     assert (six.values["precision"], six.values["recall"], six.values["F1"]) == (0, 0, 0)
+
+
+def test_the_leak_in_a_sentence():
+    good, poor = [0.1, 0.2, 0.3, 0.3, 0.4, 0.5, 0.6, 0.6, 0.7, 0.9], [0.1, 0.2, 0.3, 0.3, 0.4, 0.8, 0.45, 0.6, 0.7, 0.9]
+    known = {"": (good, poor), " / case labels": (poor, good), " / per breast": (good, good)}
+    tables = [
+        tabulate(VANILLA + level, scores, protocol=protocol)
+        for level, pair in known.items()
+        for protocol, scores in zip(("paper", "leakfree"), pair, strict=True)
+    ]
+    sentence = measures.summarise_leak(evaluate(pd.concat(tables)), ["InceptionV4 transfer", VANILLA], "films")
+    assert sentence.startswith(
+        f"films, {VANILLA}, AUC with images split at random and with patients kept apart: image labels 1.00 ["
+    )
+    assert re.findall(r"\d\.\d\d(?= \[)", sentence) == ["1.00", "0.88", "0.88", "1.00"]
+    assert "breast" not in sentence
+    assert measures.summarise_leak(evaluate(tables[0]), [VANILLA], "films") == ""
 
 
 def test_breasts_and_patients():
