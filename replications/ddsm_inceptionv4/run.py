@@ -82,9 +82,8 @@ def run(options: cli.Options) -> int:
     costs = [planner.plan_costs()] if {model.row for model in models} >= set(experiments.list_table_2(config)) else []
     failed = dict(train(opened, costs, "cost of a step"))
     trained = [stages.plan_rows(planner, models, levels, places, missing) for places in (asked, known)]
-    failed |= train(opened, trained[0])
     planted = [planner.plan_planted(place) for place in stages.choose_sampled(asked)[:1]]
-    failed |= train(opened, planted, "planted scanners")
+    failed |= train(opened, [*planted, *trained[0]])
     judge = plans.choose_judge(missing)
     sampled = stages.choose_sampled(asked) if planned_part and judge else []
     judged, unjudged = stages.judge_samplers(opened, planner, sampled, judge or "")
