@@ -68,7 +68,7 @@ def test_the_index_of_the_archive(folder):
 
 
 def test_all_of_mini_mias_through_the_preprocessing(folder, tmp_path):
-    """322 images of 161 women; as few doubtful crops as the contact sheets show."""
+    """322 images of 161 women; few are doubted: some are whole, and two hang on the other side than their number says."""
     place = find(folder, "mini_mias")
     listing = list_mias(place)
     assert (len(listing.mammograms), listing.faults) == (322, [])
@@ -79,7 +79,7 @@ def test_all_of_mini_mias_through_the_preprocessing(folder, tmp_path):
     sides = [film.flipped == (film.mammogram.breast == "right") for film in films.films]
     assert np.mean(sides) > 0.98  # odd numbers are right breasts
     assert min(film.share for film in films.films) > 0.1
-    assert sum(bool(film.doubt) for film in films.films) <= 0.02 * 322
+    assert sum(bool(film.doubt) for film in films.films) <= 0.025 * 322
 
 
 def test_the_mayo_mammograms(folder):

@@ -320,7 +320,7 @@ def test_roc_names_the_printed_area(made):
     picture, _ = figures.draw_figure_10(made.shown, made.results)
     caption, figure = picture.caption, picture.figure
     assert "The paper prints an AUC of 0.98 for the ensemble" in caption
-    named = [text for text in texts(figure) if ": AUC " in text and "2 seeds" in text]
+    named = [text for text in texts(figure) if ": AUC " in text and "2 trainings" in text]
     assert list(dict.fromkeys(text[: text.index(":")] for text in named)) == list(figures.CURVES)
     assert all("[" in text[text.index("AUC") :] for text in named)
 

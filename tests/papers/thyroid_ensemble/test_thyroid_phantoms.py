@@ -17,10 +17,11 @@ from common.cases.descriptions import describe_images
 from common.cases.duplicates import choose_limit, find_near_duplicates
 from common.cases.registration import compare_thumbnails
 from common.data.phantoms import MARKER
+from common.data.source_task import SOURCE_CLASSES, draw_source_task
 from common.errors import UsageError
 from replications.thyroid_ensemble.baselines import describe_ulbp, fit_svm
 from replications.thyroid_ensemble.config import DEMO, SMOKE
-from replications.thyroid_ensemble.sources.phantoms import SOURCE_CLASSES, draw_patient, draw_source_task, write_phantoms
+from replications.thyroid_ensemble.sources.phantoms import draw_patient, write_phantoms
 
 HEADER = ["path", "label", "patient", "x0", "y0", "x1", "y1"]
 
