@@ -68,7 +68,7 @@ def test_the_index_of_the_archive(folder):
 
 
 def test_all_of_mini_mias_through_the_preprocessing(folder, tmp_path):
-    """322 images of 161 women; few are doubted: some are whole, and two hang on the other side than their number says."""
+    """322 images of 161 women; as few doubtful outlines as the contact sheets show."""
     place = find(folder, "mini_mias")
     listing = list_mias(place)
     assert (len(listing.mammograms), listing.faults) == (322, [])
@@ -79,7 +79,10 @@ def test_all_of_mini_mias_through_the_preprocessing(folder, tmp_path):
     sides = [film.flipped == (film.mammogram.breast == "right") for film in films.films]
     assert np.mean(sides) > 0.98  # odd numbers are right breasts
     assert min(film.share for film in films.films) > 0.1
-    assert sum(bool(film.doubt) for film in films.films) <= 0.025 * 322
+    doubted = {Path(film.mammogram.path).stem: film.doubt for film in films.films if film.doubt}
+    sided = {name for name, doubt in doubted.items() if "hangs on the other side" in doubt}
+    assert sided == {"mdb151", "mdb152"}  # the pictures of this woman lie the other way round than their numbers say
+    assert len(doubted.keys() - sided) <= 0.02 * 322
 
 
 def test_the_mayo_mammograms(folder):
