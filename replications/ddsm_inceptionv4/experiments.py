@@ -47,10 +47,14 @@ def count_text(cases: pd.DataFrame) -> dict[tuple[str, str, str], float]:
     }
 
 
+def list_own_networks(config: Config) -> list[str]:
+    """Networks of ours on the labels of images, which a CPU can train."""
+    return [model.row for model in list_models(config) if model.network in (SMALL, MOBILE) and model.level == "image"]
+
+
 def list_own(config: Config) -> list[str]:
     """Rows of ours on the labels of images: what a CPU can train, and what needs no picture."""
-    small = [model.row for model in list_models(config) if model.network in (SMALL, MOBILE) and model.level == "image"]
-    return [*small, *([name_metadata("image")] if "image" in config.label_levels else [])]
+    return [*list_own_networks(config), *([name_metadata("image")] if "image" in config.label_levels else [])]
 
 
 def list_levels(config: Config) -> list[str]:
@@ -81,15 +85,12 @@ def list_averaged(config: Config) -> list[str]:
 
 def list_kept(config: Config) -> list[str]:
     """Rows whose network is kept for new pictures, the first that there is answers."""
-    return [*reversed(list_table_2(config)), *(model.row for model in list_models(config) if model.row in list_own(config))]
+    return [*reversed(list_table_2(config)), *list_own_networks(config)]
 
 
 def list_summed_up(config: Config) -> list[str]:
     """Rows of networks, the first that there is stands in the sentence on the leak: the transferred before those from scratch."""
-    return [
-        *reversed(list_table_2(config)),
-        *reversed([model.row for model in list_models(config) if model.row in list_own(config)]),
-    ]
+    return [*reversed(list_table_2(config)), *reversed(list_own_networks(config))]
 
 
 def list_patients(config: Config) -> list[str]:
