@@ -21,7 +21,8 @@ def measure_kid(
     found = []
     for _ in range(subsets):
         x, y = (of[random.choice(len(of), size, replace=False)] for of in (a, b))
-        within = [(_kernel(of, of).sum() - np.trace(_kernel(of, of))) / (size * (size - 1)) for of in (x, y)]
+        own = [_kernel(of, of) for of in (x, y)]
+        within = [(of.sum() - np.trace(of)) / (size * (size - 1)) for of in own]
         found.append(within[0] + within[1] - 2 * _kernel(x, y).mean())
     return float(np.mean(found)), float(np.std(found))
 
