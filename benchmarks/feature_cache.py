@@ -45,7 +45,7 @@ def compile_part(model: keras.Model, k: int, config: Config) -> None:
     """With the optimiser of step 1 (k = 0) or step 2 of the paper."""
     tuned = keras.optimizers.SGD(config.tune_learning_rate, momentum=config.tune_momentum)
     optimizer = tuned if k else keras.optimizers.Adam(config.transfer_learning_rate)
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=fit.use_xla())
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=[fit.build_accuracy()], jit_compile=fit.use_xla())
     fit.build_optimizers(model)
 
 

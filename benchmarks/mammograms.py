@@ -1,7 +1,7 @@
 """Speed on mammograms: preparing films, retraining through the feature cache, and training against what the processor allows.
 
 `python -m benchmarks.mammograms [--parts prepare cache bound] [--films 96] [--height 4600] [--images 96] [--epochs 10] [--side
-149]`
+149] [--batch 8]`
 
 prepare: films of 12 megapixels, written as lossless JPEG, read and cut out by one process and by two; equal pictures. cache: the
 softmax and the last block of InceptionV4 retrained on cached activations against plain Keras with frozen layers, the same
@@ -153,6 +153,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     parser.add_argument("--images", type=int, default=96)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--side", type=int, default=149, help="of the pictures")
+    parser.add_argument("--batch", type=int, default=8, help="of bound")
     parser.add_argument("--width", type=float, default=1.0, help="factor on the numbers of filters: for trials")
     given = parser.parse_args(argv)
     fit.start_backend(count_cores())
@@ -164,7 +165,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
         for name, start in ((SOFTMAX, SOFTMAX), ("last block", find_last_block(config))):
             found[name] = measure_cache(start, given.images, given.epochs, config)
     if "bound" in given.parts:
-        found["bound"] = measure_bound(config, 8)
+        found["bound"] = measure_bound(config, given.batch)
     for part, values in found.items():
         print(part, "; ".join(f"{name} {value:.4g}" for name, value in values.items()))
     return found

@@ -41,7 +41,7 @@ def run_cells(
     folder: holds `cells/`. workers: processes side by side; with one, cells run in this process. threads: threads a cell
     computes with. cluster: address of a Dask scheduler whose workers see `folder` under the same path. noun: what a cell is.
     Raises KeyboardInterrupt after stopping the workers; finished cells and checkpoints stay. The processes wait for further cells
-    of the folder until `stop_workers`.
+    until `stop_workers`.
     """
     home = folder / "cells"
     home.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def run_cells(
         with _Display(title, cells, len(cells) - len(todo), noun) as display:
             if cluster:
                 failed = _run_on_dask(todo, home, threads, cluster, display)
-            elif workers == 1 or (len(todo) <= 1 and (folder, workers, threads) not in _teams):
+            elif workers == 1 or (len(todo) <= 1 and (workers, threads) not in _teams):
                 failed = _run_here(todo, home, threads, display)
             else:
                 failed = _run_in_processes(todo, home, workers, threads, display)
@@ -116,7 +116,7 @@ def _visible_gpus() -> list[str]:
 
 
 def _run_in_processes(cells: list[Cell], home: Path, workers: int, threads: int, display: "_Display") -> dict[str, str]:
-    team = _open_team((home.parent, workers, threads))
+    team = _open_team((workers, threads))
     failed: dict[str, str] = {}
     todo = list(cells)
     running: dict[Future, tuple[Cell, _Worker]] = {}
@@ -176,14 +176,14 @@ class _Team:
 
 
 # They stay from one stage of a run to the next: starting them, with TensorFlow, costs seconds each time.
-_teams: dict[tuple[Path, int, int], _Team] = {}
+_teams: dict[tuple[int, int], _Team] = {}
 
 
-def _open_team(key: tuple[Path, int, int]) -> _Team:
-    """Worker processes of a run folder, their number and threads."""
+def _open_team(key: tuple[int, int]) -> _Team:
+    """Worker processes; key: their number, and the threads of each."""
     if key not in _teams:
         stop_workers()
-        _, workers, threads = key
+        workers, threads = key
         context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
         messages, gpus = context.Queue(), _visible_gpus()
         chosen = [gpus[slot % len(gpus)] if gpus else None for slot in range(workers)]
@@ -196,8 +196,9 @@ def stop_workers() -> None:
     """End the processes that `run_cells` left for further stages of the run."""
     while _teams:
         _, team = _teams.popitem()
-        for worker in team.processes:
-            worker.pool.shutdown(wait=True, cancel_futures=True)
+        for wait_for in (False, True):  # all are told to end before the first is waited for
+            for worker in team.processes:
+                worker.pool.shutdown(wait=wait_for, cancel_futures=True)
 
 
 def _collect(future: Future, cell: Cell, failed: dict[str, str], display: "_Display") -> None:

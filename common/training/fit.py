@@ -235,6 +235,11 @@ def predict_values(model: keras.Model, inputs: Arrays, batch_size: int = 256) ->
     return np.asarray(model.predict(batches, verbose=0), np.float32)
 
 
+def build_accuracy() -> keras.metrics.Metric:
+    """Accuracy against integer labels, its variables made now: those that Keras makes in the first step have it traced twice."""
+    return keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+
+
 def use_xla() -> bool:
     """Whether to compile with XLA: faster on a GPU, slower on a CPU (ResNet-50: 11 against 18.5 images/s)."""
     if keras.backend.backend() != "tensorflow":

@@ -36,7 +36,7 @@ def train_cell(settings: dict, folder: Path, threads: int, report: Report) -> di
     def build() -> keras.Model:
         model = models.build_cnn(images.shape[1], config, filters)
         optimizer = keras.optimizers.Adam(config.learning_rate)
-        model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=fit.use_xla())
+        model.compile(optimizer, "sparse_categorical_crossentropy", metrics=[fit.build_accuracy()], jit_compile=fit.use_xla())
         return model
 
     def arrays_of_epoch(epoch: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 from keras import layers
 
 from common.errors import UsageError
-from common.training import cuts, pretrained
+from common.training import cuts, fit, pretrained
 from common.training.optimizers import RAdam
 from common.training.random_networks import seed_weights, settle_statistics
 from common.training.torch_files import read_torch_file
@@ -160,5 +160,5 @@ def map_evidence(model: keras.Model, pictures: np.ndarray, network: str, classes
 def compile_classifier(model: keras.Model, config: Config, jit_compile: bool) -> keras.Model:
     """RAdam and cross-entropy (sec. 4.2)."""
     loss: str | Callable = "sparse_categorical_crossentropy"
-    model.compile(build_optimizer(config), loss, metrics=["accuracy"], jit_compile=jit_compile)
+    model.compile(build_optimizer(config), loss, metrics=[fit.build_accuracy()], jit_compile=jit_compile)
     return model

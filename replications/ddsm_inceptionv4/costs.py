@@ -49,7 +49,8 @@ def share_above(model: keras.Model, start: str) -> float:
 
 
 def measure_costs_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
-    """Seconds of a step of InceptionV4 from scratch and with frozen layers, all computed in every step; nothing is written.
+    """Seconds of a step of InceptionV4 from scratch and with frozen layers, all computed in every step; nothing is written. They
+    are measured beside the trainings of the run, as the seconds of their epochs are.
 
     settings: config. Returns in the record, by start: step_seconds, share (of the operations above the cut), and forward (10^9
     multiplications of a picture).
@@ -66,6 +67,7 @@ def measure_costs_cell(settings: dict, folder: Path, threads: int, report: cells
         model = models.build_network(INCEPTION, config, None, start, 0)
         share, total = share_above(model, start), sum(count_operations(model).values())
         models.compile_network(model, start, 1, config)
+        fit.build_optimizers(model)
         for _ in range(WARM):
             model.train_on_batch(pictures, labels)
         times = []

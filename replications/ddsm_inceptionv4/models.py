@@ -125,5 +125,5 @@ def compile_network(model: keras.Model, start: str, steps: int, config: Config) 
     """Cross-entropy; "loss" holds the weights of classes and L2, "cross_entropy" neither."""
     plain = keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy")
     optimizer = build_optimizer(start, steps, config)
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy", plain], jit_compile=fit.use_xla())
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=[fit.build_accuracy(), plain], jit_compile=fit.use_xla())
     return model

@@ -21,7 +21,7 @@ from common.cli import restore_config
 from common.errors import UsageError
 from common.files import hash_file
 from common.runs.cells import Cell, Report
-from common.runs.workers import run_cells, stop_workers
+from common.runs.workers import run_cells
 from replications.ddsm_inceptionv4.breast import find_range, prepare_picture, scale_levels
 from replications.ddsm_inceptionv4.config import Config
 from replications.ddsm_inceptionv4.sources.mammograms import Mammogram, check_levels, describe, measure_grey, read_levels, restore
@@ -93,7 +93,6 @@ def prepare_films(folder: Path, mammograms: Sequence[Mammogram], config: Config,
         title="films",
         noun=f"parts of {PART} films",
     )
-    stop_workers()
     if failed:
         raise UsageError(f"{folder}: films could not be prepared: {next(iter(failed.values()))}")
     seconds = time.monotonic() - started

@@ -80,15 +80,17 @@ def run(options: cli.Options) -> int:
     planner = plans.Planner(config, films.sha256, described.splits, files)
     levels = [level for level in config.label_levels if name_metadata(level) in needed]
     costs = [planner.plan_costs()] if {model.row for model in models} >= set(experiments.list_table_2(config)) else []
-    failed = dict(train(opened, costs, "cost of a step"))
     trained = [stages.plan_rows(planner, models, levels, places, missing) for places in (asked, known)]
     planted = [planner.plan_planted(place) for place in stages.choose_sampled(asked)[:1]]
-    failed |= train(opened, [*planted, *trained[0]])
     judge = plans.choose_judge(missing)
-    sampled = stages.choose_sampled(asked) if planned_part and judge else []
-    judged, unjudged = stages.judge_samplers(opened, planner, sampled, judge or "")
-    failed |= unjudged
-    finished = stages.list_results(opened, [*trained[1], *judged], known)
+    made = stages.plan_samplers(planner, stages.choose_sampled(asked) if planned_part and judge else [])
+    sampled = [cell for of in made.values() for cell in of.values()]
+    failed = dict(train(opened, [*costs, *sampled, *planted, *trained[0]]))
+    judged = stages.plan_judgements(opened, planner, made, failed, judge or "")
+    kept = stages.plan_networks(opened, planner, stages.list_results(opened, trained[1], known), experiments.list_kept(config))
+    failed |= train(opened, [*judged, *kept.values()], "networks, judgement of samples")
+    planned = [*trained[1], *sampled, *judged]
+    finished = stages.list_results(opened, planned, known)
     if not finished:
         return 1
     labels = {level: splits.relabel(films.cases, level) for level in ("image", *config.label_levels)}
@@ -117,7 +119,7 @@ def run(options: cli.Options) -> int:
         compared=experiments.list_compared(config),
         checks=claims.build_checks(config, predictions, found, overfitted, measures.name_costs(spent, config)),
         counts=experiments.count_text(films.cases) if "paper" in folds_of else {},
-        reasons=reasons | plans.explain_failures(wanted, models, missing, failed, [*trained[1], *judged]),
+        reasons=reasons | plans.explain_failures(wanted, models, missing, failed, planned),
         departures=lambda row: departures.get(row, []),
         standing=lambda _row: name_standing(described, preset),
         impossible=find_impossible_claims(paper),
@@ -126,7 +128,7 @@ def run(options: cli.Options) -> int:
     six, within = measures.measure_six(predictions, found), measures.tabulate_digitisers(predictions, found, films.cases)
     scanned = shortcuts.read_planted([opened.folder / "cells" / cell.key for cell in planted if cell.key not in failed])
     sets = sample_measures.read_samples([cell for cell in finished if cell.settings["row"] == JUDGEMENT], opened.folder)
-    networks_of = stages.keep_networks(opened, planner, finished, experiments.list_kept(config))
+    networks_of = stages.list_networks(opened, kept, failed)
     results = build_results(
         opened,
         outcome,

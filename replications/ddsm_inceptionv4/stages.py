@@ -28,6 +28,7 @@ PACKAGE = Path(__file__).parent
 MAPS = "cams.npy"  # what attention.map_cell leaves
 EACH = 4  # test cases of each class whose attention is shown
 Placed = Mapping[str, tuple[Path, Dataset]]
+Sampled = Mapping[Place, Mapping[str, Cell]]
 Folds = Mapping[str, tuple[Dataset, Sequence[Fold]]]  # protocol -> cases, folds
 
 
@@ -67,14 +68,15 @@ def choose_sampled(places: Sequence[Place]) -> list[Place]:
     return [place for place in places if place[0] == "leakfree" and place[1] in (-1, 0)]
 
 
-def judge_samplers(run: Run, planner: Planner, places: Sequence[Place], judge: str) -> tuple[list[Cell], dict[str, str]]:
-    """Samplers and their judgement at each place: all cells, and the reason of each that failed."""
-    made = {place: {name: planner.plan_sampler(name, place) for name in SAMPLERS} for place in places}
-    sampled = [cell for of in made.values() for cell in of.values()]
-    failed = train(run, sampled, "samples")
+def plan_samplers(planner: Planner, places: Sequence[Place]) -> Sampled:
+    """The planned models at each place: place -> sampler -> its cell."""
+    return {place: {name: planner.plan_sampler(name, place) for name in SAMPLERS} for place in places}
+
+
+def plan_judgements(run: Run, planner: Planner, made: Sampled, failed: Collection[str], judge: str) -> list[Cell]:
+    """Their judgement at each place where all of them were trained."""
     whole = {place: of for place, of in made.items() if not any(cell.key in failed for cell in of.values())}
-    judged = [planner.plan_judgement(of, place, judge, run.folder) for place, of in whole.items()]
-    return [*sampled, *judged], failed | train(run, judged, "judging samples")
+    return [planner.plan_judgement(of, place, judge, run.folder) for place, of in whole.items()]
 
 
 def list_results(run: Run, cells: Sequence[Cell], known: Sequence[Place]) -> list[Cell]:
@@ -91,11 +93,11 @@ def list_results(run: Run, cells: Sequence[Cell], known: Sequence[Place]) -> lis
     return [cell for cell in finished if is_whole(cell)]
 
 
-def keep_networks(run: Run, planner: Planner, finished: Sequence[Cell], order: Sequence[str]) -> dict[str, Cell]:
-    """Networks for new pictures, networks.json: of each row in `order` the leak-free one of the first seed and fold, the one of
-    the highest validation AUC first.
+def plan_networks(run: Run, planner: Planner, finished: Sequence[Cell], order: Sequence[str]) -> dict[str, Cell]:
+    """Networks for new pictures: of each row in `order` the leak-free one of the first seed and fold, the one of the highest
+    validation AUC first.
 
-    Returns row -> the cell that holds its network.
+    Returns row -> the cell that keeps its network.
     """
     chosen: list[Cell] = []
     for row in order:
@@ -103,8 +105,11 @@ def keep_networks(run: Run, planner: Planner, finished: Sequence[Cell], order: S
         free = [cell for cell in known if cell.settings["protocol"] == "leakfree"] or known
         chosen += [min(free, key=lambda cell: (cell.settings["seed"], cell.settings["fold"]))] if free else []
     chosen.sort(key=lambda cell: -read_record(cell, run.folder / "cells")["outcome"]["validation_auc"])
-    kept = {cell.settings["row"]: planner.plan_kept(cell) for cell in chosen}
-    failed = train(run, list(kept.values()), "networks")
+    return {cell.settings["row"]: planner.plan_kept(cell) for cell in chosen}
+
+
+def list_networks(run: Run, kept: Mapping[str, Cell], failed: Collection[str]) -> dict[str, Cell]:
+    """Those of `plan_networks` that were kept, listed in networks.json."""
     done = {row: cell for row, cell in kept.items() if cell.key not in failed}
     stored = [{"row": row, "cell": cell.key, "protocol": cell.settings["protocol"]} for row, cell in done.items()]
     (run.folder / "networks.json").write_text(json.dumps(stored, indent=1))

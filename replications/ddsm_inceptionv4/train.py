@@ -210,7 +210,7 @@ def train_source_cell(settings: dict, folder: Path, threads: int, report: cells.
         grey = keras.Input((side, side, 1))
         colours = layers.Concatenate()([layers.Rescaling(1 / 127.5, offset=-1.0)(grey)] * 3)
         model = keras.Model(grey, backbone(colours))
-        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=fit.use_xla())
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=[fit.build_accuracy()], jit_compile=fit.use_xla())
         return model
 
     model = fit.build_compiled(f"source {network} {reduce_config(config)}", "source", build, config.split_seed, config.batch_size)

@@ -148,7 +148,7 @@ class _Part:
 def compile_classifier(model: keras.Model, config: Config) -> keras.Model:
     """Adam and cross-entropy on softmax outputs (sec. 3)."""
     optimizer = keras.optimizers.Adam(config.learning_rate, beta_1=config.beta_1)
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=fit.use_xla())
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=[fit.build_accuracy()], jit_compile=fit.use_xla())
     return model
 
 

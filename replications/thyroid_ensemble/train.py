@@ -71,7 +71,7 @@ def _build_part(
     def build() -> keras.Model:
         cuts.freeze_except(template, models.list_trained(template, plan, task.config))
         model = keras.models.clone_model(part)
-        model.compile(optimizer(), "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=fit.use_xla())
+        model.compile(optimizer(), "sparse_categorical_crossentropy", metrics=[fit.build_accuracy()], jit_compile=fit.use_xla())
         return model
 
     graph = f"{template.name} {template.input_shape} {task.weights} {_measure_mean(task)} {task.config}"
@@ -214,7 +214,7 @@ def train_source_cell(settings: dict, folder: Path, threads: int, report: cells.
         inputs = keras.Input((side, side, 1))
         pooled = layers.GlobalAveragePooling2D()(backbone(models.standardise(inputs, network, replace(config, mean="image"))))
         model = keras.Model(inputs, layers.Dense(len(SOURCE_CLASSES), activation="softmax")(pooled))
-        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=fit.use_xla())
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=[fit.build_accuracy()], jit_compile=fit.use_xla())
         return model
 
     model = fit.build_compiled(f"source {network} {config}", "source", build, 0, config.batch_size)
