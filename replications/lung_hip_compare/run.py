@@ -13,7 +13,9 @@ from common import cli
 from common.cases.prepared import Dataset
 from common.cases.sources import answer_questions
 from common.data.folder import find_data
+from common.data.unmarked import read_unmarked
 from common.errors import run_main
+from common.evaluation.unmarked import tabulate_unmarked
 from common.records.paper import Paper, load_paper
 from common.records.predictions import write_predictions
 from common.records.results import Weights
@@ -33,6 +35,7 @@ from common.runs.run import (
 )
 from replications.lung_hip_compare import data, experiments, figures, weights
 from replications.lung_hip_compare.config import DATASETS, NOT_IN_PAPER, PRESETS, Config
+from replications.lung_hip_compare.sources import phantoms
 
 PACKAGE = Path(__file__).parent
 SELECTION = {
@@ -89,6 +92,9 @@ def run(options: cli.Options) -> int:
         config=asdict(config),
         selection=SELECTION,
         finished=finished,
+        tables=[
+            table for source in sources.values() if source for table in tabulate_unmarked(predictions, read_unmarked(source.path))
+        ],
     )
     shown = figures.Shown(paper, config, datasets, predictions, history)
     return close_run(opened, paper, results, lambda found: figures.draw_figures(shown, found), failed)
@@ -104,9 +110,9 @@ def choose_sources(options: cli.Options) -> tuple[str, Sources]:
     preset = options.preset or "demo"
     config = cli.apply_overrides(PRESETS[preset], options.overrides)
     made = {name: value for name, value in asdict(config).items() if name.startswith(("luna_", "hip_"))}
-    phantoms = locate_phantoms(PACKAGE, options, made)
-    data.write_phantoms(phantoms, config, seed=config.split_seed)
-    return preset, data.find_sources(phantoms)
+    folder = locate_phantoms(PACKAGE, options, made)
+    phantoms.write_phantoms(folder, config, seed=config.split_seed, unmarked=phantoms.UNMARKED)
+    return preset, data.find_sources(folder)
 
 
 def prepare_datasets(options: cli.Options, sources: Sources, config: Config) -> dict[str, tuple[Path, Dataset]]:

@@ -15,8 +15,10 @@ import pandas as pd
 from common import cli
 from common.audit.papers import find_impossible_claims
 from common.cases.folds import describe_splits
+from common.data.unmarked import read_unmarked
 from common.errors import run_main
 from common.evaluation.outcome import judge_run, list_changes
+from common.evaluation.unmarked import tabulate_unmarked
 from common.evaluation.verdicts import name_standing
 from common.files import write_json_atomic
 from common.records.paper import load_paper
@@ -38,6 +40,7 @@ from common.runs.run import (
 )
 from replications.thyroid_ensemble import data, experiments, figures, plans, selection, tasks, weights
 from replications.thyroid_ensemble.config import CLASSES, PRESETS, Config
+from replications.thyroid_ensemble.sources import phantoms
 
 PACKAGE = Path(__file__).parent
 SELECTION = {
@@ -118,7 +121,11 @@ def run(options: cli.Options) -> int:
         config=asdict(config),
         selection=SELECTION,
         finished=finished,
-        tables=[experiments.tabulate_choices(choices), experiments.tabulate_gains(gains)],
+        tables=[
+            *tabulate_unmarked(predictions, read_unmarked(source.path)),
+            experiments.tabulate_choices(choices),
+            experiments.tabulate_gains(gains),
+        ],
     )
     cases = figures.choose_shown_cases(dataset, folds_of)
     attention = use_networks(opened, choices, finished, cases)
@@ -130,7 +137,7 @@ def choose_source(options: cli.Options) -> tuple[str, data.Source, Config]:
     """Preset, source and settings: the data folder if there is one, else phantoms; smoke always takes phantoms."""
 
     def make(folder: Path, config: Config) -> None:
-        data.write_phantoms(folder, config, seed=config.split_seed)
+        phantoms.write_phantoms(folder, config, seed=config.split_seed, unmarked=phantoms.UNMARKED)
 
     return find_or_make(PACKAGE, options, PRESETS, data.find_source, make)
 

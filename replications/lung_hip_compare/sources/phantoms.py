@@ -13,12 +13,14 @@ from PIL import Image
 
 from common.data.metaimage import read_header, voxel_to_world, write_volume
 from common.data.phantoms import blend, smooth_noise, soft_capsule, soft_ellipsoid, to_uint8, write_once
+from common.data.unmarked import choose_unmarked, write_unmarked
 from replications.lung_hip_compare.config import Config
 
 CT_SIZE = (20, 160, 176)  # slices, rows, columns: 25 pixels and more around the lungs
 BODY = 144  # pixels across
 CT_SPACING = (0.75, 0.75, 2.5)  # mm along x, y, z
 SUBSETS = 10
+UNMARKED = 0.4  # share of the fracture patients of a run's phantoms, and as many others, whose hips show nothing of their class
 AIR, LUNG, TISSUE, BONE = -1000.0, -850.0, 40.0, 700.0  # HU
 CT_BEND, HIP_BEND = (4.0, 16.0), (5.0, 40.0)  # pixels: deviation of outlines, and over which distance it changes
 HIP_SIZE = (318, 382)  # rows, columns: 2544 x 3056 scaled by 1/8
@@ -26,21 +28,23 @@ HIP_CENTRES = ((150.0, 105.0), (150.0, 277.0))  # femoral heads of the standard 
 CROP_REACH = 52  # half the side of a hip's crop box
 
 
-def write_phantoms(folder: Path, config: Config, seed: int, strength: float = 1.0) -> None:
+def write_phantoms(folder: Path, config: Config, seed: int, strength: float = 1.0, unmarked: float = 0.0) -> None:
     """Write luna16/ (luna_phantom_scans scans in subset folders, candidates.csv) and hips/ (hip_radiographs pictures,
     cases.csv with a crop box for each of hip_crops hips), and a marker that the folder is synthetic.
 
-    The same seed gives the same files; files that are there, whole, stay as they are. With luna_phantom_scans = 0 no scans
-    are written. Raises UsageError if the folder holds anything else than phantoms.
+    unmarked: share of the fracture patients, and as many others, whose hips show nothing of their class. The same seed gives
+    the same files; files that are there, whole, stay as they are. With luna_phantom_scans = 0 no scans are written. Raises
+    UsageError if the folder holds anything else than phantoms.
     """
     settings = {name: value for name, value in asdict(config).items() if name.startswith(("luna_", "hip_"))}
 
     def write() -> None:
         if config.luna_phantom_scans:
             write_scans(folder / "luna16", config, np.random.default_rng([seed, 1]), strength)
-        write_radiographs(folder / "hips", config, np.random.default_rng([seed, 2]), strength)
+        write_radiographs(folder / "hips", config, np.random.default_rng([seed, 2]), strength, unmarked)
 
-    write_once(folder, {"seed": seed, "settings": settings, "strength": strength}, ("luna16", "hips"), write)
+    recipe = {"seed": seed, "settings": settings, "strength": strength} | ({"unmarked": unmarked} if unmarked else {})
+    write_once(folder, recipe, ("luna16", "hips"), write)
 
 
 def write_scans(folder: Path, config: Config, random: np.random.Generator, strength: float) -> None:
@@ -144,25 +148,40 @@ def place_candidates(
     return np.array(points)
 
 
-def write_radiographs(folder: Path, config: Config, random: np.random.Generator, strength: float) -> None:
+def list_turns(pictures: int) -> list[int]:
+    """Patient of each of so many pictures: about every third has two.
+
+    >>> list_turns(7)
+    [0, 1, 1, 2, 3, 3, 4]
+    """
+    turns: list[int] = []
+    for index in range(pictures):
+        again = index % 3 == 2 and turns[-2] != turns[-1]
+        turns.append(turns[-1] + (not again) if turns else 0)
+    return turns
+
+
+def write_radiographs(folder: Path, config: Config, random: np.random.Generator, strength: float, unmarked: float) -> None:
     """Pelvic pictures as JPEG; about every third patient has two of them, of the same class.
 
     Crops (sec. 1: more crops than fractured pictures, fewer than healthy ones): one hip a picture as long as that
     suffices, then both hips of the first pictures.
     """
     (folder / "images").mkdir(parents=True, exist_ok=True)
+    turns = [list_turns(pictures) for pictures in config.hip_radiographs]
+    firsts = [0, turns[0][-1] + 1]  # patient of each class's first picture
+    hidden = choose_unmarked(np.repeat([0, 1], [of[-1] + 1 for of in turns]), unmarked)
+    if unmarked:
+        write_unmarked(folder, [f"p{patient:03d}" for patient in np.flatnonzero(hidden)])
     lines = []
-    patient = -1
     for label, (pictures, crops) in enumerate(zip(config.hip_radiographs, config.hip_crops, strict=True)):
-        again = False
         for index in range(pictures):
-            again = index % 3 == 2 and not again
-            patient += not again
-            if not again:
+            patient = firsts[label] + turns[label][index]
+            if not index or turns[label][index] != turns[label][index - 1]:
                 pose, body = random.uniform(-1, 1, 6), int(random.integers(2**32))
             hips = 2 if index < crops - pictures else 1 if index < crops else 0
             sides = [0, 1] if hips == 2 else [int(random.integers(2))]
-            broken = sides if label else []
+            broken = sides if label and not hidden[patient] else []
             name = f"images/{'fracture' if label else 'normal'}_{index:03d}.jpg"
             picture, centres = draw_radiograph(pose, body, broken, random, strength)
             Image.fromarray(picture).save(folder / name, quality=92)

@@ -13,12 +13,14 @@ import numpy as np
 from PIL import Image
 
 from common.data.phantoms import blend, smooth_noise, soft_ellipsoid, speckle, to_uint8, write_once
+from common.data.unmarked import choose_unmarked, write_unmarked
 from replications.thyroid_ensemble.config import Config
 
 SIZE = (240, 320)  # rows, columns of a picture: about 4 x 5.3 cm
 ROWS, COLUMNS = np.indices(SIZE, dtype=np.float32)
 GRAIN = 2.1  # of the speckle, pixels
 MALIGNANT_SHARE = 663 / 1344  # sec. 2.1
+UNMARKED = 0.3  # share of the patients of a run's phantoms whose nodules show nothing of their class
 SPREAD = 0.18  # standard deviation of a sign's strength among the nodules of a class; the classes lie `signal` apart
 FAT, FASCIA, STRAP, GLAND, LUMEN, DEEP = 85.0, 150.0, 58.0, 122.0, 14.0, 48.0  # grey levels before speckle and gain
 TURN = np.linspace(0, 2 * np.pi, 720, endpoint=False)
@@ -41,29 +43,35 @@ class Nodule:
     specks: np.ndarray  # (n, 2): places of calcifications in units of the half axes
 
 
-def write_phantoms(folder: Path, config: Config, seed: int, strength: float = 1.0) -> None:
+def write_phantoms(folder: Path, config: Config, seed: int, strength: float = 1.0, unmarked: float = 0.0) -> None:
     """Write thyroid/cases.csv (path, label, patient, box x0, y0, x1, y1 in pixels, x1 and y1 exclusive), the pictures
     thyroid/images/*.png (8-bit grey) of phantom_patients patients, and a marker that the folder is synthetic.
 
-    A patient has one nodule and phantom_images neighbouring frames of it, one more or less by turns. The same seed gives the
+    A patient has one nodule and phantom_images neighbouring frames of it, one more or less by turns. unmarked: share of the
+    patients of the smaller class, and as many of the other, whose nodules show nothing of their class. The same seed gives the
     same files; files that are there, whole, stay as they are. Raises UsageError if the folder holds anything else.
     """
     settings = {name: value for name, value in asdict(config).items() if name.startswith("phantom_")}
 
     def write() -> None:
         (folder / "thyroid" / "images").mkdir(parents=True)
-        _write_cases(folder / "thyroid", config, np.random.default_rng([seed, 1]), strength)
+        _write_cases(folder / "thyroid", config, np.random.default_rng([seed, 1]), strength, unmarked)
 
-    write_once(folder, {"seed": seed, "settings": settings, "strength": strength}, ("thyroid",), write)
+    recipe = {"seed": seed, "settings": settings, "strength": strength} | ({"unmarked": unmarked} if unmarked else {})
+    write_once(folder, recipe, ("thyroid",), write)
 
 
-def _write_cases(folder: Path, config: Config, random: np.random.Generator, strength: float) -> None:
+def _write_cases(folder: Path, config: Config, random: np.random.Generator, strength: float, unmarked: float) -> None:
     patients = config.phantom_patients
     labels = random.permutation(np.arange(patients) < round(patients * MALIGNANT_SHARE)).astype(int)
     counts = np.maximum(config.phantom_images + random.permutation((np.arange(patients) + 1) % 3 - 1), 1)
+    hidden = choose_unmarked(labels, unmarked)
+    if unmarked:
+        write_unmarked(folder, [f"p{patient:03d}" for patient in np.flatnonzero(hidden)])
     lines = []
     for patient, (label, count) in enumerate(zip(labels, counts, strict=True)):
-        for frame, (picture, box) in enumerate(draw_patient(int(label), int(count), strength * config.phantom_signal, random)):
+        signal = 0.0 if hidden[patient] else strength * config.phantom_signal
+        for frame, (picture, box) in enumerate(draw_patient(int(label), int(count), signal, random)):
             name = f"images/p{patient:03d}_{frame:02d}.png"
             Image.fromarray(picture).save(folder / name, compress_level=1)  # speckle hardly compresses
             lines.append([name, label, f"p{patient:03d}", *box])

@@ -1,5 +1,6 @@
 """Phantoms of CT scans and radiographs: the real formats, written once, and as much to learn as they are told to hold."""
 
+import csv
 import json
 from dataclasses import replace
 
@@ -12,10 +13,12 @@ from sklearn.metrics import roc_auc_score
 
 from common.data.metaimage import read_header
 from common.data.phantoms import MARKER
+from common.data.unmarked import read_unmarked
 from common.errors import UsageError
 from replications.lung_hip_compare import data
 from replications.lung_hip_compare.config import DEMO, SMOKE
 from replications.lung_hip_compare.sources import luna16
+from replications.lung_hip_compare.sources.phantoms import write_phantoms
 
 
 def test_phantoms_are_found_and_named_synthetic(smoke_folder):
@@ -98,6 +101,22 @@ def test_strength_zero_and_shuffled_labels_hold_no_signal(demo_folder, tmp_path)
         scores.append(score_pixels(signal.images, shuffled, fold.train, fold.test))
     assert scores[0] == pytest.approx(0.5, abs=0.25)
     assert np.mean(scores[1:]) == pytest.approx(0.5, abs=0.1)
+
+
+def test_unmarked_hips_show_nothing_of_their_class(tmp_path):
+    """As many patients of each class; their pictures are those of phantoms without any fracture, to the byte."""
+    config = replace(SMOKE, luna_phantom_scans=0)
+    write_phantoms(tmp_path / "some", config, seed=0, unmarked=0.5)
+    write_phantoms(tmp_path / "none", config, seed=0, strength=0.0)
+    unmarked = read_unmarked(tmp_path / "some" / "hips")
+    with (tmp_path / "some" / "hips" / "cases.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    labels = {line["patient"]: line["label"] for line in lines if line["patient"] in unmarked}
+    assert sorted(labels.values()) == ["0", "0", "1", "1"]
+    for line in lines:
+        files = [(tmp_path / folder / "hips" / line["path"]).read_bytes() for folder in ("some", "none")]
+        assert (files[0] == files[1]) == (line["patient"] in unmarked or line["label"] == "0")
+    assert not read_unmarked(tmp_path / "none" / "hips")
 
 
 def test_phantom_counts_are_the_configured_ones(smoke_folder, tmp_path):

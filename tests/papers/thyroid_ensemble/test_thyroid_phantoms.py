@@ -18,9 +18,11 @@ from common.cases.duplicates import choose_limit, find_near_duplicates
 from common.cases.registration import compare_thumbnails
 from common.data.phantoms import MARKER
 from common.data.source_task import SOURCE_CLASSES, draw_source_task
+from common.data.unmarked import read_unmarked
 from common.errors import UsageError
 from replications.thyroid_ensemble.baselines import describe_ulbp, fit_svm
 from replications.thyroid_ensemble.config import DEMO, SMOKE
+from replications.thyroid_ensemble.sources import phantoms
 from replications.thyroid_ensemble.sources.phantoms import draw_patient, write_phantoms
 
 HEADER = ["path", "label", "patient", "x0", "y0", "x1", "y1"]
@@ -144,6 +146,23 @@ def test_without_signal_classes_do_not_differ(tmp_path):
         write_phantoms(tmp_path / str(seed), config, seed)
         scores.append(score_patterns(tmp_path / str(seed)))
     assert np.mean(scores) == pytest.approx(0.5, abs=0.25)
+
+
+def test_unmarked_patients_show_nothing_of_their_class(tmp_path, monkeypatch):
+    """As many of each class, drawn without a signal (of which the next test says that the label then changes nothing)."""
+    drawn = []
+    picture = Image.new("L", (4, 4))
+
+    def draw(label: int, frames: int, signal: float, random: np.random.Generator) -> list[tuple[np.ndarray, tuple[int, ...]]]:
+        drawn.append((label, signal))
+        return [(np.asarray(picture), (0, 0, 4, 4))] * frames
+
+    monkeypatch.setattr(phantoms, "draw_patient", draw)
+    write_phantoms(tmp_path, SMOKE, seed=0, unmarked=0.5)
+    unmarked = {int(name[1:]) for name in read_unmarked(tmp_path / "thyroid")}
+    assert sorted(drawn[patient][0] for patient in unmarked) == [0] * 5 + [1] * 5
+    assert {signal for patient, (_, signal) in enumerate(drawn) if patient in unmarked} == {0.0}
+    assert {signal for patient, (_, signal) in enumerate(drawn) if patient not in unmarked} == {SMOKE.phantom_signal}
 
 
 def test_without_signal_the_label_changes_nothing():

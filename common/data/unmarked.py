@@ -1,0 +1,43 @@
+"""Phantoms whose pictures show nothing of their class: what a network gets right of them beyond chance, it learnt elsewhere.
+
+They put a leak of known size into a trial run. With patients kept apart nothing tells their class, so half of them come out
+right; where other pictures of the same patients are in training, more do. `common.evaluation.unmarked` makes the table.
+"""
+
+import csv
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+
+from common.data.csv_files import read_csv_table
+
+FILE = "unmarked.csv"  # in the folder of the phantoms: one column, patient
+
+
+def choose_unmarked(labels: np.ndarray, share: float) -> np.ndarray:
+    """Which patients are unmarked, bool (n,): `share` of the smaller class, and as many of the other, spread over them.
+
+    labels: class of each patient, 0 or 1, int (n,).
+
+    >>> choose_unmarked(np.array([0, 0, 0, 0, 1, 1, 1, 1, 0]), 0.5).tolist()
+    [True, False, False, False, True, False, False, True, True]
+    """
+    chosen = np.zeros(len(labels), bool)
+    classes = [np.flatnonzero(labels == label) for label in (0, 1)]
+    each = round(share * min(len(places) for places in classes))
+    for places in classes:
+        chosen[places[np.linspace(0, len(places) - 1, each).round().astype(int)]] = True
+    return chosen
+
+
+def write_unmarked(folder: Path, patients: Collection[str]) -> None:
+    """List the unmarked patients in a folder of phantoms."""
+    with (folder / FILE).open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([["patient"], *([patient] for patient in patients)])
+
+
+def read_unmarked(folder: Path) -> frozenset[str]:
+    """The unmarked patients of a folder; none where it lists none."""
+    path = folder / FILE
+    return frozenset(read_csv_table(path, {"patient": str})["patient"]) if path.is_file() else frozenset()

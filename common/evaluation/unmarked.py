@@ -1,0 +1,56 @@
+"""The leak that phantoms were given: accuracy on patients whose pictures show nothing of their class (`common.data.unmarked`)."""
+
+from collections.abc import Collection
+
+import pandas as pd
+
+from common.cli import PROTOCOLS
+from common.evaluation.metrics import evaluate
+from common.records.results import OwnColumn, OwnTable, RowResult
+
+COLUMNS = {"cases": "number", "accuracy (%)": "number", "95 % interval": "text"}
+NAMES = {"paper": "The paper's protocol", "leakfree": "Patients kept apart"}
+NOTE = (
+    "A leak put in on purpose: of some phantom patients, as many ill as healthy, the pictures show nothing of the class. With "
+    "patients kept apart, nothing but chance gets them right, and the interval should hold 50. What the paper's protocol has "
+    "above that, it has from other pictures of the same patients among those that it trained on."
+)
+
+
+def tabulate_unmarked(predictions: pd.DataFrame, unmarked: Collection[str]) -> list[OwnTable]:
+    """Accuracy of every row on the test cases of the unmarked patients, under each protocol; no table where there are none.
+
+    predictions: the table of common.records.predictions; unmarked: ids of patients. The interval is over patients and trainings.
+
+    Two patients that nothing tells apart, and a third; under one protocol both come out right, under the other one of them:
+
+    >>> import numpy as np
+    >>> from common.records.predictions import tabulate_scores
+    >>> cases = pd.DataFrame({"case_id": list("abc"), "patient_id": list("abc"), "label": [0, 1, 1]})
+    >>> about = {"row": "CNN", "seed": 0, "fold": 0}
+    >>> leaky = tabulate_scores(cases, np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]]), protocol="paper", **about)
+    >>> apart = tabulate_scores(cases, np.array([[0.2, 0.8], [0.2, 0.8], [0.1, 0.9]]), protocol="leakfree", **about)
+    >>> (table,) = tabulate_unmarked(pd.concat([leaky, apart]), ["a", "b"])
+    >>> [line[:3] + line[4:6] for line in table.rows]
+    [['CNN', '2', '100.0', '2', '50.0']]
+    """
+    part = predictions[predictions["patient_id"].astype(str).isin(unmarked)]
+    if part.empty:
+        return []
+    found = {(row.protocol, row.row): row for row in evaluate(part.reset_index(drop=True))}
+    protocols = [name for name in PROTOCOLS if (part["protocol"] == name).any()]
+    columns = [OwnColumn(name="row", kind="text", group="")]
+    for protocol in protocols:
+        columns += [OwnColumn(name=name, kind=kind, group=NAMES[protocol]) for name, kind in COLUMNS.items()]
+    rows = sorted({row for _, row in found})
+    lines = [[row, *(text for protocol in protocols for text in _describe(found.get((protocol, row))))] for row in rows]
+    return [OwnTable(title="The leak that was put in", columns=columns, rows=lines, note=NOTE)]
+
+
+def _describe(row: RowResult | None) -> list[str]:
+    """Cases, accuracy and interval as text."""
+    metric = row.metrics["accuracy"] if row else None
+    if row is None or metric is None or metric.mean is None:
+        return ["–"] * 3
+    interval = "–" if metric.low is None or metric.high is None else f"[{100 * metric.low:.1f}, {100 * metric.high:.1f}]"
+    return [str(row.n), f"{100 * metric.mean:.1f}", interval]

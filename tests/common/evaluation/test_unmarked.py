@@ -1,0 +1,41 @@
+"""The table of the leak that phantoms were given."""
+
+import numpy as np
+import pandas as pd
+
+from common.evaluation.unmarked import tabulate_unmarked
+from common.records.predictions import tabulate_scores
+
+
+def predict(protocol: str, right: float, seed: int) -> pd.DataFrame:
+    """60 cases of 30 patients, p00 to p29; those of the first 20 come out right with the probability `right`, others always."""
+    random = np.random.default_rng(seed)
+    patients = np.repeat([f"p{number:02d}" for number in range(30)], 2)
+    labels = np.repeat(np.arange(30) % 2, 2)
+    hit = (random.random(60) < right) | (np.arange(60) >= 40)
+    scores = np.where((labels == 1) == hit, 0.9, 0.1)
+    cases = pd.DataFrame({"case_id": [f"c{number}" for number in range(60)], "patient_id": patients, "label": labels})
+    return tabulate_scores(cases, np.column_stack([1 - scores, scores]), protocol=protocol, row="CNN", seed=seed, fold=0)
+
+
+def test_memory_is_told_from_chance():
+    parts = [predict(protocol, right, seed) for protocol, right in (("paper", 0.9), ("leakfree", 0.5)) for seed in range(3)]
+    (table,) = tabulate_unmarked(pd.concat(parts), {f"p{number:02d}" for number in range(20)})
+    (line,) = table.rows
+    assert [column.group for column in table.columns] == ["", *["The paper's protocol"] * 3, *["Patients kept apart"] * 3]
+    assert line[1] == line[4] == "40"
+    leaky, apart = (tuple(map(float, text.strip("[]").split(","))) for text in (line[3], line[6]))
+    assert leaky[0] > 70
+    assert apart[0] < 50 < apart[1]
+    assert float(line[2]) > 80 > 65 > float(line[5])
+
+
+def test_no_table_where_nothing_was_put_in():
+    assert not tabulate_unmarked(predict("paper", 0.5, 0), frozenset())
+
+
+def test_a_row_of_one_protocol_alone_has_dashes():
+    both = pd.concat([predict("paper", 1.0, 0), predict("leakfree", 0.5, 0), predict("paper", 1.0, 0).assign(row="SGAN")])
+    (table,) = tabulate_unmarked(both, {"p00", "p01"})
+    assert [line[0] for line in table.rows] == ["CNN", "SGAN"]
+    assert table.rows[1][4:] == ["–"] * 3
