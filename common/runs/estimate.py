@@ -28,9 +28,10 @@ def announce(run: Run, works: Sequence[Work], *, weights: Sequence[str] = ()) ->
     first, a line each. What was measured stays in the run's folder; a dry run takes away a folder that it made. Raises UsageError
     for a run of more than a day without --yes, unless the user agrees on the terminal.
     """
-    left = [work for work in works if not (run.folder / "cells" / work.key / RECORD).is_file()]
-    amount, how = estimate(run, left)
-    for line in [*weights, *describe(run, amount, how, len(works) - len(left))]:
+    done = [work for work in works if (run.folder / "cells" / work.key / RECORD).is_file()]
+    known = {work.key for work in done}
+    amount, how = estimate(run, [work for work in works if work.key not in known], done)
+    for line in [*weights, *describe(run, amount, how, len(done))]:
         print(line, file=sys.stderr)
     if run.options.dry_run:
         processes.stop_workers()
@@ -43,7 +44,7 @@ def announce(run: Run, works: Sequence[Work], *, weights: Sequence[str] = ()) ->
     return True
 
 
-def estimate(run: Run, works: Sequence[Work]) -> tuple[Amount, str]:
+def estimate(run: Run, works: Sequence[Work], done: Sequence[Work] = ()) -> tuple[Amount, str]:
     """The cost of trainings that are not done, and how it was found out: in words, "" where there is nothing to do."""
     options = run.options
     team = 1 if options.cluster else options.workers
@@ -53,10 +54,10 @@ def estimate(run: Run, works: Sequence[Work]) -> tuple[Amount, str]:
         return add_up([], {}, team), ""
     bound = bound_seconds(works, rate, team)
     if bound <= SHORT or not networks:
-        amount = add_up(works, complete_times({}, networks, rate), team)
+        amount = add_up(works, complete_times({}, networks, rate), team, done)
         return dataclasses.replace(amount, seconds=bound), "short"
     found, device, failed = measure(run, networks, team, threads)
-    amount = add_up(works, complete_times(found, networks, rate), team)
+    amount = add_up(works, complete_times(found, networks, rate), team, done)
     if failed:
         return amount, f"not measured ({failed}); by a low rate"
     timed = sum("picture" in times or "step" in times for times in found.values())
@@ -113,7 +114,7 @@ def describe(run: Run, amount: Amount, how: str, done: int) -> list[str]:
     options = run.options
     team = "one worker; the workers of the cluster share it" if options.cluster else f"{options.workers} at a time"
     if how == "short":
-        time = f"under {_round_up(amount.seconds)}: few operations, so not measured"
+        time = f"under {_round_up(amount.seconds)} on an idle machine; few operations, so not measured"
     else:
         time = f"about {name_time(amount.seconds)}, {team} ({how}); sooner where a training stops early"
     free = shutil.disk_usage(run.folder).free

@@ -11,6 +11,7 @@ import numpy as np
 
 Times = Mapping[str, float]  # of one network: what common.training.timing.measure_cell says of it
 START = 0.25  # seconds that each training costs beside its networks: data read, products written
+LIBRARY, TRACING = 10, 5  # seconds that TensorFlow takes to start, and to trace a network, at most where none is measured
 LIBRARY_BYTES = 0.7e9  # of a process that holds TensorFlow
 STEP_BYTES = 16  # a weight, its gradient and the optimiser's two numbers
 
@@ -36,6 +37,7 @@ class Below:
     network: Network
     pictures: int  # that they are computed for
     limit_bytes: float
+    of: str = ""  # what else tells these pictures from others
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ def bound_seconds(works: Sequence[Work], rate: float, workers: int) -> float:
     below = {stage.below for work in works for stage in work.stages if stage.below}
     operations = sum(stage.network.most * _count_pictures(stage) for work in works for stage in work.stages)
     operations += sum(one.network.most * one.pictures for one in below)
-    return (operations / rate + sum(work.seconds + 1 for work in works)) / max(1, min(workers, len(works)))
+    started = TRACING * len(list_networks(works)) + sum(work.seconds + 1 for work in works)
+    return LIBRARY + (operations / rate + started) / max(1, min(workers, len(works)))
 
 
 def complete_times(found: Mapping[str, Times], networks: Sequence[Network], rate: float) -> dict[str, Times]:
@@ -133,9 +136,11 @@ def _interpolate(size: float, timed: Sequence[tuple[float, float, str]], rate: f
     return seconds[-1] * size / sizes[-1] if size > sizes[-1] > 0 else float(np.interp(size, sizes, seconds))
 
 
-def add_up(works: Sequence[Work], times: Mapping[str, Times], workers: int) -> Amount:
-    """The cost of trainings on so many workers, each network traced once by each worker that comes to it."""
-    kept = {stage.below for work in works for stage in work.stages if stage.below and _fits(stage.below, times)}
+def add_up(works: Sequence[Work], times: Mapping[str, Times], workers: int, done: Sequence[Work] = ()) -> Amount:
+    """The cost of trainings on so many workers, each network traced once by each worker that comes to it. done: trainings that
+    have left frozen activations, which are not computed again."""
+    there = {stage.below for work in done for stage in work.stages if stage.below}
+    kept = {stage.below for work in works for stage in work.stages if stage.below and _fits(stage.below, times)} - there
     alone = [sum((_time_stage(stage, times) for stage in work.stages), START + work.seconds) for work in works]
     users = Counter(name for work in works for name in {stage.network.name for stage in work.stages})
     traced = sum(times[name]["trace"] * min(count, workers) for name, count in users.items())
