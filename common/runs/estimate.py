@@ -72,8 +72,15 @@ def measure(run: Run, networks: Sequence[Network], team: int, threads: int) -> t
     if not all(is_done(cell, home) for cell in cells):
         count = f"{min(team, len(cells))} worker{'s' * (team > 1)}"
         print(f"measuring the run's networks on this device, about {MEASURING} s on {count}", file=sys.stderr)
-    about = {"workers": run.options.workers, "threads": threads, "cluster": run.options.cluster}
-    failed = processes.run_cells(cells, run.folder, **about, title="measurement", noun="measurements")
+    failed = processes.run_cells(
+        cells,
+        run.folder,
+        workers=run.options.workers,
+        threads=threads,
+        cluster=run.options.cluster,
+        title="measurement",
+        noun="measurements",
+    )
     found: dict[str, Times] = {}
     device = "device"
     for cell in cells:

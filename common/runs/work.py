@@ -3,7 +3,7 @@
 Nothing here imports Keras: networks are named by the function that builds them, and are timed in a worker (`runs/estimate.py`).
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -76,7 +76,7 @@ class Amount:
 def list_networks(works: Sequence[Work]) -> list[Network]:
     """Every network once, the dearest first by what it takes at most in the whole run; after it the cheapest, which shows what a
     step costs beside its arithmetic."""
-    cost: Counter[Network] = Counter()
+    cost: dict[Network, float] = defaultdict(float)
     for stage in (stage for work in works for stage in work.stages):
         cost[stage.network] += stage.network.most * _count_pictures(stage)
         if stage.below:
@@ -108,13 +108,13 @@ def complete_times(found: Mapping[str, Times], networks: Sequence[Network], rate
     rate: multiply-adds a second, for networks that were neither timed nor counted, and where none was timed.
     """
     complete = {network.name: _count_most(network, rate) | dict(found.get(network.name, {})) for network in networks}
-    for name, of_step, operations in (("step", True, "step_operations"), ("picture", False, "operations")):
+    for name, of_step, operations, least in (("step", True, "step_operations", 3e-3), ("picture", False, "operations", 1e-5)):
         timed = sorted((_size(complete[n.name], n, operations, of_step), complete[n.name][name], n.name) for n in networks
                        if name in found.get(n.name, {}))  # fmt: skip
         for network in networks:
             times = complete[network.name]
             if name not in times:
-                times[name] = _interpolate(_size(times, network, operations, of_step), timed, rate)
+                times[name] = _interpolate(_size(times, network, operations, of_step), timed, rate, least)
     others = {name: [t[name] for t in found.values() if name in t] for name in ("trace", "epoch", "call", "build")}
     usual = {name: float(np.median(values)) if values else 0.0 for name, values in others.items()}
     return {name: usual | times for name, times in complete.items()}
@@ -128,11 +128,11 @@ def _size(times: Times, network: Network, operations: str, of_step: bool) -> flo
     return times[operations] * (network.batch if of_step else 1)
 
 
-def _interpolate(size: float, timed: Sequence[tuple[float, float, str]], rate: float) -> float:
-    """Seconds of as many operations, between measured (operations, seconds); beyond the largest in proportion."""
+def _interpolate(size: float, timed: Sequence[tuple[float, float, str]], rate: float, least: float) -> float:
+    """Seconds of as many operations, between measured (operations, seconds); beyond the largest in proportion; least: of none."""
     if not timed:
-        return size / rate
-    sizes, seconds = [one[0] for one in timed], [one[1] for one in timed]
+        return max(size / rate, least)
+    sizes, seconds = [0.0, *(one[0] for one in timed)], [min(least, timed[0][1]), *(one[1] for one in timed)]
     return seconds[-1] * size / sizes[-1] if size > sizes[-1] > 0 else float(np.interp(size, sizes, seconds))
 
 

@@ -54,7 +54,7 @@ def draw_features(model: keras.Model, count: int) -> Arrays:
 
 def measure_cell(settings: dict, folder: Path, threads: int, report: Report) -> dict:
     """Build and count the networks in settings["networks"] (name, function, settings, batch), and time them in this order until
-    settings["seconds"] have gone by.
+    settings["seconds"] have gone by; after twice that time no further one is built.
 
     function: "module:name", called as function(settings, batch), gives a `Specimen`. Nothing is written. Returns in the record
     device, seconds, peak_bytes and networks: name -> what `count_network` and, where there was time, `time_network` say.
@@ -63,8 +63,10 @@ def measure_cell(settings: dict, folder: Path, threads: int, report: Report) -> 
     found: dict[str, dict[str, float]] = {}
     started, spent = time.monotonic(), 0.0
     for number, network in enumerate(settings["networks"], start=1):
-        module, name = network["function"].split(":")
         begun = time.monotonic()
+        if begun - started > 2 * settings["seconds"]:
+            break
+        module, name = network["function"].split(":")
         specimen = getattr(importlib.import_module(module), name)(network["settings"], network["batch"])
         about = count_network(specimen) | {"build": time.monotonic() - begun}
         if spent < settings["seconds"]:
@@ -104,7 +106,7 @@ def time_network(specimen: Specimen, batch: int, operations: float) -> dict[str,
 
     A heavy step is timed with fewer pictures, and not traced; its time grows with their number.
     """
-    model, found = specimen.model, {}
+    model, found = specimen.model, dict[str, float]()
     heavy = operations * batch > HEAVY and fit.use_xla() is False
     few = max(1, min(batch, int(HEAVY / operations))) if heavy else batch
     model.run_eagerly = heavy

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,7 @@ def plan_classifier(key: str, one: plans.Classifier, place: Place, divided: Fold
     count = (len(labels) + added) * (config.enlargement if enlarged else 1)
     epochs, size = plan_classifier_epochs(count, config)
     scored = len(fold.validation)
-    about = {"steps": math.ceil(size / config.batch_size), "scored": scored, "once": len(fold.test) + scored}
+    about: dict[str, Any] = {"steps": math.ceil(size / config.batch_size), "scored": scored, "once": len(fold.test) + scored}
     if config.trained != "head":
         return Work(key, (Stage(describe_classifier(one.network, WHOLE, config), epochs, **about),))
     lower = describe_classifier(one.network, LOWER, config)

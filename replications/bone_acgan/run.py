@@ -56,8 +56,9 @@ def run(options: cli.Options) -> int:
     placed = stages.prepare(options, source, config)
     opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
     branches = dict.fromkeys(branch for one in classifiers if one.transfer for branch in list_branches(one.network))
-    files, missing = weights.provide_weights(chosen, list(branches), opened.folder)
-    features = weights.provide_features(chosen, opened.folder)
+    usable = weights.confirm_weights(chosen, list(branches), options)
+    files, missing = weights.provide_weights(usable, list(branches), opened.folder)
+    features = weights.provide_features(usable, opened.folder)
     print("splits: measuring what they leak", file=sys.stderr)
     scans = placed[SCANS][1]
     folds_of = {protocol: (scans, data.split_dataset(scans, protocol, config)) for protocol in options.protocols}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from common.cases.folds import Fold
 from common.cases.prepared import Dataset
@@ -46,7 +47,7 @@ def plan_work(cell: Cell, divided: Folds, config: Config) -> Work:
     if s["row"] in SAMPLERS:
         steps = max(1, len(fold.train) // config.sample_batch)
         return Work(cell.key, (Stage(describe_sampler(s["row"], config), config.sample_epochs, steps),))
-    about = {"steps": math.ceil(len(fold.train) / config.batch_size), "scored": len(fold.validation)}
+    about: dict[str, Any] = {"steps": math.ceil(len(fold.train) / config.batch_size), "scored": len(fold.validation)}
     about["once"] = len(fold.test) + len(fold.validation) + min(2000, len(fold.train))  # also the gap to what was learned
     network, start = s["network"], s["start"]
     if start == SCRATCH or not config.variants:

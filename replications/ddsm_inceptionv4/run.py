@@ -68,7 +68,7 @@ def run(options: cli.Options) -> int:
     opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
     planned_part = any(name_few("") in name for name in needed)
     networks = plans.list_networks(models, planned_part)
-    files, missing = weights.provide_weights(chosen, networks, opened.folder)
+    files, missing = weights.provide_weights(weights.confirm_weights(chosen, networks, options), networks, opened.folder)
     print("splits: measuring what they leak", file=sys.stderr)
     films = placed[FILMS][1]
     folds_of = {protocol: (films, splits.split_dataset(films, protocol, config)) for protocol in options.protocols}

@@ -77,7 +77,8 @@ def run(options: cli.Options) -> int:
     everything = [t for t in plans.list_trainings(config, alike) if name_protocol(t.mode) in options.protocols]
     needed = [training for training in everything if any(training.name in row.needs for row in wanted)]
     opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
-    files, missing = weights.provide_weights(chosen, list(dict.fromkeys(t.backbone for t in needed)), opened.folder)
+    backbones = list(dict.fromkeys(t.backbone for t in needed))
+    files, missing = weights.provide_weights(weights.confirm_weights(chosen, backbones, options), backbones, opened.folder)
     print("splits: measuring what they leak", file=sys.stderr)
     divided = plans.divide(datasets, config, options.seeds or ())
     described = plans.describe_data(

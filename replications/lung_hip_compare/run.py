@@ -60,7 +60,8 @@ def run(options: cli.Options) -> int:
     placed = {experiments.locate_dataset(name): found for name, found in prepared.items()}
     opened = open_run(PACKAGE, options, preset, identity, synthetic=synthetic, datasets=placed)
     datasets = {name: dataset for name, (_, dataset) in prepared.items()}
-    start, sha256 = weights.choose_weights(options.weights, opened.folder)
+    given = weights.confirm_weights(options, wanted=any(row.name == experiments.IMAGENET_ROW for row in wanted))
+    start, sha256 = weights.choose_weights(given, opened.folder)
     print("splits: measuring what they leak", file=sys.stderr)
     described, counts, splits = experiments.describe_datasets(
         datasets, config, options.protocols

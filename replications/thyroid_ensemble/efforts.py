@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 from common.cases.folds import Fold
 from common.cases.prepared import Dataset
@@ -33,7 +34,7 @@ def plan_work(cell: Cell, divided: Divided, config: Config) -> Work:
     count, kind, network, scale = len(dataset.cases), s["kind"], s["network"], s["scale"]
     steps = math.ceil(len(fold.train) * config.enlargement / config.batch_size)
     monitored = fold.validation if s["protocol"] == "leakfree" else fold.test if config.stopping == "test" else ()
-    about = {"steps": steps, "scored": len(monitored), "once": len(fold.test) + len(fold.validation)}
+    about: dict[str, Any] = {"steps": steps, "scored": len(monitored), "once": len(fold.test) + len(fold.validation)}
     pictures = count * (config.enlargement if config.augmentation == "fixed" else 1)
 
     def train(plan: str, epochs: int, deepest: str = "") -> Stage:

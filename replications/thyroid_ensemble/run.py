@@ -66,7 +66,8 @@ def run(options: cli.Options) -> int:
     prepared, dataset = prepare_shared(PACKAGE, options, data.name_dataset(source, config), prepare)
     placed = {tasks.DATA: (prepared, dataset)}
     opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
-    files, missing = weights.provide_weights(chosen, networks, config, opened.folder)
+    usable = weights.confirm_weights(chosen, networks, config, options)
+    files, missing = weights.provide_weights(usable, networks, config, opened.folder)
     print("splits: measuring what they leak", file=sys.stderr)
     folds_of = {protocol: (dataset, data.split_dataset(dataset, protocol, config)) for protocol in options.protocols}
     described = describe_splits(source.name, dataset, folds_of)  # ends here if a leakfree split leaks
