@@ -142,7 +142,10 @@ def _time_calls(call: Callable[[int], None], *, traced: bool) -> tuple[float, fl
     first = clock(1)
     if not traced and first > LEAST:
         return first, first, first
-    one = min(clock(1), clock(1))
+    one = clock(1)
+    if one > LEAST:
+        return first, one, one
+    one = min(one, clock(1))
     rounds = int(np.clip(LEAST / max(one, 1e-6), 4, MOST_STEPS))
     many = clock(rounds)
     return first, one, max(many - one, 0.0) / (rounds - 1) if many > one else many / rounds

@@ -109,7 +109,7 @@ def test_what_was_measured_is_kept_with_the_run(tmp_path, capsys, not_short, mon
 
 
 def test_the_estimate_is_that_of_the_device(tmp_path, not_short):
-    """A network that waits 0.2 s in each step."""
+    """A network that waits 0.2 s in each step: on a busy machine longer, never shorter."""
     run = open_toy(tmp_path)
     slow = make_network("slow", wait=0.2)
     seconds = []
@@ -117,7 +117,7 @@ def test_the_estimate_is_that_of_the_device(tmp_path, not_short):
         amount, how = estimate.estimate(run, [Work("new", (Stage(slow, 1, steps),))])
         assert "1 of 1 networks measured" in how
         seconds.append(amount.seconds)
-    assert (seconds[1] - seconds[0]) / 100 == pytest.approx(0.2, rel=0.4)
+    assert 0.19 < (seconds[1] - seconds[0]) / 100 < 0.6
 
 
 def test_a_measurement_that_fails_is_said(tmp_path, capsys, not_short):
