@@ -46,6 +46,8 @@ class Options:
     cluster: str | None  # address of a Dask scheduler
     skip_unreadable: bool
     publish: bool
+    dry_run: bool = False
+    yes: bool = False  # to a run of more than a day
 
 
 def parse_options(argv: Sequence[str] | None, module: str, description: str, presets: Sequence[str]) -> Options:
@@ -65,6 +67,8 @@ def parse_options(argv: Sequence[str] | None, module: str, description: str, pre
     add("--threads", type=_positive, default=None, metavar="N", help="threads for each training (default: cores / workers)")
     add("--cluster", metavar="ADDRESS", help="Dask scheduler to spread the trainings over")
     add("--skip-unreadable", action="store_true", help="leave out (and count) unreadable files instead of stopping")
+    add("--dry-run", action="store_true", help="say what would be done and what it costs; train nothing")
+    add("--yes", action="store_true", help="start without a question, also where more than a day is expected")
     add("--publish", action="store_true", help="copy the finished run of real data to results/")
     add("--version", action="version", version=f"%(prog)s {__version__}")
     given = parser.parse_args(argv)
@@ -87,6 +91,8 @@ def parse_options(argv: Sequence[str] | None, module: str, description: str, pre
         cluster=given.cluster,
         skip_unreadable=given.skip_unreadable,
         publish=given.publish,
+        dry_run=given.dry_run,
+        yes=given.yes,
     )
 
 

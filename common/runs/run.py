@@ -53,6 +53,7 @@ class Run:
     folder: Path
     started: datetime.datetime
     clock: float  # time.monotonic() of the start
+    fresh: bool = False  # its folder was not there before
     # Held until `close_run`: two commands in one folder would mix their results.
     lock: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -163,9 +164,10 @@ def open_run(
     nothing about the paper. Raises UsageError if another command works in this folder.
     """
     lock = contextlib.ExitStack()
-    run = Run(package, options, preset, Path(), datetime.datetime.now(datetime.UTC), time.monotonic(), lock)
+    run = Run(package, options, preset, Path(), datetime.datetime.now(datetime.UTC), time.monotonic(), lock=lock)
     identity = {**identity, "data": {place: dataset.sha256 for place, (_, dataset) in datasets.items()}}
     folder = options.out / run.name / f"{preset}-{run.protocol}-{config_hash(identity)}"
+    fresh = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     lock.enter_context(hold_lock(folder / ".run.lock", wait=False))
     for place, (prepared, dataset) in datasets.items():
@@ -173,7 +175,7 @@ def open_run(
     if synthetic:
         print("synthetic data: these numbers say nothing about the paper", file=sys.stderr)
     print(f"run folder: {folder}", file=sys.stderr)
-    return replace(run, folder=folder)
+    return replace(run, folder=folder, fresh=fresh)
 
 
 def log_command(run: Run) -> None:

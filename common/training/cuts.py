@@ -146,8 +146,13 @@ def _replay(model: keras.Model, inputs: list) -> list:
     return [known[id(tensor)] for tensor in model.outputs]
 
 
+def is_functional(model: object) -> bool:
+    """Whether a model is a graph of layers, not one with arithmetic of its own."""
+    return isinstance(model, keras.Model) and hasattr(model, "_nodes_by_depth")
+
+
 def list_nodes(model: keras.Model) -> list:
-    """Calls of operations in topological order. Keras keeps them in a private attribute: it is read here alone."""
+    """Calls of operations in topological order. Keras keeps them in a private attribute: it is read in this module alone."""
     depths = model._nodes_by_depth
     return [node for depth in sorted(depths, reverse=True) for node in depths[depth] if not node.is_input]
 

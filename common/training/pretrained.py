@@ -7,7 +7,6 @@ checked before arrays are made, and a model is changed only after everything was
 import hashlib
 import math
 import mmap
-import os
 import re
 import struct
 from collections.abc import Collection, Mapping
@@ -21,6 +20,7 @@ from keras import layers as kinds
 
 from common.errors import UsageError
 from common.training.torch_files import DAMAGE, shorten_error
+from common.training.weights import locate_cache
 
 HDF5_FILTERS = {1, 2, 3}  # deflate, shuffle, checksum; others would load a plug-in
 MAX_DEFLATE = 1032  # the most that deflate can reach
@@ -33,8 +33,7 @@ def find_weight_file(folder: Path | None, filename: str, address: str, checksum:
     files; "" where the publishers state none. Raises UsageError that says which file, where from, which checksum, where to put
     it.
     """
-    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
-    path = (folder or home / "models") / filename
+    path = (folder or locate_cache()) / filename
     kind = "md5" if len(checksum) == 32 else "sha256"
     begins = "" if len(checksum) in (32, 64) else "begins with "
     known = f" (its {kind} {begins}{checksum})" if checksum else ""
@@ -42,7 +41,7 @@ def find_weight_file(folder: Path | None, filename: str, address: str, checksum:
     try:
         if folder is None and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)  # Keras would fall back to a folder that all users share
-            keras.utils.get_file(filename, address, cache_dir=home, cache_subdir="models")
+            keras.utils.get_file(filename, address, cache_dir=path.parents[1], cache_subdir="models")
         with open(path, "rb") as file:
             found = hashlib.file_digest(file, kind).hexdigest()
     except Exception as error:  # get_file raises plain Exception on every failure of the network

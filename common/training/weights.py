@@ -1,9 +1,12 @@
 """Weight files to start from: found for each network, and linked into the run folder, where the trainings find them."""
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.cli import Options
 from common.errors import UsageError
 from common.files import hash_file
 
@@ -14,6 +17,46 @@ class WeightFile:
 
     file: str  # relative to the run folder
     sha256: str
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A weight file that its publishers offer."""
+
+    address: str
+    megabytes: int
+    file: str = ""  # its name in Keras' cache, where that is not the last part of the address
+
+    @property
+    def path(self) -> Path:
+        """Its place in Keras' cache."""
+        return locate_cache() / (self.file or self.address.rpartition("/")[2])
+
+
+def locate_cache() -> Path:
+    """Where Keras keeps weight files: $KERAS_HOME/models or ~/.keras/models."""
+    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
+
+
+def confirm_fetch(chosen: str, offers: Sequence[Offer], options: Options) -> str:
+    """What to start from; the files that "imagenet" lacks are named first, with sizes and addresses.
+
+    chosen: imagenet, or anything else, which fetches nothing. Returns it; "random" in a dry run, for which nothing is fetched.
+    Raises UsageError where files are lacking and the command line does not say --weights imagenet.
+    """
+    lacking = [offer for offer in offers if not offer.path.is_file()] if chosen == "imagenet" else []
+    if not lacking:
+        return chosen
+    lines = [f"{offer.path.name}, {offer.megabytes} MB, {offer.address}" for offer in lacking]
+    total = f"{sum(offer.megabytes for offer in lacking)} MB"
+    if options.weights != chosen and not options.dry_run:
+        raise UsageError(
+            f"initial weights are not in {locate_cache()}: {'; '.join(lines)}; nothing is fetched unasked: --weights imagenet "
+            f"fetches {total}, --weights DIR takes the files from a folder, --weights random starts without"
+        )
+    for line in lines:
+        print(f"{'would fetch' if options.dry_run else 'fetching'}: {line}", file=sys.stderr)
+    return "random" if options.dry_run else chosen
 
 
 def link_weights(

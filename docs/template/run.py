@@ -22,6 +22,7 @@ from common.records.predictions import write_predictions
 from common.records.results import Weights
 from common.records.rows import select_rows
 from common.runs import products
+from common.runs.estimate import announce
 from common.runs.run import (
     build_results,
     close_run,
@@ -33,7 +34,7 @@ from common.runs.run import (
     refuse_missing_data,
     train,
 )
-from replications.new_paper import data, experiments, figures
+from replications.new_paper import data, efforts, experiments, figures
 from replications.new_paper.config import CLASSES, NETWORKS, PRESETS, Config
 from replications.new_paper.sources.phantoms import write_phantoms
 
@@ -62,11 +63,14 @@ def run(options: cli.Options) -> int:
     opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
     folds_of = {protocol: (dataset, data.split_dataset(dataset, protocol, config)) for protocol in options.protocols}
     described = describe_splits("pictures", dataset, folds_of)  # ends here if a leakfree split leaks
-    log_command(opened)
 
     about = (dataset.sha256, described.splits)
     networks = [row.name for row in wanted]
     planned = experiments.plan_cells(networks, config, options.protocols, options.seeds or config.seeds, *about)
+    if not announce(opened, efforts.list_works(planned, folds_of, config)):
+        return 0
+    log_command(opened)
+
     failed = train(opened, planned)
     reasons |= {cell.settings["row"]: f"failed: {failed[cell.key]}" for cell in planned if cell.key in failed}
     seeds = list_seeds(options, config.seeds)

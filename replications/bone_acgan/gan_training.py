@@ -22,22 +22,10 @@ from common.training import fit
 from replications.bone_acgan import acgan, data, gan_networks, quality
 from replications.bone_acgan.config import CLASSES, Config
 from replications.bone_acgan.rows import CHESTS, GENERATED, NETWORKS_FILE, SNAPSHOTS, SOURCE
-from replications.bone_acgan.tasks import count_missing, open_task
+from replications.bone_acgan.tasks import count_missing, open_task, plan_gan_epochs
 
 PACKAGE = Path(__file__).parent
-PIECES = 20  # into which a training of gan_steps is parted, as if they were epochs
 BATCH = 32  # pictures generated at a time
-
-
-def plan_epochs(count: int, epochs: int, steps: int, config: Config) -> tuple[int, int]:
-    """(epochs, steps of an epoch) on `count` pictures; steps: of the whole training, 0: as many epochs as the paper.
-
-    >>> plan_epochs(274, 500, 0, Config()), plan_epochs(274, 500, 400, Config())
-    ((500, 137), (20, 20))
-    """
-    if not steps:
-        return epochs, max(1, -(-count // config.gan_batch_size))
-    return PIECES, max(1, steps // PIECES)
 
 
 def draw_batches(labels: np.ndarray, count: int, random: np.random.Generator, *, balanced: bool) -> np.ndarray:
@@ -122,7 +110,7 @@ def train_source_cell(settings: dict, folder: Path, threads: int, report: cells.
     pictures, labels = np.asarray(dataset.images)[..., 0], dataset.cases["label"].to_numpy()
     known = np.unique(labels).tolist()
     model = build(settings["gan"], config, len(data.chests.CHESTS), settings["seed"], known)
-    plan = plan_epochs(len(pictures), config.source_epochs, config.source_steps, config)
+    plan = plan_gan_epochs(len(pictures), config.source_epochs, config.source_steps, config)
     history = train_gan(model, pictures, labels, plan, config, settings["seed"], folder, report, marks=(plan[0],))
     write_weights(folder / NETWORKS_FILE, model)
     write_history(folder, settings | {"protocol": SOURCE, "fold": -1}, history)
@@ -152,7 +140,7 @@ def train_gan_cell(settings: dict, folder: Path, threads: int, report: cells.Rep
     if start is not None:
         for network in (model.generator, model.discriminator):
             copy_weights(network, start, gan_networks.OF_CLASSES)
-    plan = plan_epochs(len(pictures), config.gan_epochs, config.gan_steps, config)
+    plan = plan_gan_epochs(len(pictures), config.gan_epochs, config.gan_steps, config)
     marks = sorted({max(1, round(mark * plan[0] / max(config.shown_epochs))) for mark in config.shown_epochs})
     history = train_gan(model, pictures, labels, plan, config, task.seed, folder, report, marks)
     missing = count_missing(labels)

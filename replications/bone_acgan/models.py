@@ -38,12 +38,12 @@ ENDS = {
 
 
 def build_backbone(
-    backbone: str, shape: tuple[int, int], config: Config, weights: Path | None = None, seed: int = 0
+    backbone: str, shape: tuple[int, int], config: Config, weights: Path | None = None, seed: int = 0, *, settled: bool = True
 ) -> keras.Model:
     """Grey pictures 0..255 (height, width, 1) -> feature maps, the network's own preprocessing inside.
 
-    weights: file of keras.applications, or of PyTorch for ResNet34 and ResNeXt50; None: random, with the statistics of one batch
-    of noise. Raises UsageError for a file of other weights.
+    weights: file of keras.applications, or of PyTorch for ResNet34 and ResNeXt50; None: random, if settled with the statistics of
+    one batch of noise. Raises UsageError for a file of other weights.
     """
     seed_weights(100 * seed + len(backbone))
     colour_shape = (None, None, 3) if config.shortened else (*shape, 3)  # InceptionV3 refuses sides below 75 that end in nothing
@@ -55,7 +55,7 @@ def build_backbone(
         load_weights(network, backbone, weights)
     if config.shortened:
         network = keras.Model(network.input, network.get_layer(ENDS[backbone]).output, name=f"{backbone}_shortened")
-    if weights is None:
+    if weights is None and settled:
         scale, offset = describe_range(backbone)
         settle_statistics(network, 16, shape, seed, scale=scale, offset=offset)
     grey = keras.Input((*shape, 1), name="picture")
@@ -103,17 +103,18 @@ def load_weights(network: keras.Model, backbone: str, path: Path) -> None:
 
 
 def build_classifier(
-    network: str, shape: tuple[int, int], config: Config, weights: Mapping[str, Path], seed: int = 0
+    network: str, shape: tuple[int, int], config: Config, weights: Mapping[str, Path], seed: int = 0, *, settled: bool = True
 ) -> keras.Model:
     """Grey pictures 0..255 (height, width, 1) -> probabilities of the three classes (Fig. 7).
 
     The feature maps of every branch are pooled over the picture, put side by side (1024 + 512 + 2048 = 3584) and given to one
-    dense layer with softmax. weights: branch -> file of its initial weights; a branch without one starts at random.
+    dense layer with softmax. weights: branch -> file of its initial weights; a branch without one starts at random,
+    if settled with the statistics of noise.
     """
     grey = keras.Input((*shape, 1), name="picture")
     pooled = []
     for branch in list_branches(network):
-        maps = build_backbone(branch, shape, config, weights.get(branch), seed)(grey)
+        maps = build_backbone(branch, shape, config, weights.get(branch), seed, settled=settled)(grey)
         if config.attention:
             maps = attend(maps, config, f"{branch}_attention")
         pooled.append(layers.GlobalAveragePooling2D(name=f"{branch}_pooled")(maps))

@@ -21,8 +21,9 @@ from common.records.predictions import write_predictions
 from common.records.results import Weights
 from common.records.rows import select_rows
 from common.runs import products
+from common.runs.estimate import announce
 from common.runs.run import build_results, close_run, find_or_make, list_seeds, log_command, open_run, train
-from replications.bone_acgan import data, experiments, figures, implied, lesions, measures, plans, stages, weights
+from replications.bone_acgan import data, efforts, experiments, figures, implied, lesions, measures, plans, stages, weights
 from replications.bone_acgan.config import PRESETS, Config
 from replications.bone_acgan.rows import SCANS, list_branches
 from replications.bone_acgan.shown import Shown
@@ -55,16 +56,20 @@ def run(options: cli.Options) -> int:
     placed = stages.prepare(options, source, config)
     opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
     branches = dict.fromkeys(branch for one in classifiers if one.transfer for branch in list_branches(one.network))
-    files, missing = weights.provide_weights(chosen, list(branches), opened.folder)
-    features = weights.provide_features(chosen, opened.folder)
+    usable = weights.confirm_weights(chosen, list(branches), options)
+    files, missing = weights.provide_weights(usable, list(branches), opened.folder)
+    features = weights.provide_features(usable, opened.folder)
     print("splits: measuring what they leak", file=sys.stderr)
     scans = placed[SCANS][1]
     folds_of = {protocol: (scans, data.split_dataset(scans, protocol, config)) for protocol in options.protocols}
     described = describe_splits(source.name, scans, folds_of)  # ends here if a leakfree split leaks
-    log_command(opened)
-
     asked = plans.list_places(config, options.protocols, options.seeds or config.seeds)
     known = plans.list_places(config, options.protocols, list_seeds(options, config.seeds))
+    ready = [one for one in classifiers if not (one.transfer and any(name in missing for name in list_branches(one.network)))]
+    if not announce(opened, efforts.list_works(gans, ready, asked, config, placed, folds_of, described.splits)):
+        return 0
+    log_command(opened)
+
     trained = stages.train_gans(opened, gans, asked, known, config, placed, described.splits)
     judged, unjudged = stages.judge(opened, trained, features)
     about = (config, placed, described.splits, files, missing, trained)

@@ -18,6 +18,8 @@ from replications.bone_acgan.config import CLASSES, Config
 from replications.bone_acgan.rows import SCANS
 from replications.bone_acgan.variants import enlarge_pictures
 
+CACHE_BYTES = 8e9  # most that pooled features on disk may take
+PIECES = 20  # into which a training of gan_steps is parted, as if they were epochs
 REAL, MADE = 0, 1  # sets of pictures that draw variants of their own
 
 
@@ -102,3 +104,26 @@ def count_missing(labels: np.ndarray) -> list[int]:
     """
     counts = np.bincount(labels, minlength=len(CLASSES))
     return np.where(counts > 0, counts.max() - counts, 0).tolist()
+
+
+def plan_gan_epochs(count: int, epochs: int, steps: int, config: Config) -> tuple[int, int]:
+    """(epochs, steps of an epoch) on `count` pictures; steps: of the whole training, 0: as many epochs as the paper.
+
+    >>> plan_gan_epochs(274, 500, 0, Config()), plan_gan_epochs(274, 500, 400, Config())
+    ((500, 137), (20, 20))
+    """
+    if not steps:
+        return epochs, max(1, -(-count // config.gan_batch_size))
+    return PIECES, max(1, steps // PIECES)
+
+
+def plan_classifier_epochs(count: int, config: Config) -> tuple[int, int]:
+    """(epochs, inputs of an epoch) for `count` training inputs: classifier_epochs of all of them, as the paper; or checks parts
+    of classifier_updates, whatever their number.
+
+    >>> plan_classifier_epochs(4110, Config()), plan_classifier_epochs(4110, Config(classifier_updates=500, checks=10))
+    ((500, 4110), (10, 200))
+    """
+    if not config.classifier_updates:
+        return config.classifier_epochs, count
+    return config.checks, max(1, config.classifier_updates // config.checks) * config.batch_size

@@ -20,12 +20,20 @@ from common.training import cuts, fit, frozen
 from replications.bone_acgan import data, models
 from replications.bone_acgan.config import CLASSES, Config
 from replications.bone_acgan.rows import SCANS, SETS
-from replications.bone_acgan.tasks import MADE, Task, count_missing, load_variants, open_task, read_generated
+from replications.bone_acgan.tasks import (
+    CACHE_BYTES,
+    MADE,
+    Task,
+    count_missing,
+    load_variants,
+    open_task,
+    plan_classifier_epochs,
+    read_generated,
+)
 from replications.bone_acgan.variants import enlarge_pictures
 
 PACKAGE = Path(__file__).parent
 CACHE = "cache"  # folder of the run that holds pooled features
-CACHE_BYTES = 8e9
 
 
 @functools.lru_cache(maxsize=8)  # all networks of the tables
@@ -140,18 +148,6 @@ def check_sources(task: Task) -> None:
         raise LeakError(f"{path}: the GAN has seen {len(seen - allowed)} pictures outside of the training part of its fold")
 
 
-def plan_epochs(count: int, config: Config) -> tuple[int, int]:
-    """(epochs, inputs of an epoch) for `count` training inputs: classifier_epochs of all of them, as the paper; or checks parts
-    of classifier_updates, whatever their number.
-
-    >>> plan_epochs(4110, Config()), plan_epochs(4110, Config(classifier_updates=500, checks=10))
-    ((500, 4110), (10, 200))
-    """
-    if not config.classifier_updates:
-        return config.classifier_epochs, count
-    return config.checks, max(1, config.classifier_updates // config.checks) * config.batch_size
-
-
 def train_classifier(task: Task, material: Material) -> tuple[keras.Model, list[dict]]:
     """RAdam, cross-entropy, batches of 4 (sec. 4.2). paper: the last epoch, as there is no validation set; leakfree: the epoch of
     the lowest cross-entropy on the validation patients."""
@@ -166,7 +162,7 @@ def train_classifier(task: Task, material: Material) -> tuple[keras.Model, list[
     model.set_weights(part.get_weights())
     models.draw_head(model, task.seed)
     count = len(material.labels)
-    epochs, size = plan_epochs(count, config)
+    epochs, size = plan_classifier_epochs(count, config)
 
     def arrays_of_epoch(epoch: int) -> tuple[np.ndarray, np.ndarray]:
         first = epoch * size

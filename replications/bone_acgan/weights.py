@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from common.cli import Options
 from common.errors import UsageError
-from common.training.weights import WeightFile, link_weights
+from common.training.weights import Offer, WeightFile, confirm_fetch, link_weights
 from replications.bone_acgan.config import Config
 
 _GOOGLE = "https://storage.googleapis.com/tensorflow/keras-applications"
@@ -28,10 +29,20 @@ ADDRESSES = {
         "50bc09e76180e00e4465e1a485ddc09d",
     ),
 }
+MEGABYTES = {
+    "ResNet34": 88,
+    "ResNeXt50": 101,
+    "VGG16": 59,
+    "DenseNet121": 30,
+    "InceptionV3": 88,
+    "MobileNetV3": 13,
+    "EfficientNet": 17,
+}
 FEATURES = (
     f"{_GOOGLE}/mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5",
     "",
 )  # of the network that KID and FID rest on
+FEATURES_MEGABYTES = 3
 RANDOM = "random"
 
 Files = Mapping[str, WeightFile]  # by network
@@ -48,6 +59,12 @@ def choose_weights(given: str | None, preset: str, config: Config) -> str:
 def describe_weights(chosen: str) -> str:
     """What results say of the initial weights."""
     return chosen if chosen in ("imagenet", RANDOM) else "imagenet, files of the user"
+
+
+def confirm_weights(chosen: str, networks: Sequence[str], options: Options) -> str:
+    """`chosen`, after what it would fetch was named (see `confirm_fetch`): weights of the networks, and those of the judge."""
+    offers = [Offer(ADDRESSES[network][0], MEGABYTES[network]) for network in networks]
+    return confirm_fetch(chosen, [*offers, Offer(FEATURES[0], FEATURES_MEGABYTES)], options)
 
 
 def provide_weights(chosen: str, networks: Sequence[str], folder: Path) -> tuple[Files, dict[str, str]]:

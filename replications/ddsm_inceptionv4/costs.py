@@ -10,31 +10,14 @@ import numpy as np
 from common.cli import restore_config
 from common.runs import cells
 from common.runs.products import describe_training
-from common.training import cuts, fit
+from common.training import fit
+from common.training.operations import count_operations
 from replications.ddsm_inceptionv4 import models
 from replications.ddsm_inceptionv4.config import CLASSES, Config
 from replications.ddsm_inceptionv4.rows import INCEPTION, SCRATCH, SOFTMAX, find_last_block
 
 PACKAGE = Path(__file__).parent
 WARM, MEASURED = 2, 8  # steps before the clock starts, and with it
-
-
-def count_operations(model: keras.Model) -> dict[str, int]:
-    """Layer -> multiplications of one picture, of convolutions and dense layers, in order.
-
-    >>> inputs = keras.Input((8, 8, 1))
-    >>> outputs = keras.layers.Dense(2, name="last")(keras.layers.Flatten()(keras.layers.Conv2D(4, 3, name="first")(inputs)))
-    >>> count_operations(keras.Model(inputs, outputs))
-    {'first': 1296, 'last': 288}
-    """
-    found = {}
-    for node in cuts.list_nodes(model):
-        layer = node.operation
-        if isinstance(layer, keras.layers.Dense | keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
-            shape = node.outputs[0].shape[1:]
-            pixels = int(np.prod(shape[:-1])) if len(shape) > 1 else 1
-            found[layer.name] = pixels * int(np.prod(layer.weights[0].shape))
-    return found
 
 
 def share_above(model: keras.Model, start: str) -> float:

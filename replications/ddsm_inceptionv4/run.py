@@ -20,10 +20,12 @@ from common.records.predictions import write_predictions
 from common.records.results import Weights
 from common.records.rows import select_rows
 from common.runs import products
+from common.runs.estimate import announce
 from common.runs.run import build_results, close_run, find_or_make, list_seeds, log_command, open_run, train
 from replications.ddsm_inceptionv4 import (
     claims,
     data,
+    efforts,
     experiments,
     figures,
     gaps,
@@ -66,22 +68,28 @@ def run(options: cli.Options) -> int:
     opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
     planned_part = any(name_few("") in name for name in needed)
     networks = plans.list_networks(models, planned_part)
-    files, missing = weights.provide_weights(chosen, networks, opened.folder)
-    if chosen == weights.PHANTOM:
-        files, missing = stages.train_sources(opened, networks, config)
+    files, missing = weights.provide_weights(weights.confirm_weights(chosen, networks, options), networks, opened.folder)
     print("splits: measuring what they leak", file=sys.stderr)
     films = placed[FILMS][1]
     folds_of = {protocol: (films, splits.split_dataset(films, protocol, config)) for protocol in options.protocols}
     described = describe_splits(source.name, films, folds_of)  # ends here if a leakfree split leaks
-    log_command(opened)
 
     asked = plans.list_places(config, options.protocols, options.seeds or config.seeds)
     known = plans.list_places(config, options.protocols, list_seeds(options, config.seeds))
-    planner = plans.Planner(config, films.sha256, described.splits, files)
     levels = [level for level in config.label_levels if name_metadata(level) in needed]
+    planner = plans.Planner(config, films.sha256, described.splits, files)
     costs = [planner.plan_costs()] if {model.row for model in models} >= set(experiments.list_table_2(config)) else []
-    trained = [stages.plan_rows(planner, models, levels, places, missing) for places in (asked, known)]
     planted = [planner.plan_planted(place) for place in stages.choose_sampled(asked)[:1]]
+    sources = networks if chosen == weights.PHANTOM else []
+    drawn = stages.choose_sampled(asked) if planned_part and plans.choose_judge(missing) else []
+    first = [*costs, *stages.list_samplers(planner, drawn), *planted, *stages.plan_rows(planner, models, levels, asked, missing)]
+    if not announce(opened, efforts.list_works(first, sources, drawn, folds_of, config)):
+        return 0
+    log_command(opened)
+    if sources:
+        files, missing = stages.train_sources(opened, networks, config)
+        planner = plans.Planner(config, films.sha256, described.splits, files)
+    trained = [stages.plan_rows(planner, models, levels, places, missing) for places in (asked, known)]
     judge = plans.choose_judge(missing)
     made = stages.plan_samplers(planner, stages.choose_sampled(asked) if planned_part and judge else [])
     sampled = [cell for of in made.values() for cell in of.values()]

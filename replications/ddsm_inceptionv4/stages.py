@@ -73,6 +73,11 @@ def plan_samplers(planner: Planner, places: Sequence[Place]) -> Sampled:
     return {place: {name: planner.plan_sampler(name, place) for name in SAMPLERS} for place in places}
 
 
+def list_samplers(planner: Planner, places: Sequence[Place]) -> list[Cell]:
+    """The cells of `plan_samplers`."""
+    return [cell for of in plan_samplers(planner, places).values() for cell in of.values()]
+
+
 def plan_judgements(run: Run, planner: Planner, made: Sampled, failed: Collection[str], judge: str) -> list[Cell]:
     """Their judgement at each place where all of them were trained."""
     whole = {place: of for place, of in made.items() if not any(cell.key in failed for cell in of.values())}

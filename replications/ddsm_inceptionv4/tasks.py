@@ -17,6 +17,7 @@ from replications.ddsm_inceptionv4 import splits
 from replications.ddsm_inceptionv4.config import Config
 from replications.ddsm_inceptionv4.rows import FILMS
 
+CACHE_BYTES = 40e9  # most that activations on disk may take
 CACHE = "cache"  # folder of the run that holds variants and activations
 
 

@@ -25,11 +25,10 @@ from replications.ddsm_inceptionv4 import models
 from replications.ddsm_inceptionv4.config import CLASSES, Config
 from replications.ddsm_inceptionv4.gaps import measure_error
 from replications.ddsm_inceptionv4.rows import SCRATCH, SOFTMAX
-from replications.ddsm_inceptionv4.tasks import Task, open_task
+from replications.ddsm_inceptionv4.tasks import CACHE_BYTES, Task, open_task
 from replications.ddsm_inceptionv4.variants import open_variants, resize_pictures, vary_epoch
 
 PACKAGE = Path(__file__).parent
-CACHE_BYTES = 40e9
 FILL_BATCH = 32
 MOST_SEEN = 2000  # training pictures that the gap to the validation pictures is measured on
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from common.cli import Options
 from common.errors import UsageError
-from common.training.weights import WeightFile, link_weights
+from common.training.weights import Offer, WeightFile, confirm_fetch, link_weights
 from replications.ddsm_inceptionv4.config import Config
 from replications.ddsm_inceptionv4.rows import INCEPTION, MOBILE
 
@@ -17,6 +18,7 @@ ADDRESSES = {
         "",
     ),
 }
+MEGABYTES = {INCEPTION: 171, MOBILE: 3}
 LOCAL_NAMES = {INCEPTION: "inception_v4.tf_in1k.safetensors", MOBILE: ADDRESSES[MOBILE][0].rpartition("/")[2]}
 OTHER_NAMES = {INCEPTION: ("inceptionv4-8e4777a0.pth",)}  # of Cadene's pretrainedmodels: the same tensors but for the last layer
 RANDOM, PHANTOM = "random", "phantom"  # phantom: trained on the synthetic source task, for trial runs
@@ -42,6 +44,12 @@ def describe_weights(chosen: str) -> str:
     if chosen == PHANTOM:
         return "phantom: trained on synthetic pictures, not ImageNet"
     return chosen if chosen in ("imagenet", RANDOM) else "imagenet, files of the user"
+
+
+def confirm_weights(chosen: str, networks: Sequence[str], options: Options) -> str:
+    """`chosen`, after what it would fetch was named (see `confirm_fetch`)."""
+    offers = [Offer(ADDRESSES[network][0], MEGABYTES[network], LOCAL_NAMES[network]) for network in networks]
+    return confirm_fetch(chosen, offers, options)
 
 
 def provide_weights(chosen: str, networks: Sequence[str], folder: Path) -> tuple[Files, dict[str, str]]:

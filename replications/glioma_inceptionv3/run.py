@@ -23,6 +23,7 @@ from common.records.results import Weights
 from common.records.rows import select_rows
 from common.runs import products
 from common.runs.cells import Cell
+from common.runs.estimate import announce
 from common.runs.run import (
     Run,
     build_results,
@@ -37,6 +38,7 @@ from replications.glioma_inceptionv3 import (
     data,
     decomposition,
     derived,
+    efforts,
     experiments,
     figures,
     plans,
@@ -75,16 +77,19 @@ def run(options: cli.Options) -> int:
     everything = [t for t in plans.list_trainings(config, alike) if name_protocol(t.mode) in options.protocols]
     needed = [training for training in everything if any(training.name in row.needs for row in wanted)]
     opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
-    files, missing = weights.provide_weights(chosen, list(dict.fromkeys(t.backbone for t in needed)), opened.folder)
+    backbones = list(dict.fromkeys(t.backbone for t in needed))
+    files, missing = weights.provide_weights(weights.confirm_weights(chosen, backbones, options), backbones, opened.folder)
     print("splits: measuring what they leak", file=sys.stderr)
     divided = plans.divide(datasets, config, options.seeds or ())
     described = plans.describe_data(
         source.name, datasets[WHOLE], divided, options.protocols
     )  # ends here if a leakfree split leaks
-    log_command(opened)
-
     setups = dict.fromkeys((t.backbone, t.view) for t in needed if t.backbone and t.backbone not in missing)
     extractions = {setup: plans.plan_bottlenecks(*setup, datasets[setup[1]], config, files) for setup in setups}
+    if not announce(opened, efforts.list_works(needed, extractions, config, datasets, divided, options.seeds or ())):
+        return 0
+    log_command(opened)
+
     failed = train(opened, list(extractions.values()), "bottlenecks")
     features = {s: plans.find_features(cell, opened.folder) for s, cell in extractions.items() if cell.key not in failed}
     plan = functools.partial(plans.plan_cells, datasets=datasets, divided=divided, features=features)

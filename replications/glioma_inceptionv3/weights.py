@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from common.cli import Options
 from common.errors import UsageError
-from common.training.weights import WeightFile, link_weights
+from common.training.weights import Offer, WeightFile, confirm_fetch, link_weights
 from replications.glioma_inceptionv3.rows import INCEPTION, MOBILENET
 
 _GOOGLE = "https://storage.googleapis.com/tensorflow/keras-applications"
@@ -16,6 +17,7 @@ ADDRESSES = {
     ),
     MOBILENET: (f"{_GOOGLE}/mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5", ""),
 }
+MEGABYTES = {INCEPTION: 88, MOBILENET: 3}
 RANDOM_WEIGHTS = "random"
 
 Files = Mapping[str, WeightFile]  # by backbone
@@ -29,6 +31,12 @@ def choose_weights(given: str | None, preset: str) -> str:
 def describe_weights(chosen: str) -> str:
     """What results say of the initial weights."""
     return chosen if chosen in ("imagenet", RANDOM_WEIGHTS) else "imagenet, files of the user"
+
+
+def confirm_weights(chosen: str, backbones: Sequence[str], options: Options) -> str:
+    """`chosen`, after what it would fetch was named (see `confirm_fetch`)."""
+    offers = [Offer(ADDRESSES[name][0], MEGABYTES[name]) for name in dict.fromkeys(backbones) if name in ADDRESSES]
+    return confirm_fetch(chosen, offers, options)
 
 
 def provide_weights(chosen: str, backbones: Sequence[str], folder: Path) -> tuple[Files, dict[str, str]]:

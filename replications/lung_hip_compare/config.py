@@ -13,6 +13,7 @@ NETWORKS = ("CNN", "ResNet-50", "DBN", "SGAN")  # Table 2
 IMAGENET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 IMAGENET_ADDRESS = f"https://storage.googleapis.com/tensorflow/keras-applications/resnet/{IMAGENET_FILE}"
 IMAGENET_MD5 = "4d473c1dd8becc155b73f8504c6f6626"
+IMAGENET_MEGABYTES = 95
 NOT_IN_PAPER = (("256x256 resized", "DBN"), ("256x256 unresized", "DBN"))  # Table 2 prints "-"
 
 

@@ -246,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns 0 if what was found is whole, 2 if there is nothing or it has problems (all are listed).
     """
     parser = build_parser(PACKAGE, __doc__)
-    parser.add_argument("--download", action="store_true", help="get the ready LUNA16 patches (13 MB)")
+    parser.add_argument("--download", action="store_true", help=f"get the ready LUNA16 patches ({acquire.ARCHIVE_MEGABYTES} MB)")
     parser.add_argument("--url", default=acquire.PATCHES_URL, help="where --download gets the archive")
     help_text = "check the LUNA16 scans where the ready patches are there too"
     parser.add_argument("--originals", action="store_true", help=help_text)

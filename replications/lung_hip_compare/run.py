@@ -22,6 +22,7 @@ from common.records.results import Weights
 from common.records.rows import Row, select_rows
 from common.runs import products
 from common.runs.cells import Cell
+from common.runs.estimate import announce
 from common.runs.run import (
     build_results,
     close_run,
@@ -33,7 +34,7 @@ from common.runs.run import (
     refuse_missing_data,
     train,
 )
-from replications.lung_hip_compare import data, experiments, figures, weights
+from replications.lung_hip_compare import data, efforts, experiments, figures, weights
 from replications.lung_hip_compare.config import DATASETS, NOT_IN_PAPER, PRESETS, Config
 from replications.lung_hip_compare.sources import phantoms
 
@@ -62,16 +63,19 @@ def run(options: cli.Options) -> int:
     placed = {experiments.locate_dataset(name): found for name, found in prepared.items()}
     opened = open_run(PACKAGE, options, preset, identity, synthetic=synthetic, datasets=placed)
     datasets = {name: dataset for name, (_, dataset) in prepared.items()}
-    start, sha256 = weights.choose_weights(options.weights, opened.folder)
+    given = weights.confirm_weights(options, wanted=any(row.name == experiments.IMAGENET_ROW for row in wanted))
+    start, sha256 = weights.choose_weights(given, opened.folder)
     print("splits: measuring what they leak", file=sys.stderr)
     described, counts, splits = experiments.describe_datasets(
         datasets, config, options.protocols
     )  # ends here if a leakfree split leaks
-    log_command(opened)
-
     trainings = experiments.list_trainings(config, start, sha256)
     asked = [training for training in trainings if any(training.row in row.needs for row in wanted)]
     planned = experiments.plan_all(asked, config, options.protocols, options.seeds or config.seeds, datasets, described)
+    if not announce(opened, efforts.list_works(planned, splits)):
+        return 0
+    log_command(opened)
+
     failed = train(opened, planned)
     seeds = list_seeds(options, config.seeds)
     everything = experiments.plan_all(trainings, config, options.protocols, seeds, datasets, described)

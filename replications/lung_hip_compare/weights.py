@@ -2,9 +2,17 @@
 
 from pathlib import Path
 
+from common.cli import Options
 from common.errors import UsageError
-from common.training.weights import link_weights
-from replications.lung_hip_compare.config import IMAGENET_ADDRESS, IMAGENET_FILE, IMAGENET_MD5
+from common.training.weights import Offer, confirm_fetch, link_weights
+from replications.lung_hip_compare.config import IMAGENET_ADDRESS, IMAGENET_FILE, IMAGENET_MD5, IMAGENET_MEGABYTES
+
+
+def confirm_weights(options: Options, *, wanted: bool) -> str | None:
+    """What --weights says, after what it would fetch was named (see `confirm_fetch`); wanted: a row needs it."""
+    if options.weights is None or not wanted:
+        return options.weights
+    return confirm_fetch(options.weights, [Offer(IMAGENET_ADDRESS, IMAGENET_MEGABYTES)], options)
 
 
 def choose_weights(given: str | None, folder: Path) -> tuple[str, str | None]:

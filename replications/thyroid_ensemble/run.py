@@ -27,6 +27,7 @@ from common.records.results import Weights
 from common.records.rows import select_rows
 from common.runs import products
 from common.runs.cells import Cell
+from common.runs.estimate import announce
 from common.runs.run import (
     Run,
     build_results,
@@ -38,7 +39,7 @@ from common.runs.run import (
     prepare_shared,
     train,
 )
-from replications.thyroid_ensemble import data, experiments, figures, plans, selection, tasks, weights
+from replications.thyroid_ensemble import data, efforts, experiments, figures, plans, selection, tasks, weights
 from replications.thyroid_ensemble.config import CLASSES, PRESETS, Config
 from replications.thyroid_ensemble.sources import phantoms
 
@@ -68,23 +69,27 @@ def run(options: cli.Options) -> int:
     prepared, dataset = prepare_shared(PACKAGE, options, data.name_dataset(source, config), prepare)
     placed = {tasks.DATA: (prepared, dataset)}
     opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
-    files, missing = weights.provide_weights(chosen, networks, config, opened.folder)
+    usable = weights.confirm_weights(chosen, networks, config, options)
+    files, missing = weights.provide_weights(usable, networks, config, opened.folder)
     print("splits: measuring what they leak", file=sys.stderr)
     folds_of = {protocol: (dataset, data.split_dataset(dataset, protocol, config)) for protocol in options.protocols}
     described = describe_splits(source.name, dataset, folds_of)  # ends here if a leakfree split leaks
-    log_command(opened)
 
-    if chosen == weights.PHANTOM:
-        sources = [plans.plan_source(network, config) for network in networks]
+    sources = [plans.plan_source(network, config) for network in networks] if chosen == weights.PHANTOM else []
+    ready = [training for training in needed if not (training.pretrained and training.network in missing)]
+    seeds, about = options.seeds or config.seeds, (dataset.sha256, described.splits)
+    asked = plans.plan_all(ready, config, options.protocols, seeds, *about, files)
+    if not announce(opened, efforts.list_works([*sources, *asked], folds_of, config)):
+        return 0
+    log_command(opened)
+    if sources:
         if train(opened, sources, "initial weights"):
             return 1
         files = {network: plans.find_source(cell, opened.folder) for network, cell in zip(networks, sources, strict=True)}
-    ready = [training for training in needed if not (training.pretrained and training.network in missing)]
-    about = (dataset.sha256, described.splits, files)
-    planned = plans.plan_all(ready, config, options.protocols, options.seeds or config.seeds, *about)
+    planned = plans.plan_all(ready, config, options.protocols, seeds, *about, files)
     failed = train(opened, planned)
     seeds = list_seeds(options, config.seeds)
-    everything = plans.plan_all(plans.list_trainings(config), config, options.protocols, seeds, *about)
+    everything = plans.plan_all(plans.list_trainings(config), config, options.protocols, seeds, *about, files)
     finished = products.list_finished(everything, opened.folder)
     if not finished:
         return 1

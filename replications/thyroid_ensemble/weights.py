@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from common.cli import Options
 from common.errors import UsageError
-from common.training.weights import WeightFile, link_weights
+from common.training.weights import Offer, WeightFile, confirm_fetch, link_weights
 from replications.thyroid_ensemble.config import Config
 
 _GOOGLE = "https://storage.googleapis.com/tensorflow/keras-applications"
@@ -19,6 +20,7 @@ ADDRESSES = {
         "bcbd6486424b2319ff4ef7d526e38f63",
     ),
 }
+MEGABYTES = {"AlexNet": 245, "VGG16": 59, "ResNet50": 95, "InceptionV3": 88}
 # What is taken from a folder instead: the same weights without pickle, or those of Caffe.
 ALEXNET_FILES = {"torchvision": "alexnet-owt-7be5be79.safetensors", "original": "bvlc_alexnet.safetensors"}
 PHANTOM = "phantom"  # weights of train.train_source_cell
@@ -44,6 +46,12 @@ def describe_weights(chosen: str) -> str:
     if chosen == PHANTOM:
         return "phantom: trained on synthetic pictures, not ImageNet"
     return chosen if chosen in ("imagenet", "random") else "imagenet, files of the user"
+
+
+def confirm_weights(chosen: str, networks: Sequence[str], config: Config, options: Options) -> str:
+    """`chosen`, after what it would fetch was named (see `confirm_fetch`)."""
+    offered = [network for network in networks if network != "AlexNet" or config.alexnet_variant == "torchvision"]
+    return confirm_fetch(chosen, [Offer(ADDRESSES[network][0], MEGABYTES[network]) for network in offered], options)
 
 
 def provide_weights(chosen: str, networks: Sequence[str], config: Config, folder: Path) -> tuple[Files, dict[str, str]]:

@@ -8,6 +8,7 @@ import gzip
 import importlib
 import itertools
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from common.errors import UsageError
 from common.records.paper import Paper, load_paper
 from common.records.results import Results, read_results
 from common.report.exhibits import find_makers
+from common.runs import estimate
 from common.runs.publish import publish
 
 ROOT = Path(__file__).parents[2]
@@ -188,6 +190,32 @@ def test_a_finished_run_trains_nothing_again(package, small, small_run, capfd):
     counts = [line for line in capfd.readouterr().err.splitlines() if line.endswith("trainings were done before")]
     assert counts
     assert all(line.split()[0] == line.split()[2] for line in counts)
+
+
+def test_a_dry_run_knows_what_is_done(package, smoke, capfd):
+    """The cost names exactly the trainings that the run then makes: of a finished one, none."""
+    cells = sorted(smoke.glob("cells/*"))
+    argv = ["--preset", "smoke", "--workers", "1", "--threads", "1", "--out", str(smoke.parents[1])]
+    assert package["run"].main([*argv, "--dry-run"]) == 0
+    assert "to do: no training (" in capfd.readouterr().err
+    assert sorted(smoke.glob("cells/*")) == cells
+
+
+def test_a_dry_run_leaves_prepared_data_alone(name, package, small, tmp_path, capfd):
+    assert package["run"].main([*small, "--workers", "1", "--dry-run", "--out", str(tmp_path)]) == 0
+    assert "expected time: under" in capfd.readouterr().err
+    assert not list((tmp_path / name).glob("smoke-*"))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("backend")
+def test_every_network_of_the_cost_can_be_timed(package, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(estimate, "SHORT", 0)
+    monkeypatch.setattr(estimate, "MEASURING", 600)
+    argv = ["--preset", "smoke", "--workers", "1", "--threads", "1", "--out", str(tmp_path), "--dry-run"]
+    assert package["run"].main(argv) == 0
+    (timed,) = re.findall(r"(\d+) of (\d+) networks measured", capfd.readouterr().err)
+    assert timed[0] == timed[1]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What lies in the data folder, whether it is whole, and what to get where: the texts and checks behind data.py's command."""
 
+import sys
 import tempfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from common.errors import UsageError
 from common.files import hash_file
 from replications.lung_hip_compare.sources import luna16
 
+ARCHIVE_MEGABYTES = 13
 PATCHES_URL = "https://github.com/swethasubramanian/LungCancerDetection/archive/36e7980.zip"
 PATCH_FILES = {"train": 6877, "test": 1622, "val": 1297}  # pictures; 1690 of train/ are rotated copies, not listed
 PATCH_LINES = {"train": 5187, "test": 1622, "val": 1297}  # lines of the lists
@@ -95,6 +97,7 @@ def download_patches(folder: Path, url: str = PATCHES_URL) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".luna16_patches.") as temporary:
         archive = Path(temporary) / "archive.zip"
+        print(f"fetching: the ready LUNA16 patches, about {ARCHIVE_MEGABYTES} MB, {url}", file=sys.stderr)
         fetch(url, archive, MAX_ARCHIVE_BYTES, BY_HAND)
         extract_zip(archive, Path(temporary) / "files", max_bytes=MAX_UNPACKED_BYTES)
         lists = sorted((Path(temporary) / "files").glob("*/src/data/traindatalabels.txt"))

@@ -1,0 +1,174 @@
+"""The cost of a run, said before it: measured on this device, asked about where it is large."""
+
+import dataclasses
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+
+from common.cli import count_cores
+from common.errors import UsageError
+from common.runs import workers as processes
+from common.runs.cells import RECORD, Cell, is_done, read_record
+from common.runs.run import Run
+from common.runs.work import Amount, Network, Times, Work, add_up, bound_seconds, complete_times, list_networks
+
+MEASURE = "common.training.timing:measure_cell"
+MEASURING = 10  # seconds, of each worker
+RATE = 2e9  # multiply-adds a second of one thread, which every processor of these years surpasses
+SHORT = 300  # seconds at that rate, up to which nothing is measured
+LONG = 24 * 3600  # seconds from which the user is asked
+DAY, HOUR, MINUTE = 24 * 3600, 3600, 60
+
+
+def announce(run: Run, works: Sequence[Work], *, weights: Sequence[str] = ()) -> bool:
+    """Print what the run will do and what it costs; whether it is to be done (not with --dry-run).
+
+    works: all trainings that the command asks for; those that are done already do not count. weights: what would be fetched
+    first, a line each. What was measured stays in the run's folder; a dry run takes away a folder that it made. Raises UsageError
+    for a run of more than a day without --yes, unless the user agrees on the terminal.
+    """
+    done = [work for work in works if (run.folder / "cells" / work.key / RECORD).is_file()]
+    known = {work.key for work in done}
+    amount, how = estimate(run, [work for work in works if work.key not in known], done)
+    for line in [*weights, *describe(run, amount, how, len(done))]:
+        print(line, file=sys.stderr)
+    if run.options.dry_run:
+        processes.stop_workers()
+        run.lock.close()
+        if run.fresh:
+            shutil.rmtree(run.folder)
+        return False
+    if amount.seconds > LONG and not run.options.yes:
+        confirm(run, amount)
+    return True
+
+
+def estimate(run: Run, works: Sequence[Work], done: Sequence[Work] = ()) -> tuple[Amount, str]:
+    """The cost of trainings that are not done, and how it was found out: in words, "" where there is nothing to do."""
+    options = run.options
+    team = 1 if options.cluster else options.workers
+    threads = options.threads or (1 if options.cluster else processes.share_threads(options.workers, count_cores()))
+    networks, rate = list_networks(works), RATE * threads
+    if not works:
+        return add_up([], {}, team), ""
+    bound = bound_seconds(works, rate, team)
+    if bound <= SHORT or not networks:
+        amount = add_up(works, complete_times({}, networks, rate), team, done)
+        return dataclasses.replace(amount, seconds=bound), "short"
+    found, device, failed = measure(run, networks, team, threads)
+    amount = add_up(works, complete_times(found, networks, rate), team, done)
+    if failed:
+        return amount, f"not measured ({failed}); by a low rate"
+    timed = sum("picture" in times or "step" in times for times in found.values())
+    return amount, f"on this {device}, {timed} of {len(networks)} networks measured"
+
+
+def measure(run: Run, networks: Sequence[Network], team: int, threads: int) -> tuple[dict[str, Times], str, str]:
+    """Times by network, the device, and why there are none, if so. All workers measure at once, as they will work; the records
+    stay among the trainings of the run, so that a further command finds them."""
+    cells = plan_measurement(networks, team, threads)
+    home = run.folder / "cells"
+    if not all(is_done(cell, home) for cell in cells):
+        count = f"{min(team, len(cells))} worker{'s' * (team > 1)}"
+        print(f"measuring the run's networks on this device, about {MEASURING} s on {count}", file=sys.stderr)
+    failed = processes.run_cells(
+        cells,
+        run.folder,
+        workers=run.options.workers,
+        threads=threads,
+        cluster=run.options.cluster,
+        title="measurement",
+        noun="measurements",
+    )
+    found: dict[str, Times] = {}
+    device = "device"
+    for cell in cells:
+        if cell.key not in failed:
+            outcome = read_record(cell, home)["outcome"]
+            device = outcome["device"]
+            for name, times in outcome["networks"].items():
+                found[name] = max(found.get(name, {}), times, key=len)
+    return found, device, next(iter(failed.values()), "")
+
+
+def plan_measurement(networks: Sequence[Network], team: int, threads: int) -> list[Cell]:
+    """One cell a worker, each with its share of the networks, the dearest first; with fewer networks than workers some are
+    measured twice."""
+    shares = [networks[number::team] or networks[number % len(networks) :][:1] for number in range(team)]
+    return [
+        Cell(
+            f"measurement-{number}",
+            MEASURE,
+            {
+                "networks": [
+                    {"name": one.name, "function": one.function, "settings": one.settings, "batch": one.batch} for one in share
+                ],
+                "seconds": MEASURING,
+                "threads": threads,
+                "workers": team,
+            },
+        )
+        for number, share in enumerate(shares, start=1)
+    ]
+
+
+def describe(run: Run, amount: Amount, how: str, done: int) -> list[str]:
+    """The cost in a few lines."""
+    before = f" ({done} more are done)" if done else ""
+    if not amount.trainings:
+        return [f"to do: no training{before}"]
+    options = run.options
+    team = "one worker; the workers of the cluster share it" if options.cluster else f"{options.workers} at a time"
+    if how == "short":
+        time = f"under {_round_up(amount.seconds)} on an idle machine; few operations, so not measured"
+    else:
+        time = f"about {name_time(amount.seconds)}, {team} ({how}); sooner where a training stops early"
+    free = shutil.disk_usage(run.folder).free
+    return [
+        f"to do: {amount.trainings:,} trainings{before}, {amount.epochs:,} epochs at most, "
+        f"{amount.operations:.1e} multiply-adds at most",
+        f"expected time: {time}",
+        f"disk: about {name_bytes(amount.disk_bytes)} ({name_bytes(free)} free); memory: about {name_bytes(amount.memory_bytes)}",
+    ]
+
+
+def _round_up(seconds: float) -> str:
+    minutes = int(-(-seconds // MINUTE))
+    return "a minute" if minutes <= 1 else f"{minutes} minutes"
+
+
+def name_time(seconds: float) -> str:
+    """A duration in the unit that people would use.
+
+    >>> name_time(20), name_time(200), name_time(3 * 3600), name_time(1e7)
+    ('20 s', '3 min', '3.0 h', '116 days')
+    """
+    for unit, size, least in (("days", DAY, 2 * DAY), ("h", HOUR, 100 * MINUTE), ("min", MINUTE, 100)):
+        if seconds >= least:
+            value = seconds / size
+            return f"{value:.0f} {unit}" if value >= 10 or unit == "min" else f"{value:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def name_bytes(count: float) -> str:
+    """Bytes in GB or MB.
+
+    >>> name_bytes(3e9), name_bytes(2e6)
+    ('3.0 GB', '2 MB')
+    """
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{max(1, count / 1e6):.0f} MB"
+
+
+def confirm(run: Run, amount: Amount) -> None:
+    """Ask on a terminal; else, or where the answer is no, UsageError with the line to type and the cheaper ways."""
+    expected = f"this run takes about {name_time(amount.seconds)}"
+    cheaper = "cheaper: --preset demo, fewer --rows, one of --seeds"
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        print(f"{expected}; {cheaper}\ngo on? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() in ("y", "yes"):
+            return
+    processes.stop_workers()
+    run.lock.close()
+    line = shlex.join(["python", "-m", run.module, *sys.argv[1:], "--yes"])
+    raise UsageError(f"{expected}; to start it: {line}; {cheaper}")
