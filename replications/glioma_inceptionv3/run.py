@@ -23,6 +23,7 @@ from common.records.results import Weights
 from common.records.rows import select_rows
 from common.runs import products
 from common.runs.cells import Cell
+from common.runs.guard import guard_results
 from common.runs.run import (
     Run,
     build_results,
@@ -75,6 +76,7 @@ def run(options: cli.Options) -> int:
     everything = [t for t in plans.list_trainings(config, alike) if name_protocol(t.mode) in options.protocols]
     needed = [training for training in everything if any(training.name in row.needs for row in wanted)]
     opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
+    guard_results(opened, plans.list_row_seeds(wanted, needed, config, options.seeds or ()), synthetic=source.synthetic)
     files, missing = weights.provide_weights(chosen, list(dict.fromkeys(t.backbone for t in needed)), opened.folder)
     print("splits: measuring what they leak", file=sys.stderr)
     divided = plans.divide(datasets, config, options.seeds or ())

@@ -20,6 +20,7 @@ from common.records.results import Weights
 from common.records.rows import Row, select_rows
 from common.runs import products
 from common.runs.cells import Cell
+from common.runs.guard import guard_results
 from common.runs.run import (
     build_results,
     close_run,
@@ -58,6 +59,8 @@ def run(options: cli.Options) -> int:
     synthetic = any(source and source.synthetic for source in sources.values())
     placed = {experiments.locate_dataset(name): found for name, found in prepared.items()}
     opened = open_run(PACKAGE, options, preset, identity, synthetic=synthetic, datasets=placed)
+    asked_seeds = dict.fromkeys((row.name for row in wanted), options.seeds or config.seeds)
+    guard_results(opened, asked_seeds, synthetic=synthetic, keeps_rows=True)
     datasets = {name: dataset for name, (_, dataset) in prepared.items()}
     start, sha256 = weights.choose_weights(options.weights, opened.folder)
     print("splits: measuring what they leak", file=sys.stderr)
