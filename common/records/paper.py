@@ -69,11 +69,12 @@ class Reading:
 
 @dataclass(frozen=True)
 class Headline:
-    """The claim that stands for the paper in one line."""
+    """The claim that stands for the paper in one line; where the paper's main claim is one in words, also its statement."""
 
     table: str
     row: str
     metric: str
+    statement: str = ""  # id
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity, so that what is computed from a paper can be cached
@@ -128,7 +129,8 @@ def parse_paper(text: str, path: Path) -> Paper:
     Top-level entries: [paper]; optional [classes] with the cases of each class of a test set, under a name that claims use
     (`classes = "test"`); and the arrays `claim`, `table`, `reading`, `statement`, `unstated`, `deviation`, `audit`, `check`. A
     [[table]] is as many claims as it prints numbers. A claim whose metric a reading names is compared under every reading: the
-    first keeps the table's name, the others get ", reading <id>" behind it. Without `headline` in [paper], the first ratio is it.
+    first keeps the table's name, the others get ", reading <id>" behind it. Without `headline` in [paper], the first ratio is it;
+    a headline may name a statement besides.
 
     Raises UsageError, naming the file, the line, the entry and the field, for anything missing, unknown, of a wrong type,
     out of range or contradictory.
@@ -160,7 +162,6 @@ def parse_paper(text: str, path: Path) -> Paper:
     refuse_repetition((claim.key for claim in claims), path, "claim")
     readings = tuple(_read_reading(entry, where, compositions) for entry, where in list_entries(document, "reading", path, text))
     refuse_repetition((reading.id for reading in readings), path, "reading")
-    headline = _read_headline(about.pop("headline", None), claims, name_table("paper", path, text))
 
     def read_all(kind: type[EntryT], name: str, required: dict[str, type]) -> tuple[EntryT, ...]:
         entries = list_entries(document, name, path, text)
@@ -168,6 +169,7 @@ def parse_paper(text: str, path: Path) -> Paper:
 
     statements = read_all(Statement, "statement", {"id": str, "text": str, "where": str})
     refuse_repetition((statement.id for statement in statements), path, "statement")
+    headline = _read_headline(about.pop("headline", None), claims, statements, name_table("paper", path, text))
     audits = []
     rows = {claim.row for claim in claims}
     for entry, where in list_entries(document, "audit", path, text):
@@ -193,18 +195,22 @@ def parse_paper(text: str, path: Path) -> Paper:
     )
 
 
-def _read_headline(entry: Any, claims: Sequence[Claim], place: str) -> Headline:
+def _read_headline(entry: Any, claims: Sequence[Claim], statements: Sequence[Statement], place: str) -> Headline:
     """The headline that [paper] gives, or else the first ratio; `place` is that of [paper]. UsageError if none is so called."""
     ratios = [claim for claim in claims if claim.unit != "count"]
     if entry is None and ratios:
         return Headline(*ratios[0].key)
-    fields = read_fields(entry, f"{place} headline", required={"table": str, "row": str, "metric": str})
+    fields = read_fields(
+        entry, f"{place} headline", required={"table": str, "row": str, "metric": str}, optional={"statement": str}
+    )
     headline = Headline(**{**fields, "metric": name_metric(fields["metric"])})
     if (headline.table, headline.row, headline.metric) not in {claim.key for claim in ratios}:
         raise UsageError(
             f"{place} headline names no claim of unit percent or fraction (table {headline.table}, row {headline.row!r}, "
             f"metric {headline.metric!r})"
         )
+    if headline.statement and headline.statement not in {statement.id for statement in statements}:
+        raise UsageError(f"{place} headline names no [[statement]]: {headline.statement!r}")
     return headline
 
 

@@ -12,6 +12,8 @@ from common.errors import UsageError
 from common.files import load_json, write_json_atomic
 from common.records.results import Command, Environment, Git, describe_fault
 
+CODE = (":(top,glob)common/**/*.py", ":(top,glob)replications/**/*.py")  # what trainings are made of, for git
+
 
 def describe_environment(*, backend: str | None, device: str | None, deterministic: bool) -> Environment:
     """Versions behind a result, without importing the packages.
@@ -33,16 +35,23 @@ def list_packages() -> str:
 
 def git_state(folder: Path) -> Git:
     """Commit and state of the working tree that holds `folder`, untracked files included; both None outside git."""
-
-    def run(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=60
-        ).stdout.strip()
-
     try:
-        return Git(commit=run("rev-parse", "HEAD"), dirty=bool(run("status", "--porcelain")))
+        return Git(commit=_run_git(folder, "rev-parse", "HEAD"), dirty=bool(_run_git(folder, "status", "--porcelain")))
     except (OSError, subprocess.SubprocessError):
         return Git(commit=None, dirty=None)
+
+
+def has_changed_code(folder: Path) -> bool | None:
+    """Whether a module of the checkout that holds `folder` is uncommitted or untracked, documents aside; None outside git."""
+    try:
+        return bool(_run_git(folder, "status", "--porcelain", "--untracked-files=all", "--", *CODE))
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _run_git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
 
 
 def read_commands(path: Path) -> list[Command]:

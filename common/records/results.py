@@ -231,6 +231,7 @@ class Training(Record):
     commit: str | None
     seconds: float
     threads: list[int]
+    dirty: bool | None = None  # uncommitted code
 
 
 class OwnColumn(Record):

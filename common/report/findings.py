@@ -174,6 +174,7 @@ def describe_finding(results: Results, paper: Paper) -> list[str]:
         if dataset.stand_ins
     ]
     sentences += [results.extra.finding] * bool(results.extra.finding)
+    sentences += describe_main_statement(results, paper)
     sentences.append(_describe_line(find_headline(lines, paper)))
     sentences.append(_tally_verdicts(lines))
     metric = paper.headline.metric
@@ -224,6 +225,24 @@ def find_headline(lines: Sequence[Line], paper: Paper) -> Line:
     """The line of `collect_lines` that holds the paper's headline claim."""
     key = (paper.headline.table, paper.headline.row, paper.headline.metric)
     return next(line for line in lines if line.key == key)
+
+
+def describe_main_statement(results: Results, paper: Paper) -> list[str]:
+    """What became of the statement that is the paper's headline, in one sentence; nothing where a number alone is."""
+    words = []
+    for statement in paper.statements:
+        if statement.id == paper.headline.statement:
+            found = {check.protocol: check for check in results.extra.statements if check.id == statement.id}
+            parts = [
+                f"under the paper's protocol {check.verdict}" if protocol == "paper" else f"leak-free {check.verdict}"
+                for protocol, check in found.items()
+            ]
+            details = dict.fromkeys(check.detail for check in found.values() if check.detail)
+            why = f" ({'; '.join(details)})" if details else ""
+            words.append(
+                f"The paper's main claim: {statement.text} ({statement.where}). Here: {', '.join(parts) or 'not run'}{why}."
+            )
+    return words
 
 
 def _describe_line(line: Line) -> str:

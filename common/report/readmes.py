@@ -43,7 +43,10 @@ def render_blocks(root: Path) -> dict[Path, dict[str, str]]:
             "audit": _render_audit(paper),
             "remarks": render_markdown_table(build_remark_table(paper)),
         }
-    head = ["| paper | its main number | ours | do they agree? | cost | command |", "|---|---|---|---|---|---|"]
+    head = [
+        "| paper | its main number | ours | do they agree? | cost of that run | command of the whole |",
+        "|---|---|---|---|---|---|",
+    ]
     return {root / "README.md": {"papers": "\n".join(head + lines)}, **papers}
 
 
@@ -69,11 +72,30 @@ def _summarise_paper(paper: Paper, results: Results | None, has_code: bool) -> s
         verdict = explain_verdict(line.verdict)
         if line.ours is None and results.extra.finding:
             ours, verdict = results.extra.finding, "not run as published"
-        cost = f"{format_duration(results.seconds)}, {results.environment.device}"
-    cells = [f"{claim.row}, {name_metric(claim.metric, '')}: {printed}", ours, verdict, cost]
+        main = [check for check in results.extra.statements if check.id == paper.headline.statement]
+        if main and not results.extra.finding:
+            verdict = f"the claim: {explain_verdict(main[0].verdict)}; the number: {verdict}"
+        cost = _describe_cost(results, paper)
+    words = [statement.text for statement in paper.statements if statement.id == paper.headline.statement]
+    number = f"{claim.row}, {name_metric(claim.metric, '')}: {printed}"
+    cells = ["; ".join([*words, number]), ours, verdict, cost]
     title = f"[{escape_markdown(paper.title)}](replications/{paper.name}/README.md)"
     command = f"`python -m replications.{paper.name}.run`" if has_code else f"`python -m common.audit {paper.name}`"
     return "| " + " | ".join([title, *map(escape_markdown, cells), command]) + " |"
+
+
+def _describe_cost(results: Results, paper: Paper) -> str:
+    """Time and device of the accepted run, and how much of the whole it was."""
+    spent = f"{format_duration(results.seconds)}, {results.environment.device}"
+    counted = {claim.row for claim in paper.claims if claim.unit == "count"}
+    ran = {row.row for row in results.rows}
+    rows = ran | {missing.row for missing in results.extra.not_run} - counted
+    changed = [f"{name} = {value}" for name, value in sorted(results.overrides.items())]
+    if ran == rows and not changed:
+        return spent
+    of_rows = "all rows" if ran == rows else f"{len(ran)} of {len(rows)} rows"
+    settings = f" with {', '.join(changed) if len(changed) < 3 else f'{len(changed)} settings changed'}" if changed else ""
+    return f"{spent}, for {of_rows}{settings}"
 
 
 def update_readmes(root: Path, *, check: bool = False) -> list[Path]:

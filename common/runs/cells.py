@@ -23,8 +23,10 @@ from pathlib import Path
 
 from common.errors import UsageError
 from common.files import hash_file, hold_lock, put_in_place
+from common.records.provenance import has_changed_code
 
 RECORD = "cell.json"
+UNCLEAN = ".unclean"  # in the folder of a begun cell: some start of it had uncommitted code
 Report = Callable[[str, int, int, dict], None]  # stage, epochs done, epochs in all, logs
 
 
@@ -53,21 +55,23 @@ def is_done(cell: Cell, home: Path) -> bool:
     Nothing is removed: a command that asks for less may not cost finished work.
     """
     folder = home / cell.key
-    record = _read_record(folder)
+    record = find_record(folder)
     if record is None or record["digest"] != cell.digest:
         return False
     return all(_hash(folder / name) == digest for name, digest in record["files"].items())
 
 
 def read_record(cell: Cell, home: Path) -> dict:
-    """The record of a finished cell: digest, seconds, threads, files and what its function returned."""
-    record = _read_record(home / cell.key)
+    """The record of a finished cell: digest, seconds, threads, files, whether its code was committed, what its function
+    returned."""
+    record = find_record(home / cell.key)
     if record is None:
         raise UsageError(f"{home / cell.key}: not a finished cell; run the same command again")
     return record
 
 
-def _read_record(folder: Path) -> dict | None:
+def find_record(folder: Path) -> dict | None:
+    """The record that a finished cell has left in its folder; None where there is none that can be read."""
     try:
         record = json.loads((folder / RECORD).read_text())
         return record if {"digest", "files", "threads"} <= record.keys() else None
@@ -91,7 +95,11 @@ def run_cell(cell: Cell, home: Path, threads: int, report: Report) -> None:
         (partial / RECORD).unlink(missing_ok=True)  # of a start that was killed before the last rename: no product
         module, name = cell.function.split(":")
         with quiet_start():
-            function = getattr(importlib.import_module(module), name)
+            source = importlib.import_module(module)
+            function = getattr(source, name)
+        dirty = has_changed_code(Path(source.__file__ or "").parent)
+        if dirty:
+            (partial / UNCLEAN).touch()
         started = time.time()
         outcome = function(cell.settings, partial, threads, report)
         for path in [*partial.glob("checkpoint-*"), *partial.glob(".checkpoint-*")]:
@@ -99,6 +107,7 @@ def run_cell(cell: Cell, home: Path, threads: int, report: Report) -> None:
         products = sorted(p for p in partial.rglob("*") if p.is_file() and not p.name.startswith("."))
         record = {
             "digest": cell.digest,
+            "dirty": True if (partial / UNCLEAN).exists() else dirty,  # None: not known
             "files": {str(p.relative_to(partial)): hash_file(p) for p in products},
             "outcome": outcome,
             "seconds": round(time.time() - started, 3),
@@ -107,7 +116,7 @@ def run_cell(cell: Cell, home: Path, threads: int, report: Report) -> None:
         }
         (partial / RECORD).write_text(json.dumps(record, sort_keys=True, indent=1))
         put_in_place(partial, final)
-    for name in (".lock", ".digest"):
+    for name in (".lock", ".digest", UNCLEAN):
         (final / name).unlink(missing_ok=True)
 
 

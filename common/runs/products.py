@@ -143,7 +143,7 @@ def describe_trainings(finished: Sequence[Cell], folder: Path) -> tuple[float, E
     environments = [record["outcome"]["environment"] for record in records]
     first = next((known for known in environments if known["backend"]), environments[0])
     trainings = [
-        Training(key=cell.key, seconds=r["seconds"], threads=r["threads"], commit=r["outcome"]["commit"])
+        Training(key=cell.key, seconds=r["seconds"], threads=r["threads"], commit=r["outcome"]["commit"], dirty=r.get("dirty"))
         for cell, r in zip(finished, records, strict=True)
     ]
     environment = describe_environment(**{name: first[name] for name in ("backend", "device", "deterministic")})

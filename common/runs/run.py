@@ -38,7 +38,7 @@ from common.records.results import (
 from common.report.pages import format_screen_table, write_report
 from common.runs import cells, workers
 from common.runs.products import PREDICTIONS, describe_trainings
-from common.runs.publish import publish
+from common.runs.publish import discard_unclean, locate_results, publish
 
 COMMANDS = "commands.json"
 
@@ -208,6 +208,11 @@ def train(run: Run, planned: list[cells.Cell], title: str = "") -> dict[str, str
     are done all the same.
     """
     options = run.options
+    if options.publish:
+        unclean = discard_unclean(planned, run.folder / "cells", read_commands(run.folder / COMMANDS))
+        if unclean:
+            what = "1 training was" if unclean == 1 else f"{unclean} trainings were"
+            print(f"{what} made with uncommitted code, and will be made anew, to be published", file=sys.stderr)
     threads = options.threads or (1 if options.cluster else workers.share_threads(options.workers, count_cores()))
     return workers.run_cells(
         planned,
@@ -310,7 +315,7 @@ def close_run(
     seconds = time.monotonic() - run.clock
     print(f"\ntable, figures, predictions: {run.folder}\nreport: {run.folder / 'report.html'}   ({seconds:.0f} s)")
     if run.options.publish:
-        target = Path("results") / run.name
+        target = locate_results(run.name)
         publish(run.folder, target)
         print(f"published in {target}")
     run.lock.close()

@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -196,9 +197,12 @@ def stop_workers() -> None:
     """End the processes that `run_cells` left for further stages of the run."""
     while _teams:
         _, team = _teams.popitem()
-        for wait_for in (False, True):  # all are told to end before the first is waited for
-            for worker in team.processes:
-                worker.pool.shutdown(wait=wait_for, cancel_futures=True)
+        watchers: list[Any] = [worker.pool._executor_manager_thread for worker in team.processes]  # each ends after its process
+        for worker in team.processes:  # all are told to end before the first is waited for
+            worker.pool.shutdown(wait=False, cancel_futures=True)
+        for watcher in watchers:
+            if watcher is not None:
+                watcher.join()
 
 
 def _collect(future: Future, cell: Cell, failed: dict[str, str], display: "_Display") -> None:

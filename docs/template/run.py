@@ -23,6 +23,7 @@ from common.records.results import Weights
 from common.records.rows import select_rows
 from common.runs import products
 from common.runs.estimate import announce
+from common.runs.guard import guard_results
 from common.runs.run import (
     build_results,
     close_run,
@@ -61,6 +62,8 @@ def run(options: cli.Options) -> int:
     prepared, dataset = prepare_shared(PACKAGE, options, data.name_dataset(source, config), prepare)
     placed = {"data": (prepared, dataset)}
     opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
+    asked_seeds = dict.fromkeys((row.name for row in wanted), options.seeds or config.seeds)
+    guard_results(opened, asked_seeds, synthetic=source.synthetic, keeps_rows=True)
     folds_of = {protocol: (dataset, data.split_dataset(dataset, protocol, config)) for protocol in options.protocols}
     described = describe_splits("pictures", dataset, folds_of)  # ends here if a leakfree split leaks
 

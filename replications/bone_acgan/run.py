@@ -22,6 +22,7 @@ from common.records.results import Weights
 from common.records.rows import select_rows
 from common.runs import products
 from common.runs.estimate import announce
+from common.runs.guard import guard_results
 from common.runs.run import build_results, close_run, find_or_make, list_seeds, log_command, open_run, train
 from replications.bone_acgan import data, efforts, experiments, figures, implied, lesions, measures, plans, stages, weights
 from replications.bone_acgan.config import PRESETS, Config
@@ -55,6 +56,7 @@ def run(options: cli.Options) -> int:
     gans = [one for one in plans.list_gans() if one.row in needed or (one.transfer and one.gan in fed)]
     placed = stages.prepare(options, source, config)
     opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
+    guard_results(opened, dict.fromkeys((row.name for row in wanted), options.seeds or config.seeds), synthetic=source.synthetic)
     branches = dict.fromkeys(branch for one in classifiers if one.transfer for branch in list_branches(one.network))
     usable = weights.confirm_weights(chosen, list(branches), options)
     files, missing = weights.provide_weights(usable, list(branches), opened.folder)

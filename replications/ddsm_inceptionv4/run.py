@@ -21,6 +21,7 @@ from common.records.results import Weights
 from common.records.rows import select_rows
 from common.runs import products
 from common.runs.estimate import announce
+from common.runs.guard import guard_results
 from common.runs.run import build_results, close_run, find_or_make, list_seeds, log_command, open_run, train
 from replications.ddsm_inceptionv4 import (
     claims,
@@ -66,6 +67,7 @@ def run(options: cli.Options) -> int:
     models = plans.list_wanted(list_models(config), needed)
     placed = stages.prepare(options, source, config)
     opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
+    guard_results(opened, dict.fromkeys((row.name for row in wanted), options.seeds or config.seeds), synthetic=source.synthetic)
     planned_part = any(name_few("") in name for name in needed)
     networks = plans.list_networks(models, planned_part)
     files, missing = weights.provide_weights(weights.confirm_weights(chosen, networks, options), networks, opened.folder)

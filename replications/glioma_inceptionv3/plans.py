@@ -104,6 +104,15 @@ def list_seeds(training: Training, config: Config, asked: Sequence[int] = ()) ->
     return sorted(set(asked)) or runs
 
 
+def list_row_seeds(
+    wanted: Sequence[Row], needed: Sequence[Training], config: Config, asked: Sequence[int] = ()
+) -> dict[str, set[int]]:
+    """Row -> numbers of the runs that its trainings are asked for."""
+    return {
+        row.name: {seed for one in needed if one.name in row.needs for seed in list_seeds(one, config, asked)} for row in wanted
+    }
+
+
 def reduce_config(config: Config) -> dict:
     """The settings that a training depends on: not how many trainings there are, so that more of them leave it as it is."""
     return asdict(replace(config, runs=(), leakfree_repeats=0, backbones=(), views=(), baseline_runs=0, baseline_backbones=()))

@@ -24,6 +24,7 @@ from common.records.rows import select_rows
 from common.runs import products
 from common.runs.cells import Cell
 from common.runs.estimate import announce
+from common.runs.guard import guard_results
 from common.runs.run import (
     Run,
     build_results,
@@ -77,6 +78,7 @@ def run(options: cli.Options) -> int:
     everything = [t for t in plans.list_trainings(config, alike) if name_protocol(t.mode) in options.protocols]
     needed = [training for training in everything if any(training.name in row.needs for row in wanted)]
     opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
+    guard_results(opened, plans.list_row_seeds(wanted, needed, config, options.seeds or ()), synthetic=source.synthetic)
     backbones = list(dict.fromkeys(t.backbone for t in needed))
     files, missing = weights.provide_weights(weights.confirm_weights(chosen, backbones, options), backbones, opened.folder)
     print("splits: measuring what they leak", file=sys.stderr)

@@ -19,7 +19,7 @@ NOT_IN_PAPER = (("256x256 resized", "DBN"), ("256x256 unresized", "DBN"))  # Tab
 
 @dataclass(frozen=True)
 class Config:
-    # Data: LUNA16 (sec. 1)
+    # Data: LUNA16 (sec. 2.1)
     luna_side: int = 50  # pixels; "50x50 jpg"
     luna_window: tuple[float, float] = (-1000.0, 400.0)  # HU -> 0..255; unstated, from the public patch recipe
     luna_negatives_per_positive: int = 5  # unstated, from the public patch recipe (candidates.csv)
@@ -30,22 +30,22 @@ class Config:
     luna_phantom_scans: int = 0  # phantoms only: 0 = none
     luna_phantom_nodules: int = 4  # phantoms only: nodules (and 5 times as many other candidates) per scan
 
-    # Data: hips (sec. 1, Table 1); (without fracture, with fracture)
-    hip_radiographs: tuple[int, int] = (147, 77)  # sec. 1: 77 positive, 147 negative radiographs
-    hip_crops: tuple[int, int] = (100, 100)  # sec. 1: after cropping to the joint
+    # Data: hips (sec. 2.1, Table 1); (without fracture, with fracture)
+    hip_radiographs: tuple[int, int] = (147, 77)  # sec. 2.1: 77 positive, 147 negative radiographs
+    hip_crops: tuple[int, int] = (100, 100)  # sec. 2.1: after cropping to the joint
     hip_enlarged_uncropped: tuple[int, int] = (2780, 1578)  # Table 1, "unresized"
     hip_enlarged_cropped: tuple[int, int] = (1877, 1877)  # Table 1, "resized"
-    hip_sides: tuple[int, int] = (128, 256)  # pixels; sec. 1
+    hip_sides: tuple[int, int] = (128, 256)  # pixels; sec. 2.1
     hip_test_share: float = 0.2  # Table 1: ceil of 20 % of each class
     hip_shift: float = 0.1  # "shift" (Fig. 3c); magnitude unstated
     hip_flip: bool = True  # "flip" (Fig. 3c)
     hip_folds: int = 5  # leakfree only: grouped cross-validation of 224 radiographs
     hip_repetitions: int = 1  # leakfree only: repetitions of the grouped cross-validation
 
-    # Training, all networks (sec. 3)
-    learning_rate: float = 1e-4  # Adam, sec. 3
-    batch_size: int = 20  # sec. 3
-    cnn_epochs: int = 100  # sec. 3, the same for all networks
+    # Training, all networks (sec. 2.2)
+    learning_rate: float = 1e-4  # Adam, sec. 2.2
+    batch_size: int = 20  # sec. 2.2
+    cnn_epochs: int = 100  # sec. 2.2, the same for all networks
     resnet_epochs: int = 100
     dbn_epochs: int = 100
     sgan_epochs: int = 100
@@ -53,7 +53,7 @@ class Config:
     patience: int = 10  # leakfree only: early stopping on validation loss, best epoch restored
     validation_share: float = 0.1  # leakfree only; the paper has no validation set
 
-    # CNN (sec. 2.1)
+    # CNN (sec. 2.2)
     cnn_filters: tuple[int, ...] = (32, 64, 128, 256)
     cnn_dense: int = 256
 
@@ -64,7 +64,7 @@ class Config:
     resnet_pooling: str = "flatten"  # 2x2 average pooling, then flatten; "global" is the alternative
     resnet_weights: str = "random"  # unstated: "pre-trained" without a source; the ImageNet row is separate
 
-    # DBN (sec. 2.3)
+    # DBN (sec. 2.2)
     dbn_hidden: tuple[int, ...] = (1500, 1000, 500, 200)
     rbm_epochs: int = 20  # per layer; unstated
     rbm_learning_rates: tuple[float, float] = (0.01, 0.1)  # visible-hidden, hidden-hidden; unstated
@@ -72,7 +72,7 @@ class Config:
     rbm_momentum_switch: int = 5  # epoch; unstated
     rbm_weight_decay: float = 2e-4  # unstated
 
-    # SGAN (sec. 2.4, Fig. 5)
+    # SGAN (sec. 2.2, Fig. 5)
     sgan_noise: int = 100  # unstated
     sgan_filters: int = 128  # "Conv2DTranspose 128", "Conv 128"
     sgan_beta_1: float = 0.5  # unstated
@@ -81,7 +81,7 @@ class Config:
     sgan_base: int = 0  # side of the generator's first map; 0: 14 for 50 pixels, side / 4 otherwise
     label_shares: tuple[float, ...] = (0.1, 0.25, 0.5)  # labelled share of the training set (ours)
 
-    # Splits and seeds
+    # Splits and seeds: unstated in sec. 2.2
     split_seed: int = 0
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
 

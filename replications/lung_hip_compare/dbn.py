@@ -1,4 +1,4 @@
-"""The paper's deep belief network (sec. 2.3): restricted Boltzmann machines, stacked, then fine-tuned as a classifier.
+"""The paper's deep belief network (sec. 1.3 and 2.2): restricted Boltzmann machines, stacked, then fine-tuned as a classifier.
 
 A machine is trained by contrastive divergence with one step (CD-1; Hinton, "A practical guide to training restricted
 Boltzmann machines", 2010): hidden states are sampled from the data, the reconstruction uses the visible probabilities

@@ -1,10 +1,11 @@
 """The figures of the paper (2, 3, 6) and ours: one function a figure, drawn from predictions, history and results."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from common.cases.prepared import Dataset
 from common.cli import PROTOCOLS
@@ -22,7 +23,11 @@ from replications.lung_hip_compare import data
 from replications.lung_hip_compare.config import DATASETS, NETWORKS, Config
 from replications.lung_hip_compare.sources import hips
 
+PRINTED = "printed in the paper"
 STAR = "A star marks networks trained off protocol (see the note in the table). "
+# The paper's names say it wrongly; they stay, with what they mean beside them.
+MEANING = {True: "cropped to the hip", False: "whole radiograph"}
+NAMES = '"resized" is the paper\'s name for radiographs cropped to the hip before scaling, "unresized" for whole ones. '
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,33 @@ def _list_networks(shown: Shown) -> Iterator[tuple[str, str, list[str], pd.DataF
 
 def _explain_star(results: Results) -> str:
     return STAR if list_off(results) else ""
+
+
+def explain_dataset(name: str, separator: str = " ") -> str:
+    """The paper's name of a data set, for hips with what it means.
+
+    >>> explain_dataset("128x128 resized"), explain_dataset("LUNA16")
+    ('128x128 resized (cropped to the hip)', 'LUNA16')
+    """
+    return f"{name}{separator}({MEANING[hips.is_cropped(name)]})" if data.is_hip(name) else name
+
+
+def _explain_row(row: str) -> str:
+    dataset, _, network = row.partition(" / ")
+    return f"{explain_dataset(dataset)} / {network}"
+
+
+def plot_networks(results: Results, panels: Sequence[tuple[str, Mapping[str, float | None]]], *, label: str) -> Figure:
+    """Data sets by networks as heat maps, one a panel: (its title, row -> value). Values of ours are starred if off protocol.
+
+    label: what the values are, with unit. The panel PRINTED shows the paper's own values, which bear no star.
+    """
+    rows = [[f"{dataset} / {network}" for network in NETWORKS] for dataset in DATASETS]
+    values = [(title, np.array([[known.get(row) for row in line] for line in rows], float)) for title, known in panels]
+    figure = grids.plot_heatmap(values, [explain_dataset(name, "\n") for name in DATASETS], NETWORKS, label=label)
+    off = np.isin(np.array(rows), sorted(list_off(results)))
+    grids.mark_cells(figure, [off & np.isfinite(known) & (title != PRINTED) for title, known in values], " *")
+    return figure
 
 
 # Figures of the paper
@@ -113,7 +145,7 @@ def draw_figure_6(shown: Shown, results: Results) -> Iterator[Picture]:
         ]
         figure = grids.plot_confusion_matrices(matrices, data.CLASSES[data.part_of(dataset)])
         about = "Counts summed over seeds (and folds), percentages of each true class. The paper prints no numbers."
-        title = f"Figure 6: confusion matrices, {dataset}, {PROTOCOL_NAMES[protocol]}"
+        title = f"Figure 6: confusion matrices, {explain_dataset(dataset)}, {PROTOCOL_NAMES[protocol]}"
         yield Picture(f"figure6-{slug(dataset)}-{protocol}.png", title, _explain_star(results) + about, figure)
 
 
@@ -128,7 +160,7 @@ def draw_rocs(shown: Shown, results: Results) -> Iterator[Picture]:
             row = f"{dataset} / {name}"
             runs = list_runs(part[part["row"] == row])
             curves.append(build_roc(results, row, protocol, runs, mark_off(results, name, [row])))
-        about = f"{dataset}, {PROTOCOL_NAMES[protocol]}"
+        about = f"{explain_dataset(dataset)}, {PROTOCOL_NAMES[protocol]}"
         figure = plot_roc(curves, title=about, positive_class=data.CLASSES[data.part_of(dataset)][1])
         caption = (
             "Thick: mean of the seeds at equal false-positive rate; thin: seeds. Intervals take the cases of a patient together."
@@ -139,19 +171,14 @@ def draw_rocs(shown: Shown, results: Results) -> Iterator[Picture]:
 
 def draw_table_2(_shown: Shown, results: Results) -> Iterator[Picture]:
     """Accuracy of Table 2: printed, ours under both protocols."""
-    panels: list[tuple[str, dict[str, float | None]]] = [
-        ("printed in the paper", {claim.row: claim.paper for claim in results.claims if claim.table == "2"})
-    ]
+    printed = {claim.row: claim.paper for claim in results.claims if claim.table == "2"}
+    panels: list[tuple[str, Mapping[str, float | None]]] = [(PRINTED, printed)]
     for protocol in PROTOCOLS:
-        means = {row: found.metrics["accuracy"].mean for row, found in find_rows(results, protocol).items()}
-        percent = {row: None if mean is None else 100 * mean for row, mean in means.items()}
-        panels.append((f"ours, {PROTOCOL_NAMES[protocol]}", percent))
-    values = [
-        (title, np.array([[known.get(f"{d} / {n}") for n in NETWORKS] for d in DATASETS], float)) for title, known in panels
-    ]
-    figure = grids.plot_heatmap(values, DATASETS, NETWORKS, label="accuracy (%)")
+        means = {row: _to_percent(found.metrics["accuracy"].mean) for row, found in find_rows(results, protocol).items()}
+        panels.append((f"ours, {PROTOCOL_NAMES[protocol]}", means))
+    figure = plot_networks(results, panels, label="accuracy (%)")
     caption = "Accuracy in percent: printed, ours under the paper's protocol, ours leak-free (means over the seeds)."
-    yield Picture("accuracy.png", "Table 2 as a heat map", caption, figure)
+    yield Picture("accuracy.png", "Table 2 as a heat map", f"{_explain_star(results)}{NAMES}{caption}", figure)
 
 
 def draw_intervals(shown: Shown, results: Results) -> Iterator[Picture]:
@@ -159,7 +186,7 @@ def draw_intervals(shown: Shown, results: Results) -> Iterator[Picture]:
     lines = findings.collect_lines(results, shown.paper, "2")
     run = [line for line in lines if line.ours is not None or line.leakfree is not None]
     if run:
-        named = [replace(line, row=mark_off(results, line.row, [line.row])) for line in run]
+        named = [replace(line, row=mark_off(results, _explain_row(line.row), [line.row])) for line in run]
         about = (
             "The paper's bar is the 95 % sampling error of its own test set, its cases taken as independent; ours take those of "
             "a patient together. Beside each line stands the verdict on ours under the paper's protocol."
@@ -177,7 +204,7 @@ def draw_labels(shown: Shown, results: Results) -> Iterator[Picture]:
         for network in ("SGAN", "CNN"):
             named = [(1.0, f"LUNA16 / {network}")]
             named += [(share, f"LUNA16 / {network}, {share * 100:g} % labels") for share in shown.config.label_shares]
-            series[f"{network}, {PROTOCOL_NAMES[protocol]}"] = [
+            series[mark_off(results, f"{network}, {PROTOCOL_NAMES[protocol]}", [row for _, row in named if row in known])] = [
                 (share, 100 * m.mean, _to_percent(m.low), _to_percent(m.high))
                 for share, row in named
                 if (m := known.get(row)) is not None and m.mean is not None
@@ -185,22 +212,25 @@ def draw_labels(shown: Shown, results: Results) -> Iterator[Picture]:
     if labelled:
         figure = intervals.plot_shares({name: points for name, points in series.items() if points}, label="accuracy (%)")
         caption = "LUNA16. Test accuracy by share of labelled training images; SGAN sees the others without labels."
-        yield Picture("labels.png", "Few labels: SGAN against CNN", caption, figure)
+        yield Picture("labels.png", "Few labels: SGAN against CNN", _explain_star(results) + caption, figure)
 
 
 def _to_percent(fraction: float | None) -> float | None:
     return None if fraction is None else 100 * fraction
 
 
-def draw_histories(shown: Shown, _results: Results) -> Iterator[Picture]:
-    """Loss and accuracy by epoch of the networks on LUNA16."""
-    history = shown.history
+def draw_histories(shown: Shown, results: Results, dataset: str = "LUNA16") -> Iterator[Picture]:
+    """Loss and accuracy by epoch of the networks on a data set; of several folds the first."""
     for network in NETWORKS:
+        row = f"{dataset} / {network}"
         for protocol in PROTOCOLS:
-            part = history[(history["row"] == f"LUNA16 / {network}") & (history["protocol"] == protocol)]
+            part = shown.history[(shown.history["row"] == row) & (shown.history["protocol"] == protocol)]
             if len(part):
+                part = part[part["fold"] == part["fold"].min()]
                 curves = {seed: read_curves(part, seed, network) for seed in sorted(part["seed"].unique())}
-                about = f"{network}, LUNA16, {PROTOCOL_NAMES[protocol]}"
-                figure = plot_history(curves, title=about)
-                file = f"history-luna16-{slug(network)}-{protocol}.png"
-                yield Picture(file, f"Training of {about}", "Thin: seeds; thick: their mean.", figure)
+                title = f"{mark_off(results, network, [row])}, {explain_dataset(dataset)}, {PROTOCOL_NAMES[protocol]}"
+                changed = next((found.departures for found in results.rows if found.row == row and found.departures), [])
+                star = f"A star: off protocol, {'; '.join(changed)}. " if changed else ""
+                file = f"history-{slug(dataset)}-{slug(network)}-{protocol}.png"
+                caption = f"{star}Thin: seeds; thick: their mean."
+                yield Picture(file, f"Training of {title}", caption, plot_history(curves, title=title))

@@ -1,4 +1,4 @@
-"""The paper's CNN (sec. 2.1) and ResNet-50 (sec. 2.2, Fig. 4). The DBN and the SGAN have modules of their own.
+"""The paper's CNN and ResNet-50 (sec. 2.2, Fig. 4). The DBN and the SGAN have modules of their own.
 
 Both take images (n, side, side, channels) in 0..255, uint8 or float, rescale them and end in the softmax layer
 "probabilities": (n, classes). Initial weights follow Keras' global seed (`keras.utils.set_random_seed`). Comments give
@@ -21,7 +21,7 @@ IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)  # what keras.applications' ResNe
 
 
 def build_cnn(side: int, config: Config, channels: int = 1, classes: int = 2) -> keras.Model:
-    """CNN of sec. 2.1: four times (3x3 convolution, stride 2; 3x3 max pooling, stride 2), then two dense layers.
+    """CNN of sec. 2.2: four times (3x3 convolution, stride 2; 3x3 max pooling, stride 2), then two dense layers.
 
     "same" padding: with "valid" the third convolution has no 3x3 input left at 50x50. ReLU and biases, no
     BatchNormalization. 454,146 parameters at 50x50x1 with the paper's widths.

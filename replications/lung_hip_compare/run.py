@@ -23,6 +23,7 @@ from common.records.rows import Row, select_rows
 from common.runs import products
 from common.runs.cells import Cell
 from common.runs.estimate import announce
+from common.runs.guard import guard_results
 from common.runs.run import (
     build_results,
     close_run,
@@ -62,6 +63,8 @@ def run(options: cli.Options) -> int:
     synthetic = any(source and source.synthetic for source in sources.values())
     placed = {experiments.locate_dataset(name): found for name, found in prepared.items()}
     opened = open_run(PACKAGE, options, preset, identity, synthetic=synthetic, datasets=placed)
+    asked_seeds = dict.fromkeys((row.name for row in wanted), options.seeds or config.seeds)
+    guard_results(opened, asked_seeds, synthetic=synthetic, keeps_rows=True)
     datasets = {name: dataset for name, (_, dataset) in prepared.items()}
     given = weights.confirm_weights(options, wanted=any(row.name == experiments.IMAGENET_ROW for row in wanted))
     start, sha256 = weights.choose_weights(given, opened.folder)

@@ -1,4 +1,4 @@
-"""The paper's semi-supervised GAN (sec. 2.4, Fig. 5; Salimans et al. 2016), as the textbook Keras SGAN builds it.
+"""The paper's semi-supervised GAN (sec. 1.4 and 2.2, Fig. 5; Salimans et al. 2016), as the textbook Keras SGAN builds it.
 
 One network gives the class logits l. Classifier C: softmax(l). Discriminator D (the "custom activation"): Z / (Z + 1)
 with Z = sum of exp(l), computed as sigmoid(logsumexp(l)), which does not overflow. C and D share every weight; C, D and

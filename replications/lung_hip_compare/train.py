@@ -1,4 +1,4 @@
-"""One training of the paper: Adam, learning rate 1e-4, batches of 20, 100 epochs (sec. 3), for each of the four networks.
+"""One training of the paper: Adam, learning rate 1e-4, batches of 20, 100 epochs (sec. 2.2), for each of the four networks.
 
 `paper`: all epochs, the last one scored, no validation. `leakfree`: early stopping on validation patients; hip pictures are
 enlarged after the split, in the training part only.
@@ -146,7 +146,7 @@ class _Part:
 
 
 def compile_classifier(model: keras.Model, config: Config) -> keras.Model:
-    """Adam and cross-entropy on softmax outputs (sec. 3)."""
+    """Adam and cross-entropy on softmax outputs (sec. 2.2)."""
     optimizer = keras.optimizers.Adam(config.learning_rate, beta_1=config.beta_1)
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=[fit.build_accuracy()], jit_compile=fit.use_xla())
     return model

@@ -28,6 +28,7 @@ from common.records.rows import select_rows
 from common.runs import products
 from common.runs.cells import Cell
 from common.runs.estimate import announce
+from common.runs.guard import guard_results
 from common.runs.run import (
     Run,
     build_results,
@@ -69,6 +70,7 @@ def run(options: cli.Options) -> int:
     prepared, dataset = prepare_shared(PACKAGE, options, data.name_dataset(source, config), prepare)
     placed = {tasks.DATA: (prepared, dataset)}
     opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
+    guard_results(opened, dict.fromkeys((row.name for row in wanted), options.seeds or config.seeds), synthetic=source.synthetic)
     usable = weights.confirm_weights(chosen, networks, config, options)
     files, missing = weights.provide_weights(usable, networks, config, opened.folder)
     print("splits: measuring what they leak", file=sys.stderr)

@@ -258,7 +258,8 @@ def test_printed_numbers_stand_in_paper_toml_only(package):
 def test_every_setting_cites_its_place(package):
     """Every field of Config has a comment beside it or in the heading of its group."""
     text = (package / "config.py").read_text()
-    body = text[text.index("class Config") : text.index("PAPER =")]
+    body = text[text.index("class Config") : text.index("\nPAPER =")]
+    assert re.search(r"^    \w+: ", body, flags=re.M)
     group_cited = False
     for line in body.splitlines()[1:]:
         if line.strip().startswith("#"):

@@ -19,10 +19,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
+from sample_results import make_content
 
 from common.errors import UsageError
+from common.files import write_json_atomic
 from common.records.paper import Paper, load_paper
-from common.records.results import Results, read_results
+from common.records.results import Git, Results, read_results
 from common.report.exhibits import find_makers
 from common.runs import estimate
 from common.runs.publish import publish
@@ -231,6 +233,44 @@ def test_usage_errors_are_one_line(package, tmp_path, capsys, argv, message):
     code = package["run"].main(["--preset", "smoke", "--out", str(tmp_path), "--workers", "1", "--threads", "1", *argv])
     errors = [line for line in capsys.readouterr().err.splitlines() if message in line]
     assert (code, len(errors)) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "smoke"], "preset smoke"),
+        (["--preset", "paper"], "synthetic data"),
+        (["--preset", "paper", "--rows"], "less than the accepted run"),
+    ],
+)
+def test_publishing_less_is_refused_before_anything_is_trained(
+    name, package, small, paper, tmp_path, monkeypatch, capsys, arguments, message
+):
+    """As if the published settings were those of the smoke run, in a clean checkout; the last as if the phantoms were real."""
+    config, module = package["config"], package["run"]
+    monkeypatch.setitem(config.PRESETS, "paper", config.SMOKE)
+    monkeypatch.setattr("common.runs.guard.git_state", lambda _: Git(commit="abc", dirty=False))
+    monkeypatch.chdir(tmp_path)
+    argv = [*small, "--out", str(tmp_path / "runs"), "--workers", "1", "--publish", "--weights", "random", *arguments]
+    if "paper" in arguments:
+        package["sources.phantoms"].write_phantoms(tmp_path / "data", config.SMOKE, seed=0)
+        argv += ["--data", str(tmp_path / "data")]
+    if argv[-3] == "--rows":
+        argv[-2:-2] = [config.CONTRACT.row]
+        accept_rows(tmp_path / "results" / name, [config.CONTRACT.row, "another row"])
+        guard = module.guard_results
+        monkeypatch.setattr(module, "guard_results", lambda *args, **named: guard(*args, **named | {"synthetic": False}))
+    assert module.main(argv) == 2
+    assert message in capsys.readouterr().err
+    assert not list((tmp_path / "runs").glob("*/*/cells"))
+
+
+def accept_rows(folder: Path, rows: list[str]) -> None:
+    """An accepted run with these rows."""
+    about = {"table": "2", "n": 10, "patients": 5, "positives": 4, "below_majority": False, "metrics": {}, "seeds": [0]}
+    folder.mkdir(parents=True)
+    found = [about | {"row": row, "protocol": protocol} for row in rows for protocol in ("paper", "leakfree")]
+    write_json_atomic(folder / "results.json", make_content(rows=found))
 
 
 def test_an_override_is_recorded_and_marks_the_rows_that_it_shapes(name, package, small, paper, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Hip part (section 1, Table 1): radiographs and crops, their enlargement by flips and shifts, and how they are split.
+"""Hip part (section 2.1, Table 1): radiographs and crops, their enlargement by flips and shifts, and how they are split.
 
 "resized" (Table 1) = cropped to the hip, then scaled; "unresized" = the whole radiograph scaled. Both are scaled plainly
 to a square, as the paper's 128x128 and 256x256 imply: the aspect ratio of 3056x2544 is not kept.

@@ -1,4 +1,4 @@
-"""Lung part (section 1): patches of LUNA16 candidates, ready-made or cut from the CT scans, and how they are split.
+"""Lung part (section 2.1): patches of LUNA16 candidates, ready-made or cut from the CT scans, and how they are split.
 
 The counts of Table 1 are those of the ready-made patches of github.com/swethasubramanian/LungCancerDetection
 (commit 36e7980): its train and test lists without one clipped patch; its validation list and its rotated
@@ -232,7 +232,7 @@ def window_grey(values: np.ndarray, window: tuple[float, float]) -> np.ndarray:
 
 
 def compress_jpeg(patch: np.ndarray) -> np.ndarray:
-    """The patch after JPEG at Pillow's default quality: "50x50 jpg" (section 1), as the public patches were saved."""
+    """The patch after JPEG at Pillow's default quality: "50x50 jpg" (section 2.1), as the public patches were saved."""
     buffer = io.BytesIO()
     Image.fromarray(patch).save(buffer, "JPEG")
     with Image.open(buffer) as picture:

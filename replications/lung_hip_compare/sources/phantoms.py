@@ -164,7 +164,7 @@ def list_turns(pictures: int) -> list[int]:
 def write_radiographs(folder: Path, config: Config, random: np.random.Generator, strength: float, unmarked: float) -> None:
     """Pelvic pictures as JPEG; about every third patient has two of them, of the same class.
 
-    Crops (sec. 1: more crops than fractured pictures, fewer than healthy ones): one hip a picture as long as that
+    Crops (sec. 2.1: more crops than fractured pictures, fewer than healthy ones): one hip a picture as long as that
     suffices, then both hips of the first pictures.
     """
     (folder / "images").mkdir(parents=True, exist_ok=True)

@@ -78,6 +78,7 @@ def test_loads_a_valid_file(tmp_path):
         ('year = "2020"', 'year = "2020"\njournal = "x"', "unknown field 'journal'"),
         ("[[audit]]", "[[audits]]", "unknown entry 'audits'"),
         ('row = "net", metric', 'row = "nets", metric', "headline names no claim"),
+        ('metric = "accuracy" }', 'metric = "accuracy", statement = "best" }', "headline names no [[statement]]: 'best'"),
         ("value = 91", "value = 101", "outside the range"),
         ("value = 91", "value = nan", "outside the range"),
         ("value = 91", "value = true", "'value' must be float"),

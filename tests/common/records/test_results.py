@@ -19,6 +19,7 @@ from common.runs import run as runs_run
 from common.runs.publish import PUBLISHED_FILES, publish
 from common.runs.run import config_hash, log_command, open_run
 
+TRAINED = {"key": "net-seed0", "commit": "abc", "seconds": 1.0, "threads": [1]}  # before trainings recorded uncommitted code
 ENTRIES = (
     "schema", "paper", "preset", "protocol", "overrides", "on_protocol", "command", "git", "started", "seconds",
     "environment", "datasets", "weights", "config", "selection", "seeds", "rows", "claims", "extra", "predictions_sha256",
@@ -231,7 +232,7 @@ def test_pictures_of_private_data_are_not_published(tmp_path):
         ({"git": {"commit": "abc", "dirty": True}}, "uncommitted"),
         ({"git": {"commit": None, "dirty": None}}, "commit of the code is unknown"),
         ({"datasets": [make_dataset(dataset="phantoms", synthetic=True)]}, "synthetic data \\(phantoms\\)"),
-        ({"extra": make_extra(commands=[make_command(dirty=True), make_command(dirty=False)])}, "uncommitted"),
+        ({"extra": make_extra(commands=[make_command(dirty=True), make_command(dirty=False)], cells=[TRAINED])}, "uncommitted"),
         ({"extra": make_extra(figures=[make_figure("../a.png")])}, "plain file name"),
         ({"extra": make_extra(figures=[make_figure("b.png")])}, "missing figures/b.png"),
     ],

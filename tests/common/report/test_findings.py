@@ -70,6 +70,24 @@ def test_a_headline_without_a_verdict_says_why(paper, word, said):
     assert f"Not run as published; {said} we get 91.2\N{NO-BREAK SPACE}%" in describe_finding(results, paper)[0]
 
 
+def name_statement(paper):
+    """The paper, its first statement being its headline."""
+    return replace(paper, headline=replace(paper.headline, statement=paper.statements[0].id))
+
+
+def test_a_headline_in_words_is_said_first_whether_or_not_it_was_run(paper):
+    named, statement = name_statement(paper), paper.statements[0]
+    checks = [check for check in make_results().extra.statements if check.id == statement.id]
+    sentence = describe_finding(make_results(), named)[0]
+    assert sentence.startswith(f"The paper's main claim: {statement.text} ({statement.where}). Here: ")
+    assert checks
+    assert all(check.verdict in sentence for check in checks)
+    content = make_content()
+    content["extra"]["statements"] = []
+    assert describe_finding(parse_results(content, "test"), named)[0].endswith("Here: not run.")
+    assert describe_finding(make_results(), paper) == describe_finding(make_results(), named)[1:]
+
+
 def test_a_printed_ratio_counts_once_under_all_its_readings(tmp_path):
     """Sensitivity under two readings: two lines each, one printed number each."""
     readings = [

@@ -69,7 +69,7 @@ def test_readmes_are_rewritten_then_current(tmp_path, capsys):
     assert main(arguments) == 0
     assert re.search(
         r"90\.0\s% \| 91\.2\s%; 85\.0\s% with patients kept apart \| agrees: not more than 5 points apart \| "
-        r"2 h 05 min, 2 CPU cores \|",
+        r"2 h 05 min, 2 CPU cores, for 3 of 4 rows \|",
         (root / "README.md").read_text(),
     )
     assert "| set / net | 90.0 | 80.0 | 91.2 |" in (root / "replications" / "some_paper" / "README.md").read_text()

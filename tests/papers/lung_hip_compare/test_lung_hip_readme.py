@@ -5,7 +5,10 @@ import re
 import pandas as pd
 import pytest
 
+from common.records.paper import load_paper
 from common.records.results import Results, RowResult, read_results
+from common.report.wording import format_duration
+from replications.lung_hip_compare.config import PRESETS
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +22,12 @@ def prose(root) -> str:
     text = (root / "replications" / "lung_hip_compare" / "README.md").read_text(encoding="utf-8")
     section = re.search(r"## What matched, what did not, and why\n(.*?)\n## ", text, re.DOTALL)
     return " ".join(section[1].split())
+
+
+@pytest.fixture(scope="module")
+def costs(root) -> str:
+    text = (root / "replications" / "lung_hip_compare" / "README.md").read_text(encoding="utf-8")
+    return " ".join(re.search(r"## Cost\n(.*?)<!-- generated", text, re.DOTALL)[1].split())
 
 
 def find(accepted: Results, network: str, protocol: str) -> RowResult:
@@ -70,3 +79,83 @@ def test_rates_and_leak(accepted, prose):
     majority = find(accepted, "CNN", "leakfree").metrics["majority_rate"].mean
     assert f"train on {leakfree.train} instead of {paper.train} patches" in prose
     assert f"tested on {leakfree.test} other patches, of which fewer are nodules (majority rate {100 * majority:.1f} %)" in prose
+
+
+def test_costs_are_those_of_the_accepted_trainings(accepted, costs):
+    """At 100 epochs; what was cut short is scaled up."""
+    trained = {training.key: training for training in accepted.extra.cells}
+    assert {tuple(training.threads) for training in trained.values()} == {(1,)}
+    assert "one thread for each training and two trainings side by side" in costs
+    cnn = [trained[f"luna16-cnn-paper-seed{seed}"].seconds / 60 for seed in range(5)]
+    dbn = trained["luna16-dbn-paper-seed0"].seconds / 60
+    assert f"CNN {min(cnn):.0f} to {max(cnn):.0f} minutes, DBN {dbn:.0f} minutes" in costs
+    published, total = PRESETS["paper"], 0.0
+    for network, name, setting in (("ResNet-50", "resnet-50", "resnet_epochs"), ("SGAN", "sgan", "sgan_epochs")):
+        share = getattr(published, setting) / accepted.config[setting]
+        hours = trained[f"luna16-{name}-paper-seed0"].seconds * share / 3600
+        total += len(published.seeds) * hours
+        assert f"{network} {hours:.1f} hours" in costs
+    assert f"{total:.0f} hours of training" in costs
+    assert f"took {format_duration(accepted.seconds)} because it was cut to {accepted.config['resnet_epochs']} epochs" in costs
+
+
+def test_the_table_of_papers_says_that_its_cost_is_of_a_part(root):
+    (line,) = (line for line in (root / "README.md").read_text().splitlines() if "lung_hip_compare.run` |" in line)
+    assert "2 h 50 min, CPU, for 4 of 27 rows with resnet_epochs = 6, sgan_epochs = 6" in line
+
+
+def test_the_main_number_is_the_paper_s_main_claim(root):
+    """The abstract says that ResNet is best everywhere; what we could run best is not the headline."""
+    paper = load_paper(root / "replications" / "lung_hip_compare" / "paper.toml")
+    assert paper.headline.statement == "resnet_best_everywhere"
+    assert "ResNet-50" in paper.headline.row
+    (line,) = (line for line in (root / "README.md").read_text().splitlines() if "lung_hip_compare.run` |" in line)
+    assert "| ResNet-50 has the highest accuracy of the four networks on all five data sets; LUNA16 / ResNet-50" in line
+    assert "| the claim: not run; the number: not comparable" in line
+
+
+def test_no_sentence_counts_correlated_patches(root):
+    """An earlier text gave a number of alike patches that no code computes and that was not found again."""
+    package = root / "replications" / "lung_hip_compare"
+    for path in (package / "README.md", package / "paper.toml", root / "README.md", *(root / "docs").glob("*.md")):
+        assert not re.search(r"22 of (the )?282|correlation of at least", path.read_text(encoding="utf-8")), path
+
+
+# Sections of the paper, and what stands in them.
+SECTIONS = {
+    "1.1": "CNN", "1.2": "residual networks", "1.3": "DBN", "1.4": "SGAN",
+    "2.1": "data", "2.2": "networks and training", "2.3": "environment and metrics", "3": "results",
+}  # fmt: skip
+CITED = re.compile(r"sec(?:tion|tions|\.|t\.) ?(\d(?:\.\d)?(?:(?:, | and )\d(?:\.\d)?)*)")
+
+
+def list_cited(text: str) -> list[str]:
+    return [section for cited in CITED.findall(text) for section in re.split(", | and ", cited)]
+
+
+def test_every_section_that_is_cited_exists(root):
+    package = root / "replications" / "lung_hip_compare"
+    files = [path for path in package.rglob("*") if path.suffix in (".py", ".toml", ".md")]
+    cited = {section: path for path in files for section in list_cited(path.read_text(encoding="utf-8"))}
+    assert not cited.keys() - SECTIONS.keys()
+    assert {"2.1", "2.2", "3"} <= cited.keys()
+
+
+@pytest.mark.parametrize(
+    ("file", "sections"),
+    [
+        ("sources/hips.py", {"2.1"}), ("sources/luna16.py", {"2.1"}), ("sources/phantoms.py", {"2.1"}), ("train.py", {"2.2"}),
+        ("models.py", {"2.2"}), ("dbn.py", {"1.3", "2.2"}), ("sgan.py", {"1.4", "2.2"}), ("paper.toml", {"3"}),
+    ],
+)  # fmt: skip
+def test_sections_are_those_of_the_subject(root, file, sections):
+    text = (root / "replications" / "lung_hip_compare" / file).read_text(encoding="utf-8")
+    assert set(list_cited(text)) == sections
+
+
+def test_settings_of_data_are_in_2_1_and_those_of_networks_and_training_in_2_2(root):
+    text = (root / "replications" / "lung_hip_compare" / "config.py").read_text(encoding="utf-8")
+    body = text[text.index("class Config") : text.index("\nPAPER =")]
+    data_part, training_part = body.split("# Training, all networks")
+    assert set(list_cited(data_part)) == {"2.1"}
+    assert set(list_cited("# Training, all networks" + training_part)) == {"2.2"}
