@@ -4,6 +4,7 @@ Names, dates and all other attributes are skipped by the reader, and no error re
 are read uncompressed, as RLE and as lossless JPEG; pictures for the eye (`colours`) as JPEG and JPEG 2000, too.
 """
 
+import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -51,10 +52,24 @@ def is_dicom(path: Path) -> bool:
 
 
 @contextmanager
+def mute_logs(*names: str) -> Iterator[None]:
+    """Nothing is logged by these libraries, whose messages repeat what stands in a file, a patient's name included."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
 def quiet_decoding(path: Path) -> Iterator[None]:
     """Keep pydicom's warnings away, which repeat what stands in the file, and turn the dozen kinds of errors that it raises on
     damaged files into UsageError, which names the file and the kind alone."""
-    with warnings.catch_warnings():
+    with mute_logs("pydicom"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield

@@ -74,6 +74,7 @@ def show_answers(
     table. Columns without any value are left out.
     """
     table = table.dropna(axis=1, how="all")
+    table = table.astype(dict.fromkeys(table.select_dtypes("float32"), float)).round(6)  # 0.1, not 0.1000000015
     with writing(out):
         table.to_csv(out / TABLE, index=False)
     if as_json:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from common.data.dicom import mute_logs
 from common.data.folder import walk_files
 from common.errors import UsageError
 from common.runs.networks import escape
@@ -95,7 +96,8 @@ def read_each(items: Iterable[ItemT], read: Callable[[ItemT], ReadT], faults: li
     found = []
     for item in items:
         try:
-            found.append((item, read(item)))
+            with mute_logs("PIL", "pydicom"):
+                found.append((item, read(item)))
         except UsageError as error:
             faults.append(str(error))
         except MemoryError:
