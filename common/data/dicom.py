@@ -1,7 +1,7 @@
 """One DICOM picture: opened with the attributes that are named and no other, its header checked, decoded.
 
 Names, dates and all other attributes are skipped by the reader, and no error repeats what a text in the file says. Grey levels
-are read uncompressed, as RLE and as lossless JPEG; pictures for the eye (`colours`) as JPEG and JPEG 2000, too.
+are read uncompressed, as RLE and as lossless JPEG; pictures for the eye (`for_the_eye`) as JPEG and JPEG 2000, too.
 """
 
 import logging
@@ -79,9 +79,16 @@ def quiet_decoding(path: Path) -> Iterator[None]:
             raise UsageError(f"{path}: no DICOM file, damaged, or not what its header says ({type(error).__name__})") from None
 
 
-def open_dicom(path: Path, modality: str | Sequence[str], others: Sequence[str] = (), *, colours: bool = False) -> Dataset:
+def open_dicom(
+    path: Path,
+    modality: str | Sequence[str],
+    others: Sequence[str] = (),
+    *,
+    colours: bool = False,
+    for_the_eye: bool = False,
+) -> Dataset:
     """A file of one modality ("NM", "MG"), or of one of several, with the attributes OF_PIXELS and `others`. colours: colour
-    pictures and their compressions are taken, too.
+    pictures are taken, too; for_the_eye: so are compressions that lose something.
 
     Raises UsageError in one line: missing, empty, damaged or too large, another modality, colour, a picture whose size does not
     fit its bytes, a compression that is not read.
@@ -94,7 +101,7 @@ def open_dicom(path: Path, modality: str | Sequence[str], others: Sequence[str] 
         raise UsageError(f"{path}: no file, an empty one, or larger than {MAX_FILE_BYTES // 2**20} MiB")
     with quiet_decoding(path):
         data = dcmread(path, specific_tags=[*OF_PIXELS, *others])
-        _check_header(data, path, [modality] if isinstance(modality, str) else modality, colours)
+        _check_header(data, path, [modality] if isinstance(modality, str) else modality, colours, for_the_eye)
     return data
 
 
@@ -103,7 +110,7 @@ def count_frames(data: Dataset) -> int:
     return int(data.get("NumberOfFrames", 1) or 1)
 
 
-def _check_header(data: Dataset, path: Path, modalities: Sequence[str], colours: bool) -> None:
+def _check_header(data: Dataset, path: Path, modalities: Sequence[str], colours: bool, for_the_eye: bool) -> None:
     found = str(data.get("Modality", "") or "")
     if not found:
         raise UsageError(f"{path}: no modality in its header: damaged or cut short?")
@@ -128,7 +135,7 @@ def _check_header(data: Dataset, path: Path, modalities: Sequence[str], colours:
     needed = pixels * _count_bits(data, numbers) // 8
     if not syntax.is_encapsulated and len(data.PixelData) < needed:
         raise UsageError(f"{path}: its picture has {len(data.PixelData)} bytes, {needed} needed: truncated?")
-    if syntax.is_encapsulated and syntax not in (RLELossless, *LOSSLESS_JPEG, *(FOR_THE_EYE if colours else ())):
+    if syntax.is_encapsulated and syntax not in (RLELossless, *LOSSLESS_JPEG, *(FOR_THE_EYE if for_the_eye else ())):
         kind = str(syntax.name)[:60] if syntax.name != str(syntax) else "no known kind"  # a UID without a name is any text
         raise UsageError(f"{path}: compressed as {kind}, which is not read; convert it to an uncompressed file")
 

@@ -55,7 +55,7 @@ def read_dicom_picture(path: Path, modalities: Sequence[str], *, colours: bool =
     which a note says. Raises UsageError in one line as `open_dicom` does, and for several frames, values that are not finite, a
     picture without contrast.
     """
-    data = open_dicom(path, modalities, SHOWN, colours=colours)
+    data = open_dicom(path, modalities, SHOWN, colours=colours, for_the_eye=True)
     _refuse_frames(data, path)
     stored = decode_pixels(data, path)[0]
     notes: tuple[str, ...] = (BURNED,) if str(data.get("BurnedInAnnotation", "") or "").upper() == "YES" else ()
