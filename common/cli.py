@@ -1,6 +1,7 @@
 """The flags that every `run` shares, typed overrides of a configuration, and the exit codes.
 
-Exit codes: 0 done; 1 the run failed; 2 usage or data error (one line); 130 stopped with Ctrl-C (the same command goes on).
+Exit codes: 0 done; 1 the run failed, or `predict` could not read some of its files; 2 usage or data error (one line); 130 stopped
+with Ctrl-C (the same command goes on).
 """
 
 import argparse

@@ -51,6 +51,7 @@ class Volume:
     spacing: np.ndarray  # float64 (3,), mm
     origin: np.ndarray  # float64 (3,), world position of voxel (0, 0, 0)
     direction: np.ndarray  # float64 (3, 3), column i is the world direction of voxel axis i
+    voxels: np.ndarray | None = None  # (z, y, x) of a volume that another format gave, held in memory
 
 
 def read_header(path: Path, folder: Path | None = None) -> Volume:
@@ -119,6 +120,8 @@ def read_region(volume: Volume, start: tuple[int, int, int], size: tuple[int, in
         if start[axis] < 0 or size[axis] < 1 or start[axis] + size[axis] > volume.size[axis]:
             raise ValueError(f"region {start} + {size} leaves the volume {volume.size} of {volume.path}")
     (x, y, z), (columns, rows, slices) = start, size
+    if volume.voxels is not None:
+        return volume.voxels[z : z + slices, y : y + rows, x : x + columns]
     width, height, _ = volume.size
     item = volume.dtype.itemsize
     region = np.empty((slices, rows, columns), dtype=volume.dtype.newbyteorder("="))
@@ -190,7 +193,7 @@ def _parse_entries(path: Path) -> dict[str, str]:
             continue
         match = HEADER_LINE.fullmatch(line)
         if match is None:
-            raise UsageError(f"{path} line {number}: expected 'Name = value', found {line[:60]!r}")
+            raise UsageError(f"{path} line {number}: expected 'Name = value'")
         name = SYNONYMS.get(match[1], match[1])
         if name in entries:
             raise UsageError(f"{path} line {number}: {match[1]} is given twice")

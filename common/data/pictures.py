@@ -67,7 +67,8 @@ def read_picture(
         except UsageError:
             raise
         except Exception as error:  # Pillow's TIFF reader raises whatever damaged tags lead it to
-            raise UsageError(f"{path}: damaged picture ({' '.join(str(error).split())})") from None
+            what = "truncated" if "truncated" in str(error) else type(error).__name__  # its text may repeat what the file says
+            raise UsageError(f"{path}: damaged picture ({what})") from None
 
 
 def read_size(path: Path, formats: tuple[str, ...] = ("JPEG", "PNG")) -> tuple[int, int]:

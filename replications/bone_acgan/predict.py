@@ -1,7 +1,8 @@
 """Probabilities of the three classes for new bone scans, from the final model of a finished run, both views fused.
 
-`python -m replications.bone_acgan.predict SCAN... --run DIR` takes NM DICOM files (one or two frames), or PNG or JPEG pictures of
-views, all of one patient; the last line is the mean over them, as a patient is judged.
+`python -m replications.bone_acgan.predict SCAN... --run DIR` takes NM DICOM files (one or two frames), PNG or JPEG pictures of
+views, or a folder of them, all of one patient; the last line is the mean over them, as a patient is judged.
+Research software, not a medical device.
 """
 
 import argparse
@@ -15,23 +16,30 @@ import numpy as np
 import pandas as pd
 
 from common import cli
+from common.data.dicom_pictures import looks_like_dicom
 from common.errors import UsageError, run_main
+from common.runs.answers import TABLE, check_scores, refuse_unread, show_answers, start_answers
 from common.runs.cells import quiet_start
-from common.runs.networks import escape, list_warnings, read_network, read_run, writing
+from common.runs.inputs import list_inputs, name_apart, read_each
+from common.runs.networks import escape, list_warnings, read_network, read_run
 from replications.bone_acgan.config import CLASSES, Config
-from replications.bone_acgan.sources.scans import read_views
+from replications.bone_acgan.sources.scans import DICOM, View, read_views
 
 NAME = Path(__file__).parent.name
 LIST = "networks.json"  # of a run
 ALL = "all views: mean"
+PICTURES = (".png", ".jpg", ".jpeg")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code (see common.cli)."""
     parser = argparse.ArgumentParser(prog=f"python -m replications.{NAME}.predict", description=__doc__)
-    parser.add_argument("scans", nargs="+", type=Path, metavar="SCAN", help="NM DICOM, PNG or JPEG; all of one patient")
+    parser.add_argument(
+        "scans", nargs="+", type=Path, metavar="SCAN", help="NM DICOM, PNG, JPEG, or a folder of them; all of one patient"
+    )
     parser.add_argument("--run", type=Path, required=True, metavar="DIR", help=f"folder of a finished run (runs/{NAME}/...)")
     parser.add_argument("--out", type=Path, default=Path("predictions"), metavar="DIR", help="for predictions.csv")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return run_main(lambda: predict(parser.parse_args(argv)))
 
 
@@ -40,10 +48,14 @@ def predict(given: argparse.Namespace) -> int:
     results = read_run(given.run, NAME)
     config = cli.restore_config(Config, results.config)
     cells, protocol = choose_networks(given.run)
-    names, pictures = read_pictures(given.scans, config)
-    with writing(given.out):
-        given.out.mkdir(parents=True, exist_ok=True)
-    print(*list_warnings(results), sep="\n", file=sys.stderr)
+    faults: list[str] = []
+    views = read_patient(given.scans, config, faults)
+    refuse_unread(views, faults)
+    notes = [*list_warnings(results), *(f"{name}: the crop is in doubt: {view.doubt}" for name, view in views if view.doubt)]
+    if faults:
+        notes.append("the mean is that of the views that could be read")
+    start_answers(given.out, notes, faults)
+    pictures = np.stack([view.picture for _, view in views])
     with quiet_start():
         from common.training.stored import open_network
         from replications.bone_acgan import attention, resnets
@@ -56,15 +68,13 @@ def predict(given: argparse.Namespace) -> int:
     for cell in cells:
         path, _ = read_network(given.run / "cells" / cell)
         network = open_network(path, registered)
-        scores.append(np.asarray(network.predict(pictures[..., None], verbose=0)))
+        scores.append(check_scores(np.asarray(network.predict(pictures[..., None], verbose=0)), str(path)))
     mean = np.mean(scores, axis=0)
     table = pd.DataFrame(np.vstack([mean, mean.mean(axis=0)]).round(4), columns=list(CLASSES))
-    table.insert(0, "view", [*names, ALL])
-    with writing(given.out):
-        table.to_csv(given.out / "predictions.csv", index=False)
-    print(table.to_string(index=False))
-    print(f"networks: {len(cells)}, {protocol}; {given.out / 'predictions.csv'}")
-    return 0
+    table.insert(0, "view", [*(name for name, _ in views), ALL])
+    last = f"networks: {len(cells)}, {protocol}; {given.out / TABLE}"
+    about = {"protocol": protocol, "networks": len(cells)}
+    return show_answers(table, given.out, as_json=given.json, about=about, notes=notes, faults=faults, last=last)
 
 
 def choose_networks(run: Path) -> tuple[list[str], str]:
@@ -82,22 +92,29 @@ def choose_networks(run: Path) -> tuple[list[str], str]:
     return cells, ", ".join(sorted(protocols))
 
 
-def read_pictures(paths: Sequence[Path], config: Config) -> tuple[list[str], np.ndarray]:
-    """Names and pictures uint8 (n, picture_height, picture_width) of all views of the files."""
-    names, pictures, owners, seen = [], [], set(), set()
-    for path in paths:
-        for view in read_views(path, path.name, 0, "", "", config):
+def read_patient(paths: Sequence[Path], config: Config, faults: list[str]) -> list[tuple[str, View]]:
+    """Names and views of all files; what cannot be read is added to `faults`.
+
+    Raises UsageError for files of several patients, and for the same file twice.
+    """
+    files, without = list_inputs(
+        paths, lambda path: path.suffix.lower() in (*PICTURES, *filter(None, DICOM)) or looks_like_dicom(path)
+    )
+    faults += without
+    named = zip(files, name_apart(files), strict=True)
+    found: list[tuple[str, View]] = []
+    owners: set[str] = set()
+    seen: set[str] = set()
+    for (path, name), views in read_each(named, lambda of: list(read_views(of[0], of[0].name, 0, "", "", config)), faults):
+        for view in views:
             if view.sha256 in seen:
                 raise UsageError(f"{path}: the same file twice")
             seen.add(view.sha256)
             owners |= set() if view.lone else {view.patient}
             if len(owners) > 1:
                 raise UsageError(f"{path}: of another patient than the files before; give the views of one patient at a time")
-            names.append(escape(f"{path.name} {view.view}".strip()))
-            pictures.append(view.picture)
-            if view.doubt:
-                print(f"{escape(path.name)}: the crop is in doubt: {view.doubt}", file=sys.stderr)
-    return names, np.stack(pictures)
+            found.append((f"{name} {escape(view.view)}".strip(), view))
+    return found
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Probability of a lesion for new mammograms from the network of a finished run, with what was cut out and what it rests on.
 
 `python -m replications.ddsm_inceptionv4.predict FILM... --run DIR` takes films of DDSM (.LJPEG, the .ics file beside), DICOM
-(MG), PNG, JPEG, TIFF or PGM; it writes predictions.csv and a sheet a film: the film, the picture of the breast, Grad-CAM.
+(MG), PNG, JPEG, TIFF or PGM, and folders of them; it writes predictions.csv and a sheet a film: the film, the picture of the
+breast, Grad-CAM. Research software, not a medical device.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,11 +19,13 @@ import pandas as pd
 from PIL import Image
 
 from common import cli
-from common.data.dicom import is_dicom
+from common.data.dicom_pictures import looks_like_dicom
 from common.errors import UsageError, run_main
 from common.figures import grids
 from common.files import slug
+from common.runs.answers import check_scores, refuse_unread, show_answers, start_answers
 from common.runs.cells import quiet_start
+from common.runs.inputs import list_inputs, name_apart, read_each
 from common.runs.networks import escape, list_warnings, read_network, read_run, show_progress, writing
 from replications.ddsm_inceptionv4.breast import Prepared, find_range, prepare_picture, scale_levels, shrink
 from replications.ddsm_inceptionv4.config import CLASSES, Config
@@ -37,7 +41,9 @@ PANEL = 320  # side of a picture on a sheet, pixels
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code (see common.cli)."""
     parser = argparse.ArgumentParser(prog=f"python -m replications.{NAME}.predict", description=__doc__)
-    parser.add_argument("films", nargs="+", type=Path, metavar="FILM", help=".LJPEG, DICOM, PNG, JPEG, TIFF or PGM")
+    parser.add_argument(
+        "films", nargs="+", type=Path, metavar="FILM", help=".LJPEG, DICOM, PNG, JPEG, TIFF, PGM, or folders of them"
+    )
     parser.add_argument("--run", type=Path, required=True, metavar="DIR", help=f"folder of a finished run (runs/{NAME}/...)")
     parser.add_argument(
         "--row", default="", metavar="TEXT", help="part of the row's name; default: the first that the run stored"
@@ -45,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, default=Path("predictions"), metavar="DIR", help="for predictions.csv and a sheet a film"
     )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return run_main(lambda: predict(parser.parse_args(argv)))
 
 
@@ -54,12 +61,20 @@ def predict(given: argparse.Namespace) -> int:
     config = cli.restore_config(Config, results.config)
     row, cell, protocol = choose_network(given.run, given.row)
     path, _ = read_network(given.run / "cells" / cell)
-    films = [read_film(film, config) for film in given.films]
-    with writing(given.out):
-        given.out.mkdir(parents=True, exist_ok=True)
-    print(*list_warnings(results), *filter(None, (of.note for of in results.datasets)), sep="\n", file=sys.stderr)
+    faults: list[str] = []
+    files, without = list_inputs(given.films, is_mammogram)
+    faults += without
+    named = list(zip(files, name_apart(files), strict=True))
+    with show_progress() as progress:
+        films = [
+            one for _, one in read_each(progress.track(named, description="films"), lambda of: read_film(*of, config), faults)
+        ]
+    refuse_unread(films, faults)
+    notes = [*list_warnings(results), *filter(None, (of.note for of in results.datasets))]
     if protocol != "leakfree":
-        print("this network was trained on films of all patients: it has met every patient of its run", file=sys.stderr)
+        notes.append("this network was trained on films of all patients: it has met every patient of its run")
+    notes += [f"{film.name}: the crop is in doubt: {film.doubt}" for film in films if film.doubt]
+    start_answers(given.out, notes, faults)
     with quiet_start():
         from common.training.gradcam import grad_cam
         from common.training.stored import open_network
@@ -69,19 +84,27 @@ def predict(given: argparse.Namespace) -> int:
     side = network.input_shape[1]
     lines = []
     with show_progress() as progress:
-        for number, (name, levels, prepared) in enumerate(progress.track(films, description="films"), start=1):
-            picture = resize_pictures(prepared.picture[None], side)[..., None].astype(np.float32)
-            score = float(np.asarray(network.predict(picture, verbose=0))[0, 1])
+        for number, film in enumerate(progress.track(films, description="films"), start=1):
+            picture = resize_pictures(film.picture[None], side)[..., None].astype(np.float32)
+            score = float(check_scores(np.asarray(network.predict(picture, verbose=0)), str(path))[0, 1])
             evidence = grad_cam(network, picture, find_map(network), class_index=1)[0]
-            lines.append([name, CLASSES[int(score > 0.5)], round(score, 4), prepared.breast.doubt])
+            sheet = f"{number:03d}-{slug(film.name)[:60]}.png"
+            lines.append([film.name, CLASSES[int(score > 0.5)], round(score, 4), film.doubt, sheet])
             with writing(given.out):
-                draw_sheet(levels, prepared, evidence, config).save(given.out / f"{number:03d}-{slug(name)[:60]}.png")
-    table = pd.DataFrame(lines, columns=["film", "class", f"p({CLASSES[1]})", "doubt about the crop"])
-    with writing(given.out):
-        table.to_csv(given.out / "predictions.csv", index=False)
-    print(table.to_string(index=False))
-    print(f"network: {row}, {protocol}; sheets in {given.out}")
-    return 0
+                draw_sheet(film, evidence).save(given.out / sheet)
+    table = pd.DataFrame(lines, columns=["film", "class", f"p({CLASSES[1]})", "doubt about the crop", "sheet"])
+    about = {"row": row, "protocol": protocol}
+    last = f"network: {row}, {protocol}; sheets in {given.out}"
+    return show_answers(table, given.out, as_json=given.json, about=about, notes=notes, faults=faults, last=last)
+
+
+class Pictured(NamedTuple):
+    """A film as the network takes it, and small as it was."""
+
+    name: str
+    picture: np.ndarray  # uint8 (size, size)
+    outlined: np.ndarray  # uint8 (PANEL, PANEL, 3): the film with the border of what was kept
+    doubt: str
 
 
 def choose_network(run: Path, wanted: str) -> tuple[str, str, str]:
@@ -106,17 +129,20 @@ def choose_network(run: Path, wanted: str) -> tuple[str, str, str]:
     return row, cell, protocol
 
 
-def read_film(path: Path, config: Config) -> tuple[str, np.ndarray, Prepared]:
-    """(name, grey levels, prepared). UsageError, one line with the file, for what cannot be read."""
+def is_mammogram(path: Path) -> bool:
+    """Whether a file of a folder is one, by its name or, for DICOM, its content."""
+    return path.suffix.lower() in SUFFIXES or bool(FILM.fullmatch(path.name)) or looks_like_dicom(path)
+
+
+def read_film(path: Path, name: str, config: Config) -> Pictured:
+    """One film. UsageError, one line with the file, for what cannot be read."""
     mammogram = describe_film(path)
     try:
         levels = read_levels(path.parent, mammogram)
     except UsageError as error:
         raise UsageError(f"{escape(str(path))}: {str(error).removeprefix(f'{path}: ')}") from None
     prepared = prepare_picture(measure_grey(levels, mammogram, config.grey), config)
-    if prepared.breast.doubt:
-        print(f"{escape(path.name)}: the crop is in doubt: {prepared.breast.doubt}", file=sys.stderr)
-    return escape(path.name), levels, prepared
+    return Pictured(name, prepared.picture, draw_outline(levels, prepared, config), prepared.breast.doubt)
 
 
 def describe_film(path: Path) -> Mammogram:
@@ -133,12 +159,12 @@ def describe_film(path: Path) -> Mammogram:
         if view not in case.films:
             raise UsageError(f"{escape(str(ics))}: has no film {view}")
         return Mammogram(path.name, path.name, stem, 0, digitiser=case.digitiser, film=case.films[view], kind="film")
-    kind = "dicom" if path.suffix.lower() not in SUFFIXES and (is_dicom(path) or not path.is_file()) else "picture"
+    kind = "dicom" if path.suffix.lower() not in SUFFIXES and (looks_like_dicom(path) or not path.is_file()) else "picture"
     return Mammogram(path.name, path.name, "", 0, kind=kind)
 
 
-def draw_sheet(levels: np.ndarray, prepared: Prepared, evidence: np.ndarray, config: Config) -> Image.Image:
-    """The film with the border of what was kept, the picture of the breast, and the evidence for a lesion laid over it."""
+def draw_outline(levels: np.ndarray, prepared: Prepared, config: Config) -> np.ndarray:
+    """A film with the border of what was kept: uint8 (PANEL, PANEL, 3)."""
     small = scale_levels(shrink(levels, PANEL), *find_range(levels, config.percentiles))
     film = np.zeros((PANEL, PANEL, 3), np.uint8)
     shown = np.repeat(small[..., None], 3, axis=2)
@@ -146,9 +172,14 @@ def draw_sheet(levels: np.ndarray, prepared: Prepared, evidence: np.ndarray, con
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(shown, contours, -1, (86, 180, 233), 2)
     film[: small.shape[0], (PANEL - small.shape[1]) // 2 :][:, : small.shape[1]] = shown
-    picture = cv2.resize(prepared.picture, (PANEL, PANEL), interpolation=cv2.INTER_AREA)
+    return film
+
+
+def draw_sheet(film: Pictured, evidence: np.ndarray) -> Image.Image:
+    """The film with its outline, the picture of the breast, and the evidence for a lesion laid over it."""
+    picture = cv2.resize(film.picture, (PANEL, PANEL), interpolation=cv2.INTER_AREA)
     laid = grids.blend_map(picture, cv2.resize(evidence, (PANEL, PANEL)))
-    return Image.fromarray(np.hstack([film, np.repeat(picture[..., None], 3, axis=2), laid]))
+    return Image.fromarray(np.hstack([film.outlined, np.repeat(picture[..., None], 3, axis=2), laid]))
 
 
 if __name__ == "__main__":

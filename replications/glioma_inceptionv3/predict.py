@@ -2,7 +2,9 @@
 
 `python -m replications.glioma_inceptionv3.predict VOLUME --mask MASK --run DIR` takes a volume (NRRD, NIfTI) with the lesion
 drawn in it: its lesion slices are kept, cut and scaled as in the run, and the last line is the mean over them, as the subject
-is judged. `... predict PICTURE... --run DIR` takes pictures (JPEG, PNG) of slices, whole or cut to the lesion as --view says.
+is judged. Without a mask, `--at X,Y,Z` (mm, x to the patient's left, y to the back, z to the head) takes the whole slice through
+a place, for networks of whole slices. `... predict PICTURE... --run DIR` takes slices, whole or cut to the lesion as --view says:
+JPEG, PNG, DICOM (MR, one frame), or folders of them. Research software, not a medical device.
 """
 
 import argparse
@@ -18,21 +20,28 @@ import pandas as pd
 from PIL import Image
 
 from common import cli
+from common.data.dicom_pictures import NO_WINDOW, looks_like_dicom, read_dicom_picture
+from common.data.metaimage import world_to_voxel
+from common.data.nifti import NIFTI, hold_image
 from common.data.pictures import read_picture
 from common.errors import UsageError, run_main
 from common.figures import grids
 from common.files import slug
+from common.runs.answers import check_scores, refuse_unread, show_answers, spread_over, start_answers
 from common.runs.cells import quiet_start
+from common.runs.inputs import Point, join_negative, list_inputs, name_apart, parse_point, read_each
 from common.runs.networks import escape, list_warnings, read_network, read_run, show_progress, writing
 from replications.glioma_inceptionv3.config import BACKBONES, VIEWS, Config
 from replications.glioma_inceptionv3.slices import make_picture, select_slices
 from replications.glioma_inceptionv3.sources.segments import read_lesion
-from replications.glioma_inceptionv3.sources.volumes import NIFTI, NRRD
+from replications.glioma_inceptionv3.sources.volumes import NRRD, read_volume
 
 NAME = Path(__file__).parent.name
 LIST = "networks.json"  # of a run
 PANEL = 256  # side of a picture on a sheet, pixels
 ALL = "all slices: mean"
+PICTURES = (".jpg", ".jpeg", ".png")
+MODALITIES = ("MR",)  # of DICOM
 
 
 @dataclass(frozen=True)
@@ -42,20 +51,31 @@ class Slice:
     name: str
     picture: np.ndarray  # uint8 (side, side)
     area: int | None  # of the lesion in the original slice, pixels; None: unknown
+    notes: tuple[str, ...] = ()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code (see common.cli)."""
     parser = argparse.ArgumentParser(prog=f"python -m replications.{NAME}.predict", description=__doc__)
     add = parser.add_argument
-    add("images", nargs="+", type=Path, metavar="IMAGE", help="one volume (.nrrd, .nhdr, .nii, .nii.gz) or pictures (JPEG, PNG)")
+    add(
+        "images",
+        nargs="+",
+        type=Path,
+        metavar="IMAGE",
+        help="one volume (.nrrd, .nhdr, .nii, .nii.gz), or slices (JPEG, PNG, DICOM) and folders of them",
+    )
     add("--mask", type=Path, metavar="FILE", help="the lesion in the volume: a label map or a segmentation of 3D Slicer")
     add("--segment", default="", metavar="NAME", help="which segment or label is the lesion, where there are several")
+    place = "the whole slice through a place in the volume, mm (repeatable: --at -14.2,30,7.5)"
+    add("--at", type=parse_point, action="append", default=[], metavar="X,Y,Z", help=place)
     add("--run", type=Path, required=True, metavar="DIR", help=f"folder of a finished run (runs/{NAME}/...)")
     add("--backbone", choices=BACKBONES, help="default: the first that the run stored")
     add("--view", choices=VIEWS, help="the lesion cut out, or the whole slice; default: the first that the run stored")
     add("--out", type=Path, default=Path("predictions"), metavar="DIR", help="for predictions.csv and a sheet a slice")
-    return run_main(lambda: predict(parser.parse_args(argv)))
+    add("--json", action="store_true", help="print JSON instead of a table")
+    words = join_negative(sys.argv[1:] if argv is None else argv, ["--at"])
+    return run_main(lambda: predict(parser.parse_args(words)))
 
 
 def predict(given: argparse.Namespace) -> int:
@@ -63,14 +83,16 @@ def predict(given: argparse.Namespace) -> int:
     results = read_run(given.run, NAME)
     config = cli.restore_config(Config, results.config)
     classes = list(results.datasets[0].classes)
-    entry = choose_network(given.run, given.backbone, given.view)
+    entry = choose_network(given.run, given.backbone, given.view or ("whole" if given.at else None))
     path, _ = read_network(given.run / "cells" / entry.cell)
-    slices = read_slices(given.images, given.mask, given.segment, entry.view, config)
-    with writing(given.out):
-        given.out.mkdir(parents=True, exist_ok=True)
-    print(*list_warnings(results), sep="\n", file=sys.stderr)
+    faults: list[str] = []
+    slices = read_slices(given, entry.view, config, faults)
+    refuse_unread(slices, faults)
+    notes = list_warnings(results)
     if entry.protocol != "leakfree":
-        print("this network was trained on slices of all subjects: it has met every subject of its run", file=sys.stderr)
+        notes.append("this network was trained on slices of all subjects: it has met every subject of its run")
+    notes += [f"{one.name}: {note}" for one in slices for note in one.notes]
+    start_answers(given.out, notes, faults)
 
     with quiet_start():
         from common.training.stored import open_network
@@ -79,15 +101,16 @@ def predict(given: argparse.Namespace) -> int:
         raise UsageError(f"{path}: not a network of this run; the command that made the run makes it anew")
     pictures = np.stack([one.picture for one in slices])
     heads, maps = ask(network, pictures, config.feature_batch)
-    table = tabulate(slices, heads, classes, of_volume=given.mask is not None)
+    check_scores(heads, str(path))
+    table = tabulate(slices, heads, classes, of_volume=given.mask is not None or bool(given.at))
+    sheets = [f"{number:03d}-{slug(one.name)[:60]}.png" for number, one in enumerate(slices, start=1)]
+    table["sheet"] = pd.Series(sheets).reindex(table.index)
     with writing(given.out):
-        table.to_csv(given.out / "predictions.csv", index=False)
-        for number, (one, evidence) in enumerate(zip(slices, maps, strict=True), start=1):
-            draw_sheet(one.picture, evidence).save(given.out / f"{number:03d}-{slug(one.name)[:60]}.png")
-    print(table.astype(object).fillna("").to_string(index=False))
-    about = f"{entry.backbone}, {entry.view}, {entry.protocol}, last layers: {len(heads)}"
-    print(f"network: {about}; sheets in {given.out}")
-    return 0
+        for sheet, one, evidence in zip(sheets, slices, maps, strict=True):
+            draw_sheet(one.picture, evidence).save(given.out / sheet)
+    about = {"network": entry.backbone, "view": entry.view, "protocol": entry.protocol, "last_layers": len(heads)}
+    last = f"network: {entry.backbone}, {entry.view}, {entry.protocol}, last layers: {len(heads)}; sheets in {given.out}"
+    return show_answers(table, given.out, as_json=given.json, about=about, notes=notes, faults=faults, last=last)
 
 
 class Stored(NamedTuple):
@@ -118,17 +141,57 @@ def choose_network(run: Path, backbone: str | None, view: str | None) -> Stored:
     return fits[0]
 
 
-def read_slices(paths: Sequence[Path], mask: Path | None, segment: str, view: str, config: Config) -> list[Slice]:
-    """The slices as the network takes them, of one volume and its mask, or one of each picture.
+def read_slices(given: argparse.Namespace, view: str, config: Config, faults: list[str]) -> list[Slice]:
+    """The slices as the network takes them, of one volume and its mask or places, or one of each picture; pictures and places
+    that cannot be read are added to `faults`.
 
-    Raises UsageError, one line with the file, for what cannot be read, and for a volume without a mask or the reverse.
+    Raises UsageError, one line with the file, for a volume that cannot be read, one without mask and places, or the reverse.
     """
-    volumes = [path for path in paths if path.name.lower().endswith(NRRD + NIFTI)]
-    if mask is None and not volumes:
-        return [read_one(path, config) for path in paths]
-    if mask is None or len(volumes) != 1 or len(paths) != 1:
-        raise UsageError("give one volume with its --mask, or pictures without one")
-    return read_volume_slices(paths[0], mask, segment, view, config)
+    volumes = [path for path in given.images if path.name.lower().endswith(NRRD + NIFTI)]
+    if given.mask is None and not given.at and not volumes:
+        files, without = list_inputs(given.images, lambda path: path.suffix.lower() in PICTURES or looks_like_dicom(path))
+        faults += without
+        named = zip(files, name_apart(files), strict=True)
+        return [one for _, one in read_each(named, lambda of: read_one(*of, config), faults)]
+    if (given.mask is None) == (not given.at) or len(volumes) != 1 or len(given.images) != 1:
+        raise UsageError(
+            "give one volume with its --mask, or with --at for a network of whole slices; or pictures without either"
+        )
+    (image,) = volumes
+    if given.at:
+        if view != "whole":
+            raise UsageError(
+                f"--at goes with networks of whole slices, not of the view {view!r}; that one needs the lesion (--mask)"
+            )
+        return read_slices_at(image, given.at, config, faults)
+    return read_volume_slices(image, given.mask, given.segment, view, config)
+
+
+def read_slices_at(image: Path, points: Sequence[Point], config: Config, faults: list[str]) -> list[Slice]:
+    """The whole slices through places (mm) of a volume; places outside are added to `faults`."""
+    image = image.absolute()
+    volume = read_volume(image, image.parent)
+    if volume.layers != 1 or not volume.has_geometry:
+        what = f"{volume.layers} values a voxel" if volume.layers != 1 else "its header does not say where it lies in the patient"
+        raise UsageError(f"{image}: {what}; write it anew")
+    held = hold_image(image, volume.image)
+    assert held.voxels is not None
+    planes = held.voxels.astype(np.float32)
+    if not np.isfinite(planes).all():
+        raise UsageError(f"{image}: voxels that are NaN or infinite; repair the volume")
+    low, high = (float(value) for value in np.percentile(planes, config.percentiles))
+
+    def cut(point: Point) -> Slice:
+        place = world_to_voxel(held, np.array(point))
+        if not ((place >= -0.5) & (place < np.array(held.size) - 0.5)).all():
+            raise UsageError(f"{image}: {', '.join(f'{value:g}' for value in point)} mm lies outside the volume")
+        number = int(np.floor(place[2] + 0.5))
+        whole = np.ones(planes.shape[1:], bool)
+        return Slice(
+            f"{escape(image.name)} slice {number}", make_picture(planes[number], whole, low, high, "whole", config), None
+        )
+
+    return [one for _, one in read_each(points, cut, faults)]
 
 
 def read_volume_slices(image: Path, mask: Path, segment: str, view: str, config: Config) -> list[Slice]:
@@ -155,14 +218,21 @@ def find_common_folder(one: Path, other: Path) -> Path:
     return next(folder for folder in one.parents if folder in other.parents)
 
 
-def read_one(path: Path, config: Config) -> Slice:
-    """A picture, its grey values as they are (a run stretches those of a volume), scaled to the run's size."""
+def read_one(path: Path, name: str, config: Config) -> Slice:
+    """A picture, its grey values as they are, or a DICOM slice, its values stretched as a run stretches those of a volume;
+    scaled to the run's size."""
+    low, high = 0.0, 255.0
+    notes: tuple[str, ...] = ()
     try:
-        picture = read_picture(path)
+        if looks_like_dicom(path):
+            found = read_dicom_picture(path, MODALITIES)
+            levels, notes = found.levels, tuple(note for note in found.notes if note != NO_WINDOW)  # no window is applied here
+            low, high = (float(value) for value in np.percentile(levels, config.percentiles))
+        else:
+            levels = read_picture(path).astype(np.float32)
     except UsageError as error:
         raise UsageError(f"{escape(str(path))}: {str(error).removeprefix(f'{path}: ')}") from None
-    whole = np.ones(picture.shape, bool)
-    return Slice(escape(path.name), make_picture(picture.astype(np.float32), whole, 0.0, 255.0, "whole", config), None)
+    return Slice(name, make_picture(levels, np.ones(levels.shape, bool), low, high, "whole", config), None, notes)
 
 
 def ask(network: Any, pictures: np.ndarray, batch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -199,7 +269,9 @@ def tabulate(slices: Sequence[Slice], heads: np.ndarray, classes: Sequence[str],
     table["grade"] = [classes[index] for index in called]
     for index, name in enumerate(classes):
         table[f"p({name})"] = mean[:, index].round(4)
-    table["spread"] = own.std(axis=0, ddof=1).round(4) if len(heads) > 1 else np.nan
+    spread = spread_over(own)
+    if spread is not None:
+        table["spread"] = spread
     return table
 
 

@@ -1,9 +1,10 @@
 """Probabilities and Grad-CAM for new images from the networks of a finished run.
 
-`python -m replications.lung_hip_compare.predict IMAGE... --run DIR --row "LUNA16 / CNN"`; for a CT scan (.mhd) give the
-world coordinates of each candidate with --at=X,Y,Z (mm), as candidates.csv has them. Rows of "resized" hips take pictures
-already cropped to the hip. Every network of the row is asked (one a seed, and a fold where there are folds); shown are the
-mean and the spread.
+`python -m replications.lung_hip_compare.predict IMAGE... --run DIR --row "LUNA16 / CNN"`; for a CT scan (.mhd, NIfTI, DICOM
+slices of one series) give the world coordinates of each candidate with --at X,Y,Z (mm, x to the patient's left, y to the back, z
+to the head), as candidates.csv has them. Rows of hips take pictures and radiographs (DICOM); those of "resized" hips, cropped to
+the hip. A folder stands for the images in it. Every network of the row is asked (one a seed, and a fold where there are folds);
+shown are the mean and, of several, the spread. Research software, not a medical device.
 """
 
 import argparse
@@ -13,19 +14,23 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from common import cli
-from common.data.metaimage import read_header
+from common.data.dicom_pictures import looks_like_dicom, read_ct_slice, read_dicom_picture
+from common.data.metaimage import Volume, read_header
+from common.data.nifti import is_nifti, read_nifti
 from common.data.pictures import read_picture
 from common.errors import UsageError, run_main
 from common.figures import grids
 from common.files import slug
+from common.runs.answers import check_scores, refuse_unread, show_answers, spread_over, start_answers
 from common.runs.cells import quiet_start
+from common.runs.inputs import Point, join_negative, list_inputs, name_apart, parse_point, read_each
 from common.runs.networks import escape, list_warnings, read_network, read_run, writing
 from replications.lung_hip_compare import data
 from replications.lung_hip_compare.config import Config
@@ -33,6 +38,8 @@ from replications.lung_hip_compare.sources import hips, luna16
 
 NAME = Path(__file__).parent.name
 
+PICTURES = (".jpg", ".jpeg", ".png")
+RADIOGRAPHS = ("CR", "DX", "RF", "RG")  # modalities
 FINE_MAPS = {"cnn": "conv2", "resnet50": r"conv3_block\d+_out"}  # layers that Grad-CAM explains
 
 
@@ -40,14 +47,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code (see common.cli)."""
     parser = argparse.ArgumentParser(prog="python -m replications.lung_hip_compare.predict", description=__doc__)
     add = parser.add_argument
-    add("images", nargs="+", type=Path, metavar="IMAGE", help="JPEG or PNG pictures, or a CT scan as .mhd")
+    kinds = "JPEG or PNG pictures, radiographs (DICOM), a CT scan (.mhd, .nii, .nii.gz, DICOM slices); or folders of them"
+    add("images", nargs="+", type=Path, metavar="IMAGE", help=kinds)
     add("--run", type=Path, required=True, metavar="DIR", help="folder of a finished run (runs/lung_hip_compare/...)")
     add("--row", default="LUNA16 / CNN", help="row of the table whose networks are asked (default: %(default)s)")
     add("--protocol", choices=cli.PROTOCOLS, default="leakfree", help="default: %(default)s")
-    place = "candidate in a CT scan, mm (repeatable; write --at=-98.5,-67.3,-140.2)"
-    add("--at", type=_read_point, action="append", default=[], metavar="X,Y,Z", help=place)
+    place = "candidate in a CT scan, mm (repeatable: --at -98.5,-67.3,-140.2)"
+    add("--at", type=parse_point, action="append", default=[], metavar="X,Y,Z", help=place)
     add("--out", type=Path, default=Path("predictions"), metavar="DIR", help="for predictions.csv and the overlays")
-    return run_main(lambda: predict(parser.parse_args(argv)))
+    add("--json", action="store_true", help="print JSON instead of a table")
+    words = join_negative(sys.argv[1:] if argv is None else argv, ["--at"])
+    return run_main(lambda: predict(parser.parse_args(words)))
 
 
 def predict(given: argparse.Namespace) -> int:
@@ -56,37 +66,40 @@ def predict(given: argparse.Namespace) -> int:
     stored = find_networks(given.run, given.row, given.protocol)
     settings = stored[0][1]
     config = cli.restore_config(Config, settings["config"])
-    names, images = read_images(given.images, given.at, settings["dataset"], config)
-    with writing(given.out):
-        given.out.mkdir(parents=True, exist_ok=True)
-    print(*list_warnings(results), sep="\n", file=sys.stderr)
+    faults: list[str] = []
+    found = read_images(given.images, given.at, settings["dataset"], config, faults)
+    refuse_unread(found, faults)
+    images = np.stack([one.image for one in found])[..., None]
+    notes = [*list_warnings(results), *(f"{one.name}: {note}" for one in found for note in one.notes)]
+    start_answers(given.out, notes, faults)
 
     with quiet_start():
         from common.training import fit
         from common.training.stored import open_network
     networks = [open_network(path) for path, _ in stored]
     scores = np.stack([fit.predict(network, images) for network in networks])  # (networks, images, classes)
+    check_scores(scores, f"{given.row} ({given.protocol})")
     mean = scores.mean(axis=0)
     predicted = mean.argmax(axis=1)
     cams = np.mean([_map_evidence(network, images, predicted) for network in networks], axis=0)
 
     classes = data.CLASSES[data.part_of(settings["dataset"])]
-    spread = scores.std(axis=0, ddof=1)[:, 1] if len(networks) > 1 else np.full(len(images), np.nan)
-    table = pd.DataFrame({"image": [escape(name) for name in names], "predicted": [classes[c] for c in predicted]})
+    table = pd.DataFrame({"image": [one.name for one in found], "predicted": [classes[c] for c in predicted]})
     for index, name in enumerate(classes):
         table[f"p({name})"] = mean[:, index].round(4)
-    table["sd over networks"] = spread.round(4)
-    with writing(given.out):
-        table.to_csv(given.out / "predictions.csv", index=False)
-    for number, (name, image, cam) in enumerate(zip(names, images, cams, strict=True), start=1):
+    spread = spread_over(scores[..., 1])
+    if spread is not None:
+        table["sd over networks"] = spread
+    table["sheet"] = [f"{number:03d}-{slug(one.name)[:60]}.png" for number, one in enumerate(found, start=1)]
+    for sheet, image, cam in zip(table["sheet"], images, cams, strict=True):
         picture = np.hstack([np.repeat(image, 3, axis=2), grids.blend_map(image, cam)])
         side = max(256 // image.shape[0], 1) * image.shape[0]
         resized = Image.fromarray(picture).resize((2 * side, side), Image.Resampling.NEAREST)
         with writing(given.out):
-            resized.save(given.out / f"{number:03d}-{slug(Path(name).stem)[:60]}.png")
-    print(table.to_string(index=False))
-    print(f"networks asked: {len(networks)} of {given.row!r}, {given.protocol}; overlays in {given.out}")
-    return 0
+            resized.save(given.out / sheet)
+    about = {"row": given.row, "protocol": given.protocol, "networks": len(networks)}
+    last = f"networks asked: {len(networks)} of {given.row!r}, {given.protocol}; overlays in {given.out}"
+    return show_answers(table, given.out, as_json=given.json, about=about, notes=notes, faults=faults, last=last)
 
 
 def find_networks(run: Path, row: str, protocol: str) -> list[tuple[Path, dict]]:
@@ -109,35 +122,85 @@ def find_networks(run: Path, row: str, protocol: str) -> list[tuple[Path, dict]]
     return found
 
 
-def read_images(
-    paths: list[Path], points: Sequence[tuple[float, ...]], dataset: str, config: Config
-) -> tuple[list[str], np.ndarray]:
-    """Names and images uint8 (n, side, side, 1) as the networks of a data set take them."""
-    names, images = [], []
-    scans = [path for path in paths if path.suffix.lower() == ".mhd"]
+class Shown(NamedTuple):
+    """One image as the networks take it."""
+
+    name: str
+    image: np.ndarray  # uint8 (side, side)
+    notes: tuple[str, ...] = ()
+
+
+def read_images(paths: Sequence[Path], points: Sequence[Point], dataset: str, config: Config, faults: list[str]) -> list[Shown]:
+    """The images of files and folders as the networks of a data set take them; what cannot be read is added to `faults`.
+
+    Raises UsageError for a scan without candidates or of a row of hips, and for candidates without a scan.
+    """
+    files, without = list_inputs(
+        paths, lambda path: _is_scan(path, dataset) or path.suffix.lower() in PICTURES or looks_like_dicom(path)
+    )
+    faults += without
+    scans = [path for path in files if _is_scan(path, dataset)]
     if bool(scans) != bool(points) or (scans and data.is_hip(dataset)):
-        raise UsageError("a CT scan (.mhd) needs candidates (--at X,Y,Z) and a LUNA16 row; pictures take no --at")
-    for path in paths:
-        if path in scans:
-            volume = read_header(path)
+        raise UsageError(
+            "a CT scan (.mhd, NIfTI, DICOM slices) needs candidates (--at X,Y,Z) and a LUNA16 row; pictures take no --at"
+        )
+    named = list(zip(files, name_apart(files), strict=True))
+    slices = [(path, name) for path, name in named if path in scans and looks_like_dicom(path)]
+    others = [one for one in named if one not in slices]
+    read = read_each(others, lambda of: _read_file(*of, points, dataset, config, faults), faults)
+    return [one for _, several in read for one in several] + search_slices(slices, points, config, faults)
+
+
+def _is_scan(path: Path, dataset: str) -> bool:
+    return path.suffix.lower() == ".mhd" or is_nifti(path) or (looks_like_dicom(path) and not data.is_hip(dataset))
+
+
+def _read_file(path: Path, name: str, points: Sequence[Point], dataset: str, config: Config, faults: list[str]) -> list[Shown]:
+    """One picture, or the candidates of one scan; candidates that lie outside are added to `faults`."""
+    if is_nifti(path) or path.suffix.lower() == ".mhd":
+        volume = read_nifti(path) if is_nifti(path) else read_header(path)
+        called = name.removesuffix(".mhd").removesuffix(".MHD")
+        return [one for _, one in read_each(points, lambda point: _cut_candidate(volume, called, point, config), faults)]
+    if not data.is_hip(dataset):
+        # A patch shows a fixed field (50 voxels): scaling another picture to it would change what the network measures.
+        return [Shown(name, read_picture(path, (config.luna_side, config.luna_side)))]
+    side = hips.choose_side(dataset, config)
+    if looks_like_dicom(path):
+        picture = read_dicom_picture(path, RADIOGRAPHS)
+        return [Shown(name, hips.scale_picture(picture.grey, side), picture.notes)]
+    return [Shown(name, hips.scale_picture(read_picture(path), side))]
+
+
+def _cut_candidate(volume: Volume, name: str, point: Point, config: Config) -> Shown:
+    patch, padded = luna16.extract_patch(volume, np.array(point), config.luna_side, config.luna_window, config.luna_voxel_rule)
+    place = f"{name} at {', '.join(f'{value:g}' for value in point)}"
+    return Shown(f"{place} (partly outside the slice)" if padded else place, luna16.compress_jpeg(patch))
+
+
+def search_slices(slices: Sequence[tuple[Path, str]], points: Sequence[Point], config: Config, faults: list[str]) -> list[Shown]:
+    """The candidates in CT slices (file, name) of one series, each in the slice that holds it.
+
+    A slice reaches from its own place up to its thickness, as the run takes the voxel below a point; where slices overlap, the
+    nearest below counts. A candidate that lies in none is added to `faults`. Raises UsageError for slices of several series.
+    """
+    best: dict[Point, tuple[float, Volume, str]] = {}  # candidate -> mm above the slice, slice, name
+    series = set()
+    read = 0
+    for path, name in slices:
+        for _, one in read_each([path], read_ct_slice, faults):
+            read += 1
+            series.add(one.series)
+            if len(series) > 1:
+                raise UsageError(f"{escape(str(path))}: a slice of another series than those before; give one series at a time")
             for point in points:
-                patch, padded = luna16.extract_patch(
-                    volume, np.array(point), config.luna_side, config.luna_window, config.luna_voxel_rule
-                )
-                place = f"{path.stem} at {', '.join(f'{v:g}' for v in point)}"
-                names.append(f"{place} (partly outside the slice)" if padded else place)
-                images.append(luna16.compress_jpeg(patch))
-        else:
-            names.append(path.name)
-            images.append(_read_image(path, dataset, config))
-    return names, np.stack(images)[..., None]
-
-
-def _read_image(path: Path, dataset: str, config: Config) -> np.ndarray:
-    if data.is_hip(dataset):
-        return hips.scale_picture(read_picture(path), hips.choose_side(dataset, config))
-    # A patch shows a fixed field (50 voxels): scaling another picture to it would change what the network measures.
-    return read_picture(path, (config.luna_side, config.luna_side))
+                depth = float(luna16.locate_candidate(one.volume, np.array(point), "signed")[2])
+                above = depth * float(one.volume.spacing[2])
+                if 0 <= depth < 1 and (point not in best or above < best[point][0]):
+                    best[point] = above, one.volume, name
+    if read:
+        faults += [f"no slice holds {luna16.show_point(np.array(at))} mm ({read} read)" for at in points if at not in best]
+    held = [point for point in points if point in best]
+    return [one for _, one in read_each(held, lambda point: _cut_candidate(*best[point][1:], point, config), faults)]
 
 
 def _map_evidence(network: Any, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -154,16 +217,6 @@ def _map_evidence(network: Any, images: np.ndarray, classes: np.ndarray) -> np.n
     for index in np.unique(classes):  # the class that is shown, not the one that this network alone prefers
         cams[classes == index] = explain(network, images[classes == index], class_index=int(index))
     return cams
-
-
-def _read_point(text: str) -> tuple[float, ...]:
-    try:
-        point = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        point = ()
-    if len(point) != 3 or not np.isfinite(point).all():
-        raise argparse.ArgumentTypeError(f"{text!r} is not X,Y,Z in mm")
-    return point
 
 
 if __name__ == "__main__":

@@ -1,18 +1,16 @@
 """Probabilities and Grad-CAM for new ultrasound pictures from the stored ensemble of a finished run.
 
-`python -m replications.thyroid_ensemble.predict IMAGE... --run DIR` takes 8-bit pictures: PNG, JPEG, BMP, TIFF. A box says where
-the nodule lies: `--box x0,y0,x1,y1` for one picture, `IMAGE@x0,y0,x1,y1` for each of several (or for several nodules of one);
-pixels, x1 and y1 exclusive. The ROI is cut around it as in the run; without a box it is the whole picture. Each model of the
-ensemble (under leakfree: the mean of its inner folds' networks) gives a probability of malignant; the weights that the run chose
-fuse them. Research software, not a medical device.
+`python -m replications.thyroid_ensemble.predict IMAGE... --run DIR` takes 8-bit pictures (PNG, JPEG, BMP, TIFF), DICOM (US, one
+frame) and folders of them. A box says where the nodule lies: `--box x0,y0,x1,y1` for one picture, `IMAGE@x0,y0,x1,y1` for each of
+several (or for several nodules of one); pixels, x1 and y1 exclusive. The ROI is cut around it as in the run; without a box it is
+the whole picture. Each model of the ensemble (under leakfree: the mean of its inner folds' networks) gives a probability of
+malignant; the weights that the run chose fuse them. Research software, not a medical device.
 """
 
 import argparse
 import functools
 import json
-import re
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,24 +19,24 @@ import cv2
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
-from PIL.TiffImagePlugin import TiffImageFile
 
 from common import cli
-from common.data.pictures import mute_stderr, read_picture
 from common.errors import UsageError, run_main
 from common.figures import grids
 from common.files import slug
+from common.runs.answers import check_scores, refuse_unread, show_answers, start_answers
 from common.runs.cells import quiet_start
-from common.runs.networks import escape, list_warnings, read_network, read_run, show_progress, writing
+from common.runs.inputs import join_negative, read_each
+from common.runs.networks import list_warnings, read_network, read_run, show_progress, writing
 from replications.thyroid_ensemble import ensemble
 from replications.thyroid_ensemble.config import CLASSES, NETWORKS, SCALES, Config
-from replications.thyroid_ensemble.rois import Box, choose_input_side, crop_scale, cut_patches, cut_roi
+from replications.thyroid_ensemble.new_pictures import list_images, parse_box, parse_image, read_roi
+from replications.thyroid_ensemble.rois import Box, choose_input_side, crop_scale, cut_patches
 from replications.thyroid_ensemble.rows import name_model
 
 NAME = Path(__file__).parent.name
 STORED = "ensembles.json"
 MODELS = {name_model(network, scale): (network, scale) for network in NETWORKS for scale in SCALES}
-FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
 MALIGNANT = 1
 BLOCK = 64  # pictures whose maps are in memory at a time
 PANEL, LINE = 256, 18  # pixels: one picture and one line of text of a sheet
@@ -79,31 +77,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code (see common.cli)."""
     parser = argparse.ArgumentParser(prog=f"python -m replications.{NAME}.predict", description=__doc__)
     add = parser.add_argument
-    add("images", nargs="+", type=_read_image, metavar="IMAGE[@x0,y0,x1,y1]", help="picture, and the nodule's box in it")
+    add(
+        "images",
+        nargs="+",
+        type=parse_image,
+        metavar="IMAGE[@x0,y0,x1,y1]",
+        help="picture, and the nodule's box in it; or a folder",
+    )
     add("--run", type=Path, required=True, metavar="DIR", help=f"folder of a finished run (runs/{NAME}/...)")
-    add("--box", type=_read_box, metavar="x0,y0,x1,y1", help="the nodule's box, where there is one picture")
+    add("--box", type=parse_box, metavar="x0,y0,x1,y1", help="the nodule's box, where there is one picture")
     add("--protocol", choices=cli.PROTOCOLS, help="default: leakfree if the run stored it, else paper")
     add("--out", type=Path, default=Path("predictions"), metavar="DIR", help="for predictions.csv and one sheet a picture")
     add("--json", action="store_true", help="print JSON instead of a table")
-    return run_main(lambda: predict(parser.parse_args(argv)))
+    words = join_negative(sys.argv[1:] if argv is None else argv, ["--box"])
+    return run_main(lambda: predict(parser.parse_args(words)))
 
 
 def predict(given: argparse.Namespace) -> int:
     """Ask the stored ensemble; print a line a picture, write predictions.csv and one sheet of Grad-CAM a picture."""
-    images = given.images
-    if given.box is not None:
-        if len(images) > 1 or images[0][1] is not None:
-            raise UsageError("--box goes with one picture that has no box yet; for several write IMAGE@x0,y0,x1,y1 each")
-        images = [(images[0][0], given.box)]
     stored = find_ensemble(given.run, given.protocol)
+    faults: list[str] = []
+    images, names = list_images(given.images, given.box, faults)
     with show_progress() as progress:
-        rois = [read_roi(path, box, stored.config) for path, box in progress.track(images, description="pictures")]
-    with writing(given.out):
-        given.out.mkdir(parents=True, exist_ok=True)
+        listed = progress.track(list(zip(images, names, strict=True)), description="pictures")
+        found = read_each(listed, lambda one: read_roi(*one[0], stored.config), faults)
+    refuse_unread(found, faults)
+    images, names = [image for (image, _), _ in found], [name for (_, name), _ in found]
+    rois = [roi for _, (roi, _) in found]
+    of_files = [f"{name}: {note}" for (_, name), (_, several) in found for note in several]
     networks = load_networks(stored)
-    notes = describe(stored, [box for _, box in images])
+    notes = [*describe(stored, [box for _, box in images]), *of_files]
+    start_answers(given.out, notes, faults)
     count = sum(map(len, networks))
-    print(*notes, f"asking {count} networks about {len(images)} ROI{'s' * (len(images) > 1)}", sep="\n", file=sys.stderr)
+    print(f"asking {count} networks about {len(images)} ROI{'s' * (len(images) > 1)}", file=sys.stderr)
 
     lines = []
     with show_progress() as progress:
@@ -113,23 +119,24 @@ def predict(given: argparse.Namespace) -> int:
             advance = functools.partial(progress.advance, task, len(block))
             answers = [ask(m, of, block, stored.config, advance) for m, of in zip(stored.members, networks, strict=True)]
             for index, line in enumerate(tabulate(answers)):
-                path, box = images[start + index]
-                sheet = given.out / f"{start + index + 1:03d}-{slug(path.stem)[:60]}.png"
+                (_, box), name = images[start + index], names[start + index]
+                sheet = given.out / f"{start + index + 1:03d}-{slug(Path(name).with_suffix('').as_posix())[:60]}.png"
                 with writing(given.out):
                     draw_sheet(block[index], answers, index, line, stored).save(sheet)
                 place = "no box" if box is None else ",".join(map(str, box))
-                lines.append({"image": escape(path.name), "box": place, **line, "sheet": sheet.name})
-    table = pd.DataFrame([line | line["models"] for line in lines]).drop(columns="models").dropna(axis=1, how="all")
-    with writing(given.out):
-        table.to_csv(given.out / "predictions.csv", index=False)
-    if given.json:
-        models = [{"name": m.name, "weight": m.weight, "networks": len(m.files)} for m in stored.members]
-        found = {"protocol": stored.protocol, "notes": notes, "models": models, "out": str(given.out), "images": lines}
-        print(json.dumps(found, indent=1, allow_nan=False))
-    else:
-        print(table.drop(columns="sheet").to_string(index=False, float_format="{:.4f}".format))
-        print(f"sheets and predictions.csv in {given.out}")
-    return 0
+                lines.append({"image": name, "box": place, **line, "sheet": sheet.name})
+    table = pd.DataFrame([line | line["models"] for line in lines]).drop(columns="models")
+    models = [{"name": m.name, "weight": m.weight, "networks": len(m.files)} for m in stored.members]
+    return show_answers(
+        table,
+        given.out,
+        as_json=given.json,
+        about={"protocol": stored.protocol, "models": models},
+        notes=notes,
+        faults=faults,
+        last=f"sheets and predictions.csv in {given.out}",
+        images=lines,
+    )
 
 
 # ------------------------------------------------------------------------------------------------- the stored ensemble
@@ -203,30 +210,7 @@ def describe(stored: Stored, boxes: list[Box | None]) -> list[str]:
     return notes
 
 
-# -------------------------------------------------------------------------------------------------- pictures and answers
-
-
-def read_roi(path: Path, box: Box | None, config: Config) -> np.ndarray:
-    """ROI uint8 (roi_side, roi_side) of one picture file, cut as in the run. Raises UsageError, one line with the path."""
-    try:
-        picture = _read_file(path)
-        return cut_roi(picture, box or (0, 0, picture.shape[1], picture.shape[0]), config)
-    except UsageError as error:
-        raise UsageError(f"{escape(str(path))}: {str(error).removeprefix(f'{path}: ')}") from None
-
-
-def _read_file(path: Path) -> np.ndarray:
-    picture = read_picture(path, formats=FORMATS)
-    with mute_stderr(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            with Image.open(path, formats=FORMATS) as file:
-                frames = file.n_frames if isinstance(file, TiffImageFile) else 1
-        except Exception as error:  # Pillow's TIFF reader raises whatever damaged tags lead it to
-            raise UsageError(f"damaged picture ({error})") from None
-    if frames > 1:
-        raise UsageError(f"{frames} pictures in one file; save the one that counts by itself")
-    return picture
+# -------------------------------------------------------------------------------------------------- answers
 
 
 def ask(member: Member, networks: list, rois: np.ndarray, config: Config, advance: Callable[[], None]) -> Answer:
@@ -236,7 +220,7 @@ def ask(member: Member, networks: list, rois: np.ndarray, config: Config, advanc
     patches = cut_patches(rois, member.network, member.scale, config)
     scores, maps = [], np.zeros(patches.shape[:3], np.float32)
     for network in networks:
-        scores.append(fit.predict(network, patches, config.batch_size))
+        scores.append(check_scores(fit.predict(network, patches, config.batch_size), member.name))
         maps += gradcam.grad_cam(network, patches, class_index=MALIGNANT) / len(networks)
         advance()
     return Answer(member, patches, np.stack(scores), maps)
@@ -294,22 +278,6 @@ def place_map(patch_map: np.ndarray, scale: int, config: Config) -> np.ndarray:
 
 def _enlarge(colours: np.ndarray) -> Image.Image:
     return Image.fromarray(colours).resize((PANEL, PANEL), Image.Resampling.BILINEAR)
-
-
-# ------------------------------------------------------------------------------------------- command line, screen, files
-
-
-def _read_image(text: str) -> tuple[Path, Box | None]:
-    """IMAGE or IMAGE@x0,y0,x1,y1; other names with an @ are names."""
-    match = re.fullmatch(r"(.+)@([^@/]*,[^@/.]*)", text, re.DOTALL)
-    return (Path(match[1]), _read_box(match[2])) if match else (Path(text), None)
-
-
-def _read_box(text: str) -> Box:
-    if not re.fullmatch(r"[0-9]{1,6}(,[0-9]{1,6}){3}", text):
-        raise argparse.ArgumentTypeError(f"{text[:60]!r} is no box x0,y0,x1,y1 in whole pixels from 0")
-    x0, y0, x1, y1 = map(int, text.split(","))
-    return x0, y0, x1, y1
 
 
 if __name__ == "__main__":

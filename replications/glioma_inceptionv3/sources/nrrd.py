@@ -5,11 +5,9 @@ sizes against a limit, the byte count of the voxels against the file (compressed
 block), and a data file only inside the data folder. Names of fields are compared in lower case, as SimpleITK does.
 """
 
-import gzip
 import os
 import re
 import warnings
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +18,10 @@ import numpy as np
 from nrrd.errors import NRRDError
 
 from common.data.folder import has_control_characters, resolve_inside
+from common.data.nifti import MAX_LENGTH, MAX_VOXELS, count_unpacked
 from common.errors import UsageError
 
 MAX_HEADER_BYTES = 2**20  # seven segments of 3D Slicer take 5 kB
-MAX_VOXELS = 2**28  # of all layers together
-MAX_LENGTH = 1e6  # mm, of origins and spacings; spacings are at least 1 / MAX_LENGTH
-BLOCK = 2**20
 # The names of C and of stdint; which voxels are signed does not matter here.
 TYPE = re.compile(r"(?:signed |unsigned |u)?(char|short|int|long ?long|int8|int16|int32|int64|float|double)(?:_t| int)?")
 ITEM_BYTES = {"char": 1, "int8": 1, "short": 2, "int16": 2, "int": 4, "int32": 4, "float": 4, "int64": 8, "double": 8,
@@ -88,21 +84,6 @@ def read_header(path: Path, folder: Path) -> Header:
     return Header(path, space, layers, "space directions" in fields or "spacings" in fields, pairs)
 
 
-def count_unpacked(file: Path, offset: int, limit: int) -> int:
-    """Bytes that the gzip stream from `offset` of a file on unpacks to; more than `limit` counts as limit + 1. Raises UsageError
-    if it is damaged."""
-    found = 0
-    try:
-        with file.open("rb") as raw:
-            raw.seek(offset)
-            with gzip.GzipFile(fileobj=raw) as stream:
-                while found <= limit and (block := stream.read(min(BLOCK, limit + 1 - found))):
-                    found += len(block)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UsageError(f"{file}: damaged or cut gzip data ({str(error)[:80]}); get the file again") from None
-    return found
-
-
 def _read_lines(path: Path) -> tuple[list[str], int]:
     """Header lines without their ends, and the bytes up to and with the empty line behind them (all, where there is none)."""
     try:
@@ -140,20 +121,21 @@ def _parse(path: Path, lines: list[str]) -> tuple[dict[str, Any], dict[str, str]
             continue
         if match := PAIR.fullmatch(line):
             if match[1] in pairs:
-                raise UsageError(f"{path}: line {number} of the header gives {match[1][:60]!r} again")
+                raise UsageError(f"{path}: line {number} of the header gives a key again")
             pairs[match[1]] = match[2].strip()
         elif (match := FIELD.fullmatch(line)) and (name := match[1].lower()) in FIELDS:
             if name in ("data file", "datafile") and re.match(r"LIST\b|.*%", match[2], re.IGNORECASE):
                 raise UsageError(f"{path}: its voxels lie in several files ({match[2][:40]!r}); write them into one")
             kept.append(f"{name}: {match[2]}")
         else:
-            raise UsageError(f"{path}: line {number} of the header, {line[:40]!r}, is no field of an NRRD header")
+            raise UsageError(f"{path}: line {number} of the header is no field of an NRRD header")
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             fields = dict(nrrd.read_header(kept))
     except (NRRDError, ValueError, IndexError, OverflowError, TypeError) as error:
-        raise UsageError(f"{path}: damaged NRRD header ({' '.join(str(error).split())[:120]})") from None
+        what = re.split(r"[:'\"]", str(error))[0].strip()  # what follows repeats the header, which may name people
+        raise UsageError(f"{path}: damaged NRRD header ({what[:80]})") from None
     missing = [name for name in ("type", "dimension", "sizes", "encoding") if name not in fields]
     if missing:
         raise UsageError(f"{path}: no {', '.join(missing)} in the NRRD header")

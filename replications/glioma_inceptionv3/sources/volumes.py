@@ -3,23 +3,17 @@
 Arrays are (slice, row, column): axial slices from the feet up, rows to the back, columns to the patient's left.
 """
 
-import gzip
-import re
-import struct
-import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
+from common.data.nifti import AXIAL, NIFTI, read_image, read_nifti_header
 from common.errors import UsageError
-from replications.glioma_inceptionv3.sources.nrrd import MAX_LENGTH, MAX_VOXELS, Header, count_unpacked, read_header
+from replications.glioma_inceptionv3.sources.nrrd import Header, read_header
 
-NRRD, NIFTI = (".nrrd", ".nhdr"), (".nii", ".nii.gz")
-AXIAL = "LPS"
-NIFTI_BITS = {2: 8, 4: 16, 8: 32, 16: 32, 64: 64, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}  # code -> bits of real numbers
+NRRD = (".nrrd", ".nhdr")
 OUTSIDE = 0.01  # most of a mask that may lie outside the image
 
 
@@ -46,72 +40,16 @@ def read_volume(path: Path, folder: Path) -> Volume:
     if name.endswith(NRRD):
         header, driver = read_header(path, folder), "NrrdImageIO"
     elif name.endswith(NIFTI):
-        header, driver = read_nifti_header(path), "NiftiImageIO"
+        header, driver = _read_nifti_header(path), "NiftiImageIO"
     else:
         raise UsageError(f"{path}: neither NRRD nor NIfTI by its name ({', '.join(NRRD + NIFTI)})")
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # they go to stderr by themselves; what matters is checked here
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.SetImageIO(driver)
-    try:
-        reader.ReadImageInformation()
-        if reader.GetSize()[:3] != header.size or reader.GetNumberOfComponents() != header.layers or reader.GetDimension() != 3:
-            raise UsageError(f"{path}: SimpleITK reads other sizes than its header says; write the file anew")
-        image = reader.Execute()
-    except RuntimeError as error:
-        reason = re.sub(r"\(0x[0-9a-f]+\)|ITK ERROR:", "", str(error).strip().splitlines()[-1])
-        raise UsageError(f"{path}: SimpleITK cannot read it ({' '.join(reason.split())[:160]})") from None
-    _check_place(path, image)
+    image = read_image(path, driver, header.size, header.layers)
     return Volume(path, image, header.has_geometry, dict(header.pairs))
 
 
-def _check_place(path: Path, image: sitk.Image) -> None:
-    spacing, origin = np.array(image.GetSpacing()), np.array(image.GetOrigin())
-    direction = np.array(image.GetDirection()).reshape(3, 3)
-    if not ((spacing >= 1 / MAX_LENGTH) & (spacing <= MAX_LENGTH)).all() or not (np.abs(origin) <= MAX_LENGTH).all():
-        raise UsageError(f"{path}: spacing {spacing.tolist()} or origin {origin.tolist()} is no place in mm")
-    if not np.abs(direction.T @ direction - np.eye(3)).max() <= 1e-3:
-        raise UsageError(f"{path}: its axes are not at right angles; resample the volume")
-
-
-def read_nifti_header(path: Path) -> Header:
-    """Header of a NIfTI-1 file (https://nifti.nimh.nih.gov/nifti-1) in one file, packed or not, checked as in `read_header`."""
-    packed = path.name.lower().endswith(".gz")
-    try:
-        if not path.is_file():
-            raise UsageError(f"{path}: no such file")
-        start = _read_start(path, gzip.open if packed else open)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from None
-    orders = [order for order in "<>" if len(start) == 348 and struct.unpack(f"{order}i", start[:4]) == (348,)]
-    if not orders or start[344:348] != b"n+1\0":
-        raise UsageError(f"{path}: not a NIfTI-1 file in one part (.nii or .nii.gz)")
-    (order,) = orders
-    dimensions, *sizes = struct.unpack(f"{order}8h", start[40:56])
-    code, bits = struct.unpack(f"{order}2h", start[70:74])
-    (offset,) = struct.unpack(f"{order}f", start[108:112])
-    forms = struct.unpack(f"{order}2h", start[252:256])
-    if not 3 <= dimensions <= 7 or any(size < 1 for size in sizes[:dimensions]):
-        raise UsageError(f"{path}: {dimensions} axes of {' x '.join(map(str, sizes))}; three of positive size are needed")
-    if any(size != 1 for size in sizes[3:dimensions]):
-        raise UsageError(f"{path}: {' x '.join(map(str, sizes[:dimensions]))} holds several volumes; write one a file")
-    count = sizes[0] * sizes[1] * sizes[2]
-    if NIFTI_BITS.get(code) != bits or count > MAX_VOXELS or not 352 <= offset <= 2**20:
-        raise UsageError(f"{path}: {count} voxels of type {code} and {bits} bits from byte {offset} on are not read")
-    claimed = int(offset) + count * bits // 8
-    found = count_unpacked(path, 0, claimed) if packed else path.stat().st_size
-    if found < claimed:
-        raise UsageError(f"{path}: the header claims {claimed} bytes, the file has {found}; it is damaged or cut, get it again")
-    return Header(path, tuple(sizes[:3]), 1, any(form > 0 for form in forms), {})
-
-
-def _read_start(path: Path, opened: Callable) -> bytes:
-    """The first 348 bytes, unpacked."""
-    try:
-        with opened(path, "rb") as file:
-            return file.read(348)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UsageError(f"{path}: damaged or cut gzip data ({str(error)[:80]}); get the file again") from None
+def _read_nifti_header(path: Path) -> Header:
+    found = read_nifti_header(path)
+    return Header(path, found.size, 1, found.has_geometry, {})
 
 
 def match_grid(mask: sitk.Image, image: Volume, where: Path, has_geometry: bool) -> sitk.Image:

@@ -204,7 +204,7 @@ def test_bad_pictures(smoke_run, patch, tmp_path, capsys):
     }
     for name, (data, message) in bad.items():
         (tmp_path / name).write_bytes(data)
-        error = refuse(capsys, tmp_path / "out", patch, tmp_path / name, "--run", smoke_run)
+        error = refuse(capsys, tmp_path / "out", tmp_path / name, "--run", smoke_run)
         assert name in error
         assert message in error
     Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "large.jpg")
@@ -212,7 +212,8 @@ def test_bad_pictures(smoke_run, patch, tmp_path, capsys):
     Image.fromarray(np.zeros((50, 50), np.uint16)).save(tmp_path / "deep.png")
     assert "8-bit" in refuse(capsys, tmp_path / "out", tmp_path / "deep.png", "--run", smoke_run)
     assert "missing.jpg" in refuse(capsys, tmp_path / "out", tmp_path / "missing.jpg", "--run", smoke_run)
-    assert str(tmp_path) in refuse(capsys, tmp_path / "out", tmp_path, "--run", smoke_run)  # a folder
+    (tmp_path / "folder").mkdir()
+    assert "a folder without" in refuse(capsys, tmp_path / "out", tmp_path / "folder", "--run", smoke_run)
 
 
 def test_bad_scans(smoke_run, scan, tmp_path, capsys):

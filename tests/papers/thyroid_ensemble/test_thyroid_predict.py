@@ -172,7 +172,7 @@ def test_table_with_one_box_where_only_paper_is_stored(tiny_run, pictures, tmp_p
 def test_every_format_gives_its_grey_levels(pictures, name):
     with Image.open(pictures / name) as picture:
         grey = np.asarray(picture.convert("L"))
-    roi = predict.read_roi(pictures / name, (20, 10, 60, 50), replace(CONFIG, roi_mode="centre_window"))
+    roi, _ = predict.read_roi(pictures / name, (20, 10, 60, 50), replace(CONFIG, roi_mode="centre_window"))
     expected = np.pad(grey, ((34, 64), (24, 64)), mode="edge")[:128, :128]
     assert np.array_equal(roi, expected)
 

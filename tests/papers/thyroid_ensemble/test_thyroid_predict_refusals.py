@@ -44,7 +44,7 @@ def test_hostile_pictures(tiny_run, pictures, tmp_path, capsys):
         "cut.tif": (tif[: len(tif) // 2], "d"),  # Pillow says where it stopped, or that there is no TIFF
         "empty.jpg": (b"", "the file is empty"),
         "text.bmp": (b"hello", "not a JPEG or PNG or BMP or TIFF picture"),
-        "scan.dcm": (bytes(128) + b"DICM" + bytes(100), "not a JPEG or PNG or BMP or TIFF picture"),
+        "scan.dcm": (bytes(128) + b"DICM" + bytes(100), "no modality in its header: damaged"),
     }
     for name, (content, _) in contents.items():
         (tmp_path / name).write_bytes(content)
@@ -58,10 +58,14 @@ def test_hostile_pictures(tiny_run, pictures, tmp_path, capsys):
     (tmp_path / "folder.png").mkdir()
     os.mkfifo(tmp_path / "pipe.png")
     faults |= {"wide.png": "pixels", "hollow.png": "damaged picture", "text.png": "damaged picture", "deep.tif": "8-bit"}
-    faults |= {"film.tif": "3 pictures in one file", "a\n\x1b[2Jb.png": "a\\n\\x1b[2Jb.png", "folder.png": "not a file"}
+    faults |= {
+        "film.tif": "3 pictures in one file",
+        "a\n\x1b[2Jb.png": "a\\n\\x1b[2Jb.png",
+        "folder.png": "a folder without a file",
+    }
     faults |= {"pipe.png": "not a file", "missing.png": "No such file"}
     for name, message in faults.items():
-        error = refuse(capsys, tmp_path / "out", pictures / "a.png", tmp_path / name, "--run", tiny_run)
+        error = refuse(capsys, tmp_path / "out", tmp_path / name, "--run", tiny_run)
         assert message in error
         assert name.split("\n")[0] in error
 

@@ -1,0 +1,149 @@
+"""A DICOM file as a picture for the eye (ultrasound, radiograph, slice), and a CT slice with its place in the patient.
+
+DICOM PS3.3: C.11.1 (rescale), C.11.2.1 (window), C.7.6.2 (image plane). Overlays, presentation states and tables of values
+(LUT) are not applied. What the pixels themselves show, names burned into them included, stays in the picture.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from PIL import Image
+from pydicom.dataset import Dataset
+from pydicom.pixels import apply_rescale
+
+from common.data.dicom import SUFFIXES, count_frames, decode_pixels, is_dicom, open_dicom, quiet_decoding
+from common.data.metaimage import Volume
+from common.data.nifti import check_place, hold_image
+from common.errors import UsageError
+
+SHOWN = ("WindowCenter", "WindowWidth", "VOILUTFunction", "BurnedInAnnotation")
+PLACED = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SeriesInstanceUID")
+LEAST_AXIAL = 0.9  # cosine between the normal of a slice and the patient's long axis
+BURNED = "text may be burned into the picture, as its header says: look at the sheet before it is passed on"
+NO_WINDOW = "no window in its header: shown from the lowest to the highest value"
+
+
+@dataclass(frozen=True, eq=False)
+class DicomPicture:
+    """One picture of a file."""
+
+    levels: np.ndarray  # float32 (rows, columns): rescaled; of MONOCHROME1 turned, so that high values are bright
+    grey: np.ndarray  # uint8 (rows, columns): as its window shows it
+    notes: tuple[str, ...]  # what a reader has to know of it
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """One axial slice of a CT scan."""
+
+    volume: Volume  # one slice deep, in HU, axes to the patient's left, back and head
+    series: str  # to tell series apart, never to be written
+
+
+def looks_like_dicom(path: Path) -> bool:
+    """By its ending or its content."""
+    return path.suffix.lower() in SUFFIXES or is_dicom(path)
+
+
+def read_dicom_picture(path: Path, modalities: Sequence[str], *, colours: bool = False) -> DicomPicture:
+    """The picture of a file with one frame; colours: colour is turned to luminance, else refused.
+
+    Shown by the first window of the header; without one, values of 8 bits as they are, others from the lowest to the highest,
+    which a note says. Raises UsageError in one line as `open_dicom` does, and for several frames, values that are not finite, a
+    picture without contrast.
+    """
+    data = open_dicom(path, modalities, SHOWN, colours=colours, for_the_eye=True)
+    _refuse_frames(data, path)
+    stored = decode_pixels(data, path)[0]
+    notes: tuple[str, ...] = (BURNED,) if str(data.get("BurnedInAnnotation", "") or "").upper() == "YES" else ()
+    if stored.ndim == 3:
+        if stored.dtype != np.uint8:
+            raise UsageError(f"{path}: {data.BitsAllocated} bits a colour, which would be cut to 8; export it as 8 bits")
+        grey = np.asarray(Image.fromarray(stored).convert("L"))
+        return DicomPicture(grey.astype(np.float32), grey, notes)
+    levels = _rescale(stored, data, path)
+    shown = _apply_window(levels, data, path)
+    if shown is None:
+        eight = data.BitsStored <= 8 and data.PixelRepresentation == 0
+        ends = _rescale(np.array([0, 255], np.uint8), data, path) if eight else np.array([levels.min(), levels.max()])
+        if ends[0] == ends[1]:
+            raise UsageError(f"{path}: all pixels are the same")
+        shown = (levels - ends[0]) / (ends[1] - ends[0])
+        notes += () if eight else (NO_WINDOW,)
+    if data.PhotometricInterpretation == "MONOCHROME1":  # low values are bright
+        shown, levels = 1 - shown, levels.max() + levels.min() - levels
+    return DicomPicture(levels, np.rint(255 * np.clip(shown, 0, 1)).astype(np.uint8), notes)
+
+
+def read_ct_slice(path: Path) -> Slice:
+    """A CT slice in Hounsfield units, with its place.
+
+    Raises UsageError in one line as `open_dicom` does, and for several frames, a header that does not say where the slice lies or
+    what its values mean, and slices that are not axial.
+    """
+    data = open_dicom(path, "CT", (*SHOWN, *PLACED))
+    _refuse_frames(data, path)
+    if data.get("RescaleIntercept") is None or data.get("RescaleSlope") is None:
+        raise UsageError(f"{path}: no rescale in its header, so its values are no Hounsfield units")
+    levels = _rescale(decode_pixels(data, path)[0], data, path)
+    with quiet_decoding(path):
+        try:
+            position, plane, (rows, columns) = (
+                np.array([float(value) for value in data[name].value])
+                for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+            )
+            thickness, series = float(data.SliceThickness), str(data.get("SeriesInstanceUID", "") or "")
+            along, down = plane[:3], plane[3:]
+            axes = np.stack([along, down, np.cross(along, down)], axis=1)
+            place = np.array([columns, rows, thickness, *position])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise UsageError(f"{path}: does not say where it lies (position, orientation, spacing, thickness)") from None
+        if position.shape != (3,) or not np.isfinite(place).all() or not (place[:3] > 0).all():
+            raise UsageError(f"{path}: its place in the patient is none in mm")
+        image = sitk.GetImageFromArray(levels[None])
+        image.SetSpacing(place[:3].tolist())
+        image.SetOrigin(position.tolist())
+        if np.abs(axes.T @ axes - np.eye(3)).max() > 1e-3:
+            raise UsageError(f"{path}: its axes are not at right angles")
+        image.SetDirection(axes.ravel().tolist())
+    check_place(path, image)
+    if abs(axes[2, 2]) < LEAST_AXIAL:
+        raise UsageError(f"{path}: not an axial slice")
+    return Slice(hold_image(path, image), series)
+
+
+def _refuse_frames(data: Dataset, path: Path) -> None:
+    if count_frames(data) != 1:
+        raise UsageError(f"{path}: {count_frames(data)} frames in one file; save the one that counts by itself")
+
+
+def _rescale(stored: np.ndarray, data: Dataset, path: Path) -> np.ndarray:
+    with quiet_decoding(path):
+        levels = np.asarray(apply_rescale(stored, data), np.float32)
+    if not np.isfinite(levels).all():
+        raise UsageError(f"{path}: values that are not finite")
+    return levels
+
+
+def _apply_window(levels: np.ndarray, data: Dataset, path: Path) -> np.ndarray | None:
+    """What the first window of the header shows of them, 0 dark and 1 bright, not clipped; None without one."""
+    with quiet_decoding(path):
+        found = [data.get(name) for name in ("WindowCenter", "WindowWidth")]
+        if any(value is None or value == "" for value in found):
+            return None
+        first = (value if isinstance(value, (int, float, str)) else next(iter(value)) for value in found)
+        centre, width = map(float, first)
+        kind = str(data.get("VOILUTFunction", "") or "LINEAR")
+    least = 1 if kind == "LINEAR" else 0
+    if not (np.isfinite([centre, width]).all() and width > least):
+        raise UsageError(f"{path}: a window of centre {centre:g} and width {width:g} shows nothing")
+    if kind == "LINEAR":
+        return (levels - (centre - 0.5)) / (width - 1) + 0.5
+    if kind == "LINEAR_EXACT":
+        return (levels - centre) / width + 0.5
+    if kind == "SIGMOID":
+        return 1 / (1 + np.exp(np.clip(-4 * (levels - centre) / width, -80, 80)))
+    raise UsageError(f"{path}: a window of a shape that is not known")

@@ -1,0 +1,88 @@
+"""How every `predict` answers: predictions.csv, a table or JSON on stdout, warnings and faults on stderr, the exit code."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from common.errors import UsageError, to_one_line
+from common.runs.networks import writing
+
+TABLE = "predictions.csv"
+SOME_UNREAD = 1  # exit code
+SHEET = "sheet"  # column: the file of the picture that belongs to the line; in the table on the screen it is left out
+
+
+def refuse_unread(found: Sequence[Any], faults: Sequence[str]) -> None:
+    """UsageError where nothing could be read; all reasons but the last are printed, each a line."""
+    if found:
+        return
+    for fault in faults[:-1]:
+        print_fault(fault)
+    raise UsageError(faults[-1] if faults else "nothing to look at")
+
+
+def start_answers(out: Path, notes: Sequence[str], faults: Sequence[str]) -> None:
+    """Make the folder; say on stderr what stands beside every number, then what could not be read."""
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    for note in notes:
+        print(to_one_line(note), file=sys.stderr)
+    for fault in faults:
+        print_fault(fault)
+
+
+def print_fault(fault: str) -> None:
+    """One line on stderr."""
+    print(f"error: {to_one_line(fault)}", file=sys.stderr)
+
+
+def check_scores(scores: np.ndarray, what: str) -> np.ndarray:
+    """The scores of networks; UsageError where one is no number: its training diverged. what: the networks that were asked."""
+    if not np.isfinite(scores).all():
+        raise UsageError(f"{what}: a network answers with what is no number, so its training diverged; ask another row or run")
+    return scores
+
+
+def spread_over(scores: np.ndarray) -> np.ndarray | None:
+    """Standard deviation over the first axis (networks, ...), rounded; None for one network, which has none.
+
+    >>> spread_over(np.array([[0.25], [0.75]])).tolist(), spread_over(np.array([[0.25]]))
+    ([0.3536], None)
+    """
+    return scores.std(axis=0, ddof=1).round(4) if len(scores) > 1 else None
+
+
+def show_answers(
+    table: pd.DataFrame,
+    out: Path,
+    *,
+    as_json: bool,
+    about: Mapping[str, Any],
+    notes: Sequence[str],
+    faults: Sequence[str],
+    last: str,
+    images: Sequence[Mapping[str, Any]] | None = None,
+) -> int:
+    """Write predictions.csv and print table or JSON; returns the exit code: 0, or 1 where some files could not be read.
+
+    about: what was asked, for JSON; notes: as printed by `start_answers`; images: lines of JSON, where they say more than the
+    table. Columns without any value are left out.
+    """
+    table = table.dropna(axis=1, how="all")
+    table = table.astype(dict.fromkeys(table.select_dtypes("float32"), float)).round(6)  # 0.1, not 0.1000000015
+    with writing(out):
+        table.to_csv(out / TABLE, index=False)
+    if as_json:
+        lines = json.loads(table.to_json(orient="records")) if images is None else images
+        found = {**about, "notes": list(notes), "not_read": [*map(to_one_line, faults)], "out": str(out), "images": lines}
+        print(json.dumps(found, indent=1, allow_nan=False))
+    else:
+        shown = table.drop(columns=SHEET, errors="ignore").astype(object)
+        print(shown.where(shown.notna(), "").to_string(index=False, float_format="{:.4f}".format))
+        print(last)
+    return SOME_UNREAD if faults else 0
