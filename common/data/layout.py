@@ -31,7 +31,7 @@ def refuse_layout(package: str, folder: Path, wanted: Layout, module: str) -> No
     """
     if not list_entries(folder):
         return
-    advice = _advise(folder, wanted)
+    advice = advise_layout(folder, wanted)
     if advice or not _is_found_unasked(package, folder):
         tell = f"python -m {module} says what to get, and where"
         raise UsageError(f"{folder}: no data of this paper; {show_layout(folder, wanted)}; {advice or tell}")
@@ -42,8 +42,15 @@ def _is_found_unasked(package: str, folder: Path) -> bool:
     return found is not None and os.path.realpath(found) == os.path.realpath(folder)
 
 
-def _advise(folder: Path, wanted: Layout) -> str:
-    """What to do where the data lie a level too high or too low, or under another spelling; "" where nothing of it is seen."""
+def advise_layout(folder: Path, wanted: Layout) -> str:
+    """What to do where the data lie a level too high or too low, or under another spelling; "" where nothing of it is seen.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (Path(folder) / "cases.csv").touch()
+    ...     advise_layout(Path(folder), {"hips": ["cases.csv"]}).replace(folder, "DIR")
+    'put the content of DIR into DIR/hips/'
+    """
     for name, marks in wanted.items():
         if any((folder / mark).exists() for mark in marks):
             if folder.resolve().name == name:

@@ -36,7 +36,7 @@ def find_listed(folder: Path, relative: str, *, follow_links: bool = False, tell
             place = place / part
             continue
         same, near = _index_names(place)
-        found = same.get(_read_name(part), [])
+        found = same.get(fold_name(part), [])
         if len(found) == 1:
             place = place / found[0]
             continue
@@ -57,8 +57,19 @@ def name_listed(folder: Path, relative: str) -> str:
         return relative
 
 
+def fold_name(name: str) -> str:
+    """One spelling for names that only file systems and editors tell apart; no longer a name to open.
+
+    >>> {fold_name(name) for name in ("Jose\u0301.JPG", "Jos\u00e9.jpg ", "Jos\u00e9.jpg")} == {"Jos\u00e9.jpg"}
+    True
+    """
+    seen = "".join(letter for letter in unicodedata.normalize("NFC", name) if unicodedata.category(letter) != "Cf")
+    stem, ending = _split(seen.strip().rstrip(". "))
+    return f"{stem}.{ending}" if ending else stem
+
+
 def _index_names(place: Path) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """Names in a folder by `_read_name` and by `_read_loosely`; none where there is no such folder."""
+    """Names in a folder by `fold_name` and by `_read_loosely`; none where there is no such folder."""
     try:
         return _index_folder(str(place), os.stat(place).st_mtime_ns)
     except (OSError, ValueError):  # ValueError: a NUL byte
@@ -71,7 +82,7 @@ def _index_folder(place: str, _changed: int) -> tuple[dict[str, list[str]], dict
     near: dict[str, list[str]] = {}
     for name in sorted(os.listdir(place)):
         if not is_hidden(name):
-            same.setdefault(_read_name(name), []).append(name)
+            same.setdefault(fold_name(name), []).append(name)
             near.setdefault(_read_loosely(name), []).append(name)
     return same, near
 
@@ -81,16 +92,9 @@ def _split(name: str) -> tuple[str, str]:
     return (stem, ending.lower()) if dot and stem and re.fullmatch("[A-Za-z0-9]{1,5}", ending) else (name, "")
 
 
-def _read_name(name: str) -> str:
-    """One spelling for names that only file systems and editors tell apart."""
-    seen = "".join(letter for letter in unicodedata.normalize("NFC", name) if unicodedata.category(letter) != "Cf")
-    stem, ending = _split(seen.strip().rstrip(". "))
-    return f"{stem}.{ending}" if ending else stem
-
-
 def _read_loosely(name: str) -> str:
     """One spelling for names that a person may take for each other."""
-    stem, ending = _split(_read_name(name))
+    stem, ending = _split(fold_name(name))
     again, doubled = _split(stem)
     if ending and doubled == ending:  # a.jpg.jpg, where endings are hidden
         stem = again

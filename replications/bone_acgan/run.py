@@ -52,7 +52,7 @@ def run(options: cli.Options) -> int:
     classifiers = [one for one in plans.list_classifiers() if one.row in needed]
     fed = {one.gan for one in classifiers}
     gans = [one for one in plans.list_gans() if one.row in needed or (one.transfer and one.gan in fed)]
-    placed = stages.prepare(options, source, config)
+    placed = stages.prepare(options, source, config, gans)
     opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
     branches = dict.fromkeys(branch for one in classifiers if one.transfer for branch in list_branches(one.network))
     files, missing = weights.provide_weights(chosen, list(branches), opened.folder)

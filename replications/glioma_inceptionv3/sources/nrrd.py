@@ -20,6 +20,7 @@ import numpy as np
 from nrrd.errors import NRRDError
 
 from common.data.folder import has_control_characters, resolve_inside
+from common.data.names import find_listed
 from common.errors import UsageError
 
 MAX_HEADER_BYTES = 2**20  # seven segments of 3D Slicer take 5 kB
@@ -212,6 +213,8 @@ def _find_data(path: Path, folder: Path, name: str | None) -> Path:
     data = resolve_inside(path.parent, name)
     if not Path(os.path.realpath(data)).is_relative_to(os.path.realpath(folder)):
         raise UsageError(f"{path}: its data file {name[:80]!r} leaves the data folder")
+    if not data.exists():
+        data = find_listed(path.parent, name)
     if not data.is_file():
         raise UsageError(f"{path}: its data file {name[:80]!r} is missing; put it beside the header")
     return data
