@@ -74,8 +74,8 @@ def pick_source(
     """The source of the kind that is asked for, or with 'auto' the first that was found; None if there is none.
 
     found: by kind, the preferred one first; folders: kind -> name of its folder below `folder`; module: the `data` command that
-    says what to put there; layout: the folders that are wanted, as `refuse_layout` takes them. Raises UsageError for an unknown kind
-    and for one that is not there, and as `refuse_layout` where nothing was found in `folder`.
+    says what to put there; layout: the folders that are wanted, as `refuse_layout` takes them. Raises UsageError for an
+    unknown kind and for one that is not there, and as `refuse_layout` where nothing was found in `folder`.
 
     >>> pick_source({}, "own", {"own": "pictures"}, Path("data"), "replications.paper.data", {"pictures": ["cases.csv"]})
     Traceback (most recent call last):
@@ -239,8 +239,8 @@ def explain_data(
     """Print which data are there and whether they are whole, and how to get each part that is missing.
 
     given: the parsed flags of `build_parser`. check: finds the sources in a data folder (None: there is no folder) and reads
-    them. how_to_get: part of the paper's data -> text. layout: the folders that are wanted, shown beside what is there where nothing
-    was recognised. Returns the exit code: 0 if something was found and all of it is whole,
+    them. how_to_get: part of the paper's data -> text. layout: the folders that are wanted, shown beside what is there where
+    nothing was recognised. Returns the exit code: 0 if something was found and all of it is whole,
     else 2. Raises UsageError as `check` does, or for a data folder that was asked for and does not exist.
 
     >>> import tempfile

@@ -25,8 +25,8 @@ def find_data(package: str, given: Path | None = None) -> Path | None:
 
     Looked for in this order: `given` (--data; UsageError where it is no folder), $REPLICATIONS_DATA/<package>,
     data/<package> below the working directory. An empty folder counts as none, except as `given`.
-    Raises UsageError for a $REPLICATIONS_DATA that is no folder, or is the package's own instead of its parent, and where it holds
-    the package's folder under another spelling. Where it holds none, a line on stderr says what is there.
+    Raises UsageError for a $REPLICATIONS_DATA that is no folder, or is the package's own instead of its parent, and where it
+    holds the package's folder under another spelling. Where it holds none, a line on stderr says what is there.
     """
     if given is not None:
         if not given.is_dir():

@@ -24,8 +24,8 @@ def show_layout(folder: Path, wanted: Layout) -> str:
 
 
 def refuse_layout(package: str, folder: Path, wanted: Layout, module: str) -> None:
-    """Raise UsageError for a data folder in which nothing was recognised, if it was asked for (--data) or if what it holds lies at
-    the wrong level: the tree found, the tree wanted, and what to do. module: the `data` command that says what to put there.
+    """Raise UsageError for a data folder in which nothing was recognised, if it was asked for (--data) or if what it holds lies
+    at the wrong level: the tree found, the tree wanted, and what to do. module: the `data` command that says what to put there.
 
     A folder found without being asked for, with other things in it, is none of the package's data, and left alone.
     """

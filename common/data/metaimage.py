@@ -38,8 +38,8 @@ SYNONYMS = {
     "ElementByteOrderMSB": "BinaryDataByteOrderMSB",
 }
 USED = {
-    "NDims", "CompressedData", "ElementNumberOfChannels", "BinaryData", "ElementType", "DimSize", "ElementSpacing", "TransformMatrix",
-    "Offset", "BinaryDataByteOrderMSB", "HeaderSize", "ElementDataFile",
+    "NDims", "CompressedData", "ElementNumberOfChannels", "BinaryData", "ElementType", "DimSize", "ElementSpacing",
+    "TransformMatrix", "Offset", "BinaryDataByteOrderMSB", "HeaderSize", "ElementDataFile",
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Files that a table names, though file systems and editors have changed the name: matched, or the error names the near miss.
 
-A table is written on one machine and the files lie on another. On the way names change their Unicode composition (macOS), the case
-of their extension, slashes, and spaces at their ends: none of it makes another file. Other small differences may: they are told.
+A table is written on one machine and the files lie on another. On the way names change their Unicode composition (macOS), the
+case of their extension, slashes, and spaces at their ends: none of it makes another file. Other differences are told.
 """
 
 import functools

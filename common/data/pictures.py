@@ -39,8 +39,8 @@ def read_picture(
     More than 8 bits of grey are read in two cases: with `window`, the grey levels of black and of white, between which all grey
     pictures are stretched to 0..255 (black above white inverts them); with `deep`, as they are, uint16.
     With `size` (width, height) any other size is refused before decoding.
-    Raises UsageError: missing, empty, not a picture of `formats`, truncated, too large, more than 8 bits where they would be lost;
-    without colours, where wanted.
+    Raises UsageError: missing, empty, not a picture of `formats`, truncated, too large, more than 8 bits where they would be
+    lost; without colours, where wanted.
     """
     try:
         facts = path.stat()
@@ -58,7 +58,8 @@ def read_picture(
     with silence, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's own size warning: the limit below is stricter
         try:
-            with Image.open(path, formats=formats) as opened:
+            # By the file, not its name: Pillow maps an uncompressed TIFF of that name, and garbles one that lies on its side.
+            with path.open("rb") as file, Image.open(file, formats=formats) as opened:
                 highest = _read_highest(opened)
                 _check_header(path, opened, size, highest, deep or window is not None)
                 inverted = opened.format == "TIFF" and opened.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO  # type: ignore[attr-defined]

@@ -44,7 +44,12 @@ MISSING = {
     "luna": "no lung data: python -m replications.lung_hip_compare.data says what to get, and where",
     "hip": "no hip radiographs: the paper's are private; python -m replications.lung_hip_compare.data says what else to use",
 }
-LAYOUT = {"luna16_patches": ["traindatalabels.txt"], "luna16": ["candidates.csv"], "hips": ["cases.csv"], "fracatlas": ["dataset.csv"]}
+LAYOUT = {
+    "luna16_patches": ["traindatalabels.txt"],
+    "luna16": ["candidates.csv"],
+    "hips": ["cases.csv"],
+    "fracatlas": ["dataset.csv"],
+}
 PACKAGE = "lung_hip_compare"
 MODULE = f"replications.{PACKAGE}.data"
 

@@ -128,8 +128,8 @@ def read_rois(
     """Read the pictures of a list and cut their ROIs: uint8 (n, roi_side, roi_side), and their case table.
 
     listed: case_id, path (shown), file (of the picture, below the folder), patient_id, label, box (None: none is known), mask
-    (a file below the folder; '': none), window (grey levels of black and white, or None; the column may be missing), and any other
-    columns, which are kept. Without box and mask the whole picture is the
+    (a file below the folder; '': none), window (grey levels of black and white, or None; the column may be missing), and any
+    other columns, which are kept. Without box and mask the whole picture is the
     ROI. What cannot be read or cut is left out, with one line in `faults`. sha256 is the file's.
     """
     images, hashes, kept = [], [], []

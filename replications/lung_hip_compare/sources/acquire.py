@@ -99,7 +99,9 @@ def download_patches(folder: Path, url: str = PATCHES_URL) -> None:
         archive = Path(temporary) / "archive.zip"
         fetch(url, archive, MAX_ARCHIVE_BYTES, BY_HAND)
         extract_zip(archive, Path(temporary) / "files", max_bytes=MAX_UNPACKED_BYTES)
-        lists = [path for path in walk_files(Path(temporary) / "files") if path.parts[-3:] == ("src", "data", "traindatalabels.txt")]
+        lists = [
+            path for path in walk_files(Path(temporary) / "files") if path.parts[-3:] == ("src", "data", "traindatalabels.txt")
+        ]
         if len(lists) != 1:
             raise UsageError(f"{url}: the archive has no folder src/data with the patches; {BY_HAND}")
         lists[0].parent.rename(target)

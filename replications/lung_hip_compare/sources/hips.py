@@ -40,7 +40,8 @@ def choose_side(dataset: str, config: Config) -> int:
 
 def list_radiographs(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     """cases.csv of a user's folder: path, label, patient, side ('R', 'L' or ''), box ((x0, y0, x1, y1) or None), file (as it is
-    called on disk), window (grey levels of black and white, or None); and every fault as one text. A hip that is listed twice counts once, and not at all if its labels differ.
+    called on disk), window (grey levels of black and white, or None); and every fault as one text. A hip that is listed
+    twice counts once, and not at all if its labels differ.
     """
     listed, faults = list_own(folder, LABELS, "0 (no fracture) or 1 (fracture)", ["side"])
     kept = []
