@@ -75,6 +75,9 @@ def parse_options(argv: Sequence[str] | None, module: str, description: str, pre
     given = parser.parse_args(argv)
     if given.cluster and given.workers:
         parser.error("--workers and --cluster exclude each other")
+    if given.preset == "smoke" and given.data:
+        other = "leave out --data, or take another preset"
+        raise UsageError(f"--preset smoke --data {given.data}: this preset always takes phantoms and reads no data; {other}")
     return Options(
         preset=given.preset,
         protocols=PROTOCOLS if given.protocol == "both" else (given.protocol,),

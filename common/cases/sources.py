@@ -20,6 +20,7 @@ from common import __version__
 from common.cases.prepared import hash_listing, is_prepared, write_prepared
 from common.cli import Options, add_data_flags
 from common.data.folder import find_data, list_files
+from common.data.layout import Layout, advise_layout, refuse_layout, show_layout
 from common.data.pictures import hash_list
 from common.errors import UsageError, to_one_line
 
@@ -68,20 +69,23 @@ def answer_questions(source: Source, given: argparse.Namespace | Options) -> Sou
 
 
 def pick_source(
-    found: Mapping[str, Source], asked: str, folders: Mapping[str, str], folder: Path | None, module: str
+    found: Mapping[str, Source], asked: str, folders: Mapping[str, str], folder: Path | None, module: str, layout: Layout
 ) -> Source | None:
     """The source of the kind that is asked for, or with 'auto' the first that was found; None if there is none.
 
     found: by kind, the preferred one first; folders: kind -> name of its folder below `folder`; module: the `data` command that
-    says what to put there. Raises UsageError for an unknown kind and for one that is not there.
+    says what to put there; layout: the folders that are wanted, as `refuse_layout` takes them. Raises UsageError for an
+    unknown kind and for one that is not there, and as `refuse_layout` where nothing was found in `folder`.
 
-    >>> pick_source({}, "own", {"own": "pictures"}, Path("data"), "replications.paper.data")
+    >>> pick_source({}, "own", {"own": "pictures"}, Path("data"), "replications.paper.data", {"pictures": ["cases.csv"]})
     Traceback (most recent call last):
     common.errors.UsageError: data: nothing in pictures/ for source own; python -m replications.paper.data says what to put there
     """
     if asked not in ("auto", *folders):
         raise UsageError(f"source {asked!r} is not known; known: auto, {', '.join(folders)}")
     if asked == "auto":
+        if folder is not None and not found:
+            refuse_layout(module.split(".")[-2], folder, layout, module)
         return next(iter(found.values()), None)
     if asked not in found:
         tell = f"python -m {module} says what to put there"
@@ -226,12 +230,17 @@ def build_parser(package: str, description: str | None) -> argparse.ArgumentPars
 
 
 def explain_data(
-    package: str, given: argparse.Namespace, check: Callable[[Path | None], list[Finding]], how_to_get: Mapping[str, str]
+    package: str,
+    given: argparse.Namespace,
+    check: Callable[[Path | None], list[Finding]],
+    how_to_get: Mapping[str, str],
+    layout: Layout | None = None,
 ) -> int:
     """Print which data are there and whether they are whole, and how to get each part that is missing.
 
     given: the parsed flags of `build_parser`. check: finds the sources in a data folder (None: there is no folder) and reads
-    them. how_to_get: part of the paper's data -> text. Returns the exit code: 0 if something was found and all of it is whole,
+    them. how_to_get: part of the paper's data -> text. layout: the folders that are wanted, shown beside what is there where
+    nothing was recognised. Returns the exit code: 0 if something was found and all of it is whole,
     else 2. Raises UsageError as `check` does, or for a data folder that was asked for and does not exist.
 
     >>> import tempfile
@@ -252,6 +261,10 @@ def explain_data(
     else:
         console = Console(highlight=False, soft_wrap=True, markup=False)
         console.print(f"data folder: {folder or 'none found; give one with --data or in $REPLICATIONS_DATA'}")
+        if folder and layout and not findings:
+            advice = advise_layout(folder, layout)
+            console.print(to_one_line(f"nothing of this paper recognised; {show_layout(folder, layout)}"))
+            console.print(to_one_line(f"what to do: {advice}") if advice else "", end="\n" * bool(advice))
         for finding in findings:
             console.print()
             _show_finding(console, finding)

@@ -4,15 +4,20 @@ Its files come from elsewhere: names inside tables and archives are never truste
 """
 
 import os
+import re
+import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 
-from common.errors import UsageError
+from common.errors import UsageError, to_one_line
 
 MAX_LIST_BYTES = 4 * 2**20
 MAX_DEPTH = 12
-HIDDEN = (".", "__MACOSX")
+SHOWN = 5  # names of a folder in a message
+# What systems, editors and storage servers put beside the data: of macOS ("._a.png", ".DS_Store"), Office, Windows, NAS boxes.
+HIDDEN_STARTS = (".", "~$", "__MACOSX")
+HIDDEN_NAMES = {"@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "thumbs.db", "desktop.ini"}
 
 
 def find_data(package: str, given: Path | None = None) -> Path | None:
@@ -20,14 +25,67 @@ def find_data(package: str, given: Path | None = None) -> Path | None:
 
     Looked for in this order: `given` (--data; UsageError where it is no folder), $REPLICATIONS_DATA/<package>,
     data/<package> below the working directory. An empty folder counts as none, except as `given`.
+    Raises UsageError for a $REPLICATIONS_DATA that is no folder, or is the package's own instead of its parent, and where it
+    holds the package's folder under another spelling. Where it holds none, a line on stderr says what is there.
     """
     if given is not None:
         if not given.is_dir():
             raise UsageError(f"--data {given}: {'a file; give its folder' if given.exists() else 'no such folder'}")
         return given
     root = os.environ.get("REPLICATIONS_DATA")
-    places = ([Path(root) / package] if root else []) + [Path("data") / package]
-    return next((place for place in places if place.is_dir() and any(place.iterdir())), None)
+    places = ([_find_below(Path(root), package)] if root else []) + [Path("data") / package]
+    return next((place for place in places if list_entries(place)), None)
+
+
+def _find_below(root: Path, package: str) -> Path:
+    """The package's folder in $REPLICATIONS_DATA, there or not; see `find_data`."""
+    wanted = f"wanted: $REPLICATIONS_DATA/{package}/"
+    if not root.is_dir():
+        what = "a file" if root.exists() else "no such folder"
+        raise UsageError(f"$REPLICATIONS_DATA is {root}: {what}; {wanted}; correct or unset it")
+    place, found = root / package, show_entries(root)
+    if place.is_dir():
+        return place
+    plain = re.sub("[^a-z0-9]", "", package.lower())
+    for entry in list_entries(root):
+        if re.sub("[^a-z0-9]", "", entry.name.lower()) == plain:
+            raise UsageError(f"$REPLICATIONS_DATA is {root}, with {entry.name!r}; {wanted}; rename it")
+    if root.resolve().name == package:
+        tell = f"set it to the parent, {root.resolve().parent}"
+        raise UsageError(f"$REPLICATIONS_DATA is {root}, the folder {package} itself; {wanted}; {tell}")
+    print(to_one_line(f"$REPLICATIONS_DATA is {root}; found there: {found}; {wanted}: no data from there"), file=sys.stderr)
+    return place
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is no data by its name, but what systems, editors and storage servers put beside the data."""
+    return name.startswith(HIDDEN_STARTS) or name.strip().lower() in HIDDEN_NAMES
+
+
+def list_entries(folder: Path, suffix: str = "") -> list[Path]:
+    """Files and folders right in a folder, sorted, without hidden ones; [] where there is no folder. suffix: only names that end
+    so, in whatever case."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return []
+    return [folder / name for name in sorted(names) if not is_hidden(name) and name.lower().endswith(suffix.lower())]
+
+
+def show_entries(folder: Path) -> str:
+    """What is right in a folder, in one line for messages: the first names, folders with a slash, and how many more.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("b.png", "._b.png", "a.csv"):
+    ...         (Path(folder) / name).touch()
+    ...     (Path(folder) / "c").mkdir()
+    ...     show_entries(Path(folder))
+    'a.csv, b.png, c/'
+    """
+    names = [f"{entry.name}{'/' * entry.is_dir()}" for entry in list_entries(folder)]
+    shown = ", ".join(name if name.isprintable() else repr(name) for name in names[:SHOWN])
+    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown or "nothing"
 
 
 def has_control_characters(text: str) -> bool:
@@ -54,15 +112,15 @@ def resolve_inside(folder: Path, relative: str, *, follow_links: bool = False) -
 
 
 def walk_files(folder: Path) -> list[Path]:
-    """All regular files below a folder, sorted, without hidden ones and what macOS adds to archives.
+    """All regular files below a folder, sorted, without hidden ones (`is_hidden`).
 
     Links are followed, but no folder is entered twice: links may lead in a ring.
     """
     files = []
     for place, folders, names in _enter_once(folder):
         deep = len(place.relative_to(folder).parts) >= MAX_DEPTH
-        folders[:] = [] if deep else sorted(name for name in folders if not name.startswith(HIDDEN))
-        files += [path for name in names if not name.startswith(HIDDEN) and (path := place / name).is_file()]
+        folders[:] = [] if deep else sorted(name for name in folders if not is_hidden(name))
+        files += [path for name in names if not is_hidden(name) and (path := place / name).is_file()]
     return sorted(files)
 
 
@@ -100,11 +158,14 @@ def _enter_once(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
 
 def find_holding(folder: Path, names: Sequence[str]) -> Path:
     """The folder itself or the first one, at most two levels below it, that holds all of `names`; UsageError if there is none."""
-    places = [folder, *sorted(folder.glob("*/")), *sorted(folder.glob("*/*/"))]
-    for place in places:
-        if all((place / name).exists() for name in names):
-            return place
-    raise UsageError(f"{folder}: not the expected layout: no folder in it holds {', '.join(names)} together")
+    level = [folder]
+    for _ in range(3):
+        for place in level:
+            if all((place / name).exists() for name in names):
+                return place
+        level = [entry for place in level for entry in list_entries(place) if entry.is_dir()]
+    wanted = ", ".join(names)
+    raise UsageError(f"{folder}: not the expected layout: no folder in it holds {wanted} together; found: {show_entries(folder)}")
 
 
 def read_lines(path: Path, errors: str = "strict") -> list[str]:

@@ -1,20 +1,25 @@
 """A user's own pictures: a table cases.csv beside them says label, patient and, where known, the place in the picture."""
 
 import csv
+import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.data.csv_files import read_csv_table
 from common.data.folder import has_control_characters
+from common.data.names import name_listed
 from common.data.patients import normalise_patient
 from common.errors import UsageError
 
 TABLE = "cases.csv"
 NEEDED = ("path", "label", "patient")
 BOX = ("x0", "y0", "x1", "y1")
+WINDOW = ("black", "white")
+HIGHEST = 65535  # grey level of 16 bits
 
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, x1 and y1 exclusive
+Window = tuple[int, int]  # grey levels of black and of white
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class Listed:
     patient: str
     box: Box | None
     more: Mapping[str, str]  # the optional columns that were asked for; "" where there is none
+    file: str = ""  # the same path as the file is called on disk (`find_listed`); as given where there is none
+    window: Window | None = None  # which grey levels are black and white, needed for more than 8 bits
 
     @property
     def where(self) -> str:
@@ -45,18 +52,19 @@ def list_own(
     path = folder / TABLE
     read_csv_table(path, dict.fromkeys(NEEDED, str))  # whatever is wrong with the file is said here
     with path.open(encoding="utf-8-sig", newline="") as file:
-        known = [name for name in next(csv.reader(file)) if name in (*BOX, *optional)]
+        known = [name for name in next(csv.reader(file)) if name in (*BOX, *WINDOW, *optional)]
     table = read_csv_table(path, dict.fromkeys([*NEEDED, *known], str))
     listed, faults = [], []
     for number, line in enumerate(table.to_dict("records"), start=2):
         more = {name: line.get(name, "").strip() for name in optional}
         try:
             box = read_box([line.get(name, "").strip() for name in BOX])
+            window = read_window([line.get(name, "").strip() for name in WINDOW])
             label, patient = _read_label(line["label"], labels, expected), _read_patient(line["patient"])
         except UsageError as error:
             faults.append(f"{TABLE} line {number}: {error}")
             continue
-        listed.append(Listed(number, line["path"], label, patient, box, more))
+        listed.append(Listed(number, line["path"], label, patient, box, more, name_listed(folder, line["path"]), window))
     return listed, faults
 
 
@@ -99,6 +107,22 @@ def read_box(words: Sequence[str]) -> Box | None:
     if not (x0 < x1 and y0 < y1):
         raise UsageError(f"box {x0},{y0},{x1},{y1} is empty; x0 < x1 and y0 < y1 are needed")
     return x0, y0, x1, y1
+
+
+def read_window(words: Sequence[str]) -> Window | None:
+    """Window from two texts black, white: different whole numbers up to 65535; black above white inverts. None if both are empty.
+
+    >>> read_window(["0", "4095"]), read_window(["", ""])
+    ((0, 4095), None)
+    """
+    if not any(words):
+        return None
+    if not all(re.fullmatch("[0-9]{1,5}", word) for word in words) or words[0] == words[1]:
+        raise UsageError(f"black,white {','.join(words)[:40]!r} are not two different grey levels")
+    black, white = map(int, words)
+    if max(black, white) > HIGHEST or black == white:
+        raise UsageError(f"black,white {black},{white} are not two different grey levels up to {HIGHEST}")
+    return black, white
 
 
 def _read_label(text: str, labels: Mapping[str, int], expected: str) -> int:

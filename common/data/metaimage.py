@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from common.data.names import find_listed
 from common.errors import UsageError
 
-MAX_HEADER_BYTES = 64 * 1024
+MAX_HEADER_BYTES = 2**20  # programs add what they know of a scan, DICOM attributes included
 MAX_DIMENSION = 65_535
 MAX_LENGTH = 1e9  # mm, of origins and spacings; these are at least 1 / MAX_LENGTH
 ELEMENT_TYPES = {
@@ -27,8 +28,7 @@ ELEMENT_TYPES = {
     "MET_FLOAT": "f4",
     "MET_DOUBLE": "f8",
 }
-PLAIN_TEXT = re.compile(rb"[\t\n\r -~]*")
-HEADER_LINE = re.compile(r"\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.*?)\s*")
+PLAIN_TEXT = re.compile(r"[\t -~]*")
 # Other names that MetaIO accepts for the same entry.
 SYNONYMS = {
     "Position": "Offset",
@@ -37,6 +37,10 @@ SYNONYMS = {
     "Orientation": "TransformMatrix",
     "ElementByteOrderMSB": "BinaryDataByteOrderMSB",
 }
+USED = {
+    "NDims", "CompressedData", "ElementNumberOfChannels", "BinaryData", "ElementType", "DimSize", "ElementSpacing",
+    "TransformMatrix", "Offset", "BinaryDataByteOrderMSB", "HeaderSize", "ElementDataFile",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +59,7 @@ class Volume:
 
 
 def read_header(path: Path, folder: Path | None = None) -> Volume:
-    """Parse and check a header; reads no voxel.
+    """Parse and check a header; reads no voxel. Entries that are not used (USED) may be anything: programs add their own.
 
     The raw file must lie in `folder` (default: the header's own folder), links resolved. Raises UsageError that names
     the file and the fault: not text, missing or doubled entries, wrong numbers, compressed data, a raw file that is
@@ -180,24 +184,23 @@ def _parse_entries(path: Path) -> dict[str, str]:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from None
     # Later bytes may be voxels (.mha): the header ends with the line of ElementDataFile.
-    end = re.search(rb"^\s*ElementDataFile\s*=[^\n]*", data, re.MULTILINE)
+    end = re.search(rb"^[ \t]*ElementDataFile[ \t]*=[^\n]*", data, re.MULTILINE)
     if end is None:
         size_note = f" in its first {MAX_HEADER_BYTES} bytes" if len(data) > MAX_HEADER_BYTES else ""
         raise UsageError(f"{path}: not a MetaImage header: no ElementDataFile{size_note}")
-    if not PLAIN_TEXT.fullmatch(data[: end.end()]):
-        raise UsageError(f"{path}: not a MetaImage header: it is not plain text")
-    text = data[: end.end()].decode("ascii")
     entries: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
+    for number, line in enumerate(data[: end.end()].decode("latin-1").split("\n"), start=1):
+        written, equals, value = (part.strip() for part in line.partition("="))
+        name = SYNONYMS.get(written, written)
+        if not equals or name not in USED:
             continue
-        match = HEADER_LINE.fullmatch(line)
-        if match is None:
-            raise UsageError(f"{path} line {number}: expected 'Name = value'")
-        name = SYNONYMS.get(match[1], match[1])
+        if not PLAIN_TEXT.fullmatch(value):
+            raise UsageError(f"{path} line {number}: {written} is not plain text")
         if name in entries:
-            raise UsageError(f"{path} line {number}: {match[1]} is given twice")
-        entries[name] = match[2]
+            raise UsageError(f"{path} line {number}: {written} is given twice")
+        entries[name] = value
+    if len(entries) == 1:
+        raise UsageError(f"{path}: not a MetaImage header: it has no entry but ElementDataFile")
     return entries
 
 
@@ -233,6 +236,8 @@ def _find_raw(path: Path, name: str, folder: Path) -> Path:
     raw = path.parent / name
     if not Path(os.path.realpath(raw)).is_relative_to(os.path.realpath(folder)):
         raise UsageError(f"{path}: ElementDataFile = {name[:80]!r} leaves the folder {folder}")
+    if not raw.exists():
+        raw = find_listed(path.parent, name)  # a raw file that was renamed in passing; UsageError names the near miss
     if not raw.is_file():
         raise UsageError(f"{path}: its voxels {name[:120]!r} are missing; put the raw file beside the header")
     return raw

@@ -1,9 +1,10 @@
-"""Reading one 8-bit picture from disk, with its header checked before a pixel is decoded."""
+"""Reading one picture from disk as a viewer shows it, with its header checked before a pixel is decoded."""
 
 import contextlib
 import hashlib
 import logging
 import os
+import re
 import stat
 import sys
 import warnings
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from common.errors import UsageError
 
@@ -20,6 +21,7 @@ MAX_PIXELS = 64_000_000  # a radiograph of the paper has 3056 x 2544 = 7.8 milli
 SILENT = logging.NullHandler()
 GREY_MODES = ("L", "RGB", "RGBA", "LA", "P", "1")
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I")  # 16-bit grey; Pillow opens some as 32-bit
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # a tag of TIFF, and its value where high levels are dark: Pillow heeds it up to 8 bits
 
 
 def read_picture(
@@ -29,12 +31,16 @@ def read_picture(
     *,
     colours: bool = False,
     deep: bool = False,
+    window: tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """Grey levels of a picture, colour turned to luminance: uint8 (height, width); with `colours` uint8 (height, width, 3); with
-    `deep` a 16-bit picture is read as well, as uint16.
+    """Grey levels of a picture as a viewer shows it (turned as its EXIF orientation says), colour turned to luminance: uint8
+    (height, width); with `colours` uint8 (height, width, 3).
 
+    More than 8 bits of grey are read in two cases: with `window`, the grey levels of black and of white, between which all grey
+    pictures are stretched to 0..255 (black above white inverts them); with `deep`, as they are, uint16.
     With `size` (width, height) any other size is refused before decoding.
-    Raises UsageError: missing, empty, not a picture of `formats`, truncated, too large, 16-bit; without colours, where wanted.
+    Raises UsageError: missing, empty, not a picture of `formats`, truncated, too large, more than 8 bits where they would be
+    lost; without colours, where wanted.
     """
     try:
         facts = path.stat()
@@ -52,14 +58,20 @@ def read_picture(
     with silence, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's own size warning: the limit below is stricter
         try:
-            with Image.open(path, formats=formats) as picture:
-                _check_header(path, picture, size, GREY_MODES + DEEP_MODES * deep)
+            # By the file, not its name: Pillow maps an uncompressed TIFF of that name, and garbles one that lies on its side.
+            with path.open("rb") as file, Image.open(file, formats=formats) as opened:
+                highest = _read_highest(opened)
+                _check_header(path, opened, size, highest, deep or window is not None)
+                inverted = opened.format == "TIFF" and opened.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO  # type: ignore[attr-defined]
+                picture = ImageOps.exif_transpose(opened) if _read_orientation(opened) != 1 else opened
                 if picture.mode in DEEP_MODES:
-                    return _take_deep(path, np.asarray(picture))
+                    levels = _take_deep(path, np.asarray(picture), opened.format, highest, inverted)
+                    return levels if window is None else stretch_levels(levels, window)
                 if colours and picture.mode not in ("RGB", "RGBA"):
                     raise UsageError(f"{path}: a picture of mode {picture.mode}, without red, green and blue")
                 mode = "RGB" if colours else "L"
-                return np.asarray(picture if picture.mode == mode else picture.convert(mode), dtype=np.uint8)
+                levels = np.asarray(picture if picture.mode == mode else picture.convert(mode), dtype=np.uint8)
+                return levels if window is None or colours else stretch_levels(levels, window)
         except UnidentifiedImageError:
             raise UsageError(f"{path}: not a {' or '.join(formats)} picture") from None
         except Image.DecompressionBombError:
@@ -72,36 +84,77 @@ def read_picture(
 
 
 def read_size(path: Path, formats: tuple[str, ...] = ("JPEG", "PNG")) -> tuple[int, int]:
-    """(width, height) as the header claims; no pixel is decoded. Raises UsageError if there is no such header."""
+    """(width, height) as a viewer shows it, by the header alone; of a JPEG no pixel is decoded. Raises UsageError if there is no
+    such header."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             with Image.open(path, formats=formats) as picture:
-                return picture.size
+                return _read_shown_size(picture)
         except Image.DecompressionBombError:
             raise UsageError(f"{path}: claims more than {MAX_PIXELS} pixels") from None
         except (OSError, SyntaxError, ValueError):
             raise UsageError(f"{path}: not a {' or '.join(formats)} picture") from None
 
 
-def _take_deep(path: Path, levels: np.ndarray) -> np.ndarray:
+def stretch_levels(levels: np.ndarray, window: tuple[int, int]) -> np.ndarray:
+    """Grey levels -> uint8 of the same shape: window[0] becomes 0 and window[1] 255, what lies outside is cut off.
+
+    >>> stretch_levels(np.array([0, 100, 2100, 4100, 5000]), (100, 4100)).tolist()
+    [0, 0, 128, 255, 255]
+    >>> stretch_levels(np.array([100, 4100]), (4100, 100)).tolist()
+    [255, 0]
+    """
+    black, white = window
+    return np.rint(np.clip((levels.astype(np.float64) - black) / (white - black), 0, 1) * 255).astype(np.uint8)
+
+
+def _read_highest(picture: Image.Image) -> int:
+    """The highest grey level or colour that the file can hold, by what it says itself: Pillow's mode is what it makes of that."""
+    arguments = str([getattr(tile, "args", tile[-1]) for tile in getattr(picture, "tile", ())])
+    if picture.format == "PPM" and (scaled := re.search(r"', (\d+)\)", arguments)):  # Pillow stretches 0..maxval
+        return int(scaled[1])
+    # "I;12", "I;16B" are grey, "RGB;16L" colours of 16 bits each; "BGR;16" is a whole pixel in 16 bits
+    depths = [int(grey or colour) for grey, colour in re.findall(r"I;(\d+)|;(16)[BLN]", arguments)]
+    return 2 ** max(depths, default=16 if picture.mode in DEEP_MODES else 8) - 1
+
+
+def _read_orientation(picture: Image.Image) -> int:
+    """EXIF orientation, 1 to 8; 1 is as stored. Pillow turns TIFF files itself, and says 1 of them when they are loaded."""
+    found = picture.getexif().get(ExifTags.Base.Orientation, 1) if picture.format != "TIFF" else 1
+    return found if found in range(1, 9) else 1
+
+
+def _read_shown_size(picture: Image.Image) -> tuple[int, int]:
+    width, height = picture.size
+    return (height, width) if _read_orientation(picture) >= 5 else (width, height)
+
+
+def _take_deep(path: Path, levels: np.ndarray, form: str | None, highest: int, inverted: bool) -> np.ndarray:
+    """uint16 grey levels as the file holds them, bright pixels high."""
     if levels.min() < 0 or levels.max() > np.iinfo(np.uint16).max:
         raise UsageError(f"{path}: grey levels from {levels.min()} to {levels.max()}, beyond 16 bits")
-    return levels.astype(np.uint16)
+    if form == "PPM":
+        levels = np.rint(levels * (highest / 65535))
+    return (highest - levels if inverted else levels).astype(np.uint16)
 
 
-def _check_header(path: Path, picture: Image.Image, size: tuple[int, int] | None, modes: tuple[str, ...]) -> None:
+def _check_header(path: Path, picture: Image.Image, size: tuple[int, int] | None, highest: int, deep: bool) -> None:
     width, height = picture.size
     if width * height > MAX_PIXELS:
         raise UsageError(f"{path}: claims {width}x{height} pixels, more than {MAX_PIXELS}")
-    if size is not None and picture.size != size:
-        raise UsageError(f"{path}: {width}x{height} pixels instead of {size[0]}x{size[1]}")
+    if size is not None and (shown := _read_shown_size(picture)) != size:
+        raise UsageError(f"{path}: {shown[0]}x{shown[1]} pixels instead of {size[0]}x{size[1]}")
     if getattr(picture, "n_frames", 1) != 1:
         raise UsageError(f"{path}: {picture.n_frames} pictures in one file; save each by itself")  # type: ignore[attr-defined]
-    if picture.mode in ("RGB", "RGBA", "LA") and ";16" in str(getattr(picture, "tile", "")):
-        raise UsageError(f"{path}: 16 bits a colour, which would be cut to 8; export it as 8-bit grey or RGB")
-    if picture.mode not in modes:
+    bits = highest.bit_length()
+    if picture.mode in DEEP_MODES and not deep:
+        advice = "state which level is black and which white (columns black, white of a table of one's own), or export it as such"
+        raise UsageError(f"{path}: pixel type {picture.mode} ({bits} bits) is not 8-bit grey or RGB; {advice}")
+    if picture.mode not in GREY_MODES + DEEP_MODES:
         raise UsageError(f"{path}: pixel type {picture.mode} is not 8-bit grey or RGB; export it as such")
+    if picture.mode in GREY_MODES and highest > 255:
+        raise UsageError(f"{path}: {bits} bits a colour, which would be cut to 8; export it as 8-bit grey or RGB")
 
 
 def hash_list(sha256s: Iterable[str]) -> str:

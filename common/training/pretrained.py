@@ -6,24 +6,18 @@ checked before arrays are made, and a model is changed only after everything was
 
 import hashlib
 import math
-import mmap
-import re
-import struct
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
 
-import h5py
 import keras
 import numpy as np
 from keras import layers as kinds
 
 from common.errors import UsageError
+from common.training.formats import name_format
+from common.training.keras_files import check_finite, find_layers, open_weights, read_dataset
 from common.training.torch_files import DAMAGE, shorten_error
 from common.training.weights import locate_cache
-
-HDF5_FILTERS = {1, 2, 3}  # deflate, shuffle, checksum; others would load a plug-in
-MAX_DEFLATE = 1032  # the most that deflate can reach
 
 
 def find_weight_file(folder: Path | None, filename: str, address: str, checksum: str) -> Path:
@@ -47,7 +41,8 @@ def find_weight_file(folder: Path | None, filename: str, address: str, checksum:
     except Exception as error:  # get_file raises plain Exception on every failure of the network
         raise UsageError(f"{path}: not here: {getattr(error, 'strerror', None) or shorten_error(error)}; {advice}") from None
     if not found.startswith(checksum.lower()):
-        raise UsageError(f"{path}: damaged or another file, its {kind} is {found}; {advice}")
+        what = name_format(path)
+        raise UsageError(f"{path}: damaged or another file{f' ({what})' if what else ''}, its {kind} is {found}; {advice}")
     return path
 
 
@@ -56,7 +51,8 @@ def load_keras_file(
 ) -> None:
     """Copy the weights of an HDF5 file into the layers of a model, matched by layer name; layers of nested models too.
 
-    Takes weight files of keras.applications (with or without top), whole models saved as .h5, and Keras 3's .weights.h5.
+    Takes weight files of keras.applications (with or without top), whole models saved as .h5 or .keras, and Keras 3's
+    .weights.h5; layers of models that are nested in the file's, too.
     names: layer of the model -> its name in the file, where they differ. skip: layers that keep the values they have.
     Layers of the file that the model lacks are left out: the model may be a part of the network. Raises UsageError where a
     layer is missing in the file, a shape differs, values are not finite, the file is damaged or refers to other files; the
@@ -66,18 +62,21 @@ def load_keras_file(
     sources = {name: (names or {}).get(name, name) for name in targets}
     values = {}
     try:
-        _check_heaps(path)
-        with h5py.File(path, "r") as file:
-            found = _find_layers(file, set(sources.values()), path)
+        with open_weights(path) as file:
+            found, known = find_layers(file, set(sources.values()), path)
             for name, layer in targets.items():
                 where = f"{path}: layer {sources[name]}" + (f", for {name}" if sources[name] != name else "")
                 items, shapes = found.get(sources[name]), [tuple(weight.shape) for weight in layer.weights]
-                if items is None or len(items) != len(shapes):
-                    count = "not" if items is None else f"{len(items)} weights"
-                    raise UsageError(f"{where}: {count} in the file, {len(shapes)} weights in the model: of another network?")
-                values[name] = [_read_dataset(item, shape, where) for item, shape in zip(items, shapes, strict=True)]
+                if items is None:
+                    raise UsageError(f"{where}: not in the file; {_show_names(known)}")
+                if len(items) != len(shapes):
+                    counts = f"{len(items)} weights in the file, {len(shapes)} weights in the model"
+                    raise UsageError(f"{where}: {counts}: of another network?")
+                values[name] = [read_dataset(item, shape, where) for item, shape in zip(items, shapes, strict=True)]
     except DAMAGE as error:
-        raise UsageError(f"{path}: missing, damaged or no HDF5 file: {shorten_error(error)}") from None
+        kind = name_format(path)
+        found_out = f"it is {kind}" if kind and "HDF5" not in kind else shorten_error(error)
+        raise UsageError(f"{path}: missing, damaged or no HDF5 file: {found_out}") from None
     for name, layer in targets.items():
         layer.set_weights(values[name])
 
@@ -95,75 +94,10 @@ def _collect_layers(model: keras.Model) -> dict[str, keras.Layer]:
     return found
 
 
-def _check_heaps(path: Path) -> None:
-    """ValueError for a heap of texts whose entries do not add up: the HDF5 library (1.14.6) can read such a one for ever."""
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        for start in (found.start() for found in re.finditer(rb"GCOL\x01", data)):
-            place, end = start + 16, min(start + int.from_bytes(data[start + 8 : start + 16], "little"), len(data))
-            while place + 16 <= end:
-                number, size = struct.unpack_from("<H6xQ", data, place)
-                step = 16 + (size + 7) // 8 * 8 if number else size  # 0: what is free, its header included
-                if not 0 < step <= end - place:
-                    raise ValueError("a heap of texts that does not add up")
-                place += step
-
-
-def _find_layers(file: h5py.File, wanted: Collection[str], path: Path) -> dict[str, list]:
-    """Datasets of the wanted layers, in order, as far as the file has them."""
-    found: dict[str, list] = {}
-    root = _open_item(file, "model_weights", path) or file  # a whole model, or weights alone
-    if "layer_names" in root.attrs or "layer_names0" in root.attrs:  # the layout before Keras 3
-        for name in wanted:
-            if isinstance(group := _open_item(root, name, path), h5py.Group):
-                if math.prod(group.attrs.get_id("weight_names").shape) > 64:  # no layer has so many
-                    raise UsageError(f"{path}: layer {name}: too many weights: damaged")
-                weights = [text.decode() if isinstance(text, bytes) else text for text in group.attrs["weight_names"]]
-                found[name] = [_open_item(group, weight, path) for weight in weights]
-        return found
-    layers = _open_item(file, "layers", path)
-    for name in layers if isinstance(layers, h5py.Group) else ():  # a text's wrong length costs HDF5 up to 4 GiB, then OSError
-        variables = _open_item(layers, f"{name}/vars", path)
-        if isinstance(variables, h5py.Group) and (label := variables.attrs.get("name")) in wanted:
-            found[label] = [_open_item(variables, str(number), path) for number in range(len(variables))]
-    return found
-
-
-def _open_item(group: h5py.Group, name: str, path: Path) -> Any:
-    """Group or dataset below a group, or None; UsageError where a link leads elsewhere."""
-    for part in filter(None, name.split("/")):
-        link = group.get(part, getlink=True) if isinstance(group, h5py.Group) else None
-        if link is None:
-            return None
-        if not isinstance(link, h5py.HardLink):
-            raise UsageError(f"{path}: {name[:100]!r} is a link to another place or file; weights must stand in the file itself")
-        group = group[part]
-    return group
-
-
-def _read_dataset(item: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
-    """Values of a dataset, checked before anything is read. Memory: a small multiple of what the model itself takes."""
-    if not isinstance(item, h5py.Dataset):
-        raise UsageError(f"{where}: a weight is missing in the file")
-    if item.is_virtual or item.external:
-        raise UsageError(f"{where}: values stand in another file; weights must stand in the file itself")
-    if item.dtype.kind not in "fiu":
-        raise UsageError(f"{where}: holds {item.dtype}, not numbers")
-    if item.shape != shape:
-        raise UsageError(f"{where}: shape {item.shape} in the file, {shape} in the model")
-    plan, stored, chunks = item.id.get_create_plist(), item.id.get_storage_size(), item.chunks or shape
-    filters = {plan.get_filter(i)[0] for i in range(plan.get_nfilters())}
-    if not filters <= HDF5_FILTERS:
-        raise UsageError(f"{where}: compressed in an unknown way; save it without compression or with gzip")
-    most = stored * MAX_DEFLATE if 1 in filters else stored
-    if any(c > s for c, s in zip(chunks, shape, strict=True)) or not stored <= 2 * item.nbytes + 4096 or most < item.nbytes:
-        raise UsageError(f"{where}: claims {item.nbytes} bytes, {stored} are stored: damaged")
-    return _check_finite(item[()], where)
-
-
-def _check_finite(values: np.ndarray, where: str) -> np.ndarray:
-    if not np.isfinite(values).all():
-        raise UsageError(f"{where}: values that are not finite: damaged")
-    return values
+def _show_names(known: Collection[str]) -> str:
+    if not known:
+        return "it has no layers with names"
+    return f"it has {len(known)} layers: {', '.join(map(repr, sorted(known)[:4]))[:200]}{', ...' * (len(known) > 4)}"
 
 
 def copy_torch_weights(
@@ -192,12 +126,15 @@ def copy_torch_weights(
             tensor = f"{names[name]}.{part}"
             where = f"{path}: tensor {tensor}, for layer {name}"
             if tensor not in tensors or tensor in taken:
-                raise UsageError(f"{where}: {'another layer has it already' if tensor in taken else 'missing in the file'}")
+                longer = next((name for name in tensors if name.endswith(f".{tensor}")), "")
+                wrapped = f"; it is called {longer[:100]!r} there: save the state_dict() of the network itself" if longer else ""
+                fault = "another layer has it already" if tensor in taken else f"missing in the file{wrapped}"
+                raise UsageError(f"{where}: {fault}")
             taken.add(tensor)
             shape, split, axes = _plan_layout(layer, part, tuple(weight.shape), (flattened or {}).get(name))
             if tensors[tensor].shape != shape:
                 raise UsageError(f"{where}: shape {tensors[tensor].shape} in the file, {shape} needed")
-            array = _check_finite(tensors[tensor], where).reshape(split).transpose(axes)
+            array = check_finite(tensors[tensor], where).reshape(split).transpose(axes)
             values[name].append(array.reshape(weight.shape).astype(np.float32))
     taken |= {name for name in tensors if name.endswith("num_batches_tracked")}
     if spare := [name for name in tensors.keys() - taken if not f"{name}.".startswith(tuple(f"{entry}." for entry in unused))]:

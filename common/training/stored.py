@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from common.errors import UsageError
+from common.training.formats import name_format
 
 
 def open_network(path: Path, registered: Mapping[str, Any] | None = None) -> keras.Model:
@@ -18,4 +19,6 @@ def open_network(path: Path, registered: Mapping[str, Any] | None = None) -> ker
         return keras.saving.load_model(path, custom_objects=dict(registered or {}), compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever a foreign file leads it to
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UsageError(f"{path}: cannot be read by Keras {keras.__version__} ({first[:300]})") from None
+        kind = name_format(path)
+        what = f"it is {kind}" if kind and "whole model" not in kind else first[:300]
+        raise UsageError(f"{path}: cannot be read by Keras {keras.__version__} ({what})") from None

@@ -17,7 +17,19 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from common.errors import UsageError
+from common.training.formats import name_format
 
+NOT_TORCH = (
+    "an HDF5",
+    "a whole model of Keras",
+    "a web page",
+    "a pointer",
+    "a TorchScript",
+    "NumPy",
+    "a NumPy",
+    "an empty",
+    "a Saved",
+)
 MAX_PICKLE_BYTES = 16 << 20  # names and shapes of tensors only; their values stand beside it
 # What the readers of these formats raise on damaged files.
 DAMAGE = (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError, EOFError, SafetensorError,
@@ -28,18 +40,38 @@ def read_torch_file(path: Path) -> dict[str, np.ndarray]:
     """Tensors of a PyTorch weight file by name, read-only: float16, bfloat16, float32, float64 or int64.
 
     .safetensors, or what torch.save writes since version 1.6 (a zip archive; .pth, .pt). A state dict may lie under
-    "state_dict" or "model"; the prefix "module." of all names is taken off. Raises UsageError for older formats, damaged
-    files, and anything but tensors and plain containers (the message names it).
+    "state_dict" or "model"; what wrappers put before the names is taken off (`unwrap_names`). Raises UsageError for older
+    formats, damaged files, and anything but tensors and plain containers (the message names it).
     """
+    kind = name_format(path)
     try:
-        tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch_zip(path)
+        if kind.startswith(NOT_TORCH):
+            raise UsageError(f"{path}: not what PyTorch writes, but {kind}")
+        safe = path.suffix == ".safetensors" or kind == "a safetensors file"
+        tensors = _read_safetensors(path) if safe else _read_torch_zip(path)
     except DAMAGE as error:
         raise UsageError(f"{path}: missing, damaged or not what PyTorch writes: {shorten_error(error)}") from None
     if not tensors:
         raise UsageError(f"{path}: no tensors in the file")
-    if all(name.startswith("module.") for name in tensors):  # written by DataParallel
-        tensors = {name.removeprefix("module."): values for name, values in tensors.items()}
-    return tensors
+    names = unwrap_names(list(tensors))
+    if len(set(names)) != len(names):
+        raise UsageError(f"{path}: two networks in one file, one of them compiled; save the state_dict() of one")
+    return dict(zip(names, tensors.values(), strict=True))
+
+
+def unwrap_names(names: list[str]) -> list[str]:
+    """Names of tensors without what wrappers add: "_orig_mod." of torch.compile, wherever it stands; "module." of DataParallel,
+    where all names begin with it.
+
+    >>> unwrap_names(["module._orig_mod.conv.weight", "module._orig_mod.norm.bias"])
+    ['conv.weight', 'norm.bias']
+    >>> unwrap_names(["body._orig_mod.0.weight", "module.bias"])
+    ['body.0.weight', 'module.bias']
+    """
+    names = [re.sub(r"(?:(?<=^)|(?<=\.))_orig_mod\.", "", name) for name in names]
+    while names and all(name.startswith("module.") for name in names):
+        names = [name.removeprefix("module.") for name in names]
+    return names
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:

@@ -30,8 +30,8 @@ from common.cases.sources import (
     prepare_source,
 )
 from common.cases.table import split_cases
-from common.data.folder import resolve_inside
 from common.data.listing import drop_repeated, list_own
+from common.data.names import find_listed
 from common.data.phantoms import MARKER
 from common.data.pictures import read_picture
 from common.errors import UsageError, run_main
@@ -62,7 +62,7 @@ def read_source(source: Source, config: Config) -> Read:
     images, lines = [], []
     for line in drop_repeated(listed, lambda line: line.path, lambda _: "", faults):
         try:
-            path = resolve_inside(source.path, line.path)
+            path = find_listed(source.path, line.path)
             picture = cv2.resize(read_picture(path), (config.side, config.side), interpolation=cv2.INTER_AREA)
         except UsageError as error:
             faults.append(str(error))

@@ -46,6 +46,7 @@ NOTES = {"own": "", "bs80k": "substitute: normal and abnormal, which stand for h
 SOURCE_DOMAIN = ("covid19_radiography", "covid_cxr", CHEST_PHANTOMS)  # folders, the first that is there
 HIGHEST_LIMIT = 0.999  # of similarity: bodies cropped head to feet all look alike (strangers up to 0.985, copies from 0.999)
 SHEET_COLUMNS = 16
+LAYOUT = {"bone_scans": [scans.TABLE], "bs80k": ["wholeBodyANT"]}
 PACKAGE = "bone_acgan"
 MODULE = f"replications.{PACKAGE}.data"
 READ = ("clip_percentile", "crop_threshold", "crop_margin", "picture_height", "picture_width", "poisson_white")
@@ -68,7 +69,7 @@ def find_source(folder: Path | None, config: Config) -> Source | None:
 
     Raises UsageError for an unknown config.source and for one that is not there.
     """
-    return pick_source(list_sources(folder), config.source, FOLDERS, folder, MODULE)
+    return pick_source(list_sources(folder), config.source, FOLDERS, folder, MODULE, LAYOUT)
 
 
 def find_chests(folder: Path | None) -> Source | None:
@@ -257,7 +258,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return [check_source(answer_questions(source, given)) for source in found if source]
 
     how = {"scans": acquire.HOW_TO_GET, "chests": acquire.HOW_TO_GET_CHESTS}
-    return run_main(lambda: explain_data(PACKAGE, given, check, how))
+    return run_main(lambda: explain_data(PACKAGE, given, check, how, LAYOUT))
 
 
 if __name__ == "__main__":

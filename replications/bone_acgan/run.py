@@ -54,7 +54,7 @@ def run(options: cli.Options) -> int:
     classifiers = [one for one in plans.list_classifiers() if one.row in needed]
     fed = {one.gan for one in classifiers}
     gans = [one for one in plans.list_gans() if one.row in needed or (one.transfer and one.gan in fed)]
-    placed = stages.prepare(options, source, config)
+    placed = stages.prepare(options, source, config, gans)
     opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
     guard_results(opened, dict.fromkeys((row.name for row in wanted), options.seeds or config.seeds), synthetic=source.synthetic)
     branches = dict.fromkeys(branch for one in classifiers if one.transfer for branch in list_branches(one.network))

@@ -33,9 +33,10 @@ Place = tuple[str, int, int]  # protocol, fold, seed
 Placed = Mapping[str, tuple[Path, Dataset]]
 
 
-def prepare(options: cli.Options, source: Source, config: Config) -> Placed:
-    """Both domains, prepared: folder of the run -> (folder, data set); the chest radiographs where there are any."""
-    chests = data.find_chests(source.path.parent)
+def prepare(options: cli.Options, source: Source, config: Config, gans: Sequence[plans.Gan]) -> Placed:
+    """The domains that are needed, prepared: folder of the run -> (folder, data set); the chest radiographs where there are any
+    and one of the wanted GANs learns from them first."""
+    chests = data.find_chests(source.path.parent) if any(one.transfer for one in gans) else None
     scans = functools.partial(data.prepare_dataset, source, config, skip_unreadable=options.skip_unreadable)
     placed = {SCANS: prepare_shared(PACKAGE, options, data.name_dataset(source, config), scans)}
     if chests is not None:

@@ -57,6 +57,8 @@ NOTES = {
     "own": "",
 }
 HIGHEST_LIMIT = 0.999  # of similarity: breasts cropped and turned alike are alike
+LAYOUT = {"ddsm": ["cancers", "normals", "benigns"], "cbis_ddsm": list(cbis.LISTS), "mini_mias": [mias.TABLE],
+          "mammograms": [own.TABLE]}  # fmt: skip
 PACKAGE = "ddsm_inceptionv4"
 MODULE = f"replications.{PACKAGE}.data"
 LOCAL = Team(workers=count_cores())
@@ -81,7 +83,7 @@ def find_source(folder: Path | None, config: Config) -> Source | None:
     Raises UsageError for an unknown source, level or kind of grey, and for a source that is not there.
     """
     check_config(config)
-    return pick_source(list_sources(folder), config.source, FOLDERS, folder, MODULE)
+    return pick_source(list_sources(folder), config.source, FOLDERS, folder, MODULE, LAYOUT)
 
 
 def check_config(config: Config) -> None:
@@ -276,7 +278,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = [answer_questions(source, given) for source in list_sources(folder).values()]
         return [check_source(source, given.sheet if source is found[0] else None) for source in found]
 
-    return run_main(lambda: explain_data(PACKAGE, given, check, acquire.HOW_TO_GET))
+    return run_main(lambda: explain_data(PACKAGE, given, check, acquire.HOW_TO_GET, LAYOUT))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,15 @@ from common.runs.cells import Cell, Report
 from common.runs.workers import run_cells
 from replications.ddsm_inceptionv4.breast import find_range, prepare_picture, scale_levels
 from replications.ddsm_inceptionv4.config import Config
-from replications.ddsm_inceptionv4.sources.mammograms import Mammogram, check_levels, describe, measure_grey, read_levels, restore
+from replications.ddsm_inceptionv4.sources.mammograms import (
+    Mammogram,
+    check_levels,
+    describe,
+    locate_file,
+    measure_grey,
+    read_levels,
+    restore,
+)
 from replications.ddsm_inceptionv4.sources.mg import read_mammogram
 
 PART = 48  # films of a part: a few seconds of work at 12 megapixels
@@ -106,7 +114,7 @@ def plan_parts(folder: Path, mammograms: Sequence[Mammogram], config: Config) ->
     cells = []
     for start in range(0, len(mammograms), PART):
         films = mammograms[start : start + PART]
-        known = [path for one in films if (path := folder / one.path).exists()]
+        known = [path for one in films if (path := locate_file(folder, one)).exists()]
         about = {
             "config": settings,
             "films": [describe(one) for one in films],
@@ -138,8 +146,8 @@ def prepare_part(settings: dict, folder: Path, threads: int, report: Report) -> 
 
 def prepare_film(folder: Path, mammogram: Mammogram, config: Config) -> tuple[Film, np.ndarray | None, np.ndarray | None]:
     """(what is known, picture uint8 (size, size), thumbnail uint8), without pictures where there is a fault."""
-    path = folder / mammogram.path
     try:
+        path = locate_file(folder, mammogram)
         if mammogram.kind == "dicom":  # which says itself what a table may leave out
             found = read_mammogram(path)
             own = found.patient if mammogram.patient == mammogram.path and found.patient else mammogram.patient

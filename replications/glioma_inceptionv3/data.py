@@ -30,7 +30,7 @@ from common.cases.sources import (
     pick_source,
     prepare_source,
 )
-from common.data.folder import list_files
+from common.data.folder import list_entries, list_files
 from common.data.phantoms import MARKER
 from common.errors import UsageError, run_main
 from replications.glioma_inceptionv3.config import CLASSES, PAPER, VIEWS, Config
@@ -56,6 +56,9 @@ NOTES = {
     "brats": "substitute: another collection than the report's; grades from a table of the user",
 }
 COLUMNS = ["case_id", "path", "sha256", "patient_id", "grade", "slice", "area", "site"]
+LAYOUT = {
+    "glioma": [pairs.TABLE], "lgg_mri_segmentation": ["kaggle_3m", "slices.csv"], "ucsf_pdgm": [], "brats": ["grades.csv"]
+}  # fmt: skip
 PACKAGE = "glioma_inceptionv3"
 MODULE = f"replications.{PACKAGE}.data"
 
@@ -75,7 +78,7 @@ def list_sources(folder: Path | None) -> dict[str, Source]:
         return found
     for kind, name in FOLDERS.items():
         path = folder / name
-        if not path.is_dir() or not any(path.iterdir()) or (kind == "own" and not (path / pairs.TABLE).is_file()):
+        if not path.is_dir() or not list_entries(path) or (kind == "own" and not (path / pairs.TABLE).is_file()):
             continue
         synthetic = kind == "own" and (folder / MARKER).is_file()
         shown = "glioma phantoms" if synthetic else NAMES[kind]
@@ -88,7 +91,7 @@ def find_source(folder: Path | None, config: Config) -> Source | None:
 
     Raises UsageError for an unknown config.source and for one that is not there.
     """
-    return pick_source(list_sources(folder), config.source, FOLDERS, folder, MODULE)
+    return pick_source(list_sources(folder), config.source, FOLDERS, folder, MODULE, LAYOUT)
 
 
 def list_settings(config: Config, view: str) -> dict[str, Any]:
@@ -220,7 +223,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sources = {given.source: source}
         return [check_source(answer_questions(source, given), PAPER) for source in sources.values()]
 
-    return run_main(lambda: explain_data(PACKAGE, given, check, {"slices": acquire.HOW_TO_GET}))
+    return run_main(lambda: explain_data(PACKAGE, given, check, {"slices": acquire.HOW_TO_GET}, LAYOUT))
 
 
 if __name__ == "__main__":

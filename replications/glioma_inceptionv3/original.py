@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from common.data.csv_files import read_csv_table
+from common.data.folder import list_entries
 from common.errors import UsageError
 
 FILE = "glioma_original_validation_curves.csv"
@@ -18,7 +19,7 @@ def read_original_curves(folder: Path | None) -> pd.DataFrame | None:
 
     Raises UsageError for a file that is no such table.
     """
-    found = [] if folder is None else sorted([*folder.glob(FILE), *folder.glob(f"*/{FILE}")])
+    found = [] if folder is None else [path for place in (folder, *list_entries(folder)) if (path := place / FILE).is_file()]
     if not found:
         return None
     names = [f"run{number}" for number in range(1, RUNS + 1)]

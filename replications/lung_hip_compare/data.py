@@ -44,6 +44,12 @@ MISSING = {
     "luna": "no lung data: python -m replications.lung_hip_compare.data says what to get, and where",
     "hip": "no hip radiographs: the paper's are private; python -m replications.lung_hip_compare.data says what else to use",
 }
+LAYOUT = {
+    "luna16_patches": ["traindatalabels.txt"],
+    "luna16": ["candidates.csv"],
+    "hips": ["cases.csv"],
+    "fracatlas": ["dataset.csv"],
+}
 PACKAGE = "lung_hip_compare"
 MODULE = f"replications.{PACKAGE}.data"
 
@@ -74,7 +80,7 @@ def find_sources(folder: Path | None, luna_kind: str | None = None) -> dict[str,
     if (patches / "traindatalabels.txt").is_file():
         note = "the patches whose counts the paper prints"
         luna["patches"] = Source("patches", patches, "LUNA16 ready patches", synthetic, note)
-    if (scans / "candidates.csv").is_file() and any(scans.glob("subset[0-9]/*.mhd")):
+    if (scans / "candidates.csv").is_file() and luna16.find_volumes(scans)[0]:
         kind, name = ("phantom", "CT phantoms") if synthetic else ("originals", "LUNA16 scans")
         luna["originals"] = Source(kind, scans, name, synthetic, "patches cut from the scans by the public recipe")
     found["luna"] = luna.get(luna_kind) if luna_kind else luna.get("patches") or luna.get("originals")
@@ -93,7 +99,7 @@ def explain_unavailable(dataset: str, source: Source | None) -> str | None:
         return MISSING[part_of(dataset)]
     if source.kind == "fracatlas" and is_cropped(dataset):
         return "FracAtlas has no crop boxes of the hip"
-    return None
+    return hips.explain_boxes(source.path) if is_hip(dataset) and is_cropped(dataset) else None
 
 
 def name_dataset(dataset: str, source: Source, config: Config) -> str:
@@ -264,7 +270,7 @@ def download_and_explain(given: argparse.Namespace) -> int:
         sources = find_sources(folder, "originals" if given.originals else None)
         return [check_source(part, answer_questions(source, given)) for part, source in sources.items() if source]
 
-    return explain_data(PACKAGE, given, check, acquire.HOW_TO_GET)
+    return explain_data(PACKAGE, given, check, acquire.HOW_TO_GET, LAYOUT)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 
 import functools
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from common import cli
 from common.cases.prepared import Dataset
 from common.cases.sources import answer_questions
 from common.data.folder import find_data
+from common.data.layout import refuse_layout
 from common.data.unmarked import read_unmarked
 from common.errors import run_main
 from common.evaluation.unmarked import tabulate_unmarked
@@ -59,7 +60,9 @@ def run(options: cli.Options) -> int:
     config = cli.apply_overrides(PRESETS[preset], options.overrides)
     identity = asdict(config) | {"seeds": [], "sources": {part: s and [s.kind, s.name] for part, s in sources.items()}}
     wanted, reasons = choose_rows(options, config, sources, paper)
-    prepared = prepare_datasets(options, sources, config)
+    needed = {one.dataset for one in experiments.list_trainings(config) if any(one.row in row.needs for row in wanted)}
+    reasons |= {name: "its rows were not asked for" for name in DATASETS if name not in needed and name not in reasons}
+    prepared = prepare_datasets(options, sources, config, needed)
     synthetic = any(source and source.synthetic for source in sources.values())
     placed = {experiments.locate_dataset(name): found for name, found in prepared.items()}
     opened = open_run(PACKAGE, options, preset, identity, synthetic=synthetic, datasets=placed)
@@ -113,6 +116,8 @@ def choose_sources(options: cli.Options) -> tuple[str, Sources]:
     sources = data.find_sources(found) if found and options.preset != "smoke" else {}
     if any(sources.values()):
         return options.preset or "paper", {part: source and answer_questions(source, options) for part, source in sources.items()}
+    if found and options.preset != "smoke":
+        refuse_layout(PACKAGE.name, found, data.LAYOUT, data.MODULE)
     refuse_missing_data(PACKAGE, options)
     preset = options.preset or "demo"
     config = cli.apply_overrides(PRESETS[preset], options.overrides)
@@ -122,12 +127,14 @@ def choose_sources(options: cli.Options) -> tuple[str, Sources]:
     return preset, data.find_sources(folder)
 
 
-def prepare_datasets(options: cli.Options, sources: Sources, config: Config) -> dict[str, tuple[Path, Dataset]]:
-    """Every data set of Table 1 whose source is there, read once and kept as arrays: name -> (folder, data set)."""
+def prepare_datasets(
+    options: cli.Options, sources: Sources, config: Config, needed: Collection[str]
+) -> dict[str, tuple[Path, Dataset]]:
+    """The data sets that the wanted rows need, read once and kept as arrays: name -> (folder, data set)."""
     datasets = {}
     for name in DATASETS:
         source = sources[data.part_of(name)]
-        if source is not None and data.explain_unavailable(name, source) is None:
+        if name in needed and source is not None:
             prepare = functools.partial(data.prepare_dataset, name, source, config, skip_unreadable=options.skip_unreadable)
             datasets[name] = prepare_shared(PACKAGE, options, data.name_dataset(name, source, config), prepare)
     return datasets

@@ -30,6 +30,7 @@ from common.cases.sources import (
     prepare_source,
 )
 from common.cases.table import fold_cases, split_cases
+from common.data.folder import list_entries
 from common.data.phantoms import MARKER
 from common.errors import UsageError, run_main
 from replications.thyroid_ensemble.config import CLASSES, PAPER, Config
@@ -52,6 +53,7 @@ NOTES = {
     "tn3k": "substitute: no patients published, each picture counts as one; published test list under leakfree",
     "ddti": "substitute: no pathology, the label comes from the TI-RADS grade of the case",
 }
+LAYOUT = {"thyroid": ["cases.csv"], "hou2024": [], "tn5000": ["Annotations"], "tn3k": ["label4trainval.csv"], "ddti": []}
 PACKAGE = "thyroid_ensemble"
 MODULE = f"replications.{PACKAGE}.data"
 
@@ -65,7 +67,7 @@ def list_sources(folder: Path | None) -> dict[str, Source]:
         path = folder / name
         if not path.is_dir() or not (path / "cases.csv" if kind == "own" else path).exists():
             continue
-        if any(path.iterdir()):
+        if list_entries(path):
             synthetic = kind == "own" and (folder / MARKER).is_file()
             shown = "thyroid phantoms" if synthetic else NAMES[kind]
             found[kind] = Source(kind, path, shown, synthetic, NOTES[kind], substitute=not synthetic, private=not synthetic)
@@ -77,7 +79,7 @@ def find_source(folder: Path | None, config: Config) -> Source | None:
 
     Raises UsageError for an unknown config.source and for one that is not there.
     """
-    return pick_source(list_sources(folder), config.source, FOLDERS, folder, "replications.thyroid_ensemble.data")
+    return pick_source(list_sources(folder), config.source, FOLDERS, folder, MODULE, LAYOUT)
 
 
 def name_dataset(source: Source, config: Config) -> str:
@@ -226,7 +228,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sources = {given.source: source}
         return [check_source(answer_questions(source, given)) for source in sources.values()]
 
-    return run_main(lambda: explain_data(PACKAGE, given, check, {"pictures": acquire.HOW_TO_GET}))
+    return run_main(lambda: explain_data(PACKAGE, given, check, {"pictures": acquire.HOW_TO_GET}, LAYOUT))
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from common.data.folder import resolve_inside
-from common.data.listing import Box
+from common.data.listing import Box, Window
+from common.data.names import find_listed
 from common.data.pictures import read_picture
 from common.errors import UsageError
 from common.files import hash_file
@@ -128,25 +128,27 @@ def read_rois(
     """Read the pictures of a list and cut their ROIs: uint8 (n, roi_side, roi_side), and their case table.
 
     listed: case_id, path (shown), file (of the picture, below the folder), patient_id, label, box (None: none is known), mask
-    (a file below the folder; '': none), and any other columns, which are kept. Without box and mask the whole picture is the
+    (a file below the folder; '': none), window (grey levels of black and white, or None; the column may be missing), and any
+    other columns, which are kept. Without box and mask the whole picture is the
     ROI. What cannot be read or cut is left out, with one line in `faults`. sha256 is the file's.
     """
     images, hashes, kept = [], [], []
-    last: str | None = None
+    last: tuple[str, Window | None] | None = None
     picture, sha256 = np.empty((0, 0), np.uint8), ""
     for index, line in enumerate(listed.to_dict("records")):
         try:
-            if line["file"] != last:  # the nodules of one picture follow each other
+            window = line.get("window")
+            if (line["file"], window) != last:  # the nodules of one picture follow each other
                 last = None
-                picture, sha256 = _read_shown(folder, line["file"], line["path"], follow_links)
-                last = line["file"]
+                picture, sha256 = _read_shown(folder, line["file"], line["path"], follow_links, window=window)
+                last = line["file"], window
             images.append(_cut_listed(folder, line, picture, config, follow_links))
         except UsageError as error:
             faults.append(str(error))
             continue
         hashes.append(sha256)
         kept.append(index)
-    cases = listed.iloc[kept].reset_index(drop=True).drop(columns=["file", "box", "mask"])
+    cases = listed.iloc[kept].reset_index(drop=True).drop(columns=["file", "box", "mask", "window"], errors="ignore")
     cases["sha256"] = pd.Series(hashes, dtype=str)
     others = [name for name in cases if name not in CASE_COLUMNS]
     return stack_rois(images, config), cases[CASE_COLUMNS + others]
@@ -156,12 +158,14 @@ def stack_rois(images: list[np.ndarray], config: Config) -> np.ndarray:
     return np.stack(images) if images else np.empty((0, config.roi_side, config.roi_side), np.uint8)
 
 
-def _read_shown(folder: Path, file: str, shown: str, follow_links: bool) -> tuple[np.ndarray, str]:
+def _read_shown(
+    folder: Path, file: str, shown: str, follow_links: bool, *, window: Window | None = None, deep: bool = False
+) -> tuple[np.ndarray, str]:
     """Picture and sha256; in messages the file is called as it is shown (file names of one collection name patients)."""
     path = folder / file
     try:
-        path = resolve_inside(folder, file, follow_links=follow_links)
-        return read_picture(path), hash_file(path)
+        path = find_listed(folder, file, follow_links=follow_links, tell=shown == file)
+        return read_picture(path, window=window, deep=deep), hash_file(path)
     except UsageError as error:
         raise UsageError(str(error).replace(str(path), shown).replace(repr(file[:200]), repr(shown))) from None
 
@@ -173,7 +177,7 @@ def _cut_listed(
     try:
         box = line["box"] or (0, 0, picture.shape[1], picture.shape[0])
         if line["mask"]:
-            mask, _ = _read_shown(folder, line["mask"], line["mask"], follow_links)
+            mask, _ = _read_shown(folder, line["mask"], line["mask"], follow_links, deep=True)
             if mask.shape != picture.shape:
                 sizes = " instead of ".join(f"{x.shape[1]}x{x.shape[0]}" for x in (mask, picture))
                 raise UsageError(f"the mask has {sizes} pixels")

@@ -1,7 +1,7 @@
 """What to get where, and what the collections should count."""
 
 HOW_TO_GET = """The paper's scans (178 cases of one hospital) are not published. In their place:
-  bone_scans/   scans of your own: NM DICOM of one or two frames, or 8-bit PNG/JPEG of one view each, bright where many counts
+  bone_scans/   scans of your own: NM DICOM of one or two frames, or PNG/JPEG of one view each, bright where many counts
                 are; and cases.csv, comma-separated: path,label,patient,view; label is health, metastases or benign changes; leave
                 out patient for DICOM with ids of its own, and view for DICOM. Use pseudonyms: patient and path go into results
   bs80k/        BS-80K (Huang et al. 2022, normal or abnormal): on request from its authors; whole-body pictures in

@@ -13,7 +13,8 @@ import pandas as pd
 
 from common.data.csv_files import read_csv_table, read_header
 from common.data.dicom import is_dicom
-from common.data.folder import read_lines, resolve_inside, walk_files
+from common.data.folder import read_lines, walk_files
+from common.data.names import find_listed, fold_name
 from common.data.pictures import read_picture
 from common.errors import UsageError
 from common.files import hash_file
@@ -64,7 +65,7 @@ def read_own(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame, di
     table = read_csv_table(folder / TABLE, dict.fromkeys(["path", "label", *known], str))
     faults: list[str] = []
     views: list[View] = []
-    labels: dict[str, int] = {}
+    labels: dict[Path, int] = {}
     for number, line in enumerate(table.to_dict("records"), start=1):
         where = f"{TABLE} case {number}"
         label = SPELLINGS.get(line["label"].strip().lower())
@@ -76,11 +77,12 @@ def read_own(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame, di
                 raise UsageError("no path")
             if "patient" in known and not patient:
                 raise UsageError("no patient; fill the column in every line, or leave it out")
-            if name in labels:
-                what = "again" if labels[name] == label else f"with another label, {CLASSES[labels[name]]} before"
+            path = find_listed(folder, name)
+            if path in labels:
+                what = "again" if labels[path] == label else f"with another label, {CLASSES[labels[path]]} before"
                 raise UsageError(f"{name[:80]!r} is listed {what}")
-            labels[name] = label
-            views += read_views(resolve_inside(folder, name), name, label, patient, _check_view(line.get("view", "")), config)
+            labels[path] = label
+            views += read_views(path, name, label, patient, _check_view(line.get("view", "")), config)
         except UsageError as error:
             faults.append(f"{where}: {error}")
     pictures, cases, notes = gather_views(views, faults, config)
@@ -110,7 +112,7 @@ def read_views(path: Path, name: str, label: int, patient: str, view: str, confi
         owner = patient or (f"id-{hashlib.sha256(scan.patient.encode()).hexdigest()[:12]}" if scan.patient else name)
         lone = not patient and not scan.patient and len(frames) == 1
     else:
-        frames, told, owner, lone = read_picture(path)[None].astype(np.float32), (view,), patient or name, not patient
+        frames, told, owner, lone = read_picture(path, deep=True)[None].astype(np.float32), (view,), patient or name, not patient
         if is_inverted(frames[0]):
             raise UsageError(f"{path}: dark on light; invert it, so that many counts are bright")
     if min(frames.shape[1:]) < LEAST_SIDE:
@@ -163,12 +165,12 @@ def read_bs80k(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame, 
         places = [path for path in walk_files(folder) if part in path.parent.name.lower()]
         labels = _read_list([path for path in places if path.suffix.lower() == ".txt"])
         for path in sorted(path for path in places if path.suffix.lower() in (".jpg", ".jpeg", ".png")):
-            if path.name not in labels:
+            if fold_name(path.name) not in labels:
                 unlabelled += 1
                 continue
             name = path.relative_to(folder).as_posix()
             try:
-                views += read_views(path, name, labels[path.name], path.stem, view, config)
+                views += read_views(path, name, labels[fold_name(path.name)], path.stem, view, config)
             except UsageError as error:
                 faults.append(f"{name}: {error}")
     stems = [{view.patient for view in views if view.view == shown} for shown in VIEWS]
@@ -181,7 +183,7 @@ def read_bs80k(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame, 
 
 
 def _read_list(files: Sequence[Path]) -> dict[str, int]:
-    """File name -> label of the lists."""
+    """File name, as `fold_name` gives it -> label of the lists."""
     found: dict[str, int] = {}
     for path in files:
         for number, line in enumerate(read_lines(path), start=1):
@@ -190,5 +192,5 @@ def _read_list(files: Sequence[Path]) -> dict[str, int]:
                 continue
             if len(parts) != 2 or parts[1] not in ("0", "1"):
                 raise UsageError(f"{path}:{number}: not '<picture> <0 or 1>'")
-            found[Path(parts[0]).name] = int(parts[1])
+            found[fold_name(Path(parts[0]).name)] = int(parts[1])
     return found

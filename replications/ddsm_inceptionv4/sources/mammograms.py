@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from common.data.names import find_listed
 from common.data.pictures import read_picture
 from common.errors import UsageError
 from replications.ddsm_inceptionv4.sources.ics import CURVES, Film, measure_density
@@ -55,10 +56,16 @@ def restore(content: Mapping[str, Any]) -> Mammogram:
     return Mammogram(**{**content, "film": Film(**film) if film else None})
 
 
+def locate_file(folder: Path, mammogram: Mammogram) -> Path:
+    """The file of a mammogram below its source, also where file systems have changed its name (`find_listed`)."""
+    path = folder / mammogram.path
+    return path if path.exists() else find_listed(folder, mammogram.path, follow_links=True)
+
+
 def read_levels(folder: Path, mammogram: Mammogram) -> np.ndarray:
     """Grey levels uint8, uint16 or float32 (rows, columns), tissue bright. Raises UsageError for what cannot be read, or is no
     mammogram: sides below LEAST_SIDE, or one grey level."""
-    path = folder / mammogram.path
+    path = locate_file(folder, mammogram)
     if mammogram.kind == "film":
         assert mammogram.film is not None
         levels = read_film(path, mammogram.film)

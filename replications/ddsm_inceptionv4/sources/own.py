@@ -6,7 +6,7 @@ from pathlib import Path
 
 from common.data.csv_files import read_csv_table, read_header
 from common.data.dicom import is_dicom
-from common.data.folder import resolve_inside
+from common.data.names import find_listed, name_listed
 from common.errors import UsageError
 from replications.ddsm_inceptionv4.sources.mammograms import SUFFIXES, Listing, Mammogram
 
@@ -34,9 +34,9 @@ def list_own(folder: Path) -> Listing:
     for number, line in enumerate(lines, start=1):
         try:
             one = _read_line(folder, {str(name): str(value).strip() for name, value in line.items()})
-            if one.path in seen:
+            if (file := name_listed(folder, one.path)) in seen:
                 raise UsageError(f"{one.path[:80]!r} is listed twice")
-            seen.add(one.path)
+            seen.add(file)
             mammograms.append(one)
         except UsageError as error:
             faults.append(f"{TABLE} case {number}: {error}")
@@ -55,7 +55,7 @@ def _read_line(folder: Path, line: Mapping[str, str]) -> Mammogram:
         raise UsageError("laterality is left or right, view is CC or MLO")
     if density not in list("01234"):
         raise UsageError(f"density {density[:20]!r} is none of 1, 2, 3, 4")
-    path = resolve_inside(folder, name)
+    path = find_listed(folder, name)
     try:
         path.stat()
     except OSError as error:

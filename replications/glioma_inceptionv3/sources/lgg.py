@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from common.data.csv_files import read_csv_table
-from common.data.folder import resolve_inside, walk_files
+from common.data.folder import walk_files
+from common.data.names import find_listed
 from common.data.pictures import read_picture
 from common.errors import UsageError
 from common.files import hash_file
@@ -101,8 +102,8 @@ def read_slices(folder: Path, table: pd.DataFrame, sequence: str) -> Slices:
     """
     planes, masks, numbers, paths, hashes, copied = [], [], [], [], [], []
     for line in table.to_dict("records"):
-        path = resolve_inside(folder, line["path"])
-        mask = read_picture(resolve_inside(folder, line["mask"]), formats=FORMATS) > 127
+        path = find_listed(folder, line["path"])
+        mask = read_picture(find_listed(folder, line["mask"]), formats=FORMATS) > 127
         if not mask.any():
             continue
         channels = read_picture(path, formats=FORMATS, colours=True)  # the three sequences

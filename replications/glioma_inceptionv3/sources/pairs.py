@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from common.cases.table import hash_pixels
-from common.data.folder import resolve_inside, walk_files
+from common.data.folder import list_entries, resolve_inside, walk_files
+from common.data.names import find_listed, fold_name, name_listed
 from common.errors import UsageError
 from replications.glioma_inceptionv3.config import Config
 from replications.glioma_inceptionv3.sources.segments import ANY, read_lesion
@@ -55,13 +56,13 @@ def list_own(folder: Path, config: Config) -> Listing:
 def _locate(folder: Path, line: Line, what: str, patterns: Sequence[str]) -> Path:
     """The file that a table names, or the one that has a known name."""
     if line.more[what]:
-        path = resolve_inside(folder, line.more[what])
+        path = find_listed(folder, line.more[what])
         if not path.is_file():
             raise UsageError(f"{line.more[what][:80]!r}: no such file for the {what} of {line.subject[:40]!r}")
         return path
     names = [pattern.format(line.subject) + end for pattern in patterns for end in VOLUME]
     for name in names:
-        if (path := resolve_inside(folder, name)).is_file():
+        if (path := resolve_inside(folder, name_listed(folder, name))).is_file():
             return path
     raise UsageError(f"no {what} of {line.subject[:40]!r}: neither a column {what} nor a file {names[0][:60]!r} or the like")
 
@@ -71,7 +72,7 @@ def list_ucsf(folder: Path, config: Config) -> Listing:
 
     The table writes ids with three digits, the folders with four; follow-ups (<ID>_FU...) are other examinations and not used.
     """
-    tables = sorted(folder.glob("UCSF-PDGM-metadata*.csv"))
+    tables = [path for path in list_entries(folder, ".csv") if path.name.startswith("UCSF-PDGM-metadata")]
     if len(tables) != 1:
         raise UsageError(f"{folder}: {len(tables) or 'no'} UCSF-PDGM-metadata*.csv; exactly one is needed")
     listing = Listing()
@@ -102,10 +103,10 @@ def _pair(folder: Path, lines: Iterable[Line], files: list[Path], listing: Listi
     stems = [(path, re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE).lower()) for path in files]
     places: dict[str, list[tuple[Path, str]]] = {}
     for path, stem in stems:
-        places.setdefault(key(path.parent.name.removesuffix("_nifti")), []).append((path, stem))
+        places.setdefault(fold_name(key(path.parent.name.removesuffix("_nifti"))), []).append((path, stem))
     found: dict[Line, tuple[Path, dict[str, Path]]] = {}
     for line in lines:
-        near = places.get(key(line.subject), [])
+        near = places.get(fold_name(key(line.subject)), [])
         masks = [path for end in SEGMENTATIONS for path, stem in near if stem.endswith(end)]
         fits = {name: [path for end in ends for path, stem in near if stem.endswith(end)] for name, ends in SEQUENCES.items()}
         if not near or not masks:

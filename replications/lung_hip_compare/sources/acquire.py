@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from common.data.downloads import extract_zip, fetch
+from common.data.folder import list_entries, walk_files
 from common.data.pictures import hash_list
 from common.errors import UsageError
 from common.files import hash_file
@@ -41,10 +42,11 @@ Lung part, the scans (about 66 GB unpacked; CC BY 4.0): https://luna16.grand-cha
     luna16/candidates.csv  ({LUNA16_COUNTS["candidates"]:,} rows; version 1, not candidates_V2.csv)
     luna16/subset0/*.mhd, *.raw  to  luna16/subset9/  ({LUNA16_COUNTS["scans"]} scans)""",
     "hip": """\
-Hip part: the paper's radiographs are private. Your own (8-bit JPEG or PNG):
-    hips/cases.csv  columns path,label,patient and, where known, side,x0,y0,x1,y1
+Hip part: the paper's radiographs are private. Your own (JPEG or PNG):
+    hips/cases.csv  columns path,label,patient and, where known, side,x0,y0,x1,y1,black,white
       path: of the picture, inside hips/; label: 0 no fracture, 1 fracture; patient: any name, the same for one person
-      one line a picture, or one a hip (side R or L); x0,y0,x1,y1: crop box of the hip in pixels, for the cropped data sets
+      one line a picture, or one a hip (side R or L); x0,y0,x1,y1: crop box of the hip in pixels of the picture as viewers
+      show it; without boxes the cropped data sets are not run. black,white: their grey levels, needed for 12 and 16 bits
   expected for the paper's sizes: 77 radiographs with fracture and 147 without, 100 crops of each
 Hip part, a public substitute (CC BY 4.0): FracAtlas, https://doi.org/10.6084/m9.figshare.22363012
     fracatlas/dataset.csv, fracatlas/images/Fractured/*.jpg, fracatlas/images/Non_fractured/*.jpg
@@ -57,7 +59,7 @@ def check_patches(folder: Path, counts: dict[str, int]) -> list[str]:
     """Differences from the published folder: numbers of files and lines, counts of Table 1, checksum of all pictures."""
     problems, hashes = [], []
     for split, expected in PATCH_FILES.items():
-        files = sorted(path for path in (folder / split).glob("*.jpg") if path.is_file())
+        files = [path for path in list_entries(folder / split, ".jpg") if path.is_file()]
         hashes += [hash_file(path) for path in files]
         if len(files) != expected:
             problems.append(f"{split}/ holds {len(files)} pictures instead of {expected}")
@@ -100,7 +102,9 @@ def download_patches(folder: Path, url: str = PATCHES_URL) -> None:
         print(f"fetching: the ready LUNA16 patches, about {ARCHIVE_MEGABYTES} MB, {url}", file=sys.stderr)
         fetch(url, archive, MAX_ARCHIVE_BYTES, BY_HAND)
         extract_zip(archive, Path(temporary) / "files", max_bytes=MAX_UNPACKED_BYTES)
-        lists = sorted((Path(temporary) / "files").glob("*/src/data/traindatalabels.txt"))
+        lists = [
+            path for path in walk_files(Path(temporary) / "files") if path.parts[-3:] == ("src", "data", "traindatalabels.txt")
+        ]
         if len(lists) != 1:
             raise UsageError(f"{url}: the archive has no folder src/data with the patches; {BY_HAND}")
         lists[0].parent.rename(target)

@@ -14,8 +14,8 @@ import pandas as pd
 
 from common.cases.table import fold_cases, hash_pixels, join_patients, split_cases
 from common.data.csv_files import read_csv_table
-from common.data.folder import resolve_inside
-from common.data.listing import Listed, drop_repeated, list_own
+from common.data.listing import BOX, TABLE, Listed, drop_repeated, list_own
+from common.data.names import find_listed, name_listed
 from common.data.patients import normalise_patient
 from common.data.pictures import read_picture
 from common.errors import UsageError
@@ -24,7 +24,7 @@ from replications.lung_hip_compare.config import Config
 
 LABELS = {"0": 0, "1": 1}
 SIDES = ("", "R", "L")
-LISTED = ["path", "label", "patient", "side", "box"]
+LISTED = ["path", "label", "patient", "side", "box", "file", "window"]
 FRACATLAS_FOLDERS = {1: ("Fractured",), 0: ("Non_fractured", "Non-fractured")}
 
 
@@ -39,8 +39,9 @@ def choose_side(dataset: str, config: Config) -> int:
 
 
 def list_radiographs(folder: Path) -> tuple[pd.DataFrame, list[str]]:
-    """cases.csv of a user's folder: path, label, patient, side ('R', 'L' or ''), box ((x0, y0, x1, y1) or None); and every
-    fault as one text. A hip that is listed twice counts once, and not at all if its labels differ.
+    """cases.csv of a user's folder: path, label, patient, side ('R', 'L' or ''), box ((x0, y0, x1, y1) or None), file (as it is
+    called on disk), window (grey levels of black and white, or None); and every fault as one text. A hip that is listed
+    twice counts once, and not at all if its labels differ.
     """
     listed, faults = list_own(folder, LABELS, "0 (no fracture) or 1 (fracture)", ["side"])
     kept = []
@@ -53,9 +54,23 @@ def list_radiographs(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     def describe(line: Listed) -> str:
         return f" for side {line.more['side']}" if line.more["side"] else ""
 
-    hips = drop_repeated(kept, lambda line: (line.path, line.more["side"]), describe, faults)
-    rows = [(line.path, line.label, line.patient, line.more["side"], line.box) for line in hips]
+    hips = drop_repeated(kept, lambda line: (line.file, line.more["side"]), describe, faults)
+    rows = [(line.path, line.label, line.patient, line.more["side"], line.box, line.file, line.window) for line in hips]
     return pd.DataFrame(rows, columns=LISTED), faults
+
+
+def explain_boxes(folder: Path) -> str | None:
+    """Why the cropped data sets cannot be made of a user's folder, in words for the report; None if they can, or if its table has
+    faults that must be seen first."""
+    try:
+        table, faults = list_radiographs(folder)
+    except UsageError:
+        return None
+    boxed = table[table["box"].notna()]
+    if table["label"].nunique() < 2 or boxed["label"].nunique() == 2 or any(": box " in fault for fault in faults):
+        return None
+    lacking = "" if boxed.empty else " of both classes"
+    return f"no crop boxes{lacking} in {TABLE} (columns {','.join(BOX)}), so no cropped pictures"
 
 
 def list_fracatlas(folder: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -68,8 +83,8 @@ def list_fracatlas(folder: Path) -> tuple[pd.DataFrame, list[str]]:
         elif line["hip"] == "1":
             label, name = int(line["fractured"]), line["image_id"]
             places = [f"images/{place}/{name}" for place in FRACATLAS_FOLDERS[label]]
-            path = next((place for place in places if os.path.isfile(folder / place)), places[0])
-            lines.append((path, label, Path(name).stem, "", None))
+            path = next((place for place in places if os.path.isfile(folder / name_listed(folder, place))), places[0])
+            lines.append((path, label, Path(name).stem, "", None, name_listed(folder, path), None))
     return pd.DataFrame(lines, columns=LISTED), faults
 
 
@@ -81,10 +96,13 @@ def gather_radiographs(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     patients = readings.groupby(table["path"], sort=False).nunique()
     torn = patients[patients > 1]
     faults = [f"{str(path)[:80]!r} is listed under {count} patients" for path, count in torn.items()]
-    table = table[~table["path"].isin(torn.index)]
+    windows = table.groupby("path", sort=False)["window"].agg(lambda of_picture: len(set(of_picture)))
+    faults += [f"{str(path)[:80]!r} is listed with several black,white" for path in windows.index[windows > 1]]
+    table = table[~table["path"].isin(torn.index.union(windows.index[windows > 1]))]
     return table.groupby("path", sort=False, as_index=False).agg(
-        label=("label", "max"), patient=("patient", "first"), side=("side", "".join)
-    ), faults
+        label=("label", "max"), patient=("patient", "first"), side=("side", "".join), file=("file", "first"),
+        window=("window", lambda of_picture: of_picture.iloc[0]),
+    ), faults  # fmt: skip
 
 
 def read_hips(folder: Path, kind: str, dataset: str, config: Config) -> tuple[np.ndarray, pd.DataFrame, dict]:
@@ -110,8 +128,8 @@ def read_hips(folder: Path, kind: str, dataset: str, config: Config) -> tuple[np
         try:
             if line["path"] != last:  # the hips of a picture usually follow each other
                 last = None
-                path = resolve_inside(folder, line["path"])
-                picture, last = read_picture(path), line["path"]
+                path = find_listed(folder, line["file"])
+                picture, last = read_picture(path, window=line["window"]), line["path"]
             part = crop_picture(picture, line["box"], line["path"]) if cropped else picture
             scaled = scale_picture(part, side)
         except UsageError as error:

@@ -17,8 +17,9 @@ from sklearn.model_selection import train_test_split
 
 from common.cases.table import hash_pixels, split_cases
 from common.data.csv_files import read_csv_table
-from common.data.folder import has_control_characters, resolve_inside
+from common.data.folder import has_control_characters, list_entries
 from common.data.metaimage import Volume, read_header, read_region, world_to_voxel
+from common.data.names import find_listed
 from common.data.pictures import read_picture, read_size
 from common.errors import UsageError
 from common.files import hash_file
@@ -91,7 +92,7 @@ def read_patches(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame
     images, hashes, keep, excluded = [], [], [], []
     for index, relative in enumerate(listed["path"]):
         try:
-            path = resolve_inside(folder, relative)
+            path = find_listed(folder, relative)
             if path.is_file() and path.stat().st_size and _is_clipped(read_size(path, ("JPEG",)), side):
                 width, height = read_size(path, ("JPEG",))
                 reason = f"{width}x{height} pixels: clipped at the border of the slice; not in the paper's counts"
@@ -126,7 +127,7 @@ def _is_clipped(size: tuple[int, int], side: int) -> bool:
 def _count_unused(folder: Path, listed: pd.DataFrame) -> dict:
     unused = {}
     for split in PATCH_SPLITS:
-        found = {f"{split}/{path.name}" for path in (folder / split).glob("image_*.jpg")}
+        found = {f"{split}/{path.stem}.jpg" for path in list_entries(folder / split, ".jpg") if path.name.startswith("image_")}
         extra = found - set(listed["path"])
         if extra:
             unused["validation patches" if split == "val" else f"unlisted files in {split}/ (rotated copies)"] = len(extra)
@@ -157,7 +158,7 @@ def find_volumes(folder: Path) -> tuple[dict[str, tuple[Path, int]], list[str]]:
     volumes: dict[str, tuple[Path, int]] = {}
     faults = []
     for subset in range(STRETCHES):
-        for path in sorted((folder / f"subset{subset}").glob("*.mhd")):
+        for path in list_entries(folder / f"subset{subset}", ".mhd"):
             if path.stem in volumes:
                 faults.append(f"scan {path.stem!r} is in subset{volumes[path.stem][1]} and subset{subset}")
             volumes.setdefault(path.stem, (path, subset))

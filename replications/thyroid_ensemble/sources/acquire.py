@@ -10,10 +10,11 @@ HOW_TO_GET = """\
 The paper's pictures (124 patients, 681 benign and 663 malignant) are private. What else can be used, in this order; none of
 the four collections has a direct address that stays, so nothing is downloaded for you: get it by hand, put it here.
 
-Your own pictures (8-bit JPEG or PNG), or the paper's if you have them:
+Your own pictures (JPEG or PNG), or the paper's if you have them:
     thyroid/cases.csv  columns path,label,patient and, where known, x0,y0,x1,y1 or mask, and case_id, split
       path: of the picture, inside thyroid/; label: benign or malignant (or 0, 1); patient: any name, the same for one person
       x0,y0,x1,y1: box of the nodule in pixels, x1 and y1 exclusive; mask: path of a picture, nodule white (255 or 1) on black
+      boxes are of the picture as viewers show it; columns black,white: their grey levels, needed for 12 and 16 bits
       without box and mask the whole picture is taken; one line a nodule; split: train or test, kept by the paper's protocol
 Hou et al. 2024, Sci Data 11:1272: 8508 pictures of 842 patients, pathology; no boxes, so whole pictures
     page https://doi.org/10.6084/m9.figshare.26067475, paper https://doi.org/10.1038/s41597-024-04156-5

@@ -14,8 +14,9 @@ import pandas as pd
 
 from common.data import listing as common_listing
 from common.data.csv_files import read_csv_table
-from common.data.folder import find_holding, has_control_characters, read_lines, walk_files
+from common.data.folder import find_holding, has_control_characters, list_entries, read_lines, walk_files
 from common.data.listing import Listed, drop_repeated
+from common.data.names import find_listed, name_listed
 from common.errors import UsageError
 from replications.thyroid_ensemble.config import CLASSES, Config
 from replications.thyroid_ensemble.rois import Box, read_rois
@@ -66,7 +67,7 @@ def read_hou2024(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame
 
 def _is_file(folder: Path, place: str) -> bool:
     try:
-        return (folder / place).is_file()
+        return (folder / name_listed(folder, place)).is_file()
     except ValueError:  # a NUL byte; reading says so
         return False
 
@@ -117,7 +118,7 @@ def read_tn5000(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame,
             faults.append(f"{name} is listed more than once: in {', '.join(f'{split}.txt' for split in splits)}")
             continue
         try:
-            boxes = _read_boxes(root / "Annotations" / f"{name}.xml")
+            boxes = _read_boxes(find_listed(root, f"Annotations/{name}.xml", follow_links=True))
         except UsageError as error:
             faults.append(str(error).replace(f"{root}/", ""))
             continue
@@ -127,7 +128,7 @@ def read_tn5000(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame,
             lines.append((case_id, file, file, name, label, box, "", "test" if splits == ["test"] else "train"))
     listed = pd.DataFrame(lines, columns=LISTED).astype({"box": object})
     images, cases = read_rois(folder, listed, config, faults, follow_links=True)
-    unlisted = {path.stem for path in (root / "JPEGImages").glob("*.jpg")} - listed_in.keys()
+    unlisted = {path.stem for path in list_entries(root / "JPEGImages", ".jpg")} - listed_in.keys()
     unused = {"pictures in none of the lists": len(unlisted)} if unlisted else {}
     return images, cases, {"faults": faults, "unused": unused, "patients_known": False}
 
@@ -216,7 +217,7 @@ def list_own(folder: Path) -> tuple[pd.DataFrame, list[str]]:
             kept.append(line)
 
     def name_nodule(line: Listed) -> tuple[str, Box | None, str]:
-        return line.path, line.box, line.more["mask"]
+        return line.file, line.box, line.more["mask"]
 
     lines: dict[str, dict] = {}
     for line in drop_repeated(kept, name_nodule, lambda _: " with the same nodule", faults):
@@ -228,16 +229,17 @@ def list_own(folder: Path) -> tuple[pd.DataFrame, list[str]]:
         lines[case_id] = {
             "case_id": case_id,
             "path": shown,
-            "file": line.path,
+            "file": line.file,
             "patient_id": line.patient,
             "label": line.label,
             "box": line.box,
             "mask": line.more["mask"],
             "split": line.more["split"],
+            "window": line.window,
         }
     split = any(line.more["split"] for line in listed)
-    table = pd.DataFrame(list(lines.values()), columns=[name for name in LISTED if split or name != "split"])
-    return table.astype({"box": object}), faults
+    table = pd.DataFrame(list(lines.values()), columns=[name for name in (*LISTED, "window") if split or name != "split"])
+    return table.astype({"box": object, "window": object}), faults
 
 
 def _find_fault(line: Listed) -> str | None:

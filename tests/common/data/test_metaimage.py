@@ -87,7 +87,6 @@ HOSTILE = {
     "text voxels": ("BinaryData = True", "BinaryData = False", "voxels as text"),
     "no truth value": ("CompressedData = False", "CompressedData = maybe", "True or False"),
     "given twice": ("NDims = 3", "NDims = 3\nNDims = 3", "line 3: NDims is given twice"),
-    "no entry": ("NDims = 3", "NDims = 3\nhello", "expected 'Name = value'"),
     "raw outside": ("= scan.raw", "= ../scan.raw", "leaves the folder"),
     "raw absolute": ("= scan.raw", "= /etc/passwd", "leaves the folder"),
     "raw missing": ("= scan.raw", "= other.raw", "are missing"),
@@ -111,6 +110,44 @@ def test_hostile_header_is_one_clear_error(tmp_path, fault):
     assert len(str(caught.value)) < 400 + 2 * len(str(path))
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"ITK_InputFilterName = MetaImageIO", b"ITK_original_spacing = 0.7 0.8 2.5", b"0010|0010 = Doe^Jane", b"hello",
+        b"Comment = caf\xe9", b"ITK_Notes = a\0b\x1b", b"Name = 1\nName = 2", b"= 5", b"  second line of a remark", b"\r",
+    ],
+)  # fmt: skip
+def test_entries_that_are_not_used_may_be_anything(tmp_path, line):
+    path, voxels = write_example(tmp_path)
+    expected = read_header(path)
+    path.write_bytes(path.read_bytes().replace(b"DimSize", line + b"\nDimSize"))
+    volume = read_header(path)
+    assert (volume.size, volume.dtype, volume.raw) == (expected.size, expected.dtype, expected.raw)
+    np.testing.assert_array_equal(read_region(volume, (0, 0, 0), volume.size), voxels)
+
+
+def test_a_volume_read_and_written_back_by_simpleitk_is_read(tmp_path):
+    """It adds entries of its own, ITK_*, and those of the image's dictionary, such as DICOM attributes."""
+    sitk = pytest.importorskip("SimpleITK")
+    path, voxels = write_example(tmp_path)
+    image = sitk.ReadImage(str(path))
+    image.SetMetaData("0008|103e", "thorax\nlung = soft")
+    sitk.WriteImage(image, str(tmp_path / "again.mhd"))
+    assert "ITK_" in (tmp_path / "again.mhd").read_text()
+    volume = read_header(tmp_path / "again.mhd")
+    np.testing.assert_allclose(volume.origin, image.GetOrigin())
+    np.testing.assert_array_equal(read_region(volume, (0, 0, 0), volume.size), voxels)
+
+
+def test_voxels_whose_name_changed_in_passing_are_found(tmp_path):
+    path, _ = write_example(tmp_path)
+    path.with_suffix(".raw").rename(tmp_path / "scan.RAW")
+    assert read_header(path).raw.name == "scan.RAW"
+    (tmp_path / "scan.RAW").rename(tmp_path / "Scan.raw")
+    with pytest.raises(UsageError, match="'Scan.raw' is there"):
+        read_header(path)
+
+
 def test_link_out_of_the_folder_is_refused(tmp_path):
     (tmp_path / "inside").mkdir()
     path, _ = write_example(tmp_path / "inside")
@@ -132,7 +169,7 @@ def test_file_that_is_no_header(tmp_path, content):
 def test_header_is_read_to_a_limit_only(tmp_path):
     path, _ = write_example(tmp_path)
     path.write_bytes(b"\n" * (MAX_HEADER_BYTES + 1) + path.read_bytes())
-    with pytest.raises(UsageError, match="no ElementDataFile in its first 65536 bytes"):
+    with pytest.raises(UsageError, match=f"no ElementDataFile in its first {MAX_HEADER_BYTES} bytes"):
         read_header(path)
 
 

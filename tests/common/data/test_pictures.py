@@ -1,0 +1,115 @@
+"""Pictures as a viewer shows them: turned by EXIF, 12 and 16 bits within a window, nothing cut to 8 bits in silence."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from common.data.pictures import read_picture, read_size
+from common.errors import UsageError
+
+GREY = np.random.default_rng(0).integers(0, 256, (6, 10), dtype=np.uint8)
+DEEP = np.linspace(0, 4095, 60).round().astype(np.uint16).reshape(6, 10)  # 12 bits
+SHOWN = {  # EXIF orientation -> what a viewer makes of the stored pixels
+    1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1), 7: lambda a: np.rot90(a, 2).swapaxes(0, 1), 8: np.rot90,
+}  # fmt: skip
+
+
+def write_chunks(path: Path, bits: int, colour: int, data: bytes, width: int, height: int) -> Path:
+    """A PNG by its chunks: Pillow does not write 16 bits a colour."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    row = len(data) // height
+    lines = b"".join(b"\0" + data[start : start + row] for start in range(0, len(data), row))
+    head = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b""))
+    return path
+
+
+@pytest.mark.parametrize("orientation", SHOWN)
+@pytest.mark.parametrize("kind", ["grey.png", "colour.png", "grey.tif", "deep.png", "deep.tif", "grey.jpg"])
+def test_a_picture_is_read_as_it_is_shown(tmp_path, kind, orientation):
+    pixels = DEEP if "deep" in kind else np.repeat(GREY[..., None], 3, axis=2) if "colour" in kind else GREY
+    picture = Image.fromarray(pixels)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture.save(tmp_path / kind, exif=exif, **({"quality": 100} if kind.endswith("jpg") else {}))
+    formats = ("JPEG", "PNG", "TIFF")
+    found = read_picture(tmp_path / kind, formats=formats, colours="colour" in kind, deep="deep" in kind)
+    expected = SHOWN[orientation](pixels)
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected).max() <= (3 if kind.endswith("jpg") else 0)
+    height, width = expected.shape[:2]
+    assert read_size(tmp_path / kind, formats) == (width, height)
+    read_picture(tmp_path / kind, (width, height), formats, deep=True)
+    if width != height:
+        with pytest.raises(UsageError, match=f"{width}x{height} pixels instead of {height}x{width}"):
+            read_picture(tmp_path / kind, (height, width), formats, deep=True)
+
+
+@pytest.mark.parametrize(("name", "colour", "samples"), [("rgb", 2, 3), ("rgba", 6, 4), ("grey and alpha", 4, 2)])
+def test_sixteen_bits_a_colour_never_become_eight(tmp_path, name, colour, samples):
+    data = np.repeat(DEEP[..., None], samples, axis=2).astype(">u2").tobytes()
+    path = write_chunks(tmp_path / "a.png", 16, colour, data, 10, 6)
+    for more in ({}, {"deep": True}, {"window": (0, 4095)}):
+        with pytest.raises(UsageError, match="16 bits a colour, which would be cut to 8"):
+            read_picture(path, **more)
+
+
+@pytest.mark.parametrize("highest", [1023, 4095, 65535])
+def test_deep_colours_of_other_formats_are_refused_too(tmp_path, highest):
+    cv2.imwrite(str(tmp_path / "a.tif"), cv2.merge([DEEP] * 3))
+    (tmp_path / "a.ppm").write_bytes(f"P6 10 6 {highest}\n".encode() + np.repeat(DEEP // 4, 3).astype(">u2").tobytes())
+    for name in ("a.tif", "a.ppm"):
+        with pytest.raises(UsageError, match="bits a colour, which would be cut to 8"):
+            read_picture(tmp_path / name, formats=("TIFF", "PPM"))
+
+
+def write_deep(folder: Path) -> list[Path]:
+    Image.fromarray(DEEP).save(folder / "a.png")
+    Image.fromarray(DEEP).save(folder / "a.tif")
+    Image.fromarray(4095 - DEEP).save(folder / "inverted.tif", tiffinfo={262: 0})
+    (folder / "a.pgm").write_bytes(b"P5 10 6 4095\n" + DEEP.astype(">u2").tobytes())
+    (folder / "whole.pgm").write_bytes(b"P5 10 6 65535\n" + DEEP.astype(">u2").tobytes())
+    return sorted(folder.iterdir())
+
+
+def test_deep_greys_are_read_within_a_window_else_refused(tmp_path):
+    formats = ("PNG", "TIFF", "PPM")
+    for path in write_deep(tmp_path):
+        with pytest.raises(UsageError, match="state which level is black and which white"):
+            read_picture(path, formats=formats)
+        raw = read_picture(path, formats=formats, deep=True).astype(int)
+        if path.name == "inverted.tif":  # 16 bits: bright pixels are high
+            assert (raw - raw.min() == DEEP).all()
+            continue
+        assert (raw == DEEP).all(), path.name
+        found = read_picture(path, formats=formats, window=(0, 4095))
+        assert found.dtype == np.uint8
+        assert np.abs(found - DEEP / 4095 * 255).max() <= 0.5
+        assert (read_picture(path, formats=formats, window=(4095, 0)) == 255 - found).mean() > 0.9
+        narrow = read_picture(path, formats=formats, window=(1000, 2000))
+        assert (narrow[DEEP <= 1000] == 0).all()
+        assert (narrow[DEEP >= 2000] == 255).all()
+
+
+def test_a_window_holds_for_eight_bits_too_and_changes_nothing_where_none_is_stated(tmp_path):
+    Image.fromarray(GREY).save(tmp_path / "a.png")
+    assert (read_picture(tmp_path / "a.png") == GREY).all()
+    assert (read_picture(tmp_path / "a.png", window=(0, 255)) == GREY).all()
+    assert (read_picture(tmp_path / "a.png", window=(255, 0)) == 255 - GREY).all()
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_few_bits_are_stretched_to_eight(tmp_path, bits):
+    data = bytes([0b00011011]) * (2 * 6) if bits == 2 else bytes([0x0F]) * 12
+    found = read_picture(write_chunks(tmp_path / "a.png", bits, 0, data, 12 * 8 // bits // 6, 6))
+    assert found.min() == 0
+    assert found.max() == 255
