@@ -324,8 +324,11 @@ def read_results(path: Path) -> Results:
 
 def check_predictions_file(folder: Path, results: Results) -> None:
     """Raise UsageError if folder/predictions.csv.gz is not the table that the results were computed from."""
-    path = Path(folder) / "predictions.csv.gz"
-    if results.predictions_sha256 is not None and path.is_file() and hash_file(path) != results.predictions_sha256:
+    if (
+        (known := results.predictions_sha256)
+        and (path := Path(folder) / "predictions.csv.gz").is_file()
+        and hash_file(path) != known
+    ):
         raise UsageError(f"{path}: not the predictions that results.json was computed from; run the same command again")
 
 
