@@ -150,9 +150,7 @@ class JudgedClaim(Record):
 
 
 class Pair(Record):
-    """Two rows compared on their common cases (see `comparisons.compare_rows`); differences are row_a minus row_b.
-
-    Means are over seeds_a and seeds_b. mcnemar_p and delong_p: p values of the tests that accuracy_test and auc_test name."""
+    """Two rows on their common cases (see `comparisons.compare_rows`): row_a minus row_b, means over seeds_a and seeds_b."""
 
     protocol: Protocol
     row_a: str
@@ -324,11 +322,8 @@ def read_results(path: Path) -> Results:
 
 def check_predictions_file(folder: Path, results: Results) -> None:
     """Raise UsageError if folder/predictions.csv.gz is not the table that the results were computed from."""
-    if (
-        (known := results.predictions_sha256)
-        and (path := Path(folder) / "predictions.csv.gz").is_file()
-        and hash_file(path) != known
-    ):
+    path = Path(folder) / "predictions.csv.gz"
+    if results.predictions_sha256 is not None and path.is_file() and hash_file(path) != results.predictions_sha256:
         raise UsageError(f"{path}: not the predictions that results.json was computed from; run the same command again")
 
 
