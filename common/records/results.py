@@ -150,9 +150,7 @@ class JudgedClaim(Record):
 
 
 class Pair(Record):
-    """Two rows compared on their common cases (see `comparisons.compare_rows`); differences are row_a minus row_b.
-
-    Means are over seeds_a and seeds_b. mcnemar_p and delong_p: p values of the tests that accuracy_test and auc_test name."""
+    """Two rows on their common cases (see `comparisons.compare_rows`): row_a minus row_b, means over seeds_a and seeds_b."""
 
     protocol: Protocol
     row_a: str

@@ -1,6 +1,7 @@
 """The trainings of a run side by side: in this process, in worker processes, or on a Dask cluster."""
 
 import contextlib
+import hashlib
 import multiprocessing.queues
 import os
 import queue
@@ -24,6 +25,7 @@ from common.errors import UsageError
 from common.files import hold_lock
 from common.runs.cells import Cell, is_done, run_cell
 
+CHECKOUT = Path(__file__).parents[2]  # or where it is installed
 LOST = "its files changed after it had ended (another program, or the disk); the same command does it again"
 
 
@@ -220,20 +222,14 @@ def _run_on_dask(cells: list[Cell], home: Path, threads: int, address: str, disp
     try:
         from dask.distributed import Client, as_completed
     except ImportError:
-        raise UsageError("--cluster needs Dask: pip install 'medical-replications[cluster]'") from None
+        raise UsageError("--cluster needs Dask: in the folder of the checkout, pip install -e '.[cluster]'") from None
     try:
         client = Client(address, timeout=20)
     except (OSError, ValueError) as error:
         raise UsageError(f"--cluster {address}: no scheduler answers there ({error})") from None
     failed: dict[str, str] = {}
     with client:
-        probe = home / ".probe"
-        probe.write_text(str(time.time()))
-        seen = client.run(_read_probe, probe.resolve())
-        if not seen or any(text != probe.read_text() for text in seen.values()):
-            raise UsageError(f"--cluster {address}: its workers do not see {home}; put --out on a shared file system")
-        if any(w["nthreads"] != 1 for w in client.scheduler_info(n_workers=-1)["workers"].values()):
-            raise UsageError(f"--cluster {address}: start its workers with --nthreads 1 (one training per process)")
+        _check_cluster(client, address, home)
         waiting = {client.submit(_work_on_dask, cell, home.resolve(), threads, pure=False): cell for cell in cells}
         for future in as_completed(waiting):
             cell = waiting[future]
@@ -244,8 +240,53 @@ def _run_on_dask(cells: list[Cell], home: Path, threads: int, address: str, disp
     return failed
 
 
-def _read_probe(path: Path) -> str | None:
-    return path.read_text() if path.exists() else None
+def _check_cluster(client: Any, address: str, home: Path) -> None:
+    """Raise UsageError unless the cluster has workers, of one thread each, that see the run's folder and have this code."""
+    start = f"dask worker {address} --nthreads 1 --nworkers N"
+    known = client.scheduler_info(n_workers=-1)["workers"]
+    if not known:
+        raise UsageError(
+            f"--cluster {address}: no worker is connected to it; start some from the folder of the checkout: {start}"
+        )
+    if wrong := {name: worker["nthreads"] for name, worker in known.items() if worker["nthreads"] != 1}:
+        name, threads = next(iter(wrong.items()))
+        text = f"{len(wrong)} of {len(known)} workers have more than one thread, such as {name} with {threads}"
+        raise UsageError(f"--cluster {address}: {text}; one training takes a process: start them anew: {start}")
+    probe = home / ".probe"
+    probe.write_text(str(time.time()))
+    mine = Seen(probe.read_text(), hash_code(), str(CHECKOUT))
+    for name, seen in client.run(look_around, probe.resolve(), on_error="return").items():
+        if isinstance(seen, BaseException):
+            tell = f"start it from the folder of the checkout, with its Python: {start}"
+            raise UsageError(f"--cluster {address}: worker {name} does not have this code ({_describe(seen)}); {tell}")
+        if seen.probe != mine.probe:
+            tell = "put --out on a file system that all machines see under the same path"
+            raise UsageError(f"--cluster {address}: worker {name} does not see {home.resolve()}; {tell}")
+        if seen.code != mine.code:
+            tell = "start it there, or bring both to the same commit"
+            raise UsageError(f"--cluster {address}: worker {name} has other code ({seen.place}) than {mine.place}; {tell}")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a process finds: the text of the probe in the run's folder, and the code that it would train with."""
+
+    probe: str | None
+    code: str  # sha256
+    place: str
+
+
+def look_around(probe: Path) -> Seen:
+    """What this process finds; run on every worker of a cluster."""
+    return Seen(probe.read_text() if probe.exists() else None, hash_code(), str(CHECKOUT))
+
+
+def hash_code() -> str:
+    """sha256 of every module of common/ and replications/ that this process would import."""
+    digest = hashlib.sha256()
+    for path in sorted(path for room in ("common", "replications") for path in (CHECKOUT / room).rglob("*.py")):
+        digest.update(f"{path.relative_to(CHECKOUT)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def _work_on_dask(cell: Cell, home: Path, threads: int) -> None:

@@ -31,8 +31,8 @@ LIMIT, TEST_LIMIT, RUN_LIMIT = 350, 420, 200  # lines of a module, of a test fil
 READING_ORDER = ("config", "data", "models", "train", "experiments", "figures", "run", "predict")  # files of every package
 COMMANDS = ("run", "predict")  # nothing imports them
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "misc", "base", "manager", "tools"}
-PACKAGE_FILES = {"README.md", "paper.toml", "__init__.py", "config.py", "data.py", "models.py", "train.py", "experiments.py",
-                 "run.py", "predict.py"}  # fmt: skip
+PACKAGE_FILES = {"README.md", "paper.toml", "__init__.py", "__main__.py", "config.py", "data.py", "models.py", "train.py",
+                 "experiments.py", "run.py", "predict.py"}  # fmt: skip
 
 
 def name_module(path: Path) -> str:
