@@ -61,7 +61,9 @@ def describe(network: str, start: str, part: str, config: Config) -> Network:
     side = {INCEPTION: config.size, SMALL: config.small_size, MOBILE: config.mobile_size}[network]
     width = {INCEPTION: config.width, SMALL: config.small_width, MOBILE: 1.0}[network]
     operations, published = PUBLISHED[network]
-    most = operations * (side / published) ** 2 * width**1.5
+    blocks = {INCEPTION: config.blocks, SMALL: config.small_blocks}.get(network)
+    depth = 0.4 + 0.6 * sum(blocks) / 14 if blocks else 1.0  # of 14 blocks, above the stem
+    most = operations * (side / published) ** 2 * min(width, 1.5 * width**2) * depth
     if part == UPPER:
         most = 1e5 if start == SOFTMAX else 0.1 * most if start == find_last_block(config) else most
     title = f"{network}, {side} pixels" + ("" if start == SCRATCH else f", {part} part from {start}")

@@ -27,7 +27,7 @@ def build_specimen(settings: dict, batch: int) -> Specimen:
         return Specimen(model, (pictures,), scores=False, passes=1 if network == VAE else 2)
     template, side = _build_template(network, config), models.choose_side(network, config)
     pictures, labels = draw_pictures(batch, side, side, 1), draw_labels(batch, len(CLASSES))
-    layers = [layer.name for layer in template.layers]
+    layers = [layer.name for layer in template.layers if layer.weights]
     if start != SCRATCH:
         layers = [SOFTMAX] if start == SOFTMAX else list_layers(template, start, config.blocks)
     cuts.freeze_except(template, layers)

@@ -209,6 +209,19 @@ def test_a_dry_run_leaves_prepared_data_alone(name, package, small, tmp_path, ca
     assert not list((tmp_path / name).glob("smoke-*"))
 
 
+def test_data_alone_fetches_nothing(package, tmp_path, capsys, monkeypatch):
+    """As if the published settings were those of the smoke run: without --weights they start from ImageNet's."""
+    config = package["config"]
+    monkeypatch.setitem(config.PRESETS, "paper", config.SMOKE)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a connection"))
+    package["sources.phantoms"].write_phantoms(tmp_path / "data", config.SMOKE, seed=0)
+    argv = ["--data", str(tmp_path / "data"), "--out", str(tmp_path), "--workers", "1", "--threads", "1", "--dry-run"]
+    package["run"].main(argv)
+    assert not (tmp_path / "keras").exists()
+    assert "fetching" not in capsys.readouterr().err
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("backend")
 def test_every_network_of_the_cost_can_be_timed(package, tmp_path, capfd, monkeypatch):
