@@ -35,7 +35,7 @@ def name_format(path: Path) -> str:
         if start.startswith(ZIP):
             with zipfile.ZipFile(path) as archive:
                 return _name_archive(archive.namelist())
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except Exception:  # zipfile raises whatever a damaged directory leads it to
         return ""
     if size == 0:
         return "an empty file"

@@ -135,6 +135,19 @@ def test_imports_of_rooms_run_one_way():
     assert not wrong
 
 
+READERS = [m for m in MODULES if m.parent.name == "sources" or m.name in ("data.py", "original.py") or m.parent.name == "data"]
+WALKS = {"glob", "rglob", "iterdir", "walk", "scandir", "listdir"}
+
+
+@pytest.mark.parametrize("path", READERS, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_one_walker_for_all_readers(path):
+    """What lies in a folder is asked of common/data/folder.py, which leaves out what systems add ("._a.png")."""
+    called = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    calls = {function.attr for function in called if isinstance(function, ast.Attribute)}
+    known = {"folder.py": WALKS, "names.py": {"listdir"}, "phantoms.py": {"iterdir", "rglob"}}  # phantoms: of the package's own
+    assert not (calls & WALKS) - (known.get(path.name, set()) if path.parent == ROOT / "common/data" else set())
+
+
 def test_no_circle_of_imports():
     """No module of common imports itself through others, not even inside functions."""
     arrows = {name: modules_of(path) - {name} for name, path in NAMES.items() if name.startswith("common")}
