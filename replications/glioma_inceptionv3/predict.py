@@ -182,7 +182,8 @@ def read_slices_at(image: Path, points: Sequence[Point], config: Config, faults:
     low, high = (float(value) for value in np.percentile(planes, config.percentiles))
 
     def cut(point: Point) -> Slice:
-        place = world_to_voxel(held, np.array(point))
+        with np.errstate(over="ignore", invalid="ignore"):  # coordinates of any size: then they are outside
+            place = world_to_voxel(held, np.array(point))
         if not ((place >= -0.5) & (place < np.array(held.size) - 0.5)).all():
             raise UsageError(f"{image}: {', '.join(f'{value:g}' for value in point)} mm lies outside the volume")
         number = int(np.floor(place[2] + 0.5))

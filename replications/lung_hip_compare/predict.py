@@ -193,7 +193,8 @@ def search_slices(slices: Sequence[tuple[Path, str]], points: Sequence[Point], c
             if len(series) > 1:
                 raise UsageError(f"{escape(str(path))}: a slice of another series than those before; give one series at a time")
             for point in points:
-                depth = float(luna16.locate_candidate(one.volume, np.array(point), "signed")[2])
+                with np.errstate(over="ignore", invalid="ignore"):  # coordinates of any size: then they are outside
+                    depth = float(luna16.locate_candidate(one.volume, np.array(point), "signed")[2])
                 above = depth * float(one.volume.spacing[2])
                 if 0 <= depth < 1 and (point not in best or above < best[point][0]):
                     best[point] = above, one.volume, name
