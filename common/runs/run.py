@@ -35,7 +35,8 @@ from common.records.results import (
     Weights,
     write_results,
 )
-from common.report.pages import format_screen_table, write_report
+from common.report.pages import write_report
+from common.report.screen import choose_look, format_screen_table
 from common.runs import cells, workers
 from common.runs.products import PREDICTIONS, describe_trainings
 from common.runs.publish import publish
@@ -304,7 +305,7 @@ def close_run(
     write_results(run.folder / "results.json", results)
     write_text_atomic(run.folder / "environment.txt", list_packages())
     write_report(run.folder, paper)
-    print(format_screen_table(results, paper))
+    print(format_screen_table(results, paper, choose_look(sys.stdout)))
     seconds = time.monotonic() - run.clock
     print(f"\ntable, figures, predictions: {run.folder}\nreport: {run.folder / 'report.html'}   ({seconds:.0f} s)")
     if run.options.publish:

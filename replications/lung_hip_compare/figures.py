@@ -22,7 +22,7 @@ from replications.lung_hip_compare import data
 from replications.lung_hip_compare.config import DATASETS, NETWORKS, Config
 from replications.lung_hip_compare.sources import hips
 
-STAR = "A star marks networks trained off protocol (see the note in the table). "
+STAR = "A star marks networks trained with other settings than the paper's (see the note in the table). "
 
 
 @dataclass(frozen=True)
