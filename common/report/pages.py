@@ -118,7 +118,7 @@ def render_report(folder: Path, results: Results, paper: Paper) -> str:
 
 def choose_first(results: Results, paper: Paper) -> str:
     """Title of the table with the paper's main number, which stands open; of own data the first table."""
-    titles = name_tables(collect_lines(results, paper))
+    titles = name_tables(collect_lines(results, paper), is_own(results))
     return titles.get(paper.headline.table, next(iter(titles.values()), ""))
 
 

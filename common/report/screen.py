@@ -49,7 +49,7 @@ def format_screen_table(results: Results, paper: Paper, look: Look | None = None
     """
     look = look or Look()
     lines = collect_lines(results, paper)
-    titles = name_tables(lines)
+    titles = name_tables(lines, is_own(results))
     reasons = {(missing.table, missing.row) for missing in results.extra.not_run}
     shown = [line for line in lines if not _stands_below(line, reasons)]
     names = [("row", False), ("n", True), ("paper", True), ("ours", True), ("verdict", False), ("leak-free", True)]

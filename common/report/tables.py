@@ -70,19 +70,22 @@ def build_comparison_tables(results: Results, paper: Paper) -> list[Table]:
     lines, own = collect_lines(results, paper), is_own(results)
     return [
         _build_comparison_table([line for line in lines if line.table == name], title, own)
-        for name, title in name_tables(lines).items()
+        for name, title in name_tables(lines, own).items()
     ]
 
 
-def name_tables(lines: Sequence[Line]) -> dict[str, str]:
-    """Table -> its title, in the order of the lines."""
+def name_tables(lines: Sequence[Line], own: bool = False) -> dict[str, str]:
+    """Table -> its title, in the order of the lines; own: of own data, which stand in no table of the paper."""
     titles = {}
     for name in dict.fromkeys(line.table for line in lines):
-        own = [line for line in lines if line.table == name]
-        metrics = {(line.metric, line.unit) for line in own}
+        inside = [line for line in lines if line.table == name]
+        metrics = {(line.metric, line.unit) for line in inside}
         metric = f": {name_metric(*next(iter(metrics)))}" if len(metrics) == 1 else ""
-        claimed = any(line.claimed for line in own)
-        if name.startswith("Fig."):
+        claimed = any(line.claimed for line in inside)
+        if own:
+            known = claimed or name.startswith("Fig.")
+            title = f"{'as in ' if known else 'further, '}{'Table ' * name[0].isdigit()}{name}{metric}"
+        elif name.startswith("Fig."):
             title = f"{name}{metric}" if claimed else f"{name}{metric} (the paper prints no numbers)"
         elif claimed:
             title = f"{'Table ' * name[0].isdigit()}{name}{metric}"

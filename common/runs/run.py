@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from common.cases.prepared import Dataset, link_dataset, load_dataset
-from common.cases.sources import Source, answer_questions
+from common.cases.sources import Source, answer_questions, refuse_cases, take_own
 from common.cli import ConfigT, Options, apply_overrides, count_cores
 from common.data.folder import find_data
 from common.errors import UsageError
@@ -99,13 +99,20 @@ def find_or_make(
     presets: Mapping[str, ConfigT],
     find: Callable[[Path, ConfigT], Source | None],
     make: Callable[[Path, ConfigT], None],
+    own: tuple[str, str] | None = None,
 ) -> tuple[str, Source, ConfigT]:
     """Preset, source and settings of a run: what `find` sees in the data folder, else phantoms that `make` writes; smoke always
     takes phantoms.
 
-    presets: name -> settings, with paper, demo and smoke. Phantoms follow from the settings phantom_* and split_seed. Raises
+    presets: name -> settings, with paper, demo and smoke. own: kind and name of the source of --cases, which every preset takes;
+    None where single pictures are no cases. Phantoms follow from the settings phantom_* and split_seed. Raises
     UsageError as `refuse_missing_data` does.
     """
+    if own is None:
+        refuse_cases(options, f"replications.{package.name}.data", "cases are no single pictures here")
+    elif source := take_own(options, *own):
+        preset = options.preset or "paper"
+        return preset, source, apply_overrides(presets[preset], options.overrides)
     folder = find_data(package.name, options.data)
     if folder and options.preset != "smoke":
         preset = options.preset or "paper"

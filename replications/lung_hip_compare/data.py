@@ -28,6 +28,7 @@ from common.cases.sources import (
     explain_data,
     name_prepared,
     prepare_source,
+    take_own,
 )
 from common.cases.table import hash_pixels
 from common.data.folder import find_data
@@ -44,6 +45,7 @@ MISSING = {
     "luna": "no lung data: python -m replications.lung_hip_compare.data says what to get, and where",
     "hip": "no hip radiographs: the paper's are private; python -m replications.lung_hip_compare.data says what else to use",
 }
+OWN = ("folder", "hip radiographs of the user")  # kind and name
 PACKAGE = "lung_hip_compare"
 MODULE = f"replications.{PACKAGE}.data"
 
@@ -79,8 +81,9 @@ def find_sources(folder: Path | None, luna_kind: str | None = None) -> dict[str,
         luna["originals"] = Source(kind, scans, name, synthetic, "patches cut from the scans by the public recipe")
     found["luna"] = luna.get(luna_kind) if luna_kind else luna.get("patches") or luna.get("originals")
     if (folder / "hips" / "cases.csv").is_file():
-        kind, name = ("phantom", "hip phantoms") if synthetic else ("folder", "hip radiographs of the user")
-        found["hip"] = Source(kind, folder / "hips", name, synthetic, substitute=not synthetic, private=not synthetic)
+        kind, name = ("phantom", "hip phantoms") if synthetic else OWN
+        own = not synthetic
+        found["hip"] = Source(kind, folder / "hips", name, synthetic, substitute=own, private=own, own=own)
     elif (folder / "fracatlas" / "dataset.csv").is_file():
         note = "substitute: hip pictures of FracAtlas; whole pictures only, one patient a picture assumed"
         found["hip"] = Source("fracatlas", folder / "fracatlas", "FracAtlas, hip", synthetic, note, substitute=True)
@@ -93,6 +96,8 @@ def explain_unavailable(dataset: str, source: Source | None) -> str | None:
         return MISSING[part_of(dataset)]
     if source.kind == "fracatlas" and is_cropped(dataset):
         return "FracAtlas has no crop boxes of the hip"
+    if source.kind == "folder" and is_cropped(dataset) and not hips.has_boxes(source.path, source.table):
+        return "no crop boxes of the hip (x0,y0,x1,y1) in the table of cases"
     return None
 
 
@@ -119,7 +124,7 @@ def read_source(dataset: str, source: Source, config: Config) -> Read:
     if reason:
         raise UsageError(f"{source.path}: {reason}")
     if is_hip(dataset):
-        read = hips.read_hips(source.path, source.kind, dataset, config)
+        read = hips.read_hips(source.path, source.kind, dataset, config, source.table)
     elif source.kind == "patches":
         read = luna16.read_patches(source.path, config)
     else:
@@ -261,6 +266,8 @@ def download_and_explain(given: argparse.Namespace) -> int:
         acquire.download_patches(folder, given.url)
 
     def check(folder: Path | None) -> list[Finding]:
+        if own := take_own(given, *OWN):
+            return [check_source("hip", own)]
         sources = find_sources(folder, "originals" if given.originals else None)
         return [check_source(part, answer_questions(source, given)) for part, source in sources.items() if source]
 

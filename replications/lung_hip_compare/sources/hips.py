@@ -15,14 +15,14 @@ import pandas as pd
 from common.cases.table import fold_cases, hash_pixels, join_patients, split_cases
 from common.data.csv_files import read_csv_table
 from common.data.folder import resolve_inside
-from common.data.listing import Listed, drop_repeated, list_own
+from common.data.listing import CaseTable, Listed, drop_repeated, list_own
 from common.data.patients import normalise_patient
 from common.data.pictures import read_picture
 from common.errors import UsageError
 from common.files import hash_file
 from replications.lung_hip_compare.config import Config
 
-LABELS = {"0": 0, "1": 1}
+LABELS = {"0": 0, "1": 1, "no fracture": 0, "fracture": 1}
 SIDES = ("", "R", "L")
 LISTED = ["path", "label", "patient", "side", "box"]
 FRACATLAS_FOLDERS = {1: ("Fractured",), 0: ("Non_fractured", "Non-fractured")}
@@ -38,11 +38,11 @@ def choose_side(dataset: str, config: Config) -> int:
     return config.hip_sides[0 if dataset.startswith("128") else 1]
 
 
-def list_radiographs(folder: Path) -> tuple[pd.DataFrame, list[str]]:
-    """cases.csv of a user's folder: path, label, patient, side ('R', 'L' or ''), box ((x0, y0, x1, y1) or None); and every
-    fault as one text. A hip that is listed twice counts once, and not at all if its labels differ.
+def list_radiographs(folder: Path, table: CaseTable | None = None) -> tuple[pd.DataFrame, list[str]]:
+    """The table of a user's folder (folder/cases.csv): path, label, patient, side ('R', 'L' or ''), box ((x0, y0, x1, y1) or
+    None); and every fault as one text. A hip that is listed twice counts once, and not at all if its labels differ.
     """
-    listed, faults = list_own(folder, LABELS, "0 (no fracture) or 1 (fracture)", ["side"])
+    listed, faults = list_own(folder, LABELS, "0 (no fracture) or 1 (fracture)", ["side"], table)
     kept = []
     for line in listed:
         if line.more["side"] in SIDES:
@@ -56,6 +56,11 @@ def list_radiographs(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     hips = drop_repeated(kept, lambda line: (line.path, line.more["side"]), describe, faults)
     rows = [(line.path, line.label, line.patient, line.more["side"], line.box) for line in hips]
     return pd.DataFrame(rows, columns=LISTED), faults
+
+
+def has_boxes(folder: Path, table: CaseTable | None = None) -> bool:
+    """Whether any line of the user's table says where the hip lies in its picture."""
+    return bool(list_radiographs(folder, table)[0]["box"].notna().any())
 
 
 def list_fracatlas(folder: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -87,12 +92,14 @@ def gather_radiographs(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     ), faults
 
 
-def read_hips(folder: Path, kind: str, dataset: str, config: Config) -> tuple[np.ndarray, pd.DataFrame, dict]:
+def read_hips(
+    folder: Path, kind: str, dataset: str, config: Config, listed: CaseTable | None = None
+) -> tuple[np.ndarray, pd.DataFrame, dict]:
     """The ORIGINAL pictures of one data set, scaled: uint8 (n, side, side), cases and notes (`faults`).
 
     sha256 is the file's for whole radiographs; two hips of one picture share a file, so a crop has that of its pixels.
     """
-    table, faults = (list_fracatlas if kind == "fracatlas" else list_radiographs)(folder)
+    table, faults = list_fracatlas(folder) if kind == "fracatlas" else list_radiographs(folder, listed)
     cropped = is_cropped(dataset)
     whole, torn = gather_radiographs(table)
     faults += torn
