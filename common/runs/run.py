@@ -35,6 +35,7 @@ from common.records.results import (
     Weights,
     write_results,
 )
+from common.report.findings import is_own
 from common.report.pages import write_report
 from common.report.screen import choose_look, format_screen_table
 from common.runs import cells, workers
@@ -304,7 +305,10 @@ def close_run(
     shutil.rmtree(figures, ignore_errors=True)
     figures.mkdir()
     drawn = []
+    own = is_own(results)
     for picture in draw(results):
+        if own and picture.of_paper:
+            continue
         save_figure(picture.figure, figures / picture.file, results.synthetic)
         about = {"file": picture.file, "title": picture.title, "caption": picture.caption.strip()}
         drawn.append(FigureEntry(**about, shows_cases=picture.shows_cases))

@@ -114,7 +114,7 @@ def draw_figure_6(shown: Shown, results: Results) -> Iterator[Picture]:
         figure = grids.plot_confusion_matrices(matrices, data.CLASSES[data.part_of(dataset)])
         about = "Counts summed over seeds (and folds), percentages of each true class. The paper prints no numbers."
         title = f"Figure 6: confusion matrices, {dataset}, {PROTOCOL_NAMES[protocol]}"
-        yield Picture(f"figure6-{slug(dataset)}-{protocol}.png", title, _explain_star(results) + about, figure)
+        yield Picture(f"figure6-{slug(dataset)}-{protocol}.png", title, _explain_star(results) + about, figure, of_paper=True)
 
 
 # Figures of ours
@@ -151,7 +151,7 @@ def draw_table_2(_shown: Shown, results: Results) -> Iterator[Picture]:
     ]
     figure = grids.plot_heatmap(values, DATASETS, NETWORKS, label="accuracy (%)")
     caption = "Accuracy in percent: printed, ours under the paper's protocol, ours leak-free (means over the seeds)."
-    yield Picture("accuracy.png", "Table 2 as a heat map", caption, figure)
+    yield Picture("accuracy.png", "Table 2 as a heat map", caption, figure, of_paper=True)
 
 
 def draw_intervals(shown: Shown, results: Results) -> Iterator[Picture]:
@@ -165,7 +165,7 @@ def draw_intervals(shown: Shown, results: Results) -> Iterator[Picture]:
             "a patient together. Beside each line stands the verdict on ours under the paper's protocol."
         )
         figure = intervals.plot_intervals(named, label="accuracy (%)")
-        yield Picture("intervals.png", "Accuracy beside the paper's", _explain_star(results) + about, figure)
+        yield Picture("intervals.png", "Accuracy beside the paper's", _explain_star(results) + about, figure, of_paper=True)
 
 
 def draw_labels(shown: Shown, results: Results) -> Iterator[Picture]:
