@@ -93,9 +93,14 @@ def take_own(given: argparse.Namespace | Options, kind: str, name: str) -> Sourc
 
 
 def refuse_cases(given: argparse.Namespace | Options, module: str, why: str) -> None:
-    """UsageError for --cases where single pictures are no cases; why: in words; module: the `data` command of the package."""
+    """UsageError for --cases where single pictures are no cases; why: in words; module: the `data` command of the package.
+
+    >>> refuse_cases(build_parser("paper", None).parse_args(["--cases", "list.csv"]), "paper.data", "cases are volumes")
+    Traceback (most recent call last):
+    common.errors.UsageError: --cases: cases are volumes; `python -m paper.data` says in which folder they go, and how
+    """
     if given.cases is not None or given.columns:
-        raise UsageError(f"--cases: {why}; `python -m {module}` says in which folder they go, and how they are listed there")
+        raise UsageError(f"--cases: {why}; `python -m {module}` says in which folder they go, and how")
 
 
 def pick_source(
@@ -252,7 +257,7 @@ def build_parser(package: str, description: str | None) -> argparse.ArgumentPars
     """Parser of the flags that the `data` command of every package has; description: what --help says first.
 
     >>> build_parser("paper", None).parse_args(["--json"])
-    Namespace(data=None, patients='', near_duplicates='group', json=True)
+    Namespace(data=None, cases=None, columns={}, patients='', near_duplicates='group', json=True)
     """
     parser = argparse.ArgumentParser(prog=f"python -m replications.{package}.data", description=description)
     add = parser.add_argument

@@ -9,7 +9,7 @@ from common.evaluation.metrics import METRICS
 from common.evaluation.verdicts import IMPOSSIBLE_AS_PRINTED, NOT_RUN, OFF_PROTOCOL, OTHER_DATA, PHANTOMS
 from common.records.paper import Claim, Paper, name_row
 from common.records.results import JudgedClaim, Metric, Results, RowResult
-from common.report.wording import PROTOCOL_NAMES, SYNTHETIC, choose_unit, format_value, name_metric
+from common.report.wording import PROTOCOL_NAMES, SYNTHETIC, choose_unit, format_value, name_metric, show_verdict
 
 # ------------------------------------------------------------------------------------------------- lines of the tables
 
@@ -239,7 +239,8 @@ def _tally_verdicts(lines: Sequence[Line]) -> str:
     words = [next(iter(found)) if len(found) == 1 else "depends on the reading" for found in verdicts.values()]
     if not words:
         return "The available text prints no ratio to compare with."
-    return f"Of {len(words)} printed ratios: {'; '.join(f'{words.count(word)} {word}' for word in dict.fromkeys(words))}."
+    counts = [f"{words.count(word)} {show_verdict(word)}" for word in dict.fromkeys(words)]
+    return f"Of {len(words)} printed ratios: {'; '.join(counts)}."
 
 
 def find_headline(lines: Sequence[Line], paper: Paper) -> Line:

@@ -102,8 +102,8 @@ def test_version_is_that_of_the_package(capsys):
 
 def test_columns_of_own_cases():
     flags = ["--cases", "list.csv", "--columns", "path=file, label=diagnosis"]
-    options = parse_options(flags, "replications.paper.run", "", ["demo"])
+    options = cli.parse_options(flags, "replications.paper.run", "", ["demo"])
     assert options.columns == {"path": "file", "label": "diagnosis"}
     for wrong in ("path", "path=", "=file", "path=a,path=b", ""):
         with pytest.raises(SystemExit):
-            parse_options(["--columns", wrong], "replications.paper.run", "", ["demo"])
+            cli.parse_options(["--columns", wrong], "replications.paper.run", "", ["demo"])
