@@ -49,6 +49,8 @@ class Options:
     publish: bool
     dry_run: bool = False
     yes: bool = False  # to a run of more than a day
+    cases: Path | None = None  # a user's own table of cases
+    columns: dict[str, str] = dataclasses.field(default_factory=dict)  # our name of a column -> its name in that table
 
 
 def parse_options(argv: Sequence[str] | None, module: str, description: str, presets: Sequence[str]) -> Options:
@@ -97,6 +99,8 @@ def parse_options(argv: Sequence[str] | None, module: str, description: str, pre
         publish=given.publish,
         dry_run=given.dry_run,
         yes=given.yes,
+        cases=given.cases,
+        columns=given.columns,
     )
 
 
@@ -104,6 +108,10 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags on data that `run` and `data` share: the folder, and answers that only the user of the data can give."""
     add = parser.add_argument
     add("--data", type=Path, metavar="DIR", help="data folder; default: $REPLICATIONS_DATA/<package> or data/<package>")
+    text = "a table (CSV) of your own pictures in the data folder, which may lie there as it likes: docs/own_data.md"
+    add("--cases", type=Path, metavar="FILE", help=text)
+    text = "what its columns are called, where not path, label, patient: path=file,label=diagnosis"
+    add("--columns", type=_split_columns, default={}, metavar="OURS=YOURS,...", help=text)
     text = "whether patients whose ids differ only by case, leading zeros or .0 are the same; asked for where there are such"
     add("--patients", choices=("same", "different"), default="", help=text)
     text = "patients that share a near-duplicate picture: count them as one (default), or stop and list them"
@@ -161,6 +169,14 @@ def _split(text: str) -> tuple[str, ...]:
     if not all(parts):
         raise argparse.ArgumentTypeError(f"empty item in {text!r}")
     return parts
+
+
+def _split_columns(text: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in _split(text)]
+    names = {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+    if not all(ours and theirs for ours, theirs in names.items()) or len(names) < len(pairs):
+        raise argparse.ArgumentTypeError(f"{text!r} is not OURS=YOURS,... such as path=file,label=diagnosis")
+    return names
 
 
 def _split_ints(text: str) -> tuple[int, ...]:

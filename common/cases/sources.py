@@ -21,6 +21,7 @@ from common.cases.prepared import hash_listing, is_prepared, write_prepared
 from common.cli import Options, add_data_flags
 from common.data.folder import find_data, list_files
 from common.data.layout import Layout, advise_layout, refuse_layout, show_layout
+from common.data.listing import CaseTable, list_raw, locate_table
 from common.data.pictures import hash_list
 from common.errors import UsageError, to_one_line
 
@@ -42,6 +43,8 @@ class Source:
     private: bool = False  # no picture leaves the run folder with published results
     patients: str = ""  # "same" or "different": what ids are that differ only by case, leading zeros or .0; "": not known
     near_duplicates: str = "group"  # patients that share a near-duplicate picture become one; "refuse": they are faults
+    own: bool = False  # a user's: its report is about it, not about the paper's numbers
+    table: CaseTable | None = None  # the user's list of cases, where it is not the one of the layout
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,39 @@ def answer_questions(source: Source, given: argparse.Namespace | Options) -> Sou
     'same'
     """
     return replace(source, patients=given.patients, near_duplicates=given.near_duplicates)
+
+
+def take_own(given: argparse.Namespace | Options, kind: str, name: str) -> Source | None:
+    """The source of --data FOLDER --cases FILE: a user's own pictures in a folder as it is; None where --cases is not given.
+
+    kind: which reader takes it; name: shown in tables. Raises UsageError for a folder or table that is not there, and for a
+    flag that lacks another.
+
+    >>> take_own(build_parser("paper", None).parse_args(["--cases", "list.csv"]), "own", "pictures")
+    Traceback (most recent call last):
+    common.errors.UsageError: --cases list.csv: --data must say in which folder its pictures lie
+    """
+    if given.cases is None:
+        if given.columns:
+            raise UsageError("--columns says what the columns of a table are called: name it with --cases")
+        return None
+    folder = find_data("", given.data) if given.data else None
+    if folder is None:
+        raise UsageError(f"--cases {given.cases}: --data must say in which folder its pictures lie")
+    table = CaseTable(locate_table(given.cases, folder), tuple(given.columns.items()))
+    source = Source(kind, folder, name, synthetic=False, substitute=True, private=True, own=True, table=table)
+    return answer_questions(source, given)
+
+
+def refuse_cases(given: argparse.Namespace | Options, module: str, why: str) -> None:
+    """UsageError for --cases where single pictures are no cases; why: in words; module: the `data` command of the package.
+
+    >>> refuse_cases(build_parser("paper", None).parse_args(["--cases", "list.csv"]), "paper.data", "cases are volumes")
+    Traceback (most recent call last):
+    common.errors.UsageError: --cases: cases are volumes; `python -m paper.data` says in which folder they go, and how
+    """
+    if given.cases is not None or given.columns:
+        raise UsageError(f"--cases: {why}; `python -m {module}` says in which folder they go, and how")
 
 
 def pick_source(
@@ -136,6 +172,7 @@ def prepare_source(
     if cases["label"].nunique() < 2:
         raise UsageError(f"{source.path}: {len(cases)} readable cases with fewer than two classes; nothing to learn")
     about = {name: getattr(source, name) for name in ("name", "note", "synthetic", "substitute", "private")}
+    about |= {"own": True} if source.own else {}
     info = {
         "origin": origin,
         **about,
@@ -150,9 +187,12 @@ def prepare_source(
 
 
 def _describe_origin(source: Source, settings: Mapping[str, Any], further: Sequence[Path]) -> dict[str, Any]:
-    """All that a prepared set depends on, as JSON gives it back: tuples become lists."""
-    about = {field.name: getattr(source, field.name) for field in fields(source) if field.name != "path"}
-    listing = hash_listing([*list_files(source.path), *further])
+    """All that a prepared set depends on, as JSON gives it back: tuples become lists. Of a user's list of cases: the files that
+    it names, as other things may go on in that folder, such as this very run."""
+    about = {field.name: getattr(source, field.name) for field in fields(source) if field.name not in ("path", "own", "table")}
+    about |= {"own": True} if source.own else {}
+    about |= {"columns": source.table.columns} if source.table else {}
+    listing = hash_listing([*(list_raw(source.table, source.path) if source.table else list_files(source.path)), *further])
     return json.loads(json.dumps({**about, "settings": dict(settings), "listing_sha256": listing, "version": __version__}))
 
 
@@ -165,7 +205,8 @@ def name_prepared(source: Source, settings: Mapping[str, Any], part: str = "") -
     >>> name_prepared(source, {"side": 4}) == name_prepared(source, {"side": 4}) != name_prepared(source, {"side": 8})
     True
     """
-    text = json.dumps([source.kind, str(source.path.resolve()), dict(settings)], sort_keys=True)
+    table = [[str(source.table.path.resolve()), source.table.columns]] if source.table else []
+    text = json.dumps([source.kind, str(source.path.resolve()), dict(settings), *table], sort_keys=True)
     return "-".join(filter(None, [source.kind, part, hashlib.sha256(text.encode()).hexdigest()[:12]]))
 
 
@@ -220,7 +261,7 @@ def build_parser(package: str, description: str | None) -> argparse.ArgumentPars
     """Parser of the flags that the `data` command of every package has; description: what --help says first.
 
     >>> build_parser("paper", None).parse_args(["--json"])
-    Namespace(data=None, patients='', near_duplicates='group', json=True)
+    Namespace(data=None, cases=None, columns={}, patients='', near_duplicates='group', json=True)
     """
     parser = argparse.ArgumentParser(prog=f"python -m replications.{package}.data", description=description)
     add = parser.add_argument

@@ -1,14 +1,15 @@
-"""A user's own pictures: a table cases.csv beside them says label, patient and, where known, the place in the picture."""
+"""A user's own pictures: a table of cases says label, patient and, where known, the place in the picture."""
 
-import csv
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.data.csv_files import read_csv_table
+import pandas as pd
+
+from common.data.csv_files import read_csv_table, read_header
 from common.data.folder import has_control_characters
-from common.data.names import name_listed
+from common.data.names import find_listed, name_listed
 from common.data.patients import normalise_patient
 from common.errors import UsageError
 
@@ -17,14 +18,36 @@ NEEDED = ("path", "label", "patient")
 BOX = ("x0", "y0", "x1", "y1")
 WINDOW = ("black", "white")
 HIGHEST = 65535  # grey level of 16 bits
+FILES = ("path", "mask")  # columns that name files
 
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, x1 and y1 exclusive
 Window = tuple[int, int]  # grey levels of black and of white
 
 
 @dataclass(frozen=True)
+class CaseTable:
+    """A table of cases, and what its columns are called where they have other names than ours."""
+
+    path: Path
+    columns: tuple[tuple[str, str], ...] = ()  # (our name, its name)
+
+    @property
+    def name(self) -> str:
+        """As faults name it."""
+        return self.path.name
+
+    def find_column(self, ours: str) -> str:
+        """Its name for one of our columns.
+
+        >>> CaseTable(Path("list.csv"), (("label", "diagnosis"),)).find_column("label")
+        'diagnosis'
+        """
+        return dict(self.columns).get(ours, ours)
+
+
+@dataclass(frozen=True)
 class Listed:
-    """A line of cases.csv whose label, patient and box are valid."""
+    """A line of a table of cases whose label, patient and box are valid."""
 
     number: int  # of the line; the header is line 1
     path: str  # as given: not yet known to lie inside the folder
@@ -34,37 +57,87 @@ class Listed:
     more: Mapping[str, str]  # the optional columns that were asked for; "" where there is none
     file: str = ""  # the same path as the file is called on disk (`find_listed`); as given where there is none
     window: Window | None = None  # which grey levels are black and white, needed for more than 8 bits
+    table: str = TABLE
 
     @property
     def where(self) -> str:
         """The line as faults name it."""
-        return f"{TABLE} line {self.number}"
+        return f"{self.table} line {self.number}"
+
+
+def locate_table(cases: Path, folder: Path) -> Path:
+    """Where the table lies that the command line names: as it says, or in the data folder; UsageError if in neither, or if two
+    different files are meant by one name.
+
+    >>> locate_table(Path("no.csv"), Path("pictures"))
+    Traceback (most recent call last):
+    common.errors.UsageError: --cases no.csv: no such file, neither here nor in pictures
+    """
+    places = [place for place in dict.fromkeys([cases, folder / cases]) if place.is_file()]
+    if not places:
+        raise UsageError(f"--cases {cases}: no such file, neither here nor in {folder}")
+    if len(places) == 2 and not places[0].samefile(places[1]):
+        raise UsageError(f"--cases {cases}: there is one here and one in {folder}; give the whole path of the one that you mean")
+    return places[0]
+
+
+def read_cases(table: CaseTable, needed: Sequence[str], optional: Sequence[str] = ()) -> pd.DataFrame:
+    """The columns of a table of cases under our names, as text; those of `optional` that are there.
+
+    Raises UsageError for what is no CSV, for a needed column that is not there, and for a name of ours that nothing reads.
+    """
+    known = [*needed, *optional]
+    if unknown := [ours for ours, _ in table.columns if ours not in known]:
+        raise UsageError(f"--columns {unknown[0]}=...: no column of this name is read; known: {', '.join(known)}")
+    header = read_header(table.path)
+    if missing := [name for name in needed if table.find_column(name) not in header]:
+        unnamed = [name for name in missing if name not in dict(table.columns)]
+        hint = f"; yours may be named: --columns {','.join(f'{name}=YOURS' for name in unnamed)}" if unnamed else ""
+        shown = ", ".join(table.find_column(name) for name in missing)
+        found = ", ".join(name if name.isprintable() else repr(name) for name in header)[:300] or "nothing"
+        split = "; separated by semicolons? use commas" if ";" in "".join(header) and len(header) == 1 else ""
+        raise UsageError(f"{table.path}:1: no column {shown} in the header line; found: {found}{split or hint}")
+    there = {name: table.find_column(name) for name in known if table.find_column(name) in header}
+    read = read_csv_table(table.path, dict.fromkeys(there.values(), str))
+    return pd.DataFrame({ours: read[theirs] for ours, theirs in there.items()})
+
+
+def list_raw(table: CaseTable, folder: Path) -> list[Path]:
+    """The table and the files that it names (pictures, masks), as far as they lie in the folder: what prepared data depend on."""
+    header = read_header(table.path)
+    columns = [name for ours in FILES if (name := table.find_column(ours)) in header]
+    found = {table.path}
+    for names in read_csv_table(table.path, dict.fromkeys(columns, str)).to_dict("list").values() if columns else ():
+        for name in filter(None, map(str.strip, map(str, names))):
+            try:
+                path = find_listed(folder, name)
+                found |= {path} if path.is_file() else set()
+            except (UsageError, OSError, ValueError):
+                continue  # a fault, which the reader tells
+    return sorted(found)
 
 
 def list_own(
-    folder: Path, labels: Mapping[str, int], expected: str, optional: Sequence[str] = ()
+    folder: Path, labels: Mapping[str, int], expected: str, optional: Sequence[str] = (), table: CaseTable | None = None
 ) -> tuple[list[Listed], list[str]]:
-    """The valid lines of folder/cases.csv in their order, and one fault, as text, for each of the other lines.
+    """The valid lines of the table (folder/cases.csv) in their order, and one fault, as text, for each of the other lines.
 
     labels: what may stand in the column label, in lower case, -> class; expected: the same in words, for the faults; optional:
     further columns to keep (`Listed.more`). Raises UsageError where the table is missing, no CSV, or lacks a column of NEEDED.
     """
-    path = folder / TABLE
-    read_csv_table(path, dict.fromkeys(NEEDED, str))  # whatever is wrong with the file is said here
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        known = [name for name in next(csv.reader(file)) if name in (*BOX, *WINDOW, *optional)]
-    table = read_csv_table(path, dict.fromkeys([*NEEDED, *known], str))
+    table = table or CaseTable(folder / TABLE)
     listed, faults = [], []
-    for number, line in enumerate(table.to_dict("records"), start=2):
+    for number, line in enumerate(read_cases(table, NEEDED, (*BOX, *WINDOW, *optional)).to_dict("records"), start=2):
         more = {name: line.get(name, "").strip() for name in optional}
         try:
             box = read_box([line.get(name, "").strip() for name in BOX])
             window = read_window([line.get(name, "").strip() for name in WINDOW])
             label, patient = _read_label(line["label"], labels, expected), _read_patient(line["patient"])
         except UsageError as error:
-            faults.append(f"{TABLE} line {number}: {error}")
+            faults.append(f"{table.name} line {number}: {error}")
             continue
-        listed.append(Listed(number, line["path"], label, patient, box, more, name_listed(folder, line["path"]), window))
+        file = name_listed(folder, line["path"])
+        listed.append(Listed(number, line["path"], label, patient, box, more, file, window, table.name))
     return listed, faults
 
 

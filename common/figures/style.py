@@ -41,6 +41,7 @@ class Picture:
     caption: str
     figure: Figure
     shows_cases: bool = False  # pictures of patients
+    of_paper: bool = False  # the paper's own numbers stand in it: no picture for a report of own data
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -9,9 +9,11 @@ from common.evaluation.metrics import METRICS
 from common.evaluation.verdicts import IMPOSSIBLE_AS_PRINTED, NOT_RUN, OFF_PROTOCOL, OTHER_DATA, PHANTOMS
 from common.records.paper import Claim, Paper, name_row
 from common.records.results import JudgedClaim, Metric, Results, RowResult
-from common.report.wording import PROTOCOL_NAMES, SYNTHETIC, choose_unit, format_value, name_metric
+from common.report.wording import PROTOCOL_NAMES, SYNTHETIC, choose_unit, format_value, name_metric, show_verdict
 
 # ------------------------------------------------------------------------------------------------- lines of the tables
+
+OWN_NOTES = ("ours at or below", "leak-free at or below", *(f"{name}: one class" for name in PROTOCOL_NAMES.values()))
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,14 @@ class Line:
         return self.table, self.row, self.metric
 
 
+def is_own(results: Results) -> bool:
+    """Whether the run is of a user's own data alone: then tables and findings are about these, not about the paper's numbers."""
+    return bool(results.datasets) and all(dataset.further.get("own") is True for dataset in results.datasets)
+
+
 def collect_lines(results: Results, paper: Paper, table: str | None = None) -> list[Line]:
-    """One line per printed ratio, in the order of paper.toml, then per row that is ours alone."""
+    """One line per printed ratio, in the order of paper.toml, then per row that is ours alone. Of own data: what was run, each
+    row and metric once."""
     found = {(row.table, row.row, row.protocol): row for row in results.rows}
     judged = {claim.key: claim for claim in results.claims}
     reasons = {(item.table, item.row): item.reason for item in results.extra.not_run}
@@ -77,7 +85,20 @@ def collect_lines(results: Results, paper: Paper, table: str | None = None) -> l
         lines = [
             replace(line, note="; ".join(filter(None, [line.note, note]))) if line.row == constant.row else line for line in lines
         ]
+    if is_own(results):
+        lines = _keep_run(lines)
     return [line for line in lines if table is None or line.table == table]
+
+
+def _keep_run(lines: Sequence[Line]) -> list[Line]:
+    """The lines with numbers of ours, without what they say of the paper's; what stands under several readings once."""
+    first: dict[tuple[str, str], Line] = {}
+    for line in lines:
+        if line.ours is not None or line.leakfree is not None:
+            note = "; ".join(part for part in line.note.split("; ") if part.startswith(OWN_NOTES))
+            own = replace(line, verdict="", paper=None, paper_majority=None, tolerance=None, gap=None, note=note)
+            first.setdefault((line.row, line.metric), own)
+    return list(first.values())
 
 
 def _build_line(
@@ -106,7 +127,7 @@ def _build_line(
     # The reason stands in a table of its own, once for all the rows that share it.
     said = judged.note if judged else claim.note if claim else ""
     if any_run and any_run.departures and not (judged and judged.verdict == OFF_PROTOCOL):  # there its note says so
-        said = "; ".join(filter(None, [said, f"{OFF_PROTOCOL}: {'; '.join(any_run.departures[:3])}"]))
+        said = "; ".join(filter(None, [said, f"other settings: {'; '.join(any_run.departures[:3])}"]))
     notes = [said.replace(reason, "").strip("; "), IMPOSSIBLE_AS_PRINTED if judged and judged.impossible else ""]
     notes += [f"{who} at or below the majority rate" for who in no_better]
     scale = 100 if claim and claim.unit == "percent" else 1  # verdicts are in the unit of the claim
@@ -162,7 +183,7 @@ def describe_finding(results: Results, paper: Paper) -> list[str]:
     if results.synthetic:
         return [f"{SYNTHETIC} The run shows that the code works, from the raw files to this report."]
     lines = collect_lines(results, paper)
-    sentences = []
+    sentences = _describe_own(results, lines, paper) if is_own(results) else []
     if unknown := [dataset.name for dataset in results.datasets if dataset.patients_known is False]:
         sentences.append(
             f"No patients are known of {', '.join(dict.fromkeys(unknown))}: each picture counts as one patient, so that "
@@ -174,9 +195,9 @@ def describe_finding(results: Results, paper: Paper) -> list[str]:
         if dataset.stand_ins
     ]
     sentences += [results.extra.finding] * bool(results.extra.finding)
-    sentences += describe_main_statement(results, paper)
-    sentences.append(_describe_line(find_headline(lines, paper)))
-    sentences.append(_tally_verdicts(lines))
+    if not is_own(results):
+        sentences += describe_main_statement(results, paper)
+        sentences += [_describe_line(find_headline(lines, paper)), _tally_verdicts(lines)]
     metric = paper.headline.metric
     both = [
         line.difference
@@ -189,8 +210,9 @@ def describe_finding(results: Results, paper: Paper) -> list[str]:
             format_value(value, unit, digits, signed=True) for value in (sum(both) / len(both), min(both), max(both))
         )
         points = " points" if unit == "percent" else ""
+        published = "" if is_own(results) else "as published "
         sentences.append(
-            f"Rows run as published under both protocols: {len(both)}. There the leak-free {name_metric(metric, '')} minus "
+            f"Rows run {published}under both protocols: {len(both)}. There the leak-free {name_metric(metric, '')} minus "
             f"that of the paper's protocol is {mean}{points} on average, from {low} to {high}; test and training cases differ as "
             "well, so this is not the leak alone."
         )
@@ -199,7 +221,7 @@ def describe_finding(results: Results, paper: Paper) -> list[str]:
         rows = [line.row for line in lines if who in line.no_better]
         if rows:
             sentences.append(f"{text}: no better than always giving the most frequent class: {'; '.join(rows)}.")
-    found = {claim.key for claim in results.claims if claim.impossible}
+    found = set() if is_own(results) else {claim.key for claim in results.claims if claim.impossible}
     impossible: dict[str, list[str]] = {}
     for table, row, _ in dict.fromkeys(claim.printed_key for claim in paper.claims if claim.key in found):
         if table not in impossible.setdefault(row, []):
@@ -218,7 +240,8 @@ def _tally_verdicts(lines: Sequence[Line]) -> str:
     words = [next(iter(found)) if len(found) == 1 else "depends on the reading" for found in verdicts.values()]
     if not words:
         return "The available text prints no ratio to compare with."
-    return f"Of {len(words)} printed ratios: {'; '.join(f'{words.count(word)} {word}' for word in dict.fromkeys(words))}."
+    counts = [f"{words.count(word)} {show_verdict(word)}" for word in dict.fromkeys(words)]
+    return f"Of {len(words)} printed ratios: {'; '.join(counts)}."
 
 
 def find_headline(lines: Sequence[Line], paper: Paper) -> Line:
@@ -274,7 +297,7 @@ def _describe_line(line: Line) -> str:
     return " ".join(parts)
 
 
-WITHHELD_WORDS = {OFF_PROTOCOL: "off protocol", OTHER_DATA: "on other data", PHANTOMS: "on phantoms"}
+WITHHELD_WORDS = {OFF_PROTOCOL: "with other settings", OTHER_DATA: "on other data", PHANTOMS: "on phantoms"}
 
 
 def _describe_gap(line: Line) -> str:
@@ -291,16 +314,49 @@ def _describe_gap(line: Line) -> str:
     return f" ({'; '.join(parts)})" if parts else ""
 
 
+def _describe_own(results: Results, lines: Sequence[Line], paper: Paper) -> list[str]:
+    """Of a user's own data: how many there are, what the paper's main row gives on them (else the first one that was run), and
+    how many test cases have a relative in training."""
+    sentences = []
+    for data in results.datasets:
+        classes = ", ".join(f"{name} {cases:,}" for name, cases in data.classes.items())
+        patients = "" if data.patients is None or data.patients_known is False else f" of {data.patients:,} patients"
+        sentences.append(f"Own data, {data.dataset}: {data.cases:,} cases{patients} ({classes}).")
+    of_metric = [line for line in lines if line.metric == paper.headline.metric] or list(lines)
+    main = next((line for line in of_metric if line.row == paper.headline.row), of_metric[0] if of_metric else None)
+    parts = {"images split as in the paper": "", "patients kept apart (leak-free)": "leakfree_"} if main else {}
+    for how, which in parts.items():
+        value, majority = getattr(main, which.rstrip("_") or "ours"), getattr(main, f"{which}majority")
+        if main and value is not None:
+            sign = "\N{NO-BREAK SPACE}%" if main.unit == "percent" else ""
+            shown = [format_value(number, main.unit, main.digits) for number in (value, majority)]
+            low, high = getattr(main, f"{which}low"), getattr(main, f"{which}high")
+            limits = [format_value(number, main.unit, main.digits) for number in (low, high)]
+            between = "" if low is None else f" (95 % interval {limits[0]} to {limits[1]})"
+            beside = f"; always giving the most frequent class: {shown[1]}{sign}" if main.metric == "accuracy" else ""
+            sentences.append(f"{main.row}, {name_metric(main.metric, '')}, {how}: {shown[0]}{sign}{between}{beside}.")
+    for data in results.datasets:
+        leak = data.splits["paper"].leak if "paper" in data.splits else None
+        if leak and (leak.same_patient or leak.near_duplicate):
+            sentences.append(
+                f"Split as in the paper, {leak.same_patient:,} of {leak.test_cases:,} test cases have a picture of the same "
+                f"patient in training, and {leak.near_duplicate:,} one that looks nearly the same: trust the leak-free numbers."
+            )
+    return sentences
+
+
 def list_banners(results: Results) -> list[str]:
     """Warnings that stand above everything else."""
     banners = [SYNTHETIC] if results.synthetic else []
-    if substitutes := [dataset.name for dataset in results.datasets if dataset.substitute]:
+    substitutes = [dataset.name for dataset in results.datasets if dataset.substitute]
+    if substitutes and not is_own(results):
         banners.append(f"Other data than the paper's: {', '.join(substitutes)}. No verdict rests on them.")
     if results.overrides:
         changed = ", ".join(f"{name} = {value}" for name, value in sorted(results.overrides.items()))
-        banners.append(f"Off protocol: settings changed on the command line: {changed}.")
+        banners.append(f"Other settings than the paper's, given on the command line: {changed}.")
     elif results.preset != "paper":
-        banners.append(f"Off protocol: preset {results.preset}, not the paper's settings.")
+        what = {"smoke": "tiny networks, to see that everything works", "demo": "small networks, trained for minutes"}
+        banners.append(f"Other settings than the paper's: preset {results.preset} ({what[results.preset]}).")
     elif any(row.departures for row in results.rows):
-        banners.append("Off protocol: some rows were trained otherwise than published (see their notes).")
+        banners.append("Other settings than the paper's: some rows were trained otherwise than published (see their notes).")
     return banners

@@ -1,11 +1,11 @@
-"""table.md and the self-contained report.html of a run; the terminal's table.
+"""table.md and the self-contained report.html of a run, and its tables for other programs.
 
 All of them show the same tables (common.report.tables) and the same finding (common.report.findings).
 """
 
 import base64
 import json
-import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,8 @@ from common.report.background import (
     build_split_table,
     build_unstated_table,
 )
-from common.report.findings import collect_lines, describe_finding, list_banners
+from common.report.exports import render_csv, render_latex
+from common.report.findings import collect_lines, describe_finding, is_own, list_banners
 from common.report.tables import (
     Table,
     build_comparison_tables,
@@ -38,8 +39,12 @@ from common.report.tables import (
     build_own_tables,
     build_pair_table,
     build_statement_table,
+    name_tables,
 )
-from common.report.wording import NONE, choose_tone, format_interval, format_value, name_metric
+from common.report.wording import PROTOCOL_NAMES, choose_tone
+
+MOST_ROWS = 30  # of a table that the page shows open
+MOST_OPEN = 24  # rows of all tables that it shows open, notes below them counted: about two screens
 
 
 @dataclass(frozen=True)
@@ -53,12 +58,21 @@ class ShownFigure:
 
 
 def write_report(folder: Path, paper: Paper) -> None:
-    """Write folder/table.md and folder/report.html from folder/results.json and folder/figures/.
+    """Write report.html and its tables as table.md, table.csv and table.tex, from folder/results.json and folder/figures/.
 
     report.html needs no other file and no network. Raises UsageError if a file is missing or damaged.
     """
     folder = Path(folder)
     results = read_results(folder / "results.json")
+    write_text_atomic(folder / "report.html", render_report(folder, results, paper))
+    write_text_atomic(folder / "table.md", render_markdown(results, paper))
+    tables = list_tables(results, paper)
+    write_text_atomic(folder / "table.csv", render_csv(tables))
+    write_text_atomic(folder / "table.tex", render_latex(tables))
+
+
+def render_report(folder: Path, results: Results, paper: Paper) -> str:
+    """The page of a run; its figures are read from folder/figures/, the checksum of its predictions from the folder."""
     figures = []
     for entry, path in zip(results.extra.figures, find_figures(folder, results), strict=True):
         if not path.is_file():
@@ -77,32 +91,50 @@ def write_report(folder: Path, paper: Paper) -> None:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["tone"] = choose_tone
-    html = environment.get_template("report.html").render(
+    own = is_own(results)
+    return environment.get_template("report.html").render(
         paper=paper,
+        is_own=own,
         banners=list_banners(results),
         finding=describe_finding(results, paper),
-        comparisons=build_comparison_tables(results, paper),
-        counts=build_count_tables(results, paper),
+        main=fold_tables(build_main_tables(results, paper, statements=False), choose_first(results, paper)),
         pairs=build_pair_table(results),
-        readings=paper.readings,
-        own=build_own_tables(results),
-        statements=build_statement_table(results, paper),
+        readings=[] if own else paper.readings,
+        statements=[] if own else [build_statement_table(results, paper)],
         metrics=build_metric_tables(results),
         figures=figures,
         datasets=build_dataset_table(results),
         splits=build_split_table(results),
         leaks=build_leak_table(results),
-        missing=build_missing_table(results),
-        audit=build_audit_table(paper),
-        remarks=build_remark_table(paper),
+        audits=[] if own else [build_audit_table(paper), build_remark_table(paper)],
         deviations=build_deviation_table(paper),
         unstated=build_unstated_table(paper),
         provenance=build_provenance(results, folder),
         margin=100 * MARGIN,
+        most_rows=MOST_ROWS,
         config=json.dumps(results.config, indent=1, sort_keys=True, ensure_ascii=False),
     )
-    write_text_atomic(folder / "report.html", html)
-    write_text_atomic(folder / "table.md", render_markdown(results, paper))
+
+
+def choose_first(results: Results, paper: Paper) -> str:
+    """Title of the table with the paper's main number, which stands open; of own data the first table."""
+    titles = name_tables(collect_lines(results, paper), is_own(results))
+    return titles.get(paper.headline.table, next(iter(titles.values()), ""))
+
+
+def fold_tables(tables: Sequence[Table], first: str) -> list[tuple[Table, bool]]:
+    """Each table with whether the page folds it: the table `first` stands open, and others while not too much does.
+
+    >>> tables = [Table(name, (), [[]] * rows) for name, rows in (("1", 20), ("2", 14), ("3", 8), ("4", 9))]
+    >>> [folded for _, folded in fold_tables(tables, "2")]
+    [True, False, False, True]
+    """
+    heights = {id(table): sum(2 if note else 1 for _, _, note in table.page_rows()) for table in tables}
+    is_open = {id(table) for table in tables if table.title == first and len(table.rows) <= MOST_ROWS}
+    for table in tables:
+        if sum(heights[key] for key in is_open | {id(table)}) <= MOST_OPEN:
+            is_open.add(id(table))
+    return [(table, id(table) not in is_open) for table in tables]
 
 
 def render_markdown(results: Results, paper: Paper) -> str:
@@ -110,19 +142,35 @@ def render_markdown(results: Results, paper: Paper) -> str:
     parts = [f"# {escape_markdown(paper.title)}", escape_markdown(f"{paper.authors}. {paper.venue}, {paper.year}.")]
     parts += [f"> **{escape_markdown(banner)}**" for banner in list_banners(results)]
     parts += [escape_markdown(sentence) for sentence in describe_finding(results, paper)]
-    parts += [escape_markdown(f"Reading {reading.id}: {reading.text}.") for reading in paper.readings]
-    tables = [*build_main_tables(results, paper), build_pair_table(results), *build_metric_tables(results)]
-    tables += [build_dataset_table(results), build_split_table(results), build_leak_table(results)]
-    for table in [*tables, build_audit_table(paper), build_remark_table(paper)]:
-        if table.rows:
-            parts += [f"## {escape_markdown(table.title)}", render_markdown_table(table)]
+    if not is_own(results):
+        parts += [escape_markdown(f"Reading {reading.id}: {reading.text}.") for reading in paper.readings]
+    for table in list_tables(results, paper):
+        parts += [f"## {escape_markdown(table.title)}", render_markdown_table(table)]
     return "\n\n".join(parts) + "\n"
 
 
-def build_main_tables(results: Results, paper: Paper) -> list[Table]:
-    tables = [*build_comparison_tables(results, paper), *build_count_tables(results, paper)]
-    tables += [*build_own_tables(results), build_missing_table(results), build_statement_table(results, paper)]
+def list_tables(results: Results, paper: Paper) -> list[Table]:
+    """Every table with rows, in the order of the report; of own data none that is about the paper's numbers."""
+    tables = [*build_main_tables(results, paper), build_pair_table(results), *build_metric_tables(results)]
+    tables += [build_dataset_table(results), build_split_table(results), build_leak_table(results)]
+    tables += [] if is_own(results) else [build_audit_table(paper), build_remark_table(paper)]
     return [table for table in tables if table.rows]
+
+
+def build_main_tables(results: Results, paper: Paper, *, statements: bool = True) -> list[Table]:
+    """Ours beside the paper's, tables of the package's own, what was not run and (unless they stand elsewhere) the statements."""
+    tables = build_comparison_tables(results, paper)
+    if is_own(results):
+        return [table for table in [*tables, *build_own_tables(results)] if table.rows and not _holds_printed(table)]
+    tables += [*build_count_tables(results, paper), *build_own_tables(results), build_missing_table(results)]
+    tables += [build_statement_table(results, paper)] if statements else []
+    return [table for table in tables if table.rows]
+
+
+def _holds_printed(table: Table) -> bool:
+    """Whether a column holds numbers of the paper."""
+    heads = [f"{column.group} {column.name}".replace(PROTOCOL_NAMES["paper"], "") for column in table.columns]
+    return any("printed" in head or "paper" in head.lower() for head in heads)
 
 
 def render_markdown_table(table: Table) -> str:
@@ -133,29 +181,3 @@ def render_markdown_table(table: Table) -> str:
     if table.note:
         lines += ["", escape_markdown(table.note)]
     return "\n".join(lines)
-
-
-def format_screen_table(results: Results, paper: Paper) -> str:
-    """The finding for a terminal, at most 120 columns: row, n, paper, ours, verdict, leak-free."""
-    lines = collect_lines(results, paper)
-    several = len({line.metric for line in lines}) > 1
-    out = [f"{'row':<42} {'n':>6}  {'paper':>6}  {'ours':>20}  {'verdict':<22} {'leak-free':>13}"]
-    out.append("-" * len(out[0]))
-    for line in lines:
-        unit, digits = line.unit, line.digits
-        name = f"{line.row}, {name_metric(line.metric, '')}" if several else line.row
-        name = name if len(name) <= 42 else name[:39] + "..."
-        printed = format_value(line.paper, unit, digits) if line.paper is not None else NONE
-        ours = format_value(line.ours, unit, digits)
-        if line.low is not None:
-            ours += f" {format_interval(line.low, line.high, unit, digits)}"
-        leakfree = format_value(line.leakfree, unit, digits)
-        if line.difference is not None:
-            leakfree += f" ({format_value(line.difference, unit, digits, signed=True)})"
-        out.append(
-            f"{name:<42} {line.n if line.n is not None else '':>6}  {printed:>6}  {ours:>20}  "
-            f"{line.verdict:<22} {leakfree:>13}".rstrip()
-        )
-    missing = build_missing_table(results)
-    out += [f"not run, table {table}: {rows}: {reason}" for table, rows, reason in missing.rows]
-    return "\n".join(part for line in [*list_banners(results), *out] for part in textwrap.wrap(line, 120) or [""])

@@ -18,7 +18,7 @@ from common.records.results import Results, read_results
 from common.report.background import build_deviation_table, build_remark_table, build_unstated_table
 from common.report.exhibits import render_exhibits
 from common.report.findings import collect_lines, describe_finding, find_headline
-from common.report.pages import build_main_tables, escape_markdown, render_markdown, render_markdown_table
+from common.report.pages import build_main_tables, escape_markdown, render_markdown, render_markdown_table, render_report
 from common.report.wording import explain_verdict, format_duration, format_value, name_metric
 
 
@@ -99,8 +99,8 @@ def _describe_cost(results: Results, paper: Paper) -> str:
 
 
 def update_readmes(root: Path, *, check: bool = False) -> list[Path]:
-    """Rewrite the generated blocks of every README and the table.md of every accepted run below `root`; with `check` change
-    nothing. Returns the stale ones.
+    """Rewrite the generated blocks of every README, the table.md of every accepted run below `root`, and the report.html of those
+    whose report README.md links to; with `check` change nothing. Returns the stale ones.
 
     Raises UsageError for a folder that is not the repository and for a block that is unknown or not closed.
     """
@@ -122,10 +122,15 @@ def _render_files(root: Path) -> dict[Path, str]:
         for path, blocks in render_blocks(root).items()
         if path.is_file()
     }
+    front = (root / "README.md").read_text(encoding="utf-8") if (root / "README.md").is_file() else ""
     for accepted in sorted((root / "results").glob("*/results.json")):
         toml = root / "replications" / accepted.parent.name / "paper.toml"
         if toml.is_file():
-            files[accepted.with_name("table.md")] = render_markdown(read_results(accepted), load_paper(toml))
+            results, paper = read_results(accepted), load_paper(toml)
+            files[accepted.with_name("table.md")] = render_markdown(results, paper)
+            page = accepted.with_name("report.html")
+            if page.relative_to(root).as_posix() in front:
+                files[page] = render_report(accepted.parent, results, paper)
     return files
 
 

@@ -99,7 +99,7 @@ def end_caption(
     if any(is_collapsed(results, row, protocol) for row in rows for protocol in protocols):
         sentences.append(f"{mark}: {COLLAPSED}.")
     if set(rows) & list_off(results):
-        sentences.append("A star marks trainings off protocol (see the notes in the tables).")
+        sentences.append("A star marks trainings with other settings than the paper's (see the notes in the tables).")
     return " ".join(sentences)
 
 

@@ -7,7 +7,7 @@ from itertools import takewhile
 from common.evaluation.verdicts import EQUAL, NOT_RUN
 from common.records.paper import Paper
 from common.records.results import Pair, Results, RowResult
-from common.report.findings import Line, collect_lines
+from common.report.findings import Line, collect_lines, is_own
 from common.report.wording import (
     NONE,
     PERCENT_METRICS,
@@ -15,7 +15,9 @@ from common.report.wording import (
     choose_unit,
     format_interval,
     format_value,
+    limit_digits,
     name_metric,
+    show_verdict,
 )
 
 METRIC_ORDER = (*PERCENT_METRICS, "auc", "f1", "mcc", "ece", "brier")
@@ -65,21 +67,42 @@ class Table:
 
 def build_comparison_tables(results: Results, paper: Paper) -> list[Table]:
     """Paper, ours and leak-free side by side: one table per printed table of ratios, then our own tables."""
-    lines = collect_lines(results, paper)
+    lines, own = collect_lines(results, paper), is_own(results)
     return [
-        _build_comparison_table(name, [line for line in lines if line.table == name])
-        for name in dict.fromkeys(line.table for line in lines)
+        _build_comparison_table([line for line in lines if line.table == name], title, own)
+        for name, title in name_tables(lines, own).items()
     ]
 
 
-def _build_comparison_table(name: str, lines: Sequence[Line]) -> Table:
-    claimed = any(line.claimed for line in lines)
+def name_tables(lines: Sequence[Line], own: bool = False) -> dict[str, str]:
+    """Table -> its title, in the order of the lines; own: of own data, which stand in no table of the paper."""
+    titles = {}
+    for name in dict.fromkeys(line.table for line in lines):
+        inside = [line for line in lines if line.table == name]
+        metrics = {(line.metric, line.unit) for line in inside}
+        metric = f": {name_metric(*next(iter(metrics)))}" if len(metrics) == 1 else ""
+        claimed = any(line.claimed for line in inside)
+        if own:
+            known = claimed or name.startswith("Fig.")
+            title = f"{'as in ' if known else 'further, '}{'Table ' * name[0].isdigit()}{name}{metric}"
+        elif name.startswith("Fig."):
+            title = f"{name}{metric}" if claimed else f"{name}{metric} (the paper prints no numbers)"
+        elif claimed:
+            title = f"{'Table ' * name[0].isdigit()}{name}{metric}"
+        else:
+            title = f"Beyond the paper, {name}{metric}"
+        titles[name] = title[0].upper() + title[1:]
+    return titles
+
+
+def _build_comparison_table(lines: Sequence[Line], title: str, own: bool) -> Table:
+    claimed = any(line.claimed for line in lines) and not own
     metrics = {(line.metric, line.unit) for line in lines}
-    keys = ("paper", "ours", "sd", "gap", "leakfree", "difference")
+    keys = ("ours", "sd", "gap", "leakfree", "difference")
     majorities = ("paper_majority", "majority", "leakfree_majority")
     rows = []
     for line in lines:
-        unit, digits = line.unit, line.digits
+        unit, digits = line.unit, limit_digits(line.digits)
         show = {key: format_value(getattr(line, key), unit, digits, signed=key in ("gap", "difference")) for key in keys}
         for key in majorities:
             show[key] = format_value(getattr(line, key), unit, digits) if line.metric == "accuracy" else NONE
@@ -88,9 +111,8 @@ def _build_comparison_table(name: str, lines: Sequence[Line]) -> Table:
         show["gap_interval"] = format_interval(line.gap_low, line.gap_high, unit, digits, signed=True)
         show["leakfree_interval"] = format_interval(line.leakfree_low, line.leakfree_high, unit, digits)
         show["metric"] = name_metric(line.metric, unit)
-        if line.paper is None:
-            show["paper"] = "n/a"
-        rows.append({**show, "row": line.row, "verdict": line.verdict, "note": line.note})
+        show["paper"] = "n/a" if line.paper is None else format_value(line.paper, unit, line.digits)
+        rows.append({**show, "row": line.row, "verdict": show_verdict(line.verdict), "note": line.note})
 
     paper, ours, gap, leakfree = "Paper", "Ours, the paper's protocol", "Ours minus paper", "Ours, leak-free"
     columns = {
@@ -121,14 +143,6 @@ def _build_comparison_table(name: str, lines: Sequence[Line]) -> Table:
     if claimed and all(row["majority"] in (NONE, row["paper_majority"]) for row in rows):
         hidden.add("majority")  # the same test composition as the paper's, so the column would only repeat its
     shown = [key for key in columns if key not in hidden]
-    metric = f": {name_metric(*next(iter(metrics)))}" if len(metrics) == 1 else ""
-    if name.startswith("Fig."):
-        title = f"{name}{metric}" if claimed else f"{name}{metric} (the paper prints no numbers)"
-    elif claimed:
-        title = f"{'Table ' * name[0].isdigit()}{name}{metric}"
-    else:
-        title = f"Beyond the paper, {name}{metric}"
-    title = title[0].upper() + title[1:]
     return Table(title, tuple(columns[key] for key in shown), [[row[key] for key in shown] for row in rows])
 
 
@@ -154,7 +168,7 @@ def build_count_tables(results: Results, paper: Paper) -> list[Table]:
                 if value is not None:
                     verdicts.append(found.verdict if found else NOT_RUN)
             equal = f"{verdicts.count(EQUAL)} of {len(verdicts)} equal"
-            rows.append([*cells, verdicts[0] if len(set(verdicts)) == 1 else equal])
+            rows.append([*cells, show_verdict(verdicts[0]) if len(set(verdicts)) == 1 else equal])
         tables.append(Table(f"Table {name}: counts", (*columns, Column("verdict", "verdict")), rows))
     return tables
 
@@ -260,7 +274,7 @@ def build_statement_table(results: Results, paper: Paper) -> Table:
     rows = []
     for statement in paper.statements:
         checks = [check for check in results.extra.statements if check.id == statement.id]
-        rows += [[statement.text, statement.where, PROTOCOL_NAMES[c.protocol], c.verdict, c.detail] for c in checks]
+        rows += [[statement.text, statement.where, PROTOCOL_NAMES[c.protocol], show_verdict(c.verdict), c.detail] for c in checks]
         if not checks:
             rows.append([statement.text, statement.where, NONE, NOT_RUN, "not computed in this run"])
     columns = tuple(Column(name) for name in ("statement", "where", "checked under"))

@@ -5,6 +5,7 @@ from common.evaluation.verdicts import EQUAL, NOT_RUN, OFF_PROTOCOL, OTHER_DATA,
 
 PROTOCOL_NAMES = {"paper": "the paper's protocol", "leakfree": "leak-free"}
 NONE = "–"  # no such number
+MOST_DIGITS = 4  # behind the point, of a number of ours
 PERCENT_METRICS = ("accuracy", "sensitivity", "specificity", "precision", "majority_rate")
 METRIC_NAMES = {"f1": "F1", "mcc": "MCC", "auc": "AUC", "ece": "ECE", "brier": "Brier score"}
 SYNTHETIC = "Synthetic data: these numbers say nothing about the paper."
@@ -18,6 +19,15 @@ def format_value(value: float | None, unit: str, digits: int = 1, *, signed: boo
         return f"{value:.0f}"
     text = f"{value * 100 if unit == 'percent' else value:{'+' if signed else ''}.{digits}f}"
     return text.replace("-", "−")
+
+
+def limit_digits(digits: int) -> int:
+    """Digits of a number of ours beside one that was printed with `digits`: not more than four mean anything.
+
+    >>> limit_digits(1), limit_digits(16)
+    (1, 4)
+    """
+    return min(digits, MOST_DIGITS)
 
 
 def format_interval(low: float | None, high: float | None, unit: str, digits: int = 1, *, signed: bool = False) -> str:
@@ -54,6 +64,16 @@ PLAIN_VERDICTS = {
     OFF_PROTOCOL: "not comparable: other settings than the paper's",
     NOT_RUN: "not run",
 }
+SHOWN_VERDICTS = {OFF_PROTOCOL: "other settings", PHANTOMS: "synthetic data"}  # in a table, where records keep their words
+
+
+def show_verdict(verdict: str) -> str:
+    """A verdict as the column of a table has it.
+
+    >>> show_verdict("off protocol"), show_verdict("cannot tell")
+    ('other settings', 'cannot tell')
+    """
+    return SHOWN_VERDICTS.get(verdict, verdict)
 
 
 def explain_verdict(verdict: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from common.cases.prepared import Dataset, link_dataset, load_dataset
-from common.cases.sources import Source, answer_questions
+from common.cases.sources import Source, answer_questions, refuse_cases, take_own
 from common.cli import ConfigT, Options, apply_overrides, count_cores
 from common.data.folder import find_data
 from common.errors import UsageError
@@ -35,7 +35,9 @@ from common.records.results import (
     Weights,
     write_results,
 )
-from common.report.pages import format_screen_table, write_report
+from common.report.findings import is_own
+from common.report.pages import write_report
+from common.report.screen import choose_look, format_screen_table
 from common.runs import cells, workers
 from common.runs.products import PREDICTIONS, describe_trainings
 from common.runs.publish import discard_unclean, locate_results, publish
@@ -99,13 +101,20 @@ def find_or_make(
     presets: Mapping[str, ConfigT],
     find: Callable[[Path, ConfigT], Source | None],
     make: Callable[[Path, ConfigT], None],
+    own: tuple[str, str] | None = None,
 ) -> tuple[str, Source, ConfigT]:
     """Preset, source and settings of a run: what `find` sees in the data folder, else phantoms that `make` writes; smoke always
     takes phantoms.
 
-    presets: name -> settings, with paper, demo and smoke. Phantoms follow from the settings phantom_* and split_seed. Raises
+    presets: name -> settings, with paper, demo and smoke. own: kind and name of the source of --cases, which every preset takes;
+    None where single pictures are no cases. Phantoms follow from the settings phantom_* and split_seed. Raises
     UsageError as `refuse_missing_data` does.
     """
+    if own is None:
+        refuse_cases(options, f"replications.{package.name}.data", "cases are no single pictures here")
+    elif source := take_own(options, *own):
+        preset = options.preset or "paper"
+        return preset, source, apply_overrides(presets[preset], options.overrides)
     folder = find_data(package.name, options.data)
     if folder and options.preset != "smoke":
         preset = options.preset or "paper"
@@ -303,7 +312,10 @@ def close_run(
     shutil.rmtree(figures, ignore_errors=True)
     figures.mkdir()
     drawn = []
+    own = is_own(results)
     for picture in draw(results):
+        if own and picture.of_paper:
+            continue
         save_figure(picture.figure, figures / picture.file, results.synthetic)
         about = {"file": picture.file, "title": picture.title, "caption": picture.caption.strip()}
         drawn.append(FigureEntry(**about, shows_cases=picture.shows_cases))
@@ -311,7 +323,7 @@ def close_run(
     write_results(run.folder / "results.json", results)
     write_text_atomic(run.folder / "environment.txt", list_packages())
     write_report(run.folder, paper)
-    print(format_screen_table(results, paper))
+    print(format_screen_table(results, paper, choose_look(sys.stdout)))
     seconds = time.monotonic() - run.clock
     print(f"\ntable, figures, predictions: {run.folder}\nreport: {run.folder / 'report.html'}   ({seconds:.0f} s)")
     if run.options.publish:

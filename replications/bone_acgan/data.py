@@ -29,6 +29,7 @@ from common.cases.sources import (
     name_prepared,
     pick_source,
     prepare_source,
+    take_own,
 )
 from common.cases.table import fold_cases, split_cases
 from common.data.phantoms import MARKER
@@ -60,7 +61,8 @@ def list_sources(folder: Path | None) -> dict[str, Source]:
             continue
         synthetic = kind == "own" and (path.parent / MARKER).is_file()
         shown = "bone scan phantoms" if synthetic else NAMES[kind]
-        found[kind] = Source(kind, path, shown, synthetic, NOTES[kind], substitute=not synthetic, private=not synthetic)
+        real = not synthetic
+        found[kind] = Source(kind, path, shown, synthetic, NOTES[kind], real, real, own=kind == "own" and real)
     return found
 
 
@@ -120,7 +122,9 @@ def read_source(source: Source, config: Config) -> Read:
     notes["faults"] names every fault, paths relative to the source. Spellings of one patient are one; patients that share a file
     or a near-duplicate picture become one. Further notes: patients_known, views, doubtful_crops.
     """
-    read = settle_patients(source, READERS[source.kind](source.path, config))
+    own = source.kind == "own"
+    found = scans.read_own(source.path, config, source.table) if own else READERS[source.kind](source.path, config)
+    read = settle_patients(source, found)
     images, cases, notes = settle_copies(source, drop_contradictions(source, read), highest=HIGHEST_LIMIT)
     views = {view or "not said": int(count) for view, count in cases["view"].value_counts().items()}
     lone = notes.pop("lone", 0)
@@ -252,8 +256,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
 
     def check(folder: Path | None) -> list[Finding]:
-        found = [*list_sources(folder).values(), find_chests(folder)]
-        if given.sheet and folder and (source := find_source(folder, PAPER)):
+        own = take_own(given, "own", NAMES["own"])
+        found = [own] if own else [*list_sources(folder).values(), find_chests(folder)]
+        if given.sheet and folder and (source := own or find_source(folder, PAPER)):
             draw_sheet(*read_source(answer_questions(source, given), PAPER), given.sheet)
         return [check_source(answer_questions(source, given)) for source in found if source]
 

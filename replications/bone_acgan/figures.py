@@ -90,4 +90,4 @@ def draw_figure_14(shown: Shown, results: Results) -> Iterator[Picture]:
             f"{FINAL}; ours: counts summed over seeds and folds. The paper's follows from its macro means (common.audit): its "
             f"test set had {'/'.join(map(str, TESTED))} images. Data: {results.datasets[0].name}."
         )
-        yield Picture("figure-14.png", "Fig. 14: confusion matrices of the final model", caption, figure)
+        yield Picture("figure-14.png", "Fig. 14: confusion matrices of the final model", caption, figure, of_paper=True)

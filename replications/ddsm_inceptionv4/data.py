@@ -30,6 +30,7 @@ from common.cases.sources import (
     pick_source,
     prepare_source,
     summarize_faults,
+    take_own,
 )
 from common.cli import count_cores
 from common.data.phantoms import MARKER
@@ -73,7 +74,7 @@ def list_sources(folder: Path | None) -> dict[str, Source]:
         synthetic = kind == "ddsm" and (path.parent / MARKER).is_file()
         shown = "mammogram phantoms" if synthetic else NAMES[kind]
         private = kind in ("own", "mias")
-        found[kind] = Source(kind, path, shown, synthetic, NOTES[kind], substitute=kind != "ddsm", private=private)
+        found[kind] = Source(kind, path, shown, synthetic, NOTES[kind], kind != "ddsm", private, own=kind == "own")
     return found
 
 
@@ -149,9 +150,14 @@ def prepare_thumbnails(source: Source, config: Config, folder: Path, pictures: P
     shutil.rmtree(home, ignore_errors=True)
 
 
+def list_films(source: Source) -> Listing:
+    """Every film of a source."""
+    return own.list_own(source.path, source.table) if source.kind == "own" else READERS[source.kind](source.path)
+
+
 def read_films(source: Source, config: Config, home: Path, team: Team) -> Films:
     """Every film of a source, prepared."""
-    return prepare_films(source.path, READERS[source.kind](source.path).mammograms, config, home, team)
+    return prepare_films(source.path, list_films(source).mammograms, config, home, team)
 
 
 def read_source(source: Source, config: Config, home: Path, team: Team) -> Read:
@@ -161,7 +167,7 @@ def read_source(source: Source, config: Config, home: Path, team: Team) -> Read:
     or a near-duplicate picture become one. Further notes: those of the reader, `doubtful` (case -> why its crop is doubtful),
     `digitisers`, `densities` (images of each).
     """
-    listing: Listing = READERS[source.kind](source.path)
+    listing = list_films(source)
     found = prepare_films(source.path, listing.mammograms, config, home, team)
     faults = [*listing.faults, *(film.fault for film in found.films if film.fault)]
     if not found.read:
@@ -219,7 +225,7 @@ def check_source(source: Source, sheet: Path | None = None) -> Finding:
         source.name, source.kind, str(source.path), source.synthetic, part=source.kind, notes=[source.note] if source.note else []
     )
     try:
-        listing = READERS[source.kind](source.path)
+        listing = list_films(source)
         with tempfile.TemporaryDirectory() as home:
             pictures, cases, found = read_source(source, PAPER, Path(home), LOCAL)
             if sheet:
@@ -275,7 +281,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     def check(folder: Path | None) -> list[Finding]:
         if given.sheet:
             check_sheet(given.sheet)
-        found = [answer_questions(source, given) for source in list_sources(folder).values()]
+        one = take_own(given, "own", NAMES["own"])
+        found = [one] if one else [answer_questions(source, given) for source in list_sources(folder).values()]
         return [check_source(source, given.sheet if source is found[0] else None) for source in found]
 
     return run_main(lambda: explain_data(PACKAGE, given, check, acquire.HOW_TO_GET, LAYOUT))

@@ -29,6 +29,7 @@ from common.cases.sources import (
     name_prepared,
     pick_source,
     prepare_source,
+    refuse_cases,
 )
 from common.data.folder import list_entries, list_files
 from common.data.phantoms import MARKER
@@ -82,7 +83,8 @@ def list_sources(folder: Path | None) -> dict[str, Source]:
             continue
         synthetic = kind == "own" and (folder / MARKER).is_file()
         shown = "glioma phantoms" if synthetic else NAMES[kind]
-        found[kind] = Source(kind, path, shown, synthetic, NOTES[kind], substitute=not synthetic, private=not synthetic)
+        real = not synthetic
+        found[kind] = Source(kind, path, shown, synthetic, NOTES[kind], real, real, own=kind == "own" and real)
     return found
 
 
@@ -218,6 +220,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
 
     def check(folder: Path | None) -> list[Finding]:
+        refuse_cases(given, MODULE, "a case is a volume with its mask here, no single picture")
         sources = list_sources(folder)
         if given.source and (source := find_source(folder, replace(PAPER, source=given.source))):
             sources = {given.source: source}

@@ -206,7 +206,7 @@ def draw_figure_test(shown: Shown, results: Results) -> Iterator[Picture]:
             f"nothing of others. {backbone}, {view}; data: {results.datasets[0].name}."
         )
         title = f"Test accuracy of the runs (Table 6): {backbone}, {view}"
-        yield Picture(f"figure-test-{slug(backbone)}-{view}.png", title, caption, figure)
+        yield Picture(f"figure-test-{slug(backbone)}-{view}.png", title, caption, figure, of_paper=True)
 
 
 def _draw_runs(axes: Axes, title: str, runs: Sequence[float], mean: Value | None, colour: str, hatch: str) -> None:

@@ -28,6 +28,7 @@ from common.cases.sources import (
     explain_data,
     name_prepared,
     prepare_source,
+    take_own,
 )
 from common.cases.table import hash_pixels
 from common.data.folder import find_data
@@ -50,6 +51,7 @@ LAYOUT = {
     "hips": ["cases.csv"],
     "fracatlas": ["dataset.csv"],
 }
+OWN = ("folder", "hip radiographs of the user")  # kind and name
 PACKAGE = "lung_hip_compare"
 MODULE = f"replications.{PACKAGE}.data"
 
@@ -85,8 +87,9 @@ def find_sources(folder: Path | None, luna_kind: str | None = None) -> dict[str,
         luna["originals"] = Source(kind, scans, name, synthetic, "patches cut from the scans by the public recipe")
     found["luna"] = luna.get(luna_kind) if luna_kind else luna.get("patches") or luna.get("originals")
     if (folder / "hips" / "cases.csv").is_file():
-        kind, name = ("phantom", "hip phantoms") if synthetic else ("folder", "hip radiographs of the user")
-        found["hip"] = Source(kind, folder / "hips", name, synthetic, substitute=not synthetic, private=not synthetic)
+        kind, name = ("phantom", "hip phantoms") if synthetic else OWN
+        own = not synthetic
+        found["hip"] = Source(kind, folder / "hips", name, synthetic, substitute=own, private=own, own=own)
     elif (folder / "fracatlas" / "dataset.csv").is_file():
         note = "substitute: hip pictures of FracAtlas; whole pictures only, one patient a picture assumed"
         found["hip"] = Source("fracatlas", folder / "fracatlas", "FracAtlas, hip", synthetic, note, substitute=True)
@@ -99,7 +102,7 @@ def explain_unavailable(dataset: str, source: Source | None) -> str | None:
         return MISSING[part_of(dataset)]
     if source.kind == "fracatlas" and is_cropped(dataset):
         return "FracAtlas has no crop boxes of the hip"
-    return hips.explain_boxes(source.path) if is_hip(dataset) and is_cropped(dataset) else None
+    return hips.explain_boxes(source.path, source.table) if is_hip(dataset) and is_cropped(dataset) else None
 
 
 def name_dataset(dataset: str, source: Source, config: Config) -> str:
@@ -125,7 +128,7 @@ def read_source(dataset: str, source: Source, config: Config) -> Read:
     if reason:
         raise UsageError(f"{source.path}: {reason}")
     if is_hip(dataset):
-        read = hips.read_hips(source.path, source.kind, dataset, config)
+        read = hips.read_hips(source.path, source.kind, dataset, config, source.table)
     elif source.kind == "patches":
         read = luna16.read_patches(source.path, config)
     else:
@@ -267,6 +270,8 @@ def download_and_explain(given: argparse.Namespace) -> int:
         acquire.download_patches(folder, given.url)
 
     def check(folder: Path | None) -> list[Finding]:
+        if own := take_own(given, *OWN):
+            return [check_source("hip", own)]
         sources = find_sources(folder, "originals" if given.originals else None)
         return [check_source(part, answer_questions(source, given)) for part, source in sources.items() if source]
 

@@ -24,7 +24,7 @@ from replications.lung_hip_compare.config import DATASETS, NETWORKS, Config
 from replications.lung_hip_compare.sources import hips
 
 PRINTED = "printed in the paper"
-STAR = "A star marks networks trained off protocol (see the note in the table). "
+STAR = "A star marks networks trained with other settings than the paper's (see the note in the table). "
 # The paper's names say it wrongly; they stay, with what they mean beside them.
 MEANING = {True: "cropped to the hip", False: "whole radiograph"}
 NAMES = '"resized" is the paper\'s name for radiographs cropped to the hip before scaling, "unresized" for whole ones. '
@@ -146,7 +146,7 @@ def draw_figure_6(shown: Shown, results: Results) -> Iterator[Picture]:
         figure = grids.plot_confusion_matrices(matrices, data.CLASSES[data.part_of(dataset)])
         about = "Counts summed over seeds (and folds), percentages of each true class. The paper prints no numbers."
         title = f"Figure 6: confusion matrices, {explain_dataset(dataset)}, {PROTOCOL_NAMES[protocol]}"
-        yield Picture(f"figure6-{slug(dataset)}-{protocol}.png", title, _explain_star(results) + about, figure)
+        yield Picture(f"figure6-{slug(dataset)}-{protocol}.png", title, _explain_star(results) + about, figure, of_paper=True)
 
 
 # Figures of ours
@@ -178,7 +178,7 @@ def draw_table_2(_shown: Shown, results: Results) -> Iterator[Picture]:
         panels.append((f"ours, {PROTOCOL_NAMES[protocol]}", means))
     figure = plot_networks(results, panels, label="accuracy (%)")
     caption = "Accuracy in percent: printed, ours under the paper's protocol, ours leak-free (means over the seeds)."
-    yield Picture("accuracy.png", "Table 2 as a heat map", f"{_explain_star(results)}{NAMES}{caption}", figure)
+    yield Picture("accuracy.png", "Table 2 as a heat map", f"{_explain_star(results)}{NAMES}{caption}", figure, of_paper=True)
 
 
 def draw_intervals(shown: Shown, results: Results) -> Iterator[Picture]:
@@ -192,7 +192,7 @@ def draw_intervals(shown: Shown, results: Results) -> Iterator[Picture]:
             "a patient together. Beside each line stands the verdict on ours under the paper's protocol."
         )
         figure = intervals.plot_intervals(named, label="accuracy (%)")
-        yield Picture("intervals.png", "Accuracy beside the paper's", _explain_star(results) + about, figure)
+        yield Picture("intervals.png", "Accuracy beside the paper's", _explain_star(results) + about, figure, of_paper=True)
 
 
 def draw_labels(shown: Shown, results: Results) -> Iterator[Picture]:

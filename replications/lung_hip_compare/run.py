@@ -11,7 +11,7 @@ from pathlib import Path
 
 from common import cli
 from common.cases.prepared import Dataset
-from common.cases.sources import answer_questions
+from common.cases.sources import answer_questions, take_own
 from common.data.folder import find_data
 from common.data.layout import refuse_layout
 from common.data.unmarked import read_unmarked
@@ -112,6 +112,8 @@ def run(options: cli.Options) -> int:
 
 def choose_sources(options: cli.Options) -> tuple[str, Sources]:
     """Preset and sources: the data folder if there is one, else phantoms; smoke always takes phantoms."""
+    if own := take_own(options, *data.OWN):
+        return options.preset or "paper", {"luna": None, "hip": own}
     found = find_data(PACKAGE.name, options.data)
     sources = data.find_sources(found) if found and options.preset != "smoke" else {}
     if any(sources.values()):

@@ -28,6 +28,7 @@ from common.cases.sources import (
     name_prepared,
     pick_source,
     prepare_source,
+    take_own,
 )
 from common.cases.table import fold_cases, split_cases
 from common.data.folder import list_entries
@@ -70,7 +71,8 @@ def list_sources(folder: Path | None) -> dict[str, Source]:
         if list_entries(path):
             synthetic = kind == "own" and (folder / MARKER).is_file()
             shown = "thyroid phantoms" if synthetic else NAMES[kind]
-            found[kind] = Source(kind, path, shown, synthetic, NOTES[kind], substitute=not synthetic, private=not synthetic)
+            real = not synthetic
+            found[kind] = Source(kind, path, shown, synthetic, NOTES[kind], real, real, own=kind == "own" and real)
     return found
 
 
@@ -101,7 +103,9 @@ def read_source(source: Source, config: Config) -> Read:
     (`settle_copies`). Further notes: patients_known (False: each picture counts as one), patients_with_both_labels, pictures,
     same_file_several_cases, and what the reader counts.
     """
-    read = settle_patients(source, READERS[source.kind](source.path, config))
+    own = source.kind == "own"
+    found = published.read_own(source.path, config, source.table) if own else READERS[source.kind](source.path, config)
+    read = settle_patients(source, found)
     images, cases, notes = settle_copies(source, drop_contradictions(source, read))
     both = int((cases.groupby("patient_id")["label"].nunique() > 1).sum())
     return images, cases, {
@@ -223,6 +227,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
 
     def check(folder: Path | None) -> list[Finding]:
+        if own := take_own(given, "own", NAMES["own"]):
+            return [check_source(own)]
         sources = list_sources(folder)
         if given.source and (source := find_source(folder, Config(source=given.source))):
             sources = {given.source: source}

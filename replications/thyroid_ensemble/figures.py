@@ -155,7 +155,7 @@ def draw_figure_8(shown: Shown, results: Results) -> Iterator[Picture]:
             f"Test accuracy at Scale 1. Initial weights with transfer: {results.weights.source}. The paper's figure "
             f"has no numbers; those with transfer stand in Table 2. {end_caption(results, protocols, rows, mark='Hatched')}"
         )
-        yield Picture("figure8-transfer.png", "Figure 8: accuracy without and with transfer", caption, figure)
+        yield Picture("figure8-transfer.png", "Figure 8: accuracy without and with transfer", caption, figure, of_paper=True)
 
 
 def draw_figure_9(shown: Shown, results: Results) -> Iterator[Picture]:
@@ -260,7 +260,7 @@ def draw_table_2(shown: Shown, results: Results) -> Iterator[Picture]:
         figure = grids.plot_heatmap(panels, rows, NETWORKS, label="accuracy (%)")
         grids.mark_cells(figure, marked, " †")
         caption = f"Test accuracy, ours as mean over the seeds. {end_caption(results, protocols, NINE, intervals=False)}"
-        yield Picture("table2.png", "Table 2 as a heat map", caption, figure)
+        yield Picture("table2.png", "Table 2 as a heat map", caption, figure, of_paper=True)
 
 
 def draw_accuracies(shown: Shown, results: Results) -> Iterator[Picture]:
@@ -276,7 +276,7 @@ def draw_accuracies(shown: Shown, results: Results) -> Iterator[Picture]:
             named = [replace(lines[row], row=series.mark_row(results, row, protocols)) for row in run]
             about = end_caption(results, protocols, run, mark="Dagger (either protocol)")
             caption = f"The paper's bar is the 95 % sampling error of its own test set, pictures taken as independent. {about}"
-            yield Picture(file, title, caption, plot_intervals(named, label="accuracy (%)"))
+            yield Picture(file, title, caption, plot_intervals(named, label="accuracy (%)"), of_paper=True)
 
 
 def draw_confusions(shown: Shown, results: Results) -> Iterator[Picture]:

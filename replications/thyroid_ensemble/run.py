@@ -146,7 +146,7 @@ def choose_source(options: cli.Options) -> tuple[str, data.Source, Config]:
     def make(folder: Path, config: Config) -> None:
         phantoms.write_phantoms(folder, config, seed=config.split_seed, unmarked=phantoms.UNMARKED)
 
-    return find_or_make(PACKAGE, options, PRESETS, data.find_source, make)
+    return find_or_make(PACKAGE, options, PRESETS, data.find_source, make, ("own", data.NAMES["own"]))
 
 
 def collect_products(

@@ -29,6 +29,7 @@ DOCUMENTS = [
 ]
 # Named in the documents, made by a run or by the user.
 MADE = {*PUBLISHED_FILES, RECORD, MODEL, COMMANDS, "report.html", "history.csv", "cases.csv", "data.json", "images.npy"}
+MADE |= {"table.csv", "table.tex"}
 MADE_FOLDERS = ("runs", "data", ".venv", "figures", "cells", "searches")
 FENCED = re.compile(r"^ *```.*?^ *```", flags=re.M | re.S)  # a block of code
 NEW = r"(?:new_paper|my_paper)"  # the package that docs/new_paper.md makes from docs/template

@@ -98,3 +98,12 @@ def test_version_is_that_of_the_package(capsys):
         cli.parse_options(["--version"], "some.module", "", ["smoke"])
     assert ended.value.code == 0
     assert capsys.readouterr().out.split()[-1] == __version__
+
+
+def test_columns_of_own_cases():
+    flags = ["--cases", "list.csv", "--columns", "path=file, label=diagnosis"]
+    options = cli.parse_options(flags, "replications.paper.run", "", ["demo"])
+    assert options.columns == {"path": "file", "label": "diagnosis"}
+    for wrong in ("path", "path=", "=file", "path=a,path=b", ""):
+        with pytest.raises(SystemExit):
+            cli.parse_options(["--columns", wrong], "replications.paper.run", "", ["demo"])

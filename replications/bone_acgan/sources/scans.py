@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common.data.csv_files import read_csv_table, read_header
+from common.data.csv_files import read_header
 from common.data.dicom import is_dicom
 from common.data.folder import read_lines, walk_files
+from common.data.listing import CaseTable, read_cases
 from common.data.names import find_listed, fold_name
 from common.data.pictures import read_picture
 from common.errors import UsageError
@@ -48,26 +49,30 @@ class View:
     lone: bool = False  # nothing says whose it is: it counts as a patient of its own
 
 
-def read_own(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame, dict]:
-    """A user's folder: cases.csv with path, label and, where given, patient and view.
+def read_own(folder: Path, config: Config, table: CaseTable | None = None) -> tuple[np.ndarray, pd.DataFrame, dict]:
+    """A user's folder: a table (folder/cases.csv) with path, label and, where given, patient and view.
 
     A file is NM DICOM of one or two frames, each of which is a case, or a PNG or JPEG of one view, bright where many counts are.
     Without the column patient a DICOM is grouped by its own id, and a picture counts as a patient of its own. Returns pictures,
     cases and notes with "faults", "doubtful_crops" and "lone": how many files say nothing of their patient.
     """
-    header = read_header(folder / TABLE)
-    known = [name for name in ("patient", "view") if name in header]
+    table = table or CaseTable(folder / TABLE)
+    header = read_header(table.path)
+    known = [name for name in ("patient", "view") if table.find_column(name) in header]
     others = [
-        name for name in header if name.strip().lower() in ("patient", "patient_id", "patientid", "view") and name not in known
+        name
+        for name in header
+        if name.strip().lower() in ("patient", "patient_id", "patientid", "view")
+        and name not in {table.find_column(ours) for ours in known}
     ]
     if others:
-        raise UsageError(f"{folder / TABLE}:1: column {others[0]!r}: the names are path, label, patient, view")
-    table = read_csv_table(folder / TABLE, dict.fromkeys(["path", "label", *known], str))
+        say = "the names are path, label, patient, view; --columns patient=... says another one"
+        raise UsageError(f"{table.path}:1: column {others[0]!r}: {say}")
     faults: list[str] = []
     views: list[View] = []
     labels: dict[Path, int] = {}
-    for number, line in enumerate(table.to_dict("records"), start=1):
-        where = f"{TABLE} case {number}"
+    for number, line in enumerate(read_cases(table, ("path", "label"), ("patient", "view")).to_dict("records"), start=1):
+        where = f"{table.name} case {number}"
         label = SPELLINGS.get(line["label"].strip().lower())
         name, patient = line["path"].strip(), line.get("patient", "").strip()
         try:

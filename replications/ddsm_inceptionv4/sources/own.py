@@ -4,8 +4,8 @@ read."""
 from collections.abc import Mapping
 from pathlib import Path
 
-from common.data.csv_files import read_csv_table, read_header
 from common.data.dicom import is_dicom
+from common.data.listing import CaseTable, read_cases
 from common.data.names import find_listed, name_listed
 from common.errors import UsageError
 from replications.ddsm_inceptionv4.sources.mammograms import SUFFIXES, Listing, Mammogram
@@ -19,15 +19,15 @@ VIEWS = {"CC": "CC", "MLO": "MLO", "ML": "", "LM": "", "": ""}  # true laterals 
 NEEDED, FURTHER = ("path", "label", "patient"), ("laterality", "view", "digitiser", "density")
 
 
-def list_own(folder: Path) -> Listing:
-    """Every image of cases.csv. Columns: path, label, patient and, where given, laterality, view, digitiser, density (1 to 4).
+def list_own(folder: Path, table: CaseTable | None = None) -> Listing:
+    """Every image of a table (folder/cases.csv). Columns: path, label, patient and, where given, laterality, view, digitiser,
+    density (1 to 4).
 
     `patient` may be empty or left out for DICOM, whose own id then groups them (as a checksum); it must be given for pictures.
     Faults name their line. Raises UsageError where path or label is missing.
     """
-    header = read_header(folder / TABLE)
-    columns = [name for name in (*NEEDED, *FURTHER) if name in header or name in NEEDED[:2]]
-    lines = read_csv_table(folder / TABLE, dict.fromkeys(columns, str)).to_dict("records")
+    table = table or CaseTable(folder / TABLE)
+    lines = read_cases(table, NEEDED[:2], (*NEEDED[2:], *FURTHER)).to_dict("records")
     faults: list[str] = []
     mammograms: list[Mammogram] = []
     seen: set[str] = set()
@@ -39,7 +39,7 @@ def list_own(folder: Path) -> Listing:
             seen.add(file)
             mammograms.append(one)
         except UsageError as error:
-            faults.append(f"{TABLE} case {number}: {error}")
+            faults.append(f"{table.name} case {number}: {error}")
     return Listing(mammograms, faults)
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from common.cases.table import fold_cases, hash_pixels, join_patients, split_cases
 from common.data.csv_files import read_csv_table
-from common.data.listing import BOX, TABLE, Listed, drop_repeated, list_own
+from common.data.listing import BOX, CaseTable, Listed, drop_repeated, list_own
 from common.data.names import find_listed, name_listed
 from common.data.patients import normalise_patient
 from common.data.pictures import read_picture
@@ -22,7 +22,7 @@ from common.errors import UsageError
 from common.files import hash_file
 from replications.lung_hip_compare.config import Config
 
-LABELS = {"0": 0, "1": 1}
+LABELS = {"0": 0, "1": 1, "no fracture": 0, "fracture": 1}
 SIDES = ("", "R", "L")
 LISTED = ["path", "label", "patient", "side", "box", "file", "window"]
 FRACATLAS_FOLDERS = {1: ("Fractured",), 0: ("Non_fractured", "Non-fractured")}
@@ -38,12 +38,12 @@ def choose_side(dataset: str, config: Config) -> int:
     return config.hip_sides[0 if dataset.startswith("128") else 1]
 
 
-def list_radiographs(folder: Path) -> tuple[pd.DataFrame, list[str]]:
-    """cases.csv of a user's folder: path, label, patient, side ('R', 'L' or ''), box ((x0, y0, x1, y1) or None), file (as it is
-    called on disk), window (grey levels of black and white, or None); and every fault as one text. A hip that is listed
-    twice counts once, and not at all if its labels differ.
+def list_radiographs(folder: Path, table: CaseTable | None = None) -> tuple[pd.DataFrame, list[str]]:
+    """The table of a user's folder (folder/cases.csv): path, label, patient, side ('R', 'L' or ''), box ((x0, y0, x1, y1) or
+    None), file (as it is called on disk), window (grey levels of black and white, or None); and every fault as one text. A hip
+    that is listed twice counts once, and not at all if its labels differ.
     """
-    listed, faults = list_own(folder, LABELS, "0 (no fracture) or 1 (fracture)", ["side"])
+    listed, faults = list_own(folder, LABELS, "0 (no fracture) or 1 (fracture)", ["side"], table)
     kept = []
     for line in listed:
         if line.more["side"] in SIDES:
@@ -59,18 +59,18 @@ def list_radiographs(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     return pd.DataFrame(rows, columns=LISTED), faults
 
 
-def explain_boxes(folder: Path) -> str | None:
+def explain_boxes(folder: Path, table: CaseTable | None = None) -> str | None:
     """Why the cropped data sets cannot be made of a user's folder, in words for the report; None if they can, or if its table has
     faults that must be seen first."""
     try:
-        table, faults = list_radiographs(folder)
+        hips, faults = list_radiographs(folder, table)
     except UsageError:
         return None
-    boxed = table[table["box"].notna()]
-    if table["label"].nunique() < 2 or boxed["label"].nunique() == 2 or any(": box " in fault for fault in faults):
+    boxed = hips[hips["box"].notna()]
+    if hips["label"].nunique() < 2 or boxed["label"].nunique() == 2 or any(": box " in fault for fault in faults):
         return None
     lacking = "" if boxed.empty else " of both classes"
-    return f"no crop boxes{lacking} in {TABLE} (columns {','.join(BOX)}), so no cropped pictures"
+    return f"no crop boxes{lacking} in the table of cases (columns {','.join(BOX)}), so no cropped pictures"
 
 
 def list_fracatlas(folder: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -105,12 +105,14 @@ def gather_radiographs(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     ), faults  # fmt: skip
 
 
-def read_hips(folder: Path, kind: str, dataset: str, config: Config) -> tuple[np.ndarray, pd.DataFrame, dict]:
+def read_hips(
+    folder: Path, kind: str, dataset: str, config: Config, listed: CaseTable | None = None
+) -> tuple[np.ndarray, pd.DataFrame, dict]:
     """The ORIGINAL pictures of one data set, scaled: uint8 (n, side, side), cases and notes (`faults`).
 
     sha256 is the file's for whole radiographs; two hips of one picture share a file, so a crop has that of its pixels.
     """
-    table, faults = (list_fracatlas if kind == "fracatlas" else list_radiographs)(folder)
+    table, faults = list_fracatlas(folder) if kind == "fracatlas" else list_radiographs(folder, listed)
     cropped = is_cropped(dataset)
     whole, torn = gather_radiographs(table)
     faults += torn

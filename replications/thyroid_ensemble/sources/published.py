@@ -15,7 +15,7 @@ import pandas as pd
 from common.data import listing as common_listing
 from common.data.csv_files import read_csv_table
 from common.data.folder import find_holding, has_control_characters, list_entries, read_lines, walk_files
-from common.data.listing import Listed, drop_repeated
+from common.data.listing import CaseTable, Listed, drop_repeated
 from common.data.names import find_listed, name_listed
 from common.errors import UsageError
 from replications.thyroid_ensemble.config import CLASSES, Config
@@ -193,22 +193,22 @@ def read_tn3k(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame, d
     return images, cases, {"faults": faults, "patients_known": False}
 
 
-def read_own(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame, dict]:
-    """ROIs uint8 (n, roi_side, roi_side), cases and notes (`faults`) of folder/cases.csv."""
-    listed, faults = list_own(folder)
+def read_own(folder: Path, config: Config, table: CaseTable | None = None) -> tuple[np.ndarray, pd.DataFrame, dict]:
+    """ROIs uint8 (n, roi_side, roi_side), cases and notes (`faults`) of a table of cases; None: folder/cases.csv."""
+    listed, faults = list_own(folder, table)
     images, cases = read_rois(folder, listed, config, faults)
     return images, cases, {"faults": faults, "whole_pictures": int((listed["box"].isna() & (listed["mask"] == "")).sum())}
 
 
-def list_own(folder: Path) -> tuple[pd.DataFrame, list[str]]:
-    """cases.csv as `read_rois` takes it, and every faulty line as one text.
+def list_own(folder: Path, table: CaseTable | None = None) -> tuple[pd.DataFrame, list[str]]:
+    """The table (folder/cases.csv) as `read_rois` takes it, and every faulty line as one text.
 
     Columns: path, label (benign or 0, malignant or 1), patient and, as far as known, x0, y0, x1, y1 (box in pixels, x1 and y1
     exclusive), mask (path of a picture), case_id, split (train or test, as published). One line a nodule: a picture may come
     several times, with other boxes or masks. One that comes twice with the same counts once, and not at all if its labels
     differ. Raises UsageError for a table that cannot be read.
     """
-    listed, faults = common_listing.list_own(folder, LABELS, "benign (0) or malignant (1)", ["mask", "case_id", "split"])
+    listed, faults = common_listing.list_own(folder, LABELS, "benign (0) or malignant (1)", ["mask", "case_id", "split"], table)
     kept = []
     for line in listed:
         if fault := _find_fault(line):
@@ -238,8 +238,8 @@ def list_own(folder: Path) -> tuple[pd.DataFrame, list[str]]:
             "window": line.window,
         }
     split = any(line.more["split"] for line in listed)
-    table = pd.DataFrame(list(lines.values()), columns=[name for name in (*LISTED, "window") if split or name != "split"])
-    return table.astype({"box": object, "window": object}), faults
+    kept_lines = pd.DataFrame(list(lines.values()), columns=[name for name in (*LISTED, "window") if split or name != "split"])
+    return kept_lines.astype({"box": object, "window": object}), faults
 
 
 def _find_fault(line: Listed) -> str | None:

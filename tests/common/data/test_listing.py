@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from common.data.listing import drop_repeated, list_own
+from common.data.listing import CaseTable, drop_repeated, list_own, list_raw, locate_table
 from common.errors import UsageError
 
 LABELS = {"healthy": 0, "ill": 1, "0": 0, "1": 1}
@@ -57,3 +57,54 @@ def test_lines_that_stand_twice_count_once_and_contradictory_ones_not_at_all(tmp
         "cases.csv line 4: 'a.png' is listed twice for a side",
         "cases.csv line 5: 'b.png' is listed twice for a side, with both labels",
     ]
+
+
+def test_columns_under_other_names(tmp_path):
+    """The name that is mapped wins over one that is called as ours; one column may serve for two."""
+    (tmp_path / "list.csv").write_text("file,diagnosis,label\na.png,ill,7\nb.png,odd,7\n", encoding="utf-8")
+    table = CaseTable(tmp_path / "list.csv", (("path", "file"), ("label", "diagnosis"), ("patient", "file")))
+    listed, faults = list_own(tmp_path, LABELS, EXPECTED, table=table)
+    assert [(line.path, line.label, line.patient, line.where) for line in listed] == [("a.png", 1, "a.png", "list.csv line 2")]
+    assert faults == ["list.csv line 3: label 'odd' is not healthy (0) or ill (1)"]
+
+
+@pytest.mark.parametrize(
+    ("head", "columns", "said"),
+    [
+        (
+            "file,label,patient",
+            (),
+            "no column path in the header line; found: file, label, patient; yours may be named: --columns",
+        ),
+        ("path,label,patient", (("label", "diagnosis"),), "no column diagnosis in the header line"),
+        ("path;label;patient", (), "separated by semicolons? use commas"),
+        ("path,label,patient", (("hue", "label"),), "--columns hue=...: no column of this name is read; known: path, label"),
+    ],
+)
+def test_what_is_wrong_with_the_columns_is_said(tmp_path, head, columns, said):
+    (tmp_path / "list.csv").write_text(f"{head}\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"(list\.csv:1: |^--columns)") as error:
+        list_own(tmp_path, LABELS, EXPECTED, table=CaseTable(tmp_path / "list.csv", columns))
+    assert said in str(error.value)
+
+
+def test_the_table_lies_here_or_in_the_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    (folder / "in.csv").write_text("x")
+    (tmp_path / "out.csv").write_text("x")
+    assert locate_table(Path("in.csv"), folder) == folder / "in.csv"
+    assert locate_table(Path("out.csv"), folder) == Path("out.csv")
+    (tmp_path / "in.csv").write_text("y")
+    with pytest.raises(UsageError, match="there is one here and one in"):
+        locate_table(Path("in.csv"), folder)
+
+
+def test_prepared_data_depend_on_the_files_that_are_listed(tmp_path):
+    """Not on what else lies in the folder, nor on what lies outside."""
+    (tmp_path / "list.csv").write_text("file,mask\na.png,b.png\n../out.png,\nno.png,\n", encoding="utf-8")
+    for name in ("a.png", "b.png", "other.png"):
+        (tmp_path / name).touch()
+    table = CaseTable(tmp_path / "list.csv", (("path", "file"),))
+    assert [path.name for path in list_raw(table, tmp_path)] == ["a.png", "b.png", "list.csv"]

@@ -61,7 +61,7 @@ def test_a_headline_that_does_not_tell_says_what_would(paper):
     assert f"cannot tell ({gap}; about 340 test patients would tell if the difference stayed the same (here 60); " in sentence
 
 
-@pytest.mark.parametrize(("word", "said"), [("other data", "on other data"), ("off protocol", "off protocol")])
+@pytest.mark.parametrize(("word", "said"), [("other data", "on other data"), ("off protocol", "with other settings")])
 def test_a_headline_without_a_verdict_says_why(paper, word, said):
     content = make_content()
     (claim,) = [claim for claim in content["claims"] if claim["row"] == "set / net"]
@@ -157,7 +157,7 @@ def test_a_row_of_ours_alone_says_that_it_is_off_protocol(paper):
     off = parse_results(content, "test")
     *_, line = collect_lines(off, paper)
     assert (line.row, line.verdict, line.claimed) == ("set / net, 10 % labels", "off protocol", False)
-    assert line.note.startswith("off protocol: epochs = 6 instead of 100; width = 8 instead of 64; c")
+    assert line.note.startswith("other settings: epochs = 6 instead of 100; width = 8 instead of 64; c")
     assert "Rows run as published under both protocols: 1." in describe_finding(off, paper)[2]
     for row in content["rows"][-2:]:
         row["departures"] = []
@@ -206,6 +206,8 @@ def test_departures_without_an_override_are_said_in_every_table(paper):
     ]
     content["claims"] = []
     results = parse_results(content, "test")
-    assert list_banners(results) == ["Off protocol: some rows were trained otherwise than published (see their notes)."]
+    assert list_banners(results) == [
+        "Other settings than the paper's: some rows were trained otherwise than published (see their notes)."
+    ]
     (net,) = [line for line in collect_lines(results, paper) if line.leakfree is not None]
-    assert "off protocol: random initial weights" in net.note
+    assert "other settings: random initial weights" in net.note

@@ -10,7 +10,9 @@ from sample_report import Page, make_content, make_png, make_results, write_run
 
 from common.errors import UsageError
 from common.records.results import parse_results
-from common.report.pages import escape_markdown, format_screen_table, render_markdown, write_report
+from common.report.pages import escape_markdown, render_markdown, write_report
+from common.report.screen import format_screen_table
+from common.report.tables import build_comparison_tables
 
 GOLDEN = Path(__file__).parent / "golden" / "table.md"
 HOSTILE = "<img src=x onerror=alert(1)>|`a`](http://x)"
@@ -168,7 +170,7 @@ def test_synthetic_data_and_overrides_are_announced_everywhere(tmp_path, paper):
         format_screen_table(parse_results(content, "test"), paper),
     ):
         assert "these numbers say nothing about the paper" in text
-        assert "Off protocol: settings changed on the command line: epochs = 5." in text
+        assert "Other settings than the paper's, given on the command line: epochs = 5." in text
     assert "the paper printed" not in Page((run / "report.html").read_text(encoding="utf-8")).text
 
 
@@ -183,23 +185,69 @@ def test_a_missing_or_damaged_figure_is_an_error(tmp_path, paper, content):
     assert not (run / "report.html").exists()
 
 
-def test_screen_table_fits_120_columns(paper):
+def list_open(page: str) -> str:
+    """The page without what stands in a fold, summaries kept."""
+    while (inner := re.search(r"<details\b[^>]*>((?:(?!<details\b).)*?)</details>", page, re.DOTALL)) is not None:
+        summary = re.search(r"<summary>.*?</summary>", inner[1], re.DOTALL)
+        page = page.replace(inner[0], summary[0].replace("summary>", "b>"))
+    return page
+
+
+def test_long_tables_and_background_are_folded_the_main_table_is_open(tmp_path, paper):
     content = make_content()
-    content["rows"][3]["row"] = "a long name " * 20
-    content["extra"]["not_run"][0]["reason"] = "a long reason " * 20
-    table = format_screen_table(parse_results(content, "test"), paper)
-    assert max(map(len, table.splitlines())) <= 120
-    (line,) = [line for line in table.splitlines() if line.startswith("set / net ")]
-    assert line.split() == [
-        "set",
-        "/",
-        "net",
-        "100",
-        "90.0",
-        "91.2",
-        "[88.2,",
-        "94.2]",
-        *("agrees", "within", "5", "points"),
-        "85.0",
-        "(−6.2)",
-    ]
+    content["rows"] += [{**content["rows"][3], "row": f"set / net, variant {number}"} for number in range(40)]
+    content["extra"]["figures"] *= 5
+    run = write_run(tmp_path / "run", content)
+    write_report(run, paper)
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert page.count("<details") == page.count("</details>") == page.count("<summary") > 8
+    shown = Page(list_open(page[page.index("<body>") :])).text
+    assert "set / net 90.0 80.0 91.2" in shown
+    assert "Beyond the paper, labels: accuracy (%) 41 rows" in shown
+    assert "variant 7" in Page(page).text
+    for folded in ("variant 7", "fedcba987654", "net_best 91.2", "repetition one run", "earlier command", "0.950 [0.930"):
+        assert folded not in shown
+    rows = list_open(page[page.index("<body>") :]).count("<tr")
+    assert rows <= 30 + 6
+    assert list_open(page).count("<figure>") == 1
+
+
+def test_the_page_has_rules_for_a_telephone_the_dark_and_paper(tmp_path, paper):
+    """Every colour of text and ground is a variable, which the dark theme sets anew; the printed page opens what is folded."""
+    run = write_run(tmp_path / "run", make_content())
+    write_report(run, paper)
+    style = re.search(r"<style>(.*?)</style>", (run / "report.html").read_text(encoding="utf-8"), re.DOTALL)[1]
+    light, dark = (set(re.findall(r"(--[a-z-]+):", part)) for part in re.findall(r":root \{(.*?)\}", style, re.DOTALL))
+    assert light == dark
+    assert "color-scheme: light dark" in style
+    rest = re.sub(r":root \{.*?\}", "", style, flags=re.DOTALL)
+    fixed = set(re.findall(r"#[0-9a-f]{3,6}\b", rest))
+    assert fixed <= {"#fff"}  # on the banner, and behind the figures
+    assert "@media (max-width: 600px)" in style
+    assert "details::details-content" in style.partition("@media print")[2]
+
+
+def test_own_data_have_a_report_of_their_own(tmp_path, paper):
+    """No printed numbers, verdicts, statements, counts, audit; no row that was not run."""
+    content = make_content(overrides={})
+    content["datasets"][0] |= {"own": True, "substitute": True, "private": True, "name": "hospital"}
+    run = write_run(tmp_path / "run", content)
+    write_report(run, paper)
+    results = parse_results(content, "test")
+    page = Page((run / "report.html").read_text(encoding="utf-8")).text
+    table = (run / "table.md").read_text(encoding="utf-8")
+    screen = format_screen_table(results, paper)
+    for text in (page, table, screen):
+        assert "91.2" in text
+        for foreign in ("not run", "absent net", "verdict", "printed", "tolerance", "The net is best", "udit", "Other data than"):
+            assert foreign not in text, foreign
+    for text in (page, table):
+        assert "Own data, set: 500 cases of 250 patients (healthy 400, ill 100)." in text
+        assert "set / net, accuracy, images split as in the paper: 91.2 % (95 % interval 88.2 to 94.2)" in text
+        assert "patients kept apart (leak-free): 85.0 % (95 % interval 82.0 to 88.0)" in text
+        assert "77 of 100 test cases have a picture of the same patient in training" in text
+    names = {column.name for one in build_comparison_tables(results, paper) for column in one.columns}
+    assert names >= {"row", "mean", "95 % interval"}
+    assert not names & {"printed", "verdict", "difference"}
+    kept = parse_results({**content, "datasets": [content["datasets"][0], make_content()["datasets"][0]]}, "test")
+    assert "the paper printed" in render_markdown(kept, paper)  # beside data of the paper the numbers stay

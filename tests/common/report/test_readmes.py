@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from sample_report import PAPER, make_content
+from sample_report import PAPER, make_content, write_run
 
 from common.files import write_json_atomic
 from common.report.__main__ import main
@@ -125,3 +125,17 @@ def test_an_impossible_headline_is_marked_in_the_table_of_papers(tmp_path):
     path.write_text(PAPER.replace("value = 90.0", "value = 90.5"))
     assert main(["--root", str(root)]) == 0
     assert re.search(r"\| set / net, accuracy: 90\.5\s% \(impossible as printed\) \|", (root / "README.md").read_text())
+
+
+def test_the_report_of_an_accepted_run_follows_where_the_first_page_links_to_it(tmp_path):
+    root = make_repository(tmp_path)
+    accepted = write_run(root / "results" / "some_paper", make_content())
+    assert main(["--root", str(root)]) == 0
+    page = accepted / "report.html"
+    assert not page.exists()
+    (root / "README.md").write_text(README + "[report](results/some_paper/report.html)\n")
+    assert main(["--root", str(root), "--check"]) == 1
+    assert main(["--root", str(root)]) == 0
+    assert "<title>Replication: Networks compared</title>" in page.read_text()
+    page.write_text("of an older state")
+    assert main(["--root", str(root), "--check"]) == 1

@@ -71,7 +71,7 @@ def test_captions_count_cases_and_explain_marks():
     text = end_caption(make_results(known=False, verdict="off protocol"), ["paper"], ["x"], positive_class="ill")
     assert text == (
         "The paper's protocol: n = 40 test cases (18 ill), 2 seeds. Our 95 % intervals take cases by themselves, as no "
-        "patients are known. A star marks trainings off protocol (see the notes in the tables)."
+        "patients are known. A star marks trainings with other settings than the paper's (see the notes in the tables)."
     )
     assert "95 %" not in end_caption(make_results(), ["paper"], ["y"], positive_class="ill", intervals=False)
 

@@ -243,7 +243,7 @@ def test_off_protocol_and_collapsed_rows_bear_marks(off):
         assert "GLCM + SVM * †" in shown
         which = " (either protocol)" if file.startswith("accuracy") else ""
         assert f"Dagger{which}: one class for all cases in at least one seed." in found[file].caption
-        assert "A star marks trainings off protocol" in found[file].caption
+        assert "A star marks trainings with other settings than the paper's" in found[file].caption
     depths = found["figure9-depths.png"]
     titles = {axes.get_title(loc="left") for axes in depths.figure.axes}
     assert titles == {"the paper's protocol, n = 16 *", "leak-free, n = 16 *"}
@@ -254,7 +254,7 @@ def test_only_the_rows_that_depart_bear_a_star(paper):
     found = make_run(Size(), paper, FEW, {"GLCM + SVM": CHANGED}).list_pictures()
     for file in ("accuracy-methods.png", "confusion-methods-paper.png"):
         assert {"ensemble", "GLCM + SVM * †"} <= set(list_starts(found[file]))
-        assert "A star marks trainings off protocol" in found[file].caption
+        assert "A star marks trainings with other settings than the paper's" in found[file].caption
     for file in ("figure9-depths.png", "figure10-roc-paper.png", "figure11-cases.png", "accuracy-networks.png"):
         assert not any("*" in text for text in texts(found[file].figure))
         assert "*" not in found[file].title
