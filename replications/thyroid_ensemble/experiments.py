@@ -35,6 +35,7 @@ from replications.thyroid_ensemble.rows import (
     name_scratch,
     name_subset,
     name_training,
+    name_transferred,
 )
 from replications.thyroid_ensemble.selection import Choice
 
@@ -77,8 +78,8 @@ def list_table_7(_config: Config) -> list[str]:
 
 
 def list_figure_8(_config: Config) -> list[str]:
-    """With and without transfer."""
-    return [*SINGLES, *map(name_scratch, NETWORKS)]
+    """With and without transfer; with it the convolutions stay frozen and the new head alone is trained (sec. 2.1)."""
+    return [*map(name_transferred, NETWORKS), *map(name_scratch, NETWORKS)]
 
 
 def list_figure_9(config: Config) -> list[str]:
@@ -134,7 +135,7 @@ def _list_needs(config: Config) -> dict[str, frozenset[str]]:
     needs |= {FUSED: frozenset([name_training("fused", "VGG16", 1)])}
     needs |= {name_classic(name): frozenset([name_training("classic", name, 1)]) for name in DESCRIPTORS}
     needs |= {name_scratch(network): frozenset([name_training("scratch", network, 1)]) for network in NETWORKS}
-    depths: tuple[int | str, ...] = (*config.depths, "all")
+    depths: tuple[int | str, ...] = (0, *config.depths, "all")  # 0: Fig. 8
     return needs | {name_depth(network, depth): need_transfer((network, 1)) for network in NETWORKS for depth in depths}
 
 
@@ -170,7 +171,7 @@ OF_NAMES = {
 }  # fmt: skip
 OF_FUSIONS = ("weight_step",)
 FUSED_ROWS = (ENSEMBLE, *FUSIONS, PATIENTS, *map(name_subset, SUBSETS))  # members and weights are enumerated
-ONE_DEPTH = (BLOCK, *(name_depth(network, "all") for network in NETWORKS))  # no depth is chosen for them
+STEP_1 = tuple(map(name_transferred, NETWORKS))  # rows without step 2
 # Settings that shape nothing of the paper's own protocol; nor do those of the phantoms.
 FREE_SETTINGS = ("seeds", "split_seed", "cache_gigabytes", "source", "inner_folds")
 
@@ -182,8 +183,10 @@ def list_departures(row: Row, config: Config, published: Config, weights: str) -
     settings = [*OF_ALL, *(OF_FUSIONS if row.name in FUSED_ROWS else ())]
     for training in trainings:
         settings += [*OF_KINDS[training.kind], OF_NAMES[training.network]]
-    if row.name in ONE_DEPTH:
+    if row.name in (BLOCK, *list_figure_9(config), *STEP_1):  # no depth is chosen for them
         settings = [name for name in settings if name != "depths"]
+    if row.name in STEP_1:
+        settings = [name for name in settings if name != "tune_"]
     random = weights == "random" and any(training.pretrained for training in trainings)
     return list_changes(config, published, settings) + ["random initial weights instead of ImageNet's"] * random
 
@@ -200,7 +203,7 @@ def build_checks(choices: Sequence[Choice]) -> dict[str, Check]:
         return _check_depth([choice.depths for choice in choices if choice.protocol == protocol])
 
     return {
-        "transfer_helps": _build_check([(name_model(n, 1), name_scratch(n)) for n in NETWORKS]),
+        "transfer_helps": _build_check([(name_transferred(n), name_scratch(n)) for n in NETWORKS]),
         "gap_grows_with_depth": _check_gap,
         "best_depth": check_depth,
         "all_layers_worse": _build_check([(name_model(n, 1), name_depth(n, "all")) for n in NETWORKS]),
@@ -218,7 +221,7 @@ def _build_check(pairs: list[tuple[str, str]]) -> Check:
 
 def _check_gap(_protocol: str, accuracy: Mapping[str, float]) -> tuple[str, str]:
     """The gain of transfer by network, in the order of their depth."""
-    rows = {n: (name_model(n, 1), name_scratch(n)) for n in NETWORKS}
+    rows = {n: (name_transferred(n), name_scratch(n)) for n in NETWORKS}
     if not all(row in accuracy for pair in rows.values() for row in pair):
         return "not run", "some of its rows were not run as published"
     gaps = [accuracy[with_] - accuracy[without] for with_, without in rows.values()]

@@ -39,6 +39,7 @@ from replications.thyroid_ensemble.rows import (
     name_plan,
     name_scratch,
     name_step_1,
+    name_transferred,
 )
 from replications.thyroid_ensemble.selection import Depths
 
@@ -142,18 +143,17 @@ def draw_figure_4(shown: Shown, results: Results) -> Iterator[Picture]:
 
 
 def draw_figure_8(shown: Shown, results: Results) -> Iterator[Picture]:
-    """Fig. 8: accuracy without and with transfer; the printed accuracies with transfer (Table 2) beside ours."""
-    printed = {claim.row: claim.value for claim in shown.paper.claims if claim.table == "2" and claim.value is not None}
+    """Fig. 8: accuracy without and with transfer, where transfer trains the new head alone (sec. 2.1)."""
     without = {network: name_scratch(network) for network in NETWORKS}
-    asked = {"without transfer": without, "with transfer": {network: name_model(network, 1) for network in NETWORKS}}
+    asked = {"without transfer": without, "with transfer": {network: name_transferred(network) for network in NETWORKS}}
     if protocols := series.list_protocols(results, without.values()):
-        panels = [series.build_panel(results, p, asked, printed if p == "paper" else {}) for p in protocols]
-        labels = {"doubtful": series.COLLAPSED, "reference": "printed (Table 2)", "level": series.MAJORITY}
-        figure = plot_bars(panels, label="accuracy (%)", top=100, **labels)
+        panels = [series.build_panel(results, protocol, asked) for protocol in protocols]
+        figure = plot_bars(panels, label="accuracy (%)", top=100, doubtful=series.COLLAPSED, level=series.MAJORITY)
         rows = [row for of_series in asked.values() for row in of_series.values()]
         caption = (
-            f"Test accuracy at Scale 1. Initial weights with transfer: {results.weights.source}. The paper's figure "
-            f"has no numbers; those with transfer stand in Table 2. {end_caption(results, protocols, rows, mark='Hatched')}"
+            "Test accuracy at Scale 1. With transfer: all convolutions frozen as transferred, the new head alone is trained (the "
+            f"rows k = 0); initial weights: {results.weights.source}. The paper's figure has no numbers, and the fine-tuned networks "
+            f"of Table 2 are not in it. {end_caption(results, protocols, rows, mark='Hatched')}"
         )
         yield Picture("figure8-transfer.png", "Figure 8: accuracy without and with transfer", caption, figure)
 

@@ -37,6 +37,11 @@ def name_depth(network: str, depth: int | str) -> str:
     return f"{network}, all layers" if depth == "all" else f"{network}, k = {depth}"
 
 
+def name_transferred(network: str) -> str:
+    """Fig. 8's transfer: no convolution is fine-tuned, the new head alone is trained."""
+    return name_depth(network, 0)
+
+
 def name_scratch(network: str) -> str:
     return f"{network}, no transfer"
 

@@ -293,12 +293,11 @@ def test_bars_are_the_accuracies_and_collapsed_ones_are_hatched(made):
     (picture,) = figures.draw_figure_8(made.shown, made.results)
     caption, figure = picture.caption, picture.figure
     for axes, protocol in zip(figure.axes, PROTOCOLS, strict=True):
-        rows = [f"{n}, no transfer" for n in NETWORKS] + [name_model(n, 1) for n in NETWORKS]
+        rows = [f"{n}, no transfer" for n in NETWORKS] + [f"{n}, k = 0" for n in NETWORKS]  # sec. 2.1: the head alone
         assert [bar.get_height() for bar in axes.patches] == pytest.approx([count_right(made, row, protocol) for row in rows])
         hatched = [row for row, bar in zip(rows, axes.patches, strict=True) if bar.get_hatch()]
         assert [row for row in hatched if "no transfer" in row] == ["VGG16, no transfer"]
-        diamonds = [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "D"]
-        assert diamonds == ([85.7, 92.0, 91.8] if protocol == "paper" else [])
+        assert not [line for line in axes.lines if line.get_marker() == "D"]  # Table 2 is of fine-tuned networks
     assert "Hatched: one class for all cases" in caption
 
 
