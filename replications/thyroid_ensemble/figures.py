@@ -152,8 +152,8 @@ def draw_figure_8(shown: Shown, results: Results) -> Iterator[Picture]:
         rows = [row for of_series in asked.values() for row in of_series.values()]
         caption = (
             "Test accuracy at Scale 1. With transfer: all convolutions frozen as transferred, the new head alone is trained (the "
-            f"rows k = 0); initial weights: {results.weights.source}. The paper's figure has no numbers, and the fine-tuned networks "
-            f"of Table 2 are not in it. {end_caption(results, protocols, rows, mark='Hatched')}"
+            f"rows k = 0); initial weights: {results.weights.source}. The paper's figure has no numbers, and the fine-tuned "
+            f"networks of Table 2 are not in it. {end_caption(results, protocols, rows, mark='Hatched')}"
         )
         yield Picture("figure8-transfer.png", "Figure 8: accuracy without and with transfer", caption, figure)
 

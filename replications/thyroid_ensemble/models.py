@@ -1,4 +1,4 @@
-"""The networks of sec. 1.3 and 1.4: three backbones of keras.applications and AlexNet, standardisation, the new head.
+"""The networks of sec. 1.4 and 1.5: three backbones of keras.applications and AlexNet, standardisation, the new head.
 
 Sizes in comments are those of the paper preset (input 224 pixels, AlexNet 227).
 """
@@ -135,7 +135,7 @@ def load_backbone(backbone: keras.Model, network: str, path: Path, config: Confi
 
 
 def draw_small_gaussian(model: keras.Model, std: float, seed: int) -> None:
-    """No transfer (sec. 2.3): "small Gaussian random weights" in every convolution, of mean 0; biases 0."""
+    """No transfer (sec. 2.1): "small Gaussian random weights" in every convolution, of mean 0; biases 0."""
     for i, name in enumerate(cuts.list_convolutions(model)):
         layer = model.get_layer(name)
         kernel = keras.random.normal(layer.kernel.shape, stddev=std, seed=seed * 1000 + i)

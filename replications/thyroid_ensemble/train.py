@@ -1,4 +1,4 @@
-"""The trainings of the paper (sec. 1.4): step 1, the new head on frozen convolutions; step 2, fine-tuning of the last k.
+"""The trainings of the paper (sec. 1.5): step 1, the new head on frozen convolutions; step 2, fine-tuning of the last k.
 
 Frozen activations are computed once for all images, variants, seeds, folds and protocols that share a network (see
 common.training.cuts). Each function that ends in _cell is one training of a run; `write_task` says what it leaves.
@@ -189,7 +189,7 @@ def train_transfer_cell(settings: dict, folder: Path, threads: int, report: cell
 
 
 def train_scratch_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
-    """No transfer (sec. 2.3): small Gaussian weights, all layers trained. Settings as in `train_transfer_cell`."""
+    """No transfer (sec. 2.1): small Gaussian weights, all layers trained. Settings as in `train_transfer_cell`."""
     environment = fit.start_backend(threads)
     task = open_task(settings, folder, report)
     config = task.config
