@@ -67,12 +67,12 @@ def build_comparison_tables(results: Results, paper: Paper) -> list[Table]:
     """Paper, ours and leak-free side by side: one table per printed table of ratios, then our own tables."""
     lines = collect_lines(results, paper)
     return [
-        _build_comparison_table(name, [line for line in lines if line.table == name])
+        _build_comparison_table(name, [line for line in lines if line.table == name], paper.difference)
         for name in dict.fromkeys(line.table for line in lines)
     ]
 
 
-def _build_comparison_table(name: str, lines: Sequence[Line]) -> Table:
+def _build_comparison_table(name: str, lines: Sequence[Line], difference: str) -> Table:
     claimed = any(line.claimed for line in lines)
     metrics = {(line.metric, line.unit) for line in lines}
     keys = ("paper", "ours", "sd", "gap", "leakfree", "difference")
@@ -129,7 +129,8 @@ def _build_comparison_table(name: str, lines: Sequence[Line]) -> Table:
     else:
         title = f"Beyond the paper, {name}{metric}"
     title = title[0].upper() + title[1:]
-    return Table(title, tuple(columns[key] for key in shown), [[row[key] for key in shown] for row in rows])
+    note = f"{difference}." if difference and any(line.difference is not None for line in lines) else ""
+    return Table(title, tuple(columns[key] for key in shown), [[row[key] for key in shown] for row in rows], note)
 
 
 def build_count_tables(results: Results, paper: Paper) -> list[Table]:

@@ -11,6 +11,7 @@ FUSED = "[26] VGG16 + LBP + HOG"
 ENSEMBLE = "ensemble"
 FUSIONS = ("class voting", "mean probability")  # Table 5
 PATIENTS = "ensemble, per patient"
+QUOTED = tuple(f"[{number}] as quoted" for number in (3, 8, 9, 10, 11))  # introduction: results of others
 PUBLISHED = ("E", "B", "C"), (0.2, 0.3, 0.5)  # Table 3
 
 

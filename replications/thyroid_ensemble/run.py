@@ -38,6 +38,7 @@ from common.runs.run import (
 )
 from replications.thyroid_ensemble import data, experiments, figures, plans, selection, tasks, weights
 from replications.thyroid_ensemble.config import CLASSES, PRESETS, Config
+from replications.thyroid_ensemble.rows import QUOTED
 
 PACKAGE = Path(__file__).parent
 SELECTION = {
@@ -58,7 +59,7 @@ def run(options: cli.Options) -> int:
     chosen = weights.choose_weights(options.weights, preset, config)
     identity = asdict(config) | {"seeds": [], "source": [source.kind, source.name], "weights": chosen}
     rows = experiments.list_rows(config)
-    wanted, reasons = select_rows(rows, options, {"[10] as quoted": "quoted from another paper; not a result of this one"})
+    wanted, reasons = select_rows(rows, options, dict.fromkeys(QUOTED, "quoted from another paper; not a result of this one"))
     needed = [training for training in plans.list_trainings(config) if any(training.name in row.needs for row in wanted)]
     networks = list(dict.fromkeys(training.network for training in needed if training.pretrained))
     prepare = functools.partial(data.prepare_dataset, source, config, skip_unreadable=options.skip_unreadable)

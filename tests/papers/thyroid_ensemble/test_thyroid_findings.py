@@ -6,6 +6,7 @@ import pytest
 
 from replications.thyroid_ensemble import experiments, plans
 from replications.thyroid_ensemble.config import NETWORKS, PAPER
+from replications.thyroid_ensemble.rows import QUOTED
 
 TRANSFERRED = {f"{network}, k = 0": 0.8 for network in NETWORKS}  # sec. 2.1: convolutions frozen
 SCRATCH = {"AlexNet, no transfer": 0.75, "VGG16, no transfer": 0.7, "ResNet50, no transfer": 0.6}
@@ -48,3 +49,46 @@ def test_fine_tuning_shapes_no_row_without_it():
         assert depart(row, transfer_epochs=8) == ["transfer_epochs = 8 instead of 50"]
     assert depart("VGG16, k = 3", tune_epochs=8) == ["tune_epochs = 8 instead of 100"]
     assert depart("Scale 1 / VGG16", depths=(0, 1)) != []
+
+
+NINE = {f"Scale {scale} / {network}": 0.8 for scale in (1, 2, 3) for network in NETWORKS}
+FUSED = {"ensemble": 0.9, "class voting": 0.85, "mean probability": 0.85}
+COMBINED = {"{A, B, C}": 0.85, "{D, B, C}": 0.82, "{E, B, C}": 0.9}
+
+
+def test_every_fusion_and_every_combination_is_held_against_every_single_network():
+    """Sec. 2.4 and 1.6."""
+    for statement, rows in (("fusions_beat_singles", FUSED), ("combinations_beat_singles", COMBINED)):
+        assert check(statement, NINE | rows)[0] == "holds"
+        for row in rows:
+            assert check(statement, NINE | rows | {row: 0.79})[0] == "does not hold", row
+        assert check(statement, NINE | rows | {"Scale 3 / VGG16": 0.91})[0] == "does not hold"
+
+
+def test_accuracy_by_depth_has_one_peak():
+    """Sec. 2.2."""
+    rising = {f"{network}, k = {k}": 0.5 + 0.01 * k for network in NETWORKS for k in range(5)}
+    assert check("one_peak", rising)[0] == "holds"
+    assert check("one_peak", rising | {"VGG16, k = 3": 0.9})[0] == "holds"
+    assert check("one_peak", rising | {"VGG16, k = 1": 0.4})[0] == "does not hold"
+    assert check("one_peak", {})[0] == "not run"
+
+
+def test_what_stopping_gains_is_not_claimed():
+    """The gain table halves the test patients after the trainings: their epochs are what they were."""
+    assert "epoch" in experiments.tabulate_gains([]).note
+    assert "all choices" not in experiments.tabulate_gains([]).note
+
+
+def test_results_of_others_are_entered_as_quoted(paper):
+    quoted = {(c.row, c.metric): c.value for c in paper.printed if c.table == "introduction"}
+    assert {row for row, _ in quoted} == set(QUOTED)
+    assert [quoted["[11] as quoted", name] for name in ("accuracy", "sensitivity", "specificity")] == [96.3, 86, 99]
+
+
+def test_what_is_not_said_of_the_roi_and_of_the_difference(paper):
+    (roi,) = (item for item in paper.deviations if item.paper.startswith("A radiologist marks"))
+    assert "whole picture" in roi.ours
+    assert "Without boxes" in roi.effect
+    for part in ("mean of five networks", "four fifths"):
+        assert part in paper.difference
