@@ -7,6 +7,12 @@ from dataclasses import dataclass, replace
 
 from common.records.contract import Contract
 
+READINGS = {  # settings that name one of several readings
+    "augmentation": ("fixed", "realtime"),
+    "cropping": ("frame", "shear"),
+    "scratch_init": ("gaussian", "he"),
+    "stopping": ("test", "none"),
+}
 NETWORKS = ("AlexNet", "VGG16", "ResNet50")  # Table 2
 SCALES = (1, 2, 3)  # sec. 1.3
 CLASSES = ("benign", "malignant")
@@ -39,9 +45,12 @@ class Config:
     augmentation: str = "fixed"  # each image and 3 variants drawn once; "realtime": fresh variants in every epoch
     enlargement: int = 4  # "to 4 times the original data"
     shift: float = 0.2  # of width and height
-    zoom: float = 0.2  # unstated
+    zoom: float = 0.2  # factors 0.8 to 1.2; the same amplitude is given for shift, crop and zoom
+    cropping: str = "frame"  # random crop of amplitude 0.2: shift and zoom move the frame; "shear": Keras' shear_range; unstated
+    shear: float = 0.2  # degrees, as Keras' shear_range counts it; cropping = "shear" only
     rotation: float = 30.0  # degrees
     flip: bool = True  # horizontal
+    augment_before_crop: bool = True  # the ROI is augmented, then the scale is cut; False: the other order; unstated
 
     # Networks (sec. 1.4); input sides in pixels: every scale is enlarged to it; unstated
     input_mode: str = "resize"  # "native": VGG16 and ResNet50 take the patches of every scale as they are
@@ -79,9 +88,11 @@ class Config:
     stopping: str = "test"  # paper only: what early stopping looks at, as there is no validation set; "none": all epochs
 
     # Without transfer (sec. 2.1, Fig. 8): small Gaussian weights, all layers trained
-    scratch_std: float = 0.01  # unstated
+    scratch_init: str = "gaussian"  # all kernels from one Gaussian; "he": He et al. 2015, by the inputs of each layer
+    scratch_std: float = 0.01  # of the Gaussian; unstated
     scratch_learning_rate: float = 1e-3  # Adam; unstated
     scratch_epochs: int = 50  # unstated
+    scratch_patience: int = 10  # unstated
 
     # Ensemble (sec. 1.6, Table 3): weights by enumeration (sec. 2.4)
     weight_step: float = 0.1  # all published weights are multiples of it
@@ -136,6 +147,7 @@ DEMO = replace(  # phantoms, narrow networks, small inputs, every table and figu
     tune_learning_rate=1e-3,
     tune_epochs=4,
     tune_patience=3,
+    scratch_init="he",  # from the paper's Gaussian the narrow networks would not leave chance in so few epochs
     scratch_epochs=5,
     svm_folds=3,
     forest_trees=100,
@@ -154,6 +166,7 @@ SMOKE = replace(  # the smallest run that passes through every line
     source_task_epochs=1,
     transfer_epochs=2,
     tune_epochs=2,
+    scratch_init="gaussian",
     scratch_epochs=2,
     depths=(0, 2),
     svm_c=(1.0,),

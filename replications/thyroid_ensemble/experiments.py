@@ -7,11 +7,14 @@ TensorFlow.
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 
+import pandas as pd
+
 from common.cases.folds import Fold
 from common.cases.prepared import Dataset
 from common.cli import PROTOCOLS
+from common.evaluation.metrics import list_collapsed_seeds
 from common.evaluation.outcome import Check, list_changes
-from common.evaluation.verdicts import check_pairs
+from common.evaluation.verdicts import NOT_RUN, check_pairs
 from common.records.results import OwnColumn, OwnTable
 from common.records.rows import Row
 from common.report.wording import PROTOCOL_NAMES, format_value
@@ -40,6 +43,7 @@ from replications.thyroid_ensemble.rows import (
 )
 from replications.thyroid_ensemble.selection import Choice
 
+Stuck = Mapping[tuple[str, str], Sequence[int]]  # protocol, row -> seeds
 BEST_DEPTH = {"AlexNet": 4, "VGG16": 3, "ResNet50": 2}  # Fig. 9
 # Rows whose differences are tested: the ensemble, its kinds of fusion, single networks, the methods of others.
 COMPARED = (ENSEMBLE, *FUSIONS, *SINGLES, *CLASSICS, BLOCK, FOREST, FUSED)
@@ -156,12 +160,12 @@ TABLE_1 = ("training", "test")  # its rows
 OF_COUNTS = ("test_share", "tirads_malignant")  # beginnings of the names of settings that shape the counts of Table 1
 OF_ALL = (*OF_COUNTS, "roi_")  # beginnings of the names of settings that shape every row
 OF_NETWORKS = (
-    "mean", "augmentation", "enlargement", "shift", "zoom", "rotation", "flip", "input_mode", "width", "scale_sides",
-    "batch_size", "head_",
+    "mean", "augment", "enlargement", "shift", "zoom", "cropping", "shear", "rotation", "flip", "input_mode", "width",
+    "scale_sides", "batch_size", "head_",
 )  # fmt: skip
 OF_KINDS = {
     "transfer": (*OF_NETWORKS, "transfer_", "tune_", "depths", "stopping", "source_task_"),
-    "scratch": (*OF_NETWORKS, "scratch_", "transfer_patience", "stopping"),
+    "scratch": (*OF_NETWORKS, "scratch_", "stopping"),
     "forest": (*OF_NETWORKS, "transfer_", "tune_", "stopping", "source_task_", "forest_"),
     "fused": (*OF_NETWORKS, "source_task_", "hog_", "lbp_", "svm_"),
     "classic": ("svm_",),
@@ -195,8 +199,11 @@ def list_departures(row: Row, config: Config, published: Config, weights: str) -
 # ------------------------------------------------------------------------------------------------------- findings in words
 
 
-def build_checks(choices: Sequence[Choice]) -> dict[str, Check]:
-    """How each statement of paper.toml is checked: id -> function of protocol and mean accuracies."""
+def build_checks(choices: Sequence[Choice], stuck: Stuck | None = None) -> dict[str, Check]:
+    """How each statement of paper.toml is checked: id -> function of protocol and mean accuracies.
+
+    stuck: see `find_stuck`; a statement about networks without transfer says where it rests on one that did not learn.
+    """
 
     def check_depth(protocol: str, accuracy: Mapping[str, float]) -> tuple[str, str]:
         if not all(row in accuracy for row in SINGLES):
@@ -204,8 +211,8 @@ def build_checks(choices: Sequence[Choice]) -> dict[str, Check]:
         return _check_depth([choice.depths for choice in choices if choice.protocol == protocol])
 
     return {
-        "transfer_helps": _build_check([(name_transferred(n), name_scratch(n)) for n in NETWORKS]),
-        "gap_grows_with_depth": _check_gap,
+        "transfer_helps": _tell_stuck(_build_check([(name_transferred(n), name_scratch(n)) for n in NETWORKS]), stuck or {}),
+        "gap_grows_with_depth": _tell_stuck(_check_gap, stuck or {}),
         "best_depth": check_depth,
         "all_layers_worse": _build_check([(name_model(n, 1), name_depth(n, "all")) for n in NETWORKS]),
         "one_peak": _check_peak,
@@ -217,6 +224,25 @@ def build_checks(choices: Sequence[Choice]) -> dict[str, Check]:
         "beats_classic_features": _build_check([(ENSEMBLE, name) for name in CLASSICS]),
         "beats_other_papers": _build_check([(ENSEMBLE, row) for row in (BLOCK, FOREST, FUSED)]),
     }
+
+
+def find_stuck(predictions: pd.DataFrame) -> Stuck:
+    """(protocol, row) of networks without transfer that never left chance -> the seeds in which they gave all cases one class."""
+    there = predictions.loc[predictions["row"].isin([*map(name_scratch, NETWORKS)]), ["protocol", "row"]].drop_duplicates()
+    found = {(str(p), str(row)): list_collapsed_seeds(predictions, row, p) for p, row in there.itertuples(index=False)}
+    return {key: seeds for key, seeds in found.items() if seeds}
+
+
+def _tell_stuck(check: Check, stuck: Stuck) -> Check:
+    def told(protocol: str, accuracy: Mapping[str, float]) -> tuple[str, str]:
+        verdict, detail = check(protocol, accuracy)
+        rows = {name_scratch(n): stuck.get((protocol, name_scratch(n)), []) for n in NETWORKS if name_scratch(n) in accuracy}
+        named = [f"{row} (seed {', '.join(map(str, seeds))})" for row, seeds in rows.items() if seeds]
+        if named and verdict != NOT_RUN:
+            detail += f"; depends on the initial weights (scratch_init): one class for all cases from {', '.join(named)}"
+        return verdict, detail
+
+    return told
 
 
 def _build_check(pairs: list[tuple[str, str]]) -> Check:

@@ -56,6 +56,7 @@ def run(options: cli.Options) -> int:
     """One run: prepare the data, train what is not trained yet, choose, evaluate, report."""
     paper = load_paper(PACKAGE / "paper.toml")
     preset, source, config = choose_source(options)
+    tasks.check_readings(config)
     chosen = weights.choose_weights(options.weights, preset, config)
     identity = asdict(config) | {"seeds": [], "source": [source.kind, source.name], "weights": chosen}
     rows = experiments.list_rows(config)
@@ -101,7 +102,7 @@ def run(options: cli.Options) -> int:
         predictions,
         protocols=options.protocols,
         compared=[experiments.COMPARED],
-        checks=experiments.build_checks(choices),
+        checks=experiments.build_checks(choices, experiments.find_stuck(predictions)),
         counts=experiments.count_table_1(*folds_of["paper"]) if "paper" in folds_of else {},
         reasons=reasons | plans.explain_failures(wanted, needed, missing, failed, planned),
         departures=lambda row: departures.get(row, []),

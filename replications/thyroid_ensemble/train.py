@@ -25,9 +25,9 @@ from common.training.gradcam import grad_cam
 from common.training.random_networks import seed_weights
 from replications.thyroid_ensemble import models
 from replications.thyroid_ensemble.config import Config
-from replications.thyroid_ensemble.rois import choose_input_side, cut_patches
+from replications.thyroid_ensemble.rois import choose_input_side
 from replications.thyroid_ensemble.rows import name_step_1
-from replications.thyroid_ensemble.tasks import Task, describe_augmentation, open_task
+from replications.thyroid_ensemble.tasks import Task, augment_patches, describe_augmentation, open_task
 
 PACKAGE = Path(__file__).parent
 CACHE = "cache"  # folder of the run that holds frozen activations
@@ -117,13 +117,14 @@ def _fit(task: Task, model: keras.Model, upper: Upper, stage: str, epochs: int, 
 
     def arrays_of_epoch(epoch: int) -> tuple[Arrays, ...]:
         if task.config.augmentation == "realtime":
-            rois = np.asarray(task.dataset.images[task.fold.train])
-            fresh, source = augment_epoch(
-                rois, describe_augmentation(task.config), task.config.split_seed, epoch, task.config.enlargement
-            )
-            order = shuffle_order(len(fresh), task.seed, epoch)
-            patches = cut_patches(fresh, task.network, task.settings["scale"], task.config)
-            return Indexed(patches, order), labels[task.fold.train[source[order]]]
+            rois, passes = np.asarray(task.dataset.images[task.fold.train]), task.config.enlargement
+
+            def augment(images: np.ndarray) -> np.ndarray:
+                return augment_epoch(images, describe_augmentation(task.config), task.config.split_seed, epoch, passes)[0]
+
+            patches = augment_patches(rois, task.network, task.settings["scale"], task.config, augment)
+            order = shuffle_order(len(patches), task.seed, epoch)
+            return Indexed(patches, order), np.tile(labels[task.fold.train], passes)[order]
         order = train[shuffle_order(len(train), task.seed, epoch)]
         return upper.index_inputs(order), labels[order]
 
@@ -189,14 +190,14 @@ def train_transfer_cell(settings: dict, folder: Path, threads: int, report: cell
 
 
 def train_scratch_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
-    """No transfer (sec. 2.1): small Gaussian weights, all layers trained. Settings as in `train_transfer_cell`."""
+    """No transfer (sec. 2.1): random weights, all layers trained. Settings as in `train_transfer_cell`."""
     environment = fit.start_backend(threads)
     task = open_task(settings, folder, report)
     config = task.config
     whole = Upper(_get_template(task), task.patches, "all layers are trained")
     model = _build_part(task, whole.model, "all", "scratch", lambda: keras.optimizers.Adam(config.scratch_learning_rate))
-    models.draw_small_gaussian(model, config.scratch_std, task.seed)
-    history = _fit(task, model, whole, "scratch", config.scratch_epochs, config.transfer_patience)
+    models.draw_scratch(model, config, task.seed)
+    history = _fit(task, model, whole, "scratch", config.scratch_epochs, config.scratch_patience)
     return write_task(task, environment, [score_cases(task, settings["rows"]["all"], whole, model, history)])
 
 

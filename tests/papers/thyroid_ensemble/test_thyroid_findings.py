@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from common.records.predictions import tabulate_scores
 from replications.thyroid_ensemble import experiments, plans
 from replications.thyroid_ensemble.config import NETWORKS, PAPER
 from replications.thyroid_ensemble.rows import QUOTED
@@ -92,3 +95,37 @@ def test_what_is_not_said_of_the_roi_and_of_the_difference(paper):
     assert "Without boxes" in roi.effect
     for part in ("mean of five networks", "four fifths"):
         assert part in paper.difference
+
+
+def test_statements_say_where_they_rest_on_networks_that_did_not_learn():
+    stuck = {("paper", "VGG16, no transfer"): [0, 2]}
+    for statement in ("transfer_helps", "gap_grows_with_depth"):
+        told = experiments.build_checks([], stuck)[statement]
+        verdict, detail = told("paper", TRANSFERRED | SCRATCH)
+        assert verdict == "holds"
+        assert "depends on the initial weights (scratch_init)" in detail
+        assert "VGG16, no transfer (seed 0, 2)" in detail
+        assert "scratch_init" not in told("leakfree", TRANSFERRED | SCRATCH)[1]
+        assert told("paper", {})[0] == "not run"
+    assert "scratch_init" not in experiments.build_checks([], stuck)["one_peak"]("paper", {"VGG16, no transfer": 0.5})[1]
+
+
+def test_networks_that_never_left_chance_are_found():
+    cases = pd.DataFrame({"case_id": list("ab"), "patient_id": list("ab"), "label": [0, 1]})
+    constant, varied = np.array([[0.7, 0.3], [0.6, 0.4]]), np.array([[0.7, 0.3], [0.4, 0.6]])
+    rows = [("VGG16, no transfer", 0, constant), ("VGG16, no transfer", 1, varied), ("AlexNet, no transfer", 0, varied),
+            ("GLCM + SVM", 0, constant)]  # fmt: skip
+    predictions = pd.concat(
+        tabulate_scores(cases, scores, protocol="paper", row=row, seed=seed, fold=0) for row, seed, scores in rows
+    )
+    assert experiments.find_stuck(predictions) == {("paper", "VGG16, no transfer"): [0]}
+    assert experiments.find_stuck(predictions[predictions["row"] == "GLCM + SVM"]) == {}
+
+
+def test_what_departs_from_the_text_is_declared(find_choice, paper):
+    assert f"standard deviation {PAPER.scratch_std:g}" in find_choice("Networks without transfer: initial weights")
+    assert f"patience {PAPER.scratch_patience}" in find_choice("Networks without transfer: optimiser")
+    assert find_choice("Whether support vector machines and the forest see augmented images").startswith("No")
+    assert find_choice("Batch normalisation where all layers are trained").startswith("It trains")
+    (fused,) = (item for item in paper.deviations if item.paper.startswith("[26] trains the dense layers"))
+    assert fused.ours.startswith("No dense layer is trained")
