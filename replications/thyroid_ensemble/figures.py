@@ -336,11 +336,10 @@ def draw_trainings(shown: Shown, results: Results) -> Iterator[Picture]:
                 continue
             runs, (end, last) = series.join_stages([step_1, step_2])
             watching, watched = WATCHED[protocol]
-            names = ("training (loss with L2 penalty)", f"{watching} (loss without)")
-            figure = plot_history(runs, title=series.mark_off(results, about, [row]), names=names)
-            for axes in figure.axes:
-                if last > end:
-                    axes.axvline(end + 0.5, color=style.GREY, linestyle=":", linewidth=1.2)
+            called = ("training (loss with L2 penalty)", f"{watching} (loss without)")
+            figure = plot_history(runs, title=series.mark_off(results, about, [row]), names=called)
+            for axes in figure.axes if last > end else []:
+                axes.axvline(end + 0.5, color=style.GREY, linestyle=":", linewidth=1.2)
             watched = f"{watched}. {PENALTY} " if part["val_loss"].notna().any() else ""
             chosen = ", ".join(f"{k} (seed {seed})" for seed, k in depths.items())
             caption = (

@@ -88,27 +88,32 @@ def _copy_head(source: keras.Model, target: keras.Model, config: Config) -> None
         target.get_layer(name).set_weights(source.get_layer(name).get_weights())
 
 
-def open_upper(task: Task, plan: int | str, deeper: Upper | None = None) -> Upper:
-    """Part to train and its inputs for a freezing plan, from the cache; `deeper` has the activations of a deeper cut.
+def open_uppers(task: Task, plans: Sequence[int | str]) -> dict[int | str, Upper]:
+    """Part to train and its inputs for each freezing plan, from the cache, which is planned for all of them together.
 
     Without a cache (nothing is frozen at the inputs, fresh variants in every epoch, no room) the whole network is trained,
     frozen layers included: slower, the same result; the note says why.
     """
     template, config = _get_template(task), task.config
     if config.augmentation == "realtime":
-        return Upper(template, task.patches, "computed in every epoch: fresh variants")
-    upper = frozen.open_upper(
+        return dict.fromkeys(plans, Upper(template, task.patches, "computed in every epoch: fresh variants"))
+    uppers = frozen.open_uppers(
         template,
         task.patches,
-        lambda: _cut_template(template, plan, replace(config, seeds=())),
+        {plan: functools.partial(_cut_template, template, plan, replace(config, seeds=())) for plan in plans},
         task.folder.parents[1] / CACHE,
         batch_size=config.batch_size,
         limit_bytes=config.cache_gigabytes * 1e9,
-        deeper=deeper,
     )
-    if upper.cut is not None and upper.features is None:
-        print(f"{task.network}, {plan}: no feature cache, frozen layers are {upper.note}")
-    return upper
+    for plan, upper in uppers.items():
+        if upper.cut is not None and "in every epoch" in upper.note:
+            print(f"{task.network}, {plan}: frozen layers are {upper.note}")
+    return uppers
+
+
+def open_upper(task: Task, plan: int | str) -> Upper:
+    """`open_uppers` for one plan."""
+    return open_uppers(task, [plan])[plan]
 
 
 def _fit(task: Task, model: keras.Model, upper: Upper, stage: str, epochs: int, patience: int) -> list[dict]:
@@ -173,15 +178,13 @@ def train_transfer_cell(settings: dict, folder: Path, threads: int, report: cell
     """
     environment = fit.start_backend(threads)
     task = open_task(settings, folder, report)
-    plans = sorted((int(plan) for plan in settings["rows"] if plan.isdecimal()), reverse=True)
-    uppers: dict[int | str, Upper] = {}
-    for plan in dict.fromkeys([*plans, 0]):  # the deepest cut first
-        uppers[plan] = open_upper(task, plan, uppers.get(plans[0]) if plans else None)
+    plans = [int(name) if name.isdecimal() else name for name in settings["rows"]]
+    uppers = open_uppers(task, list(dict.fromkeys([*plans, 0])))
     head, history = train_head(task, uppers[0])
     scored = []
     for name, row in settings["rows"].items():
         plan = int(name) if name.isdecimal() else name
-        upper = uppers[plan] if plan in uppers else open_upper(task, plan)
+        upper = uppers[plan]
         model, entries = (head, []) if plan == 0 else tune_network(task, upper, plan, head)
         scored.append(score_cases(task, row, upper, model, entries))
         if settings["keep_weights"]:
