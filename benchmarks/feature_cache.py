@@ -87,7 +87,7 @@ def compare_ways(model: keras.Model, depths: tuple[int, ...], count: int, epochs
     def fill(network: keras.Model, source, name: str) -> feature_cache.Features:
         return feature_cache.cache_features(network, source, folder / name, batch_size=BATCH, limit_bytes=1e12)
 
-    whole = count_multiplications(model)
+    whole = cuts.count_multiplications(model)
     cut, features, first = None, images, images[:BATCH]  # the last cut; its activations; those of one batch
     for k in depths:
         cuts.freeze_except(model, models.list_trained(model, k, config))
@@ -96,9 +96,9 @@ def compare_ways(model: keras.Model, depths: tuple[int, ...], count: int, epochs
             cut = cuts.split_network(model)
             moved = before is None or before.names != cut.names
             below = cut.lower if before is None else cuts.connect_cuts(model, before, cut.names) if moved else None
-        share = count_multiplications(cut.upper) / whole
+        share = cuts.count_multiplications(cut.upper) / whole
         passes["plain"] += epochs * (1 + 2 * share)
-        passes["cached"] += 3 * epochs * share + (count_multiplications(below) / whole if moved else 0)
+        passes["cached"] += 3 * epochs * share + (cuts.count_multiplications(below) / whole if moved else 0)
 
         for part in (model, cut.upper):
             compile_part(part, k, config)
@@ -124,17 +124,6 @@ def compare_ways(model: keras.Model, depths: tuple[int, ...], count: int, epochs
             np.testing.assert_array_equal(a, b)
         restore(initial)
     return {"seconds": seconds, "passes": passes, "multiplications": whole}
-
-
-def count_multiplications(model: keras.Model) -> int:
-    """Multiplications of one forward pass of one image: convolutions and dense layers, which are nearly all."""
-    total = 0
-    for node in cuts.list_nodes(cuts.inline_models(model)):
-        kernel = getattr(node.operation, "kernel", None)
-        if isinstance(node.operation, keras.layers.Layer) and kernel is not None:
-            places = node.outputs[0].shape[1:-1]  # of the output map; () for a dense layer on a vector
-            total += int(np.prod(kernel.shape)) * int(np.prod(places))
-    return total
 
 
 def read_clocks() -> np.ndarray:

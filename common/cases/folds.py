@@ -127,10 +127,11 @@ def check_folds(cases: pd.DataFrame, folds: Sequence[Fold], protocol: str, name:
 
 
 def measure_leak(dataset: Dataset, folds: Sequence[Fold], protocol: str, searches: Searches | None = None) -> Leak:
-    """Test cases (summed over folds) that have, on the training side, a case of the same patient, the same pixels, or a
-    near-duplicate picture. Leakage is measured, not assumed; under `leakfree` any raises LeakError, on any two sides.
-    Near-duplicates are pairs of at least dataset.info["near_duplicate_limit"], as the data set was prepared with; where it has
-    none, the limit is chosen anew (`choose_limit`). searches: of the pictures of the data set; None: nothing is kept.
+    """Test cases that have, on the training side, a case of the same patient, the same pixels, or a near-duplicate picture:
+    summed over the folds, each once where all folds test the same ones. Leakage is measured, not assumed; under `leakfree`
+    any raises LeakError, on any two sides. Near-duplicates are pairs of at least dataset.info["near_duplicate_limit"], as the
+    data set was prepared with; where it has none, the limit is chosen anew (`choose_limit`). searches: of the pictures of the
+    data set; None: nothing is kept.
 
     Three test cases: one of a patient in training, one whose pixels are, and one of its own; the pictures are blank:
 
@@ -143,19 +144,24 @@ def measure_leak(dataset: Dataset, folds: Sequence[Fold], protocol: str, searche
     patients, pixels = cases["patient_id"].to_numpy(), cases["sha256"].to_numpy()
     searches = searches or Searches(dataset.images, cases["case_id"])
     limit = dataset.info.get("near_duplicate_limit")
-    leak = {"test_cases": 0, "same_patient": 0, "same_pixels": 0, "near_duplicate": 0}
-    for fold in folds:
-        leak["test_cases"] += len(fold.test)
-        leak["same_patient"] += int(np.isin(patients[fold.test], patients[fold.train]).sum())
-        leak["same_pixels"] += int(np.isin(pixels[fold.test], pixels[fold.train]).sum())
+    once = all(set(fold.test) == set(folds[0].test) for fold in folds)
+    leak: dict[str, set] = {"test_cases": set(), "same_patient": set(), "same_pixels": set(), "near_duplicate": set()}
+    for number, fold in enumerate(folds):
+
+        def add(kind: str, found: np.ndarray, number: int = 0 if once else number) -> None:
+            leak[kind].update((number, int(case)) for case in found)
+
+        add("test_cases", fold.test)
+        add("same_patient", fold.test[np.isin(patients[fold.test], patients[fold.train])])
+        add("same_pixels", fold.test[np.isin(pixels[fold.test], pixels[fold.train])])
         if protocol == "leakfree":  # raises where there is any
             sides = pd.Series(name_sides(fold, len(cases)), index=cases.index)
             found = searches.search_sides(sides.to_numpy(str), limit=limit)
             assert_no_leak(cases, sides.where(sides != ""), found=found)
         else:
             found = searches.search_pair(fold.train, fold.test, limit=limit)
-            leak["near_duplicate"] += len({row for _, row, _ in found.pairs})
-    return Leak(**leak)
+            add("near_duplicate", np.array([row for _, row, _ in found.pairs], int))
+    return Leak(**{kind: len(cases) for kind, cases in leak.items()})
 
 
 def describe_splits(name: str, dataset: Dataset, folds_of: Mapping[str, tuple[Dataset, Sequence[Fold]]]) -> DatasetEntry:

@@ -100,12 +100,17 @@ def plot_reliability(
     return figure
 
 
-def plot_history(histories: Mapping[Any, Mapping[str, Sequence[float] | np.ndarray]], *, title: str = "") -> Figure:
+def plot_history(
+    histories: Mapping[Any, Mapping[str, Sequence[float] | np.ndarray]],
+    *,
+    title: str = "",
+    names: tuple[str, str] = ("training", "validation"),
+) -> Figure:
     """Loss (cross-entropy in nats) and accuracy (given in 0..1, drawn in %) by epoch, training and validation.
 
     histories: seed -> {"loss", "accuracy" and, where there are validation cases, "val_loss", "val_accuracy"}, one value an
     epoch; seeds may differ in length, NaN is a gap. Thin lines are seeds; the thick line is the mean of the seeds that have
-    a value at that epoch.
+    a value at that epoch, and the legend says how few these become. names: what the legend calls the two kinds of curves.
     """
     figure = new_figure(7.2, 3.1)
     panels = figure.subplots(1, 2)
@@ -113,7 +118,7 @@ def plot_history(histories: Mapping[Any, Mapping[str, Sequence[float] | np.ndarr
     labels = ("loss (cross-entropy)", "accuracy (%)")
     for axes, heading, name, label in zip(panels, (title, ""), ("loss", "accuracy"), labels, strict=True):
         scale = 100 if name == "accuracy" else 1
-        for key, text, colour, line in ((name, "training", BLUE, "-"), (f"val_{name}", "validation", VERMILION, "--")):
+        for key, text, colour, line in ((name, names[0], BLUE, "-"), (f"val_{name}", names[1], VERMILION, "--")):
             runs = [scale * np.asarray(run[key], dtype=float) for run in histories.values() if len(run.get(key, ()))]
             if not runs:
                 continue
@@ -130,10 +135,16 @@ def plot_history(histories: Mapping[Any, Mapping[str, Sequence[float] | np.ndarr
                 color=colour,
                 linestyle=line,
                 linewidth=2,
-                label=f"{text}, mean of n = {len(runs)} seed{'s' if len(runs) > 1 else ''}",
+                label=f"{text}, mean of n = {_name_seeds(present.sum(axis=0))}",
             )
         style_axes(axes, title=heading, x="epoch", y=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if drawn:
         figure.legend(handles=list(drawn.values()), loc="outside lower center", ncols=2, fontsize=SMALL, frameon=False)
     return figure
+
+
+def _name_seeds(counts: np.ndarray) -> str:
+    """How many seeds a mean is of, epoch by epoch (epochs without any are gaps): "5 seeds", "5 seeds, 2 at fewest"."""
+    most, fewest = counts.max(), counts[counts > 0].min(initial=counts.max())
+    return f"{most} seed{'s' if most != 1 else ''}" + (f", {fewest} at fewest" if fewest < most else "")

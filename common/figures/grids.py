@@ -64,10 +64,13 @@ def mark_cells(figure: Figure, marked: Sequence[np.ndarray], mark: str) -> None:
                 text.set_text(text.get_text() + mark)
 
 
-def plot_confusion_matrices(matrices: Sequence[tuple[str, np.ndarray]], class_names: Sequence[str], columns: int = 4) -> Figure:
+def plot_confusion_matrices(
+    matrices: Sequence[tuple[str, np.ndarray]], class_names: Sequence[str], columns: int = 4, runs: Sequence[int] = ()
+) -> Figure:
     """A panel for each matrix: the counts, and below each its share of the row, that is of the true class, in %.
 
-    matrices: (title, counts (classes, classes) with the truth in rows and the prediction in columns).
+    matrices: (title, counts (classes, classes) with the truth in rows and the prediction in columns). runs: of each matrix, over
+    how many trainings it is summed that score the same cases: the title then says "n = 5 × 269", not that there are 1,345.
     """
     columns = min(columns, len(matrices))
     rows = math.ceil(len(matrices) / columns)
@@ -79,6 +82,7 @@ def plot_confusion_matrices(matrices: Sequence[tuple[str, np.ndarray]], class_na
             axes.set_axis_off()
             continue
         title, counts = matrices[position]
+        times = runs[position] if runs else 1
         counts = np.asarray(counts)
         totals = counts.sum(axis=1, keepdims=True)
         shares = 100 * np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
@@ -96,7 +100,7 @@ def plot_confusion_matrices(matrices: Sequence[tuple[str, np.ndarray]], class_na
             )
         style_axes(
             axes,
-            title=f"{title}\nn = {counts.sum():,}",
+            title=f"{title}\nn = {f'{times} × ' * (times > 1)}{counts.sum() // times:,}",
             x="predicted" if position + columns >= len(matrices) else "",
             y="truth" if position % columns == 0 else "",
         )

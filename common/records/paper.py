@@ -99,6 +99,7 @@ class Paper:
     audits: tuple[Audit, ...]
     checks: tuple[tuple[Any, str], ...]  # each [[check]] as parsed, and its place in the file; common.audit.checks reads them
     notes: tuple[str, ...] = ()  # what was left out of the [[table]] entries, and what was concluded
+    difference: str = ""  # what else than the leak differs between our protocols, for the tables that show their difference
 
     @property
     def numbers(self) -> tuple[Claim, ...]:
@@ -149,7 +150,7 @@ def parse_paper(text: str, path: Path) -> Paper:
         document.get("paper"),
         name_table("paper", path, text),
         required=dict.fromkeys(texts, str),
-        optional={"headline": dict},
+        optional={"headline": dict, "difference": str},
         may_be_empty=("doi",),
     )
     place = name_table("classes", path, text)

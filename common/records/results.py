@@ -45,7 +45,7 @@ class Environment(OpenRecord):
 
 
 class Leak(Record):
-    """Test cases, summed over the folds, that have a relative among the training cases."""
+    """Test cases that have a relative among the training cases: summed over the folds, once where all test the same ones."""
 
     test_cases: int
     same_patient: int

@@ -69,7 +69,7 @@ def build_comparison_tables(results: Results, paper: Paper) -> list[Table]:
     """Paper, ours and leak-free side by side: one table per printed table of ratios, then our own tables."""
     lines, own = collect_lines(results, paper), is_own(results)
     return [
-        _build_comparison_table([line for line in lines if line.table == name], title, own)
+        _build_comparison_table([line for line in lines if line.table == name], title, own, paper.difference)
         for name, title in name_tables(lines, own).items()
     ]
 
@@ -95,7 +95,7 @@ def name_tables(lines: Sequence[Line], own: bool = False) -> dict[str, str]:
     return titles
 
 
-def _build_comparison_table(lines: Sequence[Line], title: str, own: bool) -> Table:
+def _build_comparison_table(lines: Sequence[Line], title: str, own: bool, difference: str) -> Table:
     claimed = any(line.claimed for line in lines) and not own
     metrics = {(line.metric, line.unit) for line in lines}
     keys = ("ours", "sd", "gap", "leakfree", "difference")
@@ -143,7 +143,8 @@ def _build_comparison_table(lines: Sequence[Line], title: str, own: bool) -> Tab
     if claimed and all(row["majority"] in (NONE, row["paper_majority"]) for row in rows):
         hidden.add("majority")  # the same test composition as the paper's, so the column would only repeat its
     shown = [key for key in columns if key not in hidden]
-    return Table(title, tuple(columns[key] for key in shown), [[row[key] for key in shown] for row in rows])
+    note = f"{difference}." if difference and any(line.difference is not None for line in lines) else ""
+    return Table(title, tuple(columns[key] for key in shown), [[row[key] for key in shown] for row in rows], note)
 
 
 def build_count_tables(results: Results, paper: Paper) -> list[Table]:

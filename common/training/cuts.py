@@ -4,6 +4,7 @@ Below the freeze boundary a network gives the same activations in every epoch. `
 feature_cache.py keeps the activations at the cut. A cut further up is computed from a cut further down.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -44,7 +45,7 @@ def split_network(model: keras.Model, *, several: bool = False) -> Cut:
     input. The constant tensors that live operations take (in residual and inception graphs there are several) are the
     frontier. By default the cut is the last single tensor below it through which every path goes: it needs no more
     memory, and a little is computed again in every step. `several` cuts at the frontier itself.
-    Raises ValueError if there is nothing to keep: live operations right at the inputs.
+    Raises ValueError if there is nothing to keep: live operations right at the inputs, or nothing but standardisation below.
     """
     flat = inline_models(model)
     nodes = list_nodes(flat)
@@ -57,13 +58,23 @@ def split_network(model: keras.Model, *, several: bool = False) -> Cut:
     constant = [node for node in nodes if id(node.outputs[0]) not in live]
     tensors = frontier if several else _find_bottleneck(flat, constant, frontier)
     names = {id(tensor): node.operation.name for node in nodes for tensor in node.outputs}
-    if not tensors or any(id(tensor) not in names for tensor in tensors):
+    lower = None
+    if tensors and all(id(tensor) in names for tensor in tensors):
+        lower = _connect(flat.inputs, tensors, "lower")
+    if lower is None or not count_multiplications(lower):
         raise ValueError(f"{model.name}: nothing is frozen at its inputs, so there is nothing to keep")
-    return Cut(
-        tuple(names[id(tensor)] for tensor in tensors),
-        _connect(flat.inputs, tensors, "lower"),
-        _connect(tensors, flat.outputs, "upper"),
-    )
+    return Cut(tuple(names[id(tensor)] for tensor in tensors), lower, _connect(tensors, flat.outputs, "upper"))
+
+
+def count_multiplications(model: keras.Model) -> int:
+    """Multiplications of one forward pass of one image: convolutions and dense layers, which are nearly all."""
+    total = 0
+    for node in list_nodes(inline_models(model)):
+        kernel = getattr(node.operation, "kernel", None)
+        if isinstance(node.operation, keras.layers.Layer) and kernel is not None:
+            places = node.outputs[0].shape[1:-1]  # of the output map; () for a dense layer on a vector
+            total += math.prod(kernel.shape) * math.prod(places)
+    return total
 
 
 def _connect(inputs: list, outputs: list, name: str) -> keras.Model:

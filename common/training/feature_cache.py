@@ -5,13 +5,16 @@ training the whole network, to the last bit in float32 on one device. A cut furt
 """
 
 import contextlib
+import fcntl
+import gc
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Any
 
 import keras
 import numpy as np
@@ -30,6 +33,7 @@ class Features:
 
     arrays: tuple[np.ndarray, ...]
     digest: str  # of all that they depend on
+    held: Any = field(default=None, repr=False, compare=False)  # open file: as long as it lives the entry does not give way
 
     @property
     def inputs(self) -> np.ndarray | tuple[np.ndarray, ...]:
@@ -48,9 +52,10 @@ def cache_features(
     not computed again.
 
     network: the part below a cut (or between two); must not change in training. source: images (n, ...), or the activations
-    at a deeper cut. batch_size: that of the training, for equal rounding. limit_bytes: the most that all of `folder` may
-    take; older entries give way. An entry is named by the digest of graph, weights, source, batch size and versions; a
-    damaged one is computed again. Memory: one batch. Raises NoRoomError, before anything is computed, if it does not fit.
+    at a deeper cut. batch_size: that of the training, for equal rounding. limit_bytes: the most that all of `folder` may take,
+    mapped entries included; older entries give way, but for those that a living process has open. An entry is named by the
+    digest of graph, weights, source, batch size and versions; a damaged one is computed again. Memory: one batch. Raises
+    NoRoomError, before anything is computed, if it does not fit.
     """
     source_digest = source.digest if isinstance(source, Features) else _hash_array(source)
     inputs = source.arrays if isinstance(source, Features) else (source,)
@@ -68,7 +73,7 @@ def cache_features(
     with hold_lock(folder / f"{entry.name}.lock", wait=True):  # one process computes an entry, the others find it
         if (found := _open_entry(entry, digest, count)) is not None:
             os.utime(entry)
-            return Features(found, digest)
+            return found
         shapes = [(count, *tensor.shape[1:]) for tensor in network.outputs]
         _make_room(folder, sum(4 * int(np.prod(shape)) for shape in shapes), limit_bytes)
         with replace_folder(entry) as partial:
@@ -76,7 +81,20 @@ def cache_features(
             _fill(network, inputs, [_create(file, shape) for file, shape in zip(files, shapes, strict=True)], batch_size)
             record = {"digest": digest, "files": {file.name: hash_file(file) for file in files}}
             (partial / RECORD).write_text(json.dumps(record))
-        return Features(tuple(np.load(entry / file.name, mmap_mode="r", allow_pickle=False) for file in files), digest)
+        arrays = tuple(np.load(entry / file.name, mmap_mode="r", allow_pickle=False) for file in files)
+        return Features(arrays, digest, _hold_entry(entry))
+
+
+def measure_activations(network: keras.Model, count: int) -> int:
+    """Bytes that the outputs of `network` for `count` images take on disk."""
+    return count * sum(4 * int(np.prod(tensor.shape[1:])) for tensor in network.outputs)
+
+
+def measure_room(folder: Path, limit_bytes: float) -> float:
+    """The most bytes that the entries of a cache may take: the limit, or less where the disk is smaller."""
+    folder.mkdir(parents=True, exist_ok=True)
+    taken = sum(_measure(path) for path in folder.iterdir() if path.is_dir())
+    return max(0.0, min(limit_bytes, shutil.disk_usage(folder).free - SPARE_BYTES + taken))
 
 
 def _fill(network: keras.Model, inputs: Sequence[np.ndarray], outputs: Sequence[np.memmap], batch_size: int) -> None:
@@ -98,31 +116,49 @@ def _create(path: Path, shape: tuple[int, ...]) -> np.memmap:
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
 
 
-def _open_entry(entry: Path, digest: str, count: int) -> tuple[np.ndarray, ...] | None:
-    """Arrays of an entry that is whole and of this origin, else None."""
+def _hold_entry(entry: Path) -> IO:
+    """The entry's record, opened and locked with all others that use it; the kernel frees it with the process."""
+    file = open(entry / RECORD)  # noqa: SIM115  # it stays open as long as its Features
+    fcntl.flock(file, fcntl.LOCK_SH)
+    return file
+
+
+def _open_entry(entry: Path, digest: str, count: int) -> Features | None:
+    """An entry that is whole and of this origin, else None."""
     try:
+        held = _hold_entry(entry)
         record = json.loads((entry / RECORD).read_text())
         if record["digest"] != digest or any(hash_file(entry / name) != known for name, known in record["files"].items()):
             return None
         arrays = tuple(np.load(entry / name, mmap_mode="r", allow_pickle=False) for name in sorted(record["files"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return arrays if arrays and all(len(array) == count for array in arrays) else None
+    return Features(arrays, digest, held) if arrays and all(len(array) == count for array in arrays) else None
 
 
 def _make_room(folder: Path, needed: int, limit_bytes: float) -> None:
-    """Remove the entries used longest ago until `needed` more bytes fit; memory-mapped files of others live on unlinked."""
+    """Remove the entries used longest ago until `needed` more bytes fit. Those that are open stay: unlinked, they would take
+    their bytes until they are closed, beyond the limit and uncounted."""
+    gc.collect()  # what only a cycle still holds is not in use
     limit_bytes -= _clear_unfinished(folder)
     free = shutil.disk_usage(folder).free - SPARE_BYTES
-    entries = sorted((path for path in folder.iterdir() if (path / RECORD).is_file()), key=lambda path: path.stat().st_mtime)
-    sizes = {entry: _measure(entry) for entry in entries}
-    room = min(limit_bytes, free + sum(sizes.values()))
-    if needed > room:
-        raise NoRoomError(f"activations of {needed / 1e9:.2f} GB for a cache that may take {room / 1e9:.2f} GB")
-    while entries and (sum(sizes[entry] for entry in entries) + needed > limit_bytes or needed > free):
-        oldest = entries.pop(0)
-        free += sizes[oldest]
-        shutil.rmtree(oldest, ignore_errors=True)
+    with contextlib.ExitStack() as stack:
+        idle = []
+        for entry in sorted((path for path in folder.iterdir() if (path / RECORD).is_file()), key=lambda p: p.stat().st_mtime):
+            file = stack.enter_context(open(entry / RECORD))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                idle.append(entry)
+            except BlockingIOError:
+                limit_bytes -= _measure(entry)
+        sizes = {entry: _measure(entry) for entry in idle}
+        room = min(limit_bytes, free + sum(sizes.values()))
+        if needed > room:
+            raise NoRoomError(f"activations of {needed / 1e9:.2f} GB for a cache that may take {max(room, 0) / 1e9:.2f} GB")
+        while idle and (sum(sizes[entry] for entry in idle) + needed > limit_bytes or needed > free):
+            oldest = idle.pop(0)
+            free += sizes[oldest]
+            shutil.rmtree(oldest, ignore_errors=True)
 
 
 def _clear_unfinished(folder: Path) -> int:

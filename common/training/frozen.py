@@ -1,15 +1,21 @@
 """A network whose lower part is frozen: only the part above the cut is trained, on activations that are computed once."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import keras
 import numpy as np
 
 from common.training.batches import Arrays, Indexed
-from common.training.cuts import Cut, connect_cuts
-from common.training.feature_cache import Features, NoRoomError, cache_features
+from common.training.cuts import Cut, connect_cuts, count_multiplications, inline_models, list_nodes
+from common.training.feature_cache import Features, NoRoomError, cache_features, measure_activations, measure_room
+
+Plan = TypeVar("Plan")  # name of what is left unfrozen
+ENTRY_BYTES = 4096  # of an entry, beside its activations
+NOTHING = "computed in every epoch: nothing is frozen at the inputs"
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ def open_upper(
     try:
         cut = find_cut()
     except ValueError:
-        return Upper(network, images, "computed in every epoch: nothing is frozen at the inputs")
+        return Upper(network, images, NOTHING)
     lower: keras.Model = cut.lower
     source: np.ndarray | Features = images
     if deeper is not None and deeper.cut is not None and deeper.features is not None:
@@ -61,3 +67,71 @@ def open_upper(
     except NoRoomError as reason:
         return Upper(network, images, f"computed in every epoch: {reason}", cut)
     return Upper(cut.upper, features.inputs, f"cached at {', '.join(cut.names)}", cut, features)
+
+
+def open_uppers(
+    network: keras.Model,
+    images: np.ndarray,
+    find_cuts: Mapping[Plan, Callable[[], Cut]],
+    cache: Path,
+    *,
+    batch_size: int,
+    limit_bytes: float,
+) -> dict[Plan, Upper]:
+    """`open_upper` for several freezing plans of one network, so that all fit into the cache at once.
+
+    Which cuts are kept is planned before anything is computed (`plan_cuts`). A plan whose own cut is not kept is trained from
+    the nearest deeper one that is, or as the whole network: slower, with the same result; the note says so.
+    """
+    found: dict[Plan, Cut] = {}
+    for plan, find in find_cuts.items():
+        try:
+            found[plan] = find()
+        except ValueError:
+            continue
+    places = {node.operation.name: i for i, node in enumerate(list_nodes(inline_models(network)))}
+    found = dict(sorted(found.items(), key=lambda item: places[item[1].names[-1]]))  # single tensors lie on one line
+    room = measure_room(cache, limit_bytes)
+    chosen = plan_cuts(found, len(images), room)
+    uppers: dict[Plan, Upper] = {}
+    deepest: Upper | None = None
+    for plan, cut in found.items():
+        base = chosen[plan]
+        size = f"activations of {measure_activations(cut.lower, len(images)) / 1e9:.2f} GB beside those of the other depths"
+        reason = f"computed in every epoch: {size} for a cache that may take {room / 1e9:.2f} GB"
+        if base is None:
+            uppers[plan] = Upper(network, images, reason, cut)
+        elif base != plan:
+            below = uppers[base]
+            uppers[plan] = replace(below, note=f"{below.note}; above it {reason}") if below.features is not None else below
+        else:
+            uppers[plan] = open_upper(
+                network, images, lambda cut=cut: cut, cache, batch_size=batch_size, limit_bytes=limit_bytes, deeper=deepest
+            )
+            deepest = uppers[plan] if uppers[plan].features is not None else deepest
+    return {plan: uppers[plan] if plan in uppers else Upper(network, images, NOTHING) for plan in find_cuts}
+
+
+def plan_cuts(found: Mapping[Plan, Cut], count: int, room: float) -> dict[Plan, Plan | None]:
+    """Plan -> the plan whose cut it is trained from, None: the whole network, such that the kept activations of `count` images
+    fit into `room` bytes together and the fewest multiplications are done again in every epoch.
+
+    found: the cuts in the order of their depth, the deepest first. Of equal choices the one that takes the least room.
+    """
+    plans = list(found)
+    work = {plan: count_multiplications(found[plan].lower) for plan in plans}
+    sizes = {plan: measure_activations(found[plan].lower, count) + ENTRY_BYTES for plan in plans}
+    distinct = [plan for i, plan in enumerate(plans) if not any(found[p].names == found[plan].names for p in plans[:i])]
+
+    def find_base(i: int, kept: tuple[Plan, ...]) -> Plan | None:
+        """The nearest kept cut at or below that of the i-th plan."""
+        return next((p for p in reversed(plans[: i + 1]) if any(p == k for k in kept)), None)
+
+    def measure(kept: tuple[Plan, ...]) -> tuple[int, int]:
+        bases = [find_base(i, kept) for i in range(len(plans))]
+        again = sum(work[plan] - (0 if base is None else work[base]) for plan, base in zip(plans, bases, strict=True))
+        return again, sum(sizes[plan] for plan in kept)
+
+    subsets = itertools.chain.from_iterable(itertools.combinations(distinct, n) for n in range(len(distinct) + 1))
+    best = min((kept for kept in subsets if sum(sizes[plan] for plan in kept) <= room), key=measure, default=())
+    return {plan: find_base(i, best) for i, plan in enumerate(plans)}

@@ -1,4 +1,4 @@
-"""AlexNet without its dense layers (sec. 1.3), in the two forms whose ImageNet weights are to be had.
+"""AlexNet without its dense layers (sec. 1.4), in the two forms whose ImageNet weights are to be had.
 
 "torchvision": Krizhevsky 2014 ("one weird trick"), one tower, no response normalisation. Its weights expect RGB scaled to
 0..1, less TORCHVISION_MEAN, divided by TORCHVISION_STD.
@@ -37,7 +37,7 @@ UNUSED = {"torchvision": ("classifier",), "original": ("fc6", "fc7", "fc8")}
 class LocalResponseNormalization(keras.layers.Layer):
     """x / (k + alpha / size * s)^beta, s = sum of x^2 over `size` channels around each; any shape, channels last.
 
-    Caffe's convention, for which bvlc_alexnet was trained: k = 1, and alpha is divided by size. The article of 2012 (sec. 3.3)
+    Caffe's convention, for which bvlc_alexnet was trained: k = 1, and alpha is divided by size. The article of 2012 (its 3.3)
     prints k = 2 and alpha undivided: k = 2, alpha = size * 1e-4 here.
     """
 

@@ -1,4 +1,4 @@
-"""Weighted fusion of three of the nine networks (section 1.5), and what choosing it on the scored images gains.
+"""Weighted fusion of three of the nine networks (sec. 1.6, 2.4), and what choosing it on the scored images gains.
 
 Scores are arrays (models, n, 2) of class probabilities, columns benign and malignant; labels (n,) of 0 (benign) and 1
 (malignant). Several seeds may be laid end to end along n: accuracies then are means over the seeds. The class with the

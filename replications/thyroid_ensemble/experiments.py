@@ -4,13 +4,17 @@ The trainings behind the rows stand in plans.py, what is chosen in selection.py,
 TensorFlow.
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
+
+import pandas as pd
 
 from common.cases.folds import Fold
 from common.cases.prepared import Dataset
 from common.cli import PROTOCOLS
+from common.evaluation.metrics import list_collapsed_seeds
 from common.evaluation.outcome import Check, list_changes
-from common.evaluation.verdicts import check_pairs
+from common.evaluation.verdicts import NOT_RUN, check_pairs
 from common.records.results import OwnColumn, OwnTable
 from common.records.rows import Row
 from common.report.wording import PROTOCOL_NAMES, format_value
@@ -35,9 +39,11 @@ from replications.thyroid_ensemble.rows import (
     name_scratch,
     name_subset,
     name_training,
+    name_transferred,
 )
 from replications.thyroid_ensemble.selection import Choice
 
+Stuck = Mapping[tuple[str, str], Sequence[int]]  # protocol, row -> seeds
 BEST_DEPTH = {"AlexNet": 4, "VGG16": 3, "ResNet50": 2}  # Fig. 9
 # Rows whose differences are tested: the ensemble, its kinds of fusion, single networks, the methods of others.
 COMPARED = (ENSEMBLE, *FUSIONS, *SINGLES, *CLASSICS, BLOCK, FOREST, FUSED)
@@ -77,8 +83,8 @@ def list_table_7(_config: Config) -> list[str]:
 
 
 def list_figure_8(_config: Config) -> list[str]:
-    """With and without transfer."""
-    return [*SINGLES, *map(name_scratch, NETWORKS)]
+    """With and without transfer; with it the convolutions stay frozen and the new head alone is trained (sec. 2.1)."""
+    return [*map(name_transferred, NETWORKS), *map(name_scratch, NETWORKS)]
 
 
 def list_figure_9(config: Config) -> list[str]:
@@ -134,7 +140,7 @@ def _list_needs(config: Config) -> dict[str, frozenset[str]]:
     needs |= {FUSED: frozenset([name_training("fused", "VGG16", 1)])}
     needs |= {name_classic(name): frozenset([name_training("classic", name, 1)]) for name in DESCRIPTORS}
     needs |= {name_scratch(network): frozenset([name_training("scratch", network, 1)]) for network in NETWORKS}
-    depths: tuple[int | str, ...] = (*config.depths, "all")
+    depths: tuple[int | str, ...] = (0, *config.depths, "all")  # 0: Fig. 8
     return needs | {name_depth(network, depth): need_transfer((network, 1)) for network in NETWORKS for depth in depths}
 
 
@@ -154,12 +160,12 @@ TABLE_1 = ("training", "test")  # its rows
 OF_COUNTS = ("test_share", "tirads_malignant")  # beginnings of the names of settings that shape the counts of Table 1
 OF_ALL = (*OF_COUNTS, "roi_")  # beginnings of the names of settings that shape every row
 OF_NETWORKS = (
-    "mean", "augmentation", "enlargement", "shift", "zoom", "rotation", "flip", "input_mode", "width", "scale_sides",
-    "batch_size", "head_",
+    "mean", "augment", "enlargement", "shift", "zoom", "cropping", "shear", "rotation", "flip", "input_mode", "width",
+    "scale_sides", "batch_size", "head_",
 )  # fmt: skip
 OF_KINDS = {
     "transfer": (*OF_NETWORKS, "transfer_", "tune_", "depths", "stopping", "source_task_"),
-    "scratch": (*OF_NETWORKS, "scratch_", "transfer_patience", "stopping"),
+    "scratch": (*OF_NETWORKS, "scratch_", "stopping"),
     "forest": (*OF_NETWORKS, "transfer_", "tune_", "stopping", "source_task_", "forest_"),
     "fused": (*OF_NETWORKS, "source_task_", "hog_", "lbp_", "svm_"),
     "classic": ("svm_",),
@@ -170,7 +176,7 @@ OF_NAMES = {
 }  # fmt: skip
 OF_FUSIONS = ("weight_step",)
 FUSED_ROWS = (ENSEMBLE, *FUSIONS, PATIENTS, *map(name_subset, SUBSETS))  # members and weights are enumerated
-ONE_DEPTH = (BLOCK, *(name_depth(network, "all") for network in NETWORKS))  # no depth is chosen for them
+STEP_1 = tuple(map(name_transferred, NETWORKS))  # rows without step 2
 # Settings that shape nothing of the paper's own protocol; nor do those of the phantoms.
 FREE_SETTINGS = ("seeds", "split_seed", "cache_gigabytes", "source", "inner_folds")
 
@@ -182,8 +188,10 @@ def list_departures(row: Row, config: Config, published: Config, weights: str) -
     settings = [*OF_ALL, *(OF_FUSIONS if row.name in FUSED_ROWS else ())]
     for training in trainings:
         settings += [*OF_KINDS[training.kind], OF_NAMES[training.network]]
-    if row.name in ONE_DEPTH:
+    if row.name in (BLOCK, *list_figure_9(config), *STEP_1):  # no depth is chosen for them
         settings = [name for name in settings if name != "depths"]
+    if row.name in STEP_1:
+        settings = [name for name in settings if name != "tune_"]
     random = weights == "random" and any(training.pretrained for training in trainings)
     return list_changes(config, published, settings) + ["random initial weights instead of ImageNet's"] * random
 
@@ -191,8 +199,11 @@ def list_departures(row: Row, config: Config, published: Config, weights: str) -
 # ------------------------------------------------------------------------------------------------------- findings in words
 
 
-def build_checks(choices: Sequence[Choice]) -> dict[str, Check]:
-    """How each statement of paper.toml is checked: id -> function of protocol and mean accuracies."""
+def build_checks(choices: Sequence[Choice], stuck: Stuck | None = None) -> dict[str, Check]:
+    """How each statement of paper.toml is checked: id -> function of protocol and mean accuracies.
+
+    stuck: see `find_stuck`; a statement about networks without transfer says where it rests on one that did not learn.
+    """
 
     def check_depth(protocol: str, accuracy: Mapping[str, float]) -> tuple[str, str]:
         if not all(row in accuracy for row in SINGLES):
@@ -200,16 +211,38 @@ def build_checks(choices: Sequence[Choice]) -> dict[str, Check]:
         return _check_depth([choice.depths for choice in choices if choice.protocol == protocol])
 
     return {
-        "transfer_helps": _build_check([(name_model(n, 1), name_scratch(n)) for n in NETWORKS]),
-        "gap_grows_with_depth": _check_gap,
+        "transfer_helps": _tell_stuck(_build_check([(name_transferred(n), name_scratch(n)) for n in NETWORKS]), stuck or {}),
+        "gap_grows_with_depth": _tell_stuck(_check_gap, stuck or {}),
         "best_depth": check_depth,
         "all_layers_worse": _build_check([(name_model(n, 1), name_depth(n, "all")) for n in NETWORKS]),
+        "one_peak": _check_peak,
         "scale_1_best": _build_check([(name_model(n, 1), name_model(n, s)) for n in NETWORKS for s in SCALES[1:]]),
         "ensemble_beats_singles": _build_check([(ENSEMBLE, name) for name in NINE]),
+        "combinations_beat_singles": _build_check([(name_subset(letters), name) for letters in SUBSETS for name in NINE]),
+        "fusions_beat_singles": _build_check([(fusion, name) for fusion in (ENSEMBLE, *FUSIONS) for name in NINE]),
         "weighting_beats_voting_and_mean": _build_check([(ENSEMBLE, name) for name in FUSIONS]),
         "beats_classic_features": _build_check([(ENSEMBLE, name) for name in CLASSICS]),
         "beats_other_papers": _build_check([(ENSEMBLE, row) for row in (BLOCK, FOREST, FUSED)]),
     }
+
+
+def find_stuck(predictions: pd.DataFrame) -> Stuck:
+    """(protocol, row) of networks without transfer that never left chance -> the seeds in which they gave all cases one class."""
+    there = predictions.loc[predictions["row"].isin([*map(name_scratch, NETWORKS)]), ["protocol", "row"]].drop_duplicates()
+    found = {(str(p), str(row)): list_collapsed_seeds(predictions, row, p) for p, row in there.itertuples(index=False)}
+    return {key: seeds for key, seeds in found.items() if seeds}
+
+
+def _tell_stuck(check: Check, stuck: Stuck) -> Check:
+    def told(protocol: str, accuracy: Mapping[str, float]) -> tuple[str, str]:
+        verdict, detail = check(protocol, accuracy)
+        rows = {name_scratch(n): stuck.get((protocol, name_scratch(n)), []) for n in NETWORKS if name_scratch(n) in accuracy}
+        named = [f"{row} (seed {', '.join(map(str, seeds))})" for row, seeds in rows.items() if seeds]
+        if named and verdict != NOT_RUN:
+            detail += f"; depends on the initial weights (scratch_init): one class for all cases from {', '.join(named)}"
+        return verdict, detail
+
+    return told
 
 
 def _build_check(pairs: list[tuple[str, str]]) -> Check:
@@ -218,12 +251,23 @@ def _build_check(pairs: list[tuple[str, str]]) -> Check:
 
 def _check_gap(_protocol: str, accuracy: Mapping[str, float]) -> tuple[str, str]:
     """The gain of transfer by network, in the order of their depth."""
-    rows = {n: (name_model(n, 1), name_scratch(n)) for n in NETWORKS}
+    rows = {n: (name_transferred(n), name_scratch(n)) for n in NETWORKS}
     if not all(row in accuracy for pair in rows.values() for row in pair):
         return "not run", "some of its rows were not run as published"
     gaps = [accuracy[with_] - accuracy[without] for with_, without in rows.values()]
     verdict = "holds" if gaps[0] < gaps[1] < gaps[2] else "does not hold"
     return verdict, ", ".join(f"{n} {100 * gap:+.1f} points" for n, gap in zip(rows, gaps, strict=True))
+
+
+def _check_peak(_protocol: str, accuracy: Mapping[str, float]) -> tuple[str, str]:
+    """Fig. 9: neighbouring depths of each network, towards its own peak the higher one first."""
+    pairs = []
+    for network in NETWORKS:
+        tried = [row for row in (name_depth(network, k) for k in range(5)) if row in accuracy]
+        peak = max(range(len(tried)), key=lambda i: accuracy[tried[i]], default=0)
+        for i, (fewer, more) in enumerate(itertools.pairwise(tried)):
+            pairs.append((more, fewer) if i < peak else (fewer, more))
+    return check_pairs(pairs, accuracy)
 
 
 def _check_depth(depths: Sequence[Mapping[str, int]]) -> tuple[str, str]:
@@ -280,5 +324,8 @@ def tabulate_gains(gains: Sequence[dict]) -> OwnTable:
              "accuracy where chosen (%)": "number", "elsewhere (%)": "number", "gain (points)": "number",
              "by seed": "number"}  # fmt: skip
     columns = [OwnColumn(name=name, kind=kind, group="") for name, kind in kinds.items()]
-    note = "The gain is what an accuracy owes to being measured on the cases that the ensemble was chosen on."
+    note = (
+        "The gain is what an accuracy owes to being measured on the cases that k, networks and weights were chosen on. The epoch "
+        "that each training stopped at is not chosen anew, so what choosing it on the test cases gains is not in it."
+    )
     return OwnTable(title="What choosing on the test cases gains", columns=columns, rows=lines, note=note)

@@ -1,5 +1,6 @@
 """The paper's figures from finished predictions: Fig. 3, 4, 8, 9, 10, 11, and ours."""
 
+import functools
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,11 +40,17 @@ from replications.thyroid_ensemble.rows import (
     name_plan,
     name_scratch,
     name_step_1,
+    name_transferred,
 )
 from replications.thyroid_ensemble.selection import Depths
 
 CURVES = (ENSEMBLE, BLOCK, FOREST, FUSED)  # Fig. 10
 METHODS = (ENSEMBLE, *FUSIONS, *CURVES[1:], *CLASSICS)
+WATCHED = {  # protocol -> what early stopping looks at, in the legend and in the caption of training curves
+    "paper": ("test set, not validation", "Dashed: the test set, which early stopping looks at; the paper has no validation set"),
+    "leakfree": ("validation patients", "Dashed: patients of the inner fold (the first one is shown)"),
+}
+PENALTY = "The training loss holds the head's L2 penalty, the dashed one does not: their gap is not overfitting alone."
 HARD, SURE = 8, 2  # pictures of Fig. 11: hard ones at most, and confident right ones of each class
 
 
@@ -77,11 +84,7 @@ def draw_figures(shown: Shown, results: Results) -> Iterator[Picture]:
         yield from draw(shown, results)
 
 
-def end_caption(
-    results: Results, protocols: Sequence[str], rows: Sequence[str], *, mark: str = "Dagger", intervals: bool = True
-) -> str:
-    """The end of a caption (see `series.end_caption`)."""
-    return series.end_caption(results, protocols, rows, positive_class=CLASSES[1], mark=mark, intervals=intervals)
+end_caption = functools.partial(series.end_caption, positive_class=CLASSES[1])
 
 
 def select(shown: Shown, row: str, protocol: str) -> pd.DataFrame:
@@ -142,18 +145,17 @@ def draw_figure_4(shown: Shown, results: Results) -> Iterator[Picture]:
 
 
 def draw_figure_8(shown: Shown, results: Results) -> Iterator[Picture]:
-    """Fig. 8: accuracy without and with transfer; the printed accuracies with transfer (Table 2) beside ours."""
-    printed = {claim.row: claim.value for claim in shown.paper.claims if claim.table == "2" and claim.value is not None}
+    """Fig. 8: accuracy without and with transfer, where transfer trains the new head alone (sec. 2.1)."""
     without = {network: name_scratch(network) for network in NETWORKS}
-    asked = {"without transfer": without, "with transfer": {network: name_model(network, 1) for network in NETWORKS}}
+    asked = {"without transfer": without, "with transfer": {network: name_transferred(network) for network in NETWORKS}}
     if protocols := series.list_protocols(results, without.values()):
-        panels = [series.build_panel(results, p, asked, printed if p == "paper" else {}) for p in protocols]
-        labels = {"doubtful": series.COLLAPSED, "reference": "printed (Table 2)", "level": series.MAJORITY}
-        figure = plot_bars(panels, label="accuracy (%)", top=100, **labels)
+        panels = [series.build_panel(results, protocol, asked) for protocol in protocols]
+        figure = plot_bars(panels, label="accuracy (%)", top=100, doubtful=series.COLLAPSED, level=series.MAJORITY)
         rows = [row for of_series in asked.values() for row in of_series.values()]
         caption = (
-            f"Test accuracy at Scale 1. Initial weights with transfer: {results.weights.source}. The paper's figure "
-            f"has no numbers; those with transfer stand in Table 2. {end_caption(results, protocols, rows, mark='Hatched')}"
+            "Test accuracy at Scale 1. With transfer: all convolutions frozen as transferred, the new head alone is trained (the "
+            f"rows k = 0); initial weights: {results.weights.source}. The paper's figure has no numbers, and the fine-tuned "
+            f"networks of Table 2 are not in it. {end_caption(results, protocols, rows, mark='Hatched')}"
         )
         yield Picture("figure8-transfer.png", "Figure 8: accuracy without and with transfer", caption, figure, of_paper=True)
 
@@ -286,7 +288,8 @@ def draw_confusions(shown: Shown, results: Results) -> Iterator[Picture]:
             rows = [row for row in wanted if row in series.find_rows(results, protocol)]
             counts = [metrics.count_confusion(shown.predictions, row, protocol) for row in rows]
             named = [textwrap.fill(series.mark_row(results, row, [protocol]), 24) for row in rows]
-            figure = grids.plot_confusion_matrices(list(zip(named, counts, strict=True)), CLASSES, columns=3)
+            seeds = [len(series.find_rows(results, protocol)[row].seeds) for row in rows]
+            figure = grids.plot_confusion_matrices(list(zip(named, counts, strict=True)), CLASSES, columns=3, runs=seeds)
             about = end_caption(results, [protocol], rows, intervals=False)
             caption = f"Counts summed over the seeds, percentages of each true class. {about}"
             name = f"Confusion matrices of {title}, {PROTOCOL_NAMES[protocol]}"
@@ -332,12 +335,12 @@ def draw_trainings(shown: Shown, results: Results) -> Iterator[Picture]:
             if not depths:
                 continue
             runs, (end, last) = series.join_stages([step_1, step_2])
-            figure = plot_history(runs, title=series.mark_off(results, about, [row]))
-            for axes in figure.axes:
-                if last > end:
-                    axes.axvline(end + 0.5, color=style.GREY, linestyle=":", linewidth=1.2)
-            watched = "the test cases" if protocol == "paper" else "patients of the inner fold (the first one is shown)"
-            watched = f"Validation: {watched}. " if part["val_loss"].notna().any() else ""
+            watching, watched = WATCHED[protocol]
+            called = ("training (loss with L2 penalty)", f"{watching} (loss without)")
+            figure = plot_history(runs, title=series.mark_off(results, about, [row]), names=called)
+            for axes in figure.axes if last > end else []:
+                axes.axvline(end + 0.5, color=style.GREY, linestyle=":", linewidth=1.2)
+            watched = f"{watched}. {PENALTY} " if part["val_loss"].notna().any() else ""
             chosen = ", ".join(f"{k} (seed {seed})" for seed, k in depths.items())
             caption = (
                 "Step 1 (new head), from the dotted line on step 2 (fine-tuning) with the k that was chosen: "

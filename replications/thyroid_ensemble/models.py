@@ -1,8 +1,9 @@
-"""The networks of sec. 1.3 and 1.4: three backbones of keras.applications and AlexNet, standardisation, the new head.
+"""The networks of sec. 1.4 and 1.5: three backbones of keras.applications and AlexNet, standardisation, the new head.
 
 Sizes in comments are those of the paper preset (input 224 pixels, AlexNet 227).
 """
 
+import math
 from pathlib import Path
 
 import keras
@@ -134,12 +135,16 @@ def load_backbone(backbone: keras.Model, network: str, path: Path, config: Confi
         pretrained.load_keras_file(backbone, path)
 
 
-def draw_small_gaussian(model: keras.Model, std: float, seed: int) -> None:
-    """No transfer (sec. 2.3): "small Gaussian random weights" in every convolution, of mean 0; biases 0."""
-    for i, name in enumerate(cuts.list_convolutions(model)):
-        layer = model.get_layer(name)
-        kernel = keras.random.normal(layer.kernel.shape, stddev=std, seed=seed * 1000 + i)
-        layer.kernel.assign(kernel)
+def draw_scratch(model: keras.Model, config: Config, seed: int) -> None:
+    """No transfer (sec. 2.1): "small Gaussian random weights" of mean 0 in every kernel, dense ones included; biases 0.
+
+    scratch_init "he": the standard deviation is not scratch_std but the root of 2 / inputs of a unit (He et al. 2015), with which
+    deep networks begin to learn. Batch normalisation is left as it is built.
+    """
+    gaussian = config.scratch_init == "gaussian"
+    for i, layer in enumerate(layer for layer in model.layers if isinstance(layer, (layers.Conv2D, layers.Dense))):
+        std = config.scratch_std if gaussian else (2 / math.prod(layer.kernel.shape[:-1])) ** 0.5
+        layer.kernel.assign(keras.random.normal(layer.kernel.shape, stddev=std, seed=seed * 1000 + i))
         if layer.bias is not None:
             layer.bias.assign(ops.zeros_like(layer.bias))
 

@@ -24,6 +24,7 @@ from replications.thyroid_ensemble.rows import (
     name_plan,
     name_scratch,
     name_training,
+    name_transferred,
 )
 from replications.thyroid_ensemble.selection import Choice
 
@@ -53,6 +54,7 @@ def list_trainings(config: Config) -> list[Training]:
         for scale in SCALES:
             rows = {str(k): name_plan(network, scale, k) for k in config.depths}
             if scale == 1:
+                rows |= {} if "0" in rows else {"0": name_transferred(network)}  # Fig. 8
                 rows |= {"all": name_depth(network, "all")} | ({"first block": BLOCK} if network == "ResNet50" else {})
             trainings.append(Training("transfer", transfer, network, scale, rows))
         scratch = {"all": name_scratch(network)}

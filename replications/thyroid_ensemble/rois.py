@@ -45,11 +45,16 @@ def crop_scale(rois: np.ndarray, scale: int, config: Config) -> np.ndarray:
 
 
 def cut_patches(rois: np.ndarray, network: str, scale: int, config: Config) -> np.ndarray:
-    """What a network takes of ROIs uint8 (n, 128, 128, 1): uint8 (n, side, side, 1).
+    """What a network takes of ROIs uint8 (n, 128, 128, 1): uint8 (n, side, side, 1); see `resize_crops`."""
+    return resize_crops(crop_scale(rois, scale, config), network, scale, config)
+
+
+def resize_crops(crops: np.ndarray, network: str, scale: int, config: Config) -> np.ndarray:
+    """Crops of a scale uint8 (n, h, h, 1) at the input size of a network: uint8 (n, side, side, 1).
 
     Bilinear; pixels are averaged first where a patch shrinks (small trial runs), so that speckle does not alias.
     """
-    side, crops = choose_input_side(network, scale, config), crop_scale(rois, scale, config)
+    side = choose_input_side(network, scale, config)
     if crops.shape[1] == side:
         return np.ascontiguousarray(crops)
     method = cv2.INTER_LINEAR if crops.shape[1] < side else cv2.INTER_AREA

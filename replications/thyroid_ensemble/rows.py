@@ -11,6 +11,7 @@ FUSED = "[26] VGG16 + LBP + HOG"
 ENSEMBLE = "ensemble"
 FUSIONS = ("class voting", "mean probability")  # Table 5
 PATIENTS = "ensemble, per patient"
+QUOTED = tuple(f"[{number}] as quoted" for number in (3, 8, 9, 10, 11))  # introduction: results of others
 PUBLISHED = ("E", "B", "C"), (0.2, 0.3, 0.5)  # Table 3
 
 
@@ -35,6 +36,11 @@ def name_step_1(network: str, scale: int) -> str:
 def name_depth(network: str, depth: int | str) -> str:
     """Fig. 9's point of a network at scale 1; depth "all": all layers."""
     return f"{network}, all layers" if depth == "all" else f"{network}, k = {depth}"
+
+
+def name_transferred(network: str) -> str:
+    """Fig. 8's transfer: no convolution is fine-tuned, the new head alone is trained."""
+    return name_depth(network, 0)
 
 
 def name_scratch(network: str) -> str:

@@ -42,6 +42,7 @@ from common.runs.run import (
 )
 from replications.thyroid_ensemble import data, efforts, experiments, figures, plans, selection, tasks, weights
 from replications.thyroid_ensemble.config import CLASSES, PRESETS, Config
+from replications.thyroid_ensemble.rows import QUOTED
 from replications.thyroid_ensemble.sources import phantoms
 
 PACKAGE = Path(__file__).parent
@@ -60,10 +61,11 @@ def run(options: cli.Options) -> int:
     """One run: prepare the data, train what is not trained yet, choose, evaluate, report."""
     paper = load_paper(PACKAGE / "paper.toml")
     preset, source, config = choose_source(options)
+    tasks.check_readings(config)
     chosen = weights.choose_weights(options.weights, preset, config)
     identity = asdict(config) | {"seeds": [], "source": [source.kind, source.name], "weights": chosen}
     rows = experiments.list_rows(config)
-    wanted, reasons = select_rows(rows, options, {"[10] as quoted": "quoted from another paper; not a result of this one"})
+    wanted, reasons = select_rows(rows, options, dict.fromkeys(QUOTED, "quoted from another paper; not a result of this one"))
     needed = [training for training in plans.list_trainings(config) if any(training.name in row.needs for row in wanted)]
     networks = list(dict.fromkeys(training.network for training in needed if training.pretrained))
     prepare = functools.partial(data.prepare_dataset, source, config, skip_unreadable=options.skip_unreadable)
@@ -110,7 +112,7 @@ def run(options: cli.Options) -> int:
         predictions,
         protocols=options.protocols,
         compared=[experiments.COMPARED],
-        checks=experiments.build_checks(choices),
+        checks=experiments.build_checks(choices, experiments.find_stuck(predictions)),
         counts=experiments.count_table_1(*folds_of["paper"]) if "paper" in folds_of else {},
         reasons=reasons | plans.explain_failures(wanted, needed, missing, failed, planned),
         departures=lambda row: departures.get(row, []),

@@ -179,9 +179,10 @@ class _Scores:
 def measure_gains(predictions: pd.DataFrame, validation: pd.DataFrame | None, config: Config, repeats: int = 200) -> list[dict]:
     """What choosing on the scored cases gains, for each seed (ratios).
 
-    Entries {seed, what, chosen, other, gain, sd, low, high}. "halves": every choice (k, ranking, subset, weights) made on a
-    random half of the patients' test cases and scored on both halves. Under leakfree also "test": the whole choice on all
-    test cases against the choice on validation cases, both scored on the test cases.
+    Entries {seed, what, chosen, other, gain, sd, low, high}. "halves": k, ranking, subset and weights chosen on a
+    random half of the patients' test cases and scored on both halves. Under leakfree also "test": the same choice on all
+    test cases against the choice on validation cases, both scored on the test cases. The stopping epoch is not among these
+    choices: the trainings are taken as they ended.
     """
     gains = []
     for seed, of_seed in predictions.groupby("seed"):

@@ -1,7 +1,7 @@
 """What one training is given: its settings, the cases of each side, the patches of its network."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from common.files import hash_file
 from common.runs import cells
 from common.training.augmentation import Augmentation, enlarge_images
 from replications.thyroid_ensemble import data
-from replications.thyroid_ensemble.config import Config
-from replications.thyroid_ensemble.rois import cut_patches
+from replications.thyroid_ensemble.config import READINGS, Config
+from replications.thyroid_ensemble.rois import crop_scale, cut_patches, resize_crops
 
 DATA = "data"  # folder of the run that holds the prepared data set
 
@@ -75,16 +75,20 @@ class Task:
         return None if name is None else self.folder.parents[1] / name
 
 
+def check_readings(config: Config) -> None:
+    """Raises UsageError where a setting that names a reading names none that is known."""
+    for name, known in READINGS.items():
+        if (given := getattr(config, name)) not in known:
+            raise UsageError(f"{name}={given}: choose one of {', '.join(known)}")
+
+
 def open_task(settings: dict, folder: Path, report: cells.Report) -> Task:
     """The task of a cell: its settings, and the prepared data set of the run that `folder` lies in.
 
     Raises UsageError if the data, the split or the initial weights are not those that the cell was planned for.
     """
     config = restore_config(Config, settings["config"])
-    if config.augmentation not in ("fixed", "realtime"):
-        raise ValueError(f"augmentation={config.augmentation}: choose one of fixed, realtime")
-    if config.stopping not in ("test", "none"):
-        raise ValueError(f"stopping={config.stopping}: choose one of test, none")
+    check_readings(config)
     prepared = folder.parents[1] / DATA
     planned = (settings["data_sha256"], settings["split_sha256"])
     dataset, folds = _load_folds(prepared, planned, settings["protocol"], config)
@@ -112,15 +116,32 @@ def _load_patches(prepared: Path, data_sha256: str, network: str, scale: int, co
     dataset = load_dataset(prepared)
     if dataset.sha256 != data_sha256:
         raise UsageError(f"{prepared}: not the data that this training was planned for; run the same command again")
-    rois = np.asarray(dataset.images)
-    if config.augmentation == "fixed":
-        rois, _ = enlarge_images(rois, config.enlargement, describe_augmentation(config), config.split_seed)
-    return cut_patches(rois, network, scale, config)
+
+    def enlarge(images: np.ndarray) -> np.ndarray:
+        times = config.enlargement if config.augmentation == "fixed" else 1
+        return enlarge_images(images, times, describe_augmentation(config), config.split_seed)[0]
+
+    return augment_patches(np.asarray(dataset.images), network, scale, config, enlarge)
+
+
+def augment_patches(
+    rois: np.ndarray, network: str, scale: int, config: Config, augment: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Patches uint8 (m, side, side, 1) of ROIs uint8 (n, 128, 128, 1), in the order that augment_before_crop says.
+
+    augment: images uint8 (n, h, h, 1) -> (m, h, h, 1). Sections 1.2 and 1.3 do not say whether the scale is cut before it or
+    behind: behind, a shift of 0.2 of the ROI moves half of the smallest patch and more out of sight.
+    """
+    if config.augment_before_crop:
+        return cut_patches(augment(rois), network, scale, config)
+    return resize_crops(augment(np.ascontiguousarray(crop_scale(rois, scale, config))), network, scale, config)
 
 
 def describe_augmentation(config: Config) -> Augmentation:
-    """Sec. 1.2: shift, zoom, rotation, horizontal flip. Keras has no random crop: shift and zoom together are one."""
+    """Sec. 1.2: shift, crop, zoom, rotation, horizontal flip. Keras has no random crop: shift and zoom together are one, or what
+    was meant is the shear that its customary call names between them (`cropping`)."""
     return Augmentation(
+        shear=config.shear if config.cropping == "shear" else 0,
         rotation=config.rotation,
         width_shift=config.shift,
         height_shift=config.shift,

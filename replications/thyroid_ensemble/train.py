@@ -1,4 +1,4 @@
-"""The trainings of the paper (sec. 1.4): step 1, the new head on frozen convolutions; step 2, fine-tuning of the last k.
+"""The trainings of the paper (sec. 1.5): step 1, the new head on frozen convolutions; step 2, fine-tuning of the last k.
 
 Frozen activations are computed once for all images, variants, seeds, folds and protocols that share a network (see
 common.training.cuts). Each function that ends in _cell is one training of a run; `write_task` says what it leaves.
@@ -25,9 +25,9 @@ from common.training.gradcam import grad_cam
 from common.training.random_networks import seed_weights
 from replications.thyroid_ensemble import models
 from replications.thyroid_ensemble.config import Config
-from replications.thyroid_ensemble.rois import choose_input_side, cut_patches
+from replications.thyroid_ensemble.rois import choose_input_side
 from replications.thyroid_ensemble.rows import name_step_1
-from replications.thyroid_ensemble.tasks import Task, describe_augmentation, open_task
+from replications.thyroid_ensemble.tasks import Task, augment_patches, describe_augmentation, open_task
 
 PACKAGE = Path(__file__).parent
 CACHE = "cache"  # folder of the run that holds frozen activations
@@ -88,27 +88,32 @@ def _copy_head(source: keras.Model, target: keras.Model, config: Config) -> None
         target.get_layer(name).set_weights(source.get_layer(name).get_weights())
 
 
-def open_upper(task: Task, plan: int | str, deeper: Upper | None = None) -> Upper:
-    """Part to train and its inputs for a freezing plan, from the cache; `deeper` has the activations of a deeper cut.
+def open_uppers(task: Task, plans: Sequence[int | str]) -> dict[int | str, Upper]:
+    """Part to train and its inputs for each freezing plan, from the cache, which is planned for all of them together.
 
     Without a cache (nothing is frozen at the inputs, fresh variants in every epoch, no room) the whole network is trained,
     frozen layers included: slower, the same result; the note says why.
     """
     template, config = _get_template(task), task.config
     if config.augmentation == "realtime":
-        return Upper(template, task.patches, "computed in every epoch: fresh variants")
-    upper = frozen.open_upper(
+        return dict.fromkeys(plans, Upper(template, task.patches, "computed in every epoch: fresh variants"))
+    uppers = frozen.open_uppers(
         template,
         task.patches,
-        lambda: _cut_template(template, plan, replace(config, seeds=())),
+        {plan: functools.partial(_cut_template, template, plan, replace(config, seeds=())) for plan in plans},
         task.folder.parents[1] / CACHE,
         batch_size=config.batch_size,
         limit_bytes=config.cache_gigabytes * 1e9,
-        deeper=deeper,
     )
-    if upper.cut is not None and upper.features is None:
-        print(f"{task.network}, {plan}: no feature cache, frozen layers are {upper.note}")
-    return upper
+    for plan, upper in uppers.items():
+        if upper.cut is not None and "in every epoch" in upper.note:
+            print(f"{task.network}, {plan}: frozen layers are {upper.note}")
+    return uppers
+
+
+def open_upper(task: Task, plan: int | str) -> Upper:
+    """`open_uppers` for one plan."""
+    return open_uppers(task, [plan])[plan]
 
 
 def _fit(task: Task, model: keras.Model, upper: Upper, stage: str, epochs: int, patience: int) -> list[dict]:
@@ -117,13 +122,14 @@ def _fit(task: Task, model: keras.Model, upper: Upper, stage: str, epochs: int, 
 
     def arrays_of_epoch(epoch: int) -> tuple[Arrays, ...]:
         if task.config.augmentation == "realtime":
-            rois = np.asarray(task.dataset.images[task.fold.train])
-            fresh, source = augment_epoch(
-                rois, describe_augmentation(task.config), task.config.split_seed, epoch, task.config.enlargement
-            )
-            order = shuffle_order(len(fresh), task.seed, epoch)
-            patches = cut_patches(fresh, task.network, task.settings["scale"], task.config)
-            return Indexed(patches, order), labels[task.fold.train[source[order]]]
+            rois, passes = np.asarray(task.dataset.images[task.fold.train]), task.config.enlargement
+
+            def augment(images: np.ndarray) -> np.ndarray:
+                return augment_epoch(images, describe_augmentation(task.config), task.config.split_seed, epoch, passes)[0]
+
+            patches = augment_patches(rois, task.network, task.settings["scale"], task.config, augment)
+            order = shuffle_order(len(patches), task.seed, epoch)
+            return Indexed(patches, order), np.tile(labels[task.fold.train], passes)[order]
         order = train[shuffle_order(len(train), task.seed, epoch)]
         return upper.index_inputs(order), labels[order]
 
@@ -172,15 +178,13 @@ def train_transfer_cell(settings: dict, folder: Path, threads: int, report: cell
     """
     environment = fit.start_backend(threads)
     task = open_task(settings, folder, report)
-    plans = sorted((int(plan) for plan in settings["rows"] if plan.isdecimal()), reverse=True)
-    uppers: dict[int | str, Upper] = {}
-    for plan in dict.fromkeys([*plans, 0]):  # the deepest cut first
-        uppers[plan] = open_upper(task, plan, uppers.get(plans[0]) if plans else None)
+    plans = [int(name) if name.isdecimal() else name for name in settings["rows"]]
+    uppers = open_uppers(task, list(dict.fromkeys([*plans, 0])))
     head, history = train_head(task, uppers[0])
     scored = []
     for name, row in settings["rows"].items():
         plan = int(name) if name.isdecimal() else name
-        upper = uppers[plan] if plan in uppers else open_upper(task, plan)
+        upper = uppers[plan]
         model, entries = (head, []) if plan == 0 else tune_network(task, upper, plan, head)
         scored.append(score_cases(task, row, upper, model, entries))
         if settings["keep_weights"]:
@@ -189,14 +193,14 @@ def train_transfer_cell(settings: dict, folder: Path, threads: int, report: cell
 
 
 def train_scratch_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
-    """No transfer (sec. 2.3): small Gaussian weights, all layers trained. Settings as in `train_transfer_cell`."""
+    """No transfer (sec. 2.1): random weights, all layers trained. Settings as in `train_transfer_cell`."""
     environment = fit.start_backend(threads)
     task = open_task(settings, folder, report)
     config = task.config
     whole = Upper(_get_template(task), task.patches, "all layers are trained")
     model = _build_part(task, whole.model, "all", "scratch", lambda: keras.optimizers.Adam(config.scratch_learning_rate))
-    models.draw_small_gaussian(model, config.scratch_std, task.seed)
-    history = _fit(task, model, whole, "scratch", config.scratch_epochs, config.transfer_patience)
+    models.draw_scratch(model, config, task.seed)
+    history = _fit(task, model, whole, "scratch", config.scratch_epochs, config.scratch_patience)
     return write_task(task, environment, [score_cases(task, settings["rows"]["all"], whole, model, history)])
 
 

@@ -5,15 +5,25 @@ import pytest
 from drawings import SCORES, Y_TRUE, draw_history, draw_roc, texts
 
 from common.evaluation.statistics import average_roc, compute_roc
-from common.figures.curves import plot_reliability
+from common.figures.curves import plot_history, plot_reliability
 
 
 def test_history_averages_the_seeds_still_training():
     loss = draw_history().axes[0]
     thick = [line for line in loss.lines if line.get_linewidth() == 2]
     assert np.allclose(thick[0].get_ydata(), [0.6, 0.4, 0.3])
-    assert thick[0].get_label() == "training, mean of n = 2 seeds"
+    assert thick[0].get_label() == "training, mean of n = 2 seeds, 1 at fewest"
     assert thick[1].get_label() == "validation, mean of n = 1 seed"
+
+
+def test_the_legend_says_how_few_seeds_a_mean_becomes_of():
+    runs = {seed: {"loss": np.ones(length), "val_loss": np.ones(length)} for seed, length in enumerate((4, 3, 2))}
+    runs[3] = {"loss": np.array([1, np.nan, 1, 1])}  # a gap between two stages
+    figure = plot_history(runs, names=("training (with penalty)", "test set"))
+    thick = [line.get_label() for line in figure.axes[0].lines if line.get_linewidth() == 2]
+    assert thick == ["training (with penalty), mean of n = 4 seeds, 2 at fewest", "test set, mean of n = 3 seeds, 1 at fewest"]
+    even = plot_history({seed: {"loss": np.ones(3)} for seed in range(2)})
+    assert [line.get_label() for line in even.axes[0].lines if line.get_linewidth() == 2] == ["training, mean of n = 2 seeds"]
 
 
 def test_roc_area_equals_the_share_of_ordered_pairs():

@@ -15,6 +15,14 @@ def test_confusion_matrices_show_counts_row_shares_and_n():
     assert "net\nn = 1,622" in shown
 
 
+def test_a_matrix_summed_over_seeds_names_the_cases_of_one():
+    counts = np.array([[1299, 41], [92, 190]])
+    shown = texts(plot_confusion_matrices([("net", 5 * counts), ("one", counts)], ("benign", "malignant"), runs=[5, 1]))
+    assert "net\nn = 5 × 1,622" in shown
+    assert "one\nn = 1,622" in shown
+    assert "6,495\n96.9 %" in shown
+
+
 def test_confusion_matrix_of_an_absent_class_divides_by_nothing():
     shown = texts(plot_confusion_matrices([("net", np.array([[0, 0], [1, 2]]))], ("a", "b")))
     assert shown.count("0\nno case") == 2

@@ -3,6 +3,7 @@
 import base64
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from common.records.results import parse_results
 from common.report.pages import escape_markdown, render_markdown, write_report
 from common.report.screen import format_screen_table
 from common.report.tables import build_comparison_tables
+from common.report.wording import NONE
 
 GOLDEN = Path(__file__).parent / "golden" / "table.md"
 HOSTILE = "<img src=x onerror=alert(1)>|`a`](http://x)"
@@ -106,6 +108,18 @@ def test_a_note_is_a_line_below_its_row_across_all_columns(tmp_path, paper):
     beyond = re.search(r"<h3>Beyond.*?</table>", (run / "report.html").read_text(encoding="utf-8"), re.DOTALL)[0]
     assert '<tr class="remark"><td colspan="10"><div>ours at or below the majority rate</div></td></tr>' in beyond
     assert "| note |" in (run / "table.md").read_text(encoding="utf-8")
+
+
+def test_what_else_differs_between_the_protocols_stands_below_their_difference(paper):
+    results, told = make_results(), replace(paper, difference="Fewer cases train")
+    tables, noted = build_comparison_tables(results, told), 0
+    for table in tables:
+        place = next(i for i, column in enumerate(table.columns) if column.name == "minus paper's protocol")
+        known = any(row[place] != NONE for row in table.rows)
+        assert table.note == ("Fewer cases train." if known else "")
+        noted += known
+    assert 0 < noted <= len(tables)
+    assert not any(table.note for table in build_comparison_tables(results, paper))
 
 
 def test_a_row_run_leak_free_only_keeps_its_numbers(tmp_path, paper):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from small_networks import IMAGES, build_branches, build_residual, compile_frozen, finish
+from small_networks import IMAGES, build_branches, build_chain, build_residual, compile_frozen, finish
 
 from common.training import cuts
 
@@ -53,3 +53,14 @@ def test_models_inside_the_model_are_expanded():
     assert cut.names == ("inner1",)
     values = IMAGES.astype(np.float32)
     np.testing.assert_array_equal(cut.upper(cut.lower(values)), model(values))
+
+
+def test_a_cut_with_nothing_but_standardisation_below_is_no_cut():
+    """Keeping standardised pixels would save no convolution and take four times their room."""
+    model = build_chain()
+    cuts.freeze_except(model, ["conv1", "conv2", "conv3", "dense", "output"])
+    with pytest.raises(ValueError, match="nothing is frozen at its inputs"):
+        cuts.split_network(model)
+    cuts.freeze_except(model, ["conv2", "conv3", "dense", "output"])
+    lower = cuts.split_network(model).lower
+    assert cuts.count_multiplications(lower) == 16 * 16 * 3 * 3 * 4

@@ -123,13 +123,42 @@ def test_freezing_plans(resnet):
 
 
 def test_without_transfer_small_gaussian_weights(resnet):
-    models.draw_small_gaussian(resnet, 0.01, seed=3)
+    """Sec. 2.1: the weights of the model, so those of the dense layers, too."""
+    models.draw_scratch(resnet, PAPER, seed=3)
     kernels = np.concatenate([resnet.get_layer(n).kernel.numpy().ravel() for n in cuts.list_convolutions(resnet)])
     assert abs(kernels.mean()) < 5e-4
     assert kernels.std() == pytest.approx(0.01, rel=0.05)
+    dense = np.concatenate([resnet.get_layer(name).kernel.numpy().ravel() for name in models.list_head(PAPER)])
+    assert dense.std() == pytest.approx(0.01, rel=0.1)
+    for layer in resnet.layers:
+        if getattr(layer, "bias", None) is not None:
+            assert not layer.bias.numpy().any()
     first = resnet.get_layer("conv1_conv").kernel.numpy()
-    models.draw_small_gaussian(resnet, 0.01, seed=4)
+    models.draw_scratch(resnet, PAPER, seed=4)
     assert not np.array_equal(first, resnet.get_layer("conv1_conv").kernel.numpy())
+
+
+def test_the_two_readings_of_initial_weights_without_transfer():
+    """From the Gaussian a deep network gives nearly the same for any picture; He's spread lets differences through."""
+    network = models.build_network("VGG16", 32, replace(PAPER, width=0.125))
+    pictures = RANDOM.integers(0, 256, (8, 32, 32, 1)).astype(np.float32)
+    spreads = {}
+    for reading in ("gaussian", "he"):
+        config = replace(PAPER, scratch_init=reading)
+        models.draw_scratch(network, config, seed=0)
+        spreads[reading] = float(np.ptp(network(pictures).numpy()[:, 1]))
+    assert spreads["gaussian"] < 1e-6
+    assert spreads["he"] > 1e-3
+    kernel = network.get_layer("block4_conv2").kernel.numpy()
+    assert kernel.std() == pytest.approx(np.sqrt(2 / np.prod(kernel.shape[:-1])), rel=0.05)
+
+
+def test_batch_normalisation_trains_with_all_layers_only(resnet):
+    """As paper.toml declares it."""
+    norms = {layer.name for layer in resnet.layers if isinstance(layer, keras.layers.BatchNormalization)}
+    assert norms <= set(models.list_trained(resnet, "all", SMOKE))
+    for plan in (0, 2, "first block"):
+        assert not norms & set(models.list_trained(resnet, plan, SMOKE))
 
 
 def test_scales_are_centre_crops():

@@ -12,12 +12,12 @@ from replications.thyroid_ensemble.config import NETWORKS, PAPER, SCALES, SUBSET
 
 def test_paper_is_complete(paper):
     tables = pd.Series([claim.table for claim in paper.printed])
-    expected = {"1": 6, "2": 9, "3": 3, "4": 12, "5": 9, "6": 12, "7": 12, "Fig. 10": 1, "introduction": 3}
+    expected = {"1": 6, "2": 9, "3": 3, "4": 12, "5": 9, "6": 12, "7": 12, "Fig. 10": 1, "introduction": 9}
     assert tables.value_counts(sort=False).to_dict() == expected
     assert all(claim.value is not None for claim in paper.printed)
     assert [claim.row for claim in paper.claims if claim.table == "2"] == [f"Scale {s} / {n}" for s in SCALES for n in NETWORKS]
     assert [claim.row for claim in paper.claims if claim.table == "3"] == [f"{{{', '.join(of)}}}" for of in SUBSETS]
-    assert len({statement.id for statement in paper.statements}) == 9
+    assert len({statement.id for statement in paper.statements}) == 12
     judged = judge_claims(paper.claims, [], {}, positive_class=paper.positive_class)
     assert {claim.verdict for claim in judged} == {"not run"}
 

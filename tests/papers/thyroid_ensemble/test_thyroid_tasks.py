@@ -50,8 +50,9 @@ def assert_uniform(values: np.ndarray, limit: float) -> None:
 
 def test_variants_are_those_that_the_paper_describes(maps, find_choice):
     """Shift of 0.2 of width and height, zoom, rotation by 30 degrees, horizontal flip, no shear; zoom as paper.toml chose it."""
-    zoom_and_shift = float(re.match(r"Zoom ([\d.]+) like the shift", find_choice("Zoom range and fill"))[1])
-    assert zoom_and_shift == 0.2  # sec. 1.2: "an amplitude of 0.2 of the picture's width and height"
+    least, most = re.match(r"Zoom by factors from ([\d.]+) to ([\d.]+)", find_choice("What the amplitude 0.2 means")).groups()
+    zoom_and_shift = 0.2  # sec. 1.2: one amplitude for shift, crop and zoom
+    assert (float(least), float(most)) == (1 - zoom_and_shift, 1 + zoom_and_shift)
     flipped = np.linalg.det(maps[:, :, :2]) < 0
     assert flipped.mean() == pytest.approx(0.5, abs=0.1)
     linear = np.where(flipped[:, None, None], maps[:, :, :2] * [-1, 1], maps[:, :, :2])  # as without the flip
