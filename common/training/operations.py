@@ -1,6 +1,7 @@
 """What a network costs, counted from its layers: multiply-adds, weights, and the numbers that it holds for one picture."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,18 +17,26 @@ def count_operations(model: keras.Model) -> dict[str, int]:
     >>> count_operations(keras.Model(inputs, outputs))
     {'first': 1296, 'last': 288}
     """
-    found: dict[str, int] = {}
+    return {node.operation.name: count for node in _list_calls(model) if (count := _count_call(node))}
+
+
+def _list_calls(model: keras.Model) -> Iterator[Any]:
+    """Calls of layers in order, those of nested models in their place."""
     for node in cuts.list_nodes(model):
-        layer = node.operation
-        if isinstance(layer, keras.Model):
-            found |= count_operations(layer)
-            continue
-        turned = isinstance(layer, keras.layers.Conv2DTranspose)  # its kernel is laid on every pixel of what it takes
-        if turned or isinstance(layer, keras.layers.Dense | keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
-            shape = (node.input_tensors if turned else node.outputs)[0].shape[1:]
-            pixels = int(np.prod(shape[:-1])) if len(shape) > 1 else 1
-            found[layer.name] = pixels * int(np.prod(layer.weights[0].shape))
-    return found
+        if cuts.is_functional(node.operation):
+            yield from _list_calls(node.operation)
+        else:
+            yield node
+
+
+def _count_call(node: Any) -> int:
+    """Multiply-adds of one call, 0 of what is neither a convolution nor dense."""
+    layer = node.operation
+    turned = isinstance(layer, keras.layers.Conv2DTranspose)  # its kernel is laid on every pixel of what it takes
+    if not (turned or isinstance(layer, keras.layers.Dense | keras.layers.Conv2D | keras.layers.DepthwiseConv2D)):
+        return 0
+    shape = (node.input_tensors if turned else node.outputs)[0].shape[1:]
+    return (int(np.prod(shape[:-1])) if len(shape) > 1 else 1) * int(np.prod(layer.weights[0].shape))
 
 
 def list_parts(model: keras.Model) -> Sequence[keras.Model]:
@@ -37,10 +46,16 @@ def list_parts(model: keras.Model) -> Sequence[keras.Model]:
     return [part for part in vars(model).values() if cuts.is_functional(part)]
 
 
+def _list_counts(model: keras.Model) -> list[tuple[keras.Layer, int]]:
+    """Layers of all parts of a model in order, each once, with their multiply-adds."""
+    calls = [node for part in list_parts(model) for node in _list_calls(part)]
+    return list({id(node.operation): (node.operation, _count_call(node)) for node in calls}.values())
+
+
 def count_forward(model: keras.Model) -> int:
     """Multiply-adds of one picture through all parts of a model; of one without such parts, one a weight of its matrices."""
-    if parts := list_parts(model):
-        return sum(sum(count_operations(part).values()) for part in parts)
+    if list_parts(model):
+        return sum(count for _, count in _list_counts(model))
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights if len(weight.shape) > 1)
 
 
@@ -54,13 +69,11 @@ def count_step(model: keras.Model) -> int:
     >>> count_step(model)
     36
     """
-    total = 0
-    for part in list_parts(model):
-        trained = {layer.name for layer in cuts.inline_models(part).layers if layer.trainable_weights}
-        counts = count_operations(part)
-        first = next((place for place, name in enumerate(counts) if name in trained), len(counts))
-        total += sum(counts.values()) + 2 * sum(list(counts.values())[first:])
-    return total or 3 * count_forward(model)
+    counts = _list_counts(model)
+    if not counts:
+        return 3 * count_forward(model)
+    first = next((place for place, (layer, _) in enumerate(counts) if getattr(layer, "trainable_weights", ())), len(counts))
+    return sum(count for _, count in counts) + 2 * sum(count for _, count in counts[first:])
 
 
 def count_held(model: keras.Model) -> int:
@@ -68,6 +81,6 @@ def count_held(model: keras.Model) -> int:
     return sum(
         int(np.prod([side or 1 for side in tensor.shape[1:]]))
         for part in list_parts(model)
-        for node in cuts.list_nodes(cuts.inline_models(part))
+        for node in _list_calls(part)
         for tensor in node.outputs
     )
