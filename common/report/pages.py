@@ -29,7 +29,8 @@ from common.report.background import (
     build_unstated_table,
 )
 from common.report.exports import render_csv, render_latex
-from common.report.findings import collect_lines, describe_finding, is_own, list_banners
+from common.report.findings import describe_finding, list_banners
+from common.report.lines import collect_lines, is_own
 from common.report.tables import (
     Table,
     build_comparison_tables,

@@ -17,7 +17,8 @@ from common.records.paper import Paper, load_paper
 from common.records.results import Results, read_results
 from common.report.background import build_deviation_table, build_remark_table, build_unstated_table
 from common.report.exhibits import render_exhibits
-from common.report.findings import collect_lines, describe_finding, find_headline
+from common.report.findings import describe_finding, find_headline
+from common.report.lines import collect_lines
 from common.report.pages import build_main_tables, escape_markdown, render_markdown, render_markdown_table, render_report
 from common.report.wording import explain_verdict, format_duration, format_value, name_metric
 

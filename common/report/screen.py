@@ -10,7 +10,8 @@ from typing import TextIO
 from common.evaluation.verdicts import NOT_RUN
 from common.records.paper import Paper
 from common.records.results import Results
-from common.report.findings import Line, collect_lines, is_own, list_banners
+from common.report.findings import list_banners
+from common.report.lines import Line, collect_lines, is_own
 from common.report.tables import build_missing_table, name_tables
 from common.report.wording import NONE, choose_tone, format_interval, format_value, limit_digits, name_metric, show_verdict
 

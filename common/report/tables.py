@@ -7,7 +7,7 @@ from itertools import takewhile
 from common.evaluation.verdicts import EQUAL, NOT_RUN
 from common.records.paper import Paper
 from common.records.results import Pair, Results, RowResult
-from common.report.findings import Line, collect_lines, is_own
+from common.report.lines import Line, collect_lines, is_own
 from common.report.wording import (
     NONE,
     PERCENT_METRICS,

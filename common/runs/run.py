@@ -35,7 +35,7 @@ from common.records.results import (
     Weights,
     write_results,
 )
-from common.report.findings import is_own
+from common.report.lines import is_own
 from common.report.pages import write_report
 from common.report.screen import choose_look, format_screen_table
 from common.runs import cells, workers

@@ -16,7 +16,7 @@ from common.figures.style import Picture
 from common.files import slug
 from common.records.paper import Paper
 from common.records.results import Results
-from common.report import findings
+from common.report.lines import collect_lines
 from common.report.series import build_roc, find_rows, list_off, list_runs, mark_off, read_curves
 from common.report.wording import PROTOCOL_NAMES
 from replications.lung_hip_compare import data
@@ -183,7 +183,7 @@ def draw_table_2(_shown: Shown, results: Results) -> Iterator[Picture]:
 
 def draw_intervals(shown: Shown, results: Results) -> Iterator[Picture]:
     """Forest plot of Table 2."""
-    lines = findings.collect_lines(results, shown.paper, "2")
+    lines = collect_lines(results, shown.paper, "2")
     run = [line for line in lines if line.ours is not None or line.leakfree is not None]
     if run:
         named = [replace(line, row=mark_off(results, _explain_row(line.row), [line.row])) for line in run]

@@ -20,7 +20,8 @@ from common.figures.style import Picture
 from common.files import slug
 from common.records.paper import Paper
 from common.records.results import Results
-from common.report import findings, series
+from common.report import series
+from common.report.lines import collect_lines
 from common.report.wording import PROTOCOL_NAMES
 from replications.thyroid_ensemble import rois
 from replications.thyroid_ensemble.config import CLASSES, NETWORKS, SCALES, Config
@@ -268,7 +269,7 @@ def draw_table_2(shown: Shown, results: Results) -> Iterator[Picture]:
 def draw_accuracies(shown: Shown, results: Results) -> Iterator[Picture]:
     """Forest plots: the printed accuracies beside ours."""
     # A row may stand in several tables; the printed ones come first.
-    lines = {line.row: line for line in reversed(findings.collect_lines(results, shown.paper)) if line.metric == "accuracy"}
+    lines = {line.row: line for line in reversed(collect_lines(results, shown.paper)) if line.metric == "accuracy"}
     for file, title, rows in (
         ("accuracy-networks.png", "Accuracy of networks and subsets (Tables 2 and 3)", (*NINE, *SUBSET_ROWS)),
         ("accuracy-methods.png", "Accuracy of fusions and other methods (Tables 5 to 7)", METHODS),

@@ -16,7 +16,7 @@ from PIL import Image
 
 from common.records.paper import load_paper
 from common.records.results import read_results
-from common.report.findings import is_own
+from common.report.lines import is_own
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "own_data.md"

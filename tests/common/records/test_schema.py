@@ -38,7 +38,7 @@ from common.records.results import (
     to_json,
     write_results,
 )
-from common.report.findings import Line
+from common.report.lines import Line
 
 ROOT = Path(__file__).parents[3]
 SCHEMA_FILE = ROOT / "common" / "records" / "results.schema.json"

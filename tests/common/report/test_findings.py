@@ -8,7 +8,8 @@ from sample_report import PAPER, make_content, make_results, make_row
 from common.records.paper import load_paper
 from common.records.results import parse_results
 from common.report.background import build_leak_table, build_split_table
-from common.report.findings import collect_lines, describe_finding, list_banners
+from common.report.findings import describe_finding, list_banners
+from common.report.lines import collect_lines
 from common.report.wording import choose_tone, explain_verdict, format_duration, format_interval, format_value
 
 

@@ -1,0 +1,172 @@
+"""The lines of the tables: each printed ratio and each row of ours, with all that stands beside it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from common.cli import PROTOCOLS
+from common.evaluation.metrics import METRICS
+from common.evaluation.verdicts import IMPOSSIBLE_AS_PRINTED, NOT_RUN, OFF_PROTOCOL
+from common.records.paper import Claim, Paper
+from common.records.results import JudgedClaim, Metric, Results, RowResult
+from common.report.wording import PROTOCOL_NAMES, choose_unit
+
+OWN_NOTES = ("ours at or below", "leak-free at or below", *(f"{name}: one class" for name in PROTOCOL_NAMES.values()))
+
+
+@dataclass(frozen=True)
+class Line:
+    """One printed ratio, or one row that is ours alone, with all that stands beside it. Ratios are fractions; what does not
+    exist is None."""
+
+    table: str
+    row: str
+    metric: str
+    unit: str
+    digits: int
+    claimed: bool  # printed in the paper
+    printed_key: tuple[str, str, str]  # by which the paper prints it, whatever the reading
+    n: int | None  # test cases
+    paper: float | None
+    tolerance: float | None  # 95 % sampling half-width of the printed value
+    ours: float | None
+    low: float | None
+    high: float | None
+    sd: float | None
+    seeds: int | None  # their number
+    gap: float | None  # ours minus the paper's, with its 95 % interval
+    gap_low: float | None
+    gap_high: float | None
+    verdict: str
+    leakfree: float | None
+    leakfree_low: float | None
+    leakfree_high: float | None
+    leakfree_seeds: int | None
+    difference: float | None  # leak-free minus paper's protocol
+    paper_majority: float | None  # rates of always giving the most frequent class of the test set
+    majority: float | None
+    leakfree_majority: float | None
+    no_better: tuple[str, ...]  # of "paper", "ours", "leak-free": whose accuracy is at or below that rate
+    note: str
+    reason: str  # why it was not run
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.table, self.row, self.metric
+
+
+def is_own(results: Results) -> bool:
+    """Whether the run is of a user's own data alone: then tables and findings are about these, not about the paper's numbers."""
+    return bool(results.datasets) and all(dataset.further.get("own") is True for dataset in results.datasets)
+
+
+def collect_lines(results: Results, paper: Paper, table: str | None = None) -> list[Line]:
+    """One line per printed ratio, in the order of paper.toml, then per row that is ours alone. Of own data: what was run, each
+    row and metric once."""
+    found = {(row.table, row.row, row.protocol): row for row in results.rows}
+    judged = {claim.key: claim for claim in results.claims}
+    reasons = {(item.table, item.row): item.reason for item in results.extra.not_run}
+    lines = [
+        _build_line(claim.key, claim, judged.get(claim.key), found, reasons.get((claim.table, claim.row), ""))
+        for claim in paper.claims
+        if claim.unit != "count"
+    ]
+    claimed = {(claim.table, claim.row) for claim in paper.claims}
+    lines += [
+        _build_line((*name, paper.headline.metric), None, None, found, "")
+        for name in dict.fromkeys((row.table, row.row) for row in results.rows)
+        if name not in claimed
+    ]
+    for constant in results.extra.collapsed:
+        seeds = ", ".join(map(str, constant.seeds))
+        note = f"{PROTOCOL_NAMES[constant.protocol]}: one class for all cases (seed {seeds})"
+        lines = [
+            replace(line, note="; ".join(filter(None, [line.note, note]))) if line.row == constant.row else line for line in lines
+        ]
+    if is_own(results):
+        lines = _keep_run(lines)
+    return [line for line in lines if table is None or line.table == table]
+
+
+def _keep_run(lines: Sequence[Line]) -> list[Line]:
+    """The lines with numbers of ours, without what they say of the paper's; what stands under several readings once."""
+    first: dict[tuple[str, str], Line] = {}
+    for line in lines:
+        if line.ours is not None or line.leakfree is not None:
+            note = "; ".join(part for part in line.note.split("; ") if part.startswith(OWN_NOTES))
+            own = replace(line, verdict="", paper=None, paper_majority=None, tolerance=None, gap=None, note=note)
+            first.setdefault((line.row, line.metric), own)
+    return list(first.values())
+
+
+def _build_line(
+    key: tuple[str, str, str],
+    claim: Claim | None,
+    judged: JudgedClaim | None,
+    found: Mapping[tuple[str, str, str], RowResult],
+    reason: str,
+) -> Line:
+    table, row, metric = key
+    run = {protocol: found.get((table, row, protocol)) for protocol in PROTOCOLS}
+    held = (judged.held if judged else "") or metric
+    ours, leakfree = (_find_metric(run[protocol], held) for protocol in PROTOCOLS)
+    majority = {
+        "paper": max(claim.classes.values()) / claim.n if claim and claim.n else None,
+        "ours": _find_metric(run["paper"], "majority_rate").mean,
+        "leak-free": _find_metric(run["leakfree"], "majority_rate").mean,
+    }
+    printed = claim.fraction if claim else None
+    means = {"paper": printed, "ours": ours.mean, "leak-free": leakfree.mean} if metric == "accuracy" else {}
+    # A mean of equal rates may differ from them in the last bit.
+    no_better = tuple(
+        who for who, mean in means.items() if mean is not None and (rate := majority[who]) is not None and mean <= rate + 1e-12
+    )
+    any_run = run["paper"] or run["leakfree"]
+    # The reason stands in a table of its own, once for all the rows that share it.
+    said = judged.note if judged else claim.note if claim else ""
+    if any_run and any_run.departures and not (judged and judged.verdict == OFF_PROTOCOL):  # there its note says so
+        said = "; ".join(filter(None, [said, f"other settings: {'; '.join(any_run.departures[:3])}"]))
+    notes = [said.replace(reason, "").strip("; "), IMPOSSIBLE_AS_PRINTED if judged and judged.impossible else ""]
+    notes += [f"{who} at or below the majority rate" for who in no_better]
+    scale = 100 if claim and claim.unit == "percent" else 1  # verdicts are in the unit of the claim
+    if judged and judged.ours is not None and metric not in METRICS:  # of a metric that predictions do not give
+        ours = ours.model_copy(update={"mean": judged.ours / scale})
+    gaps = (judged.tolerance, judged.difference, judged.difference_low, judged.difference_high) if judged else (None,) * 4
+    tolerance, gap, gap_low, gap_high = (None if value is None else value / scale for value in gaps)
+    unit, digits = (claim.unit, max(claim.digits, 1)) if claim else choose_unit(metric)
+    return Line(
+        table=table,
+        row=row,
+        metric=metric,
+        unit=unit,
+        digits=digits,
+        claimed=claim is not None,
+        printed_key=claim.printed_key if claim else key,
+        n=any_run.n if any_run else claim.n if claim else None,
+        paper=printed,
+        tolerance=tolerance,
+        ours=ours.mean,
+        low=ours.low,
+        high=ours.high,
+        sd=ours.sd,
+        seeds=len(run["paper"].seeds) if run["paper"] else None,
+        gap=gap,
+        gap_low=gap_low,
+        gap_high=gap_high,
+        verdict=judged.verdict if judged else NOT_RUN if claim else OFF_PROTOCOL if any_run and any_run.departures else "",
+        leakfree=leakfree.mean,
+        leakfree_low=leakfree.low,
+        leakfree_high=leakfree.high,
+        leakfree_seeds=len(run["leakfree"].seeds) if run["leakfree"] else None,
+        difference=None if ours.mean is None or leakfree.mean is None else leakfree.mean - ours.mean,
+        paper_majority=majority["paper"],
+        majority=majority["ours"],
+        leakfree_majority=majority["leak-free"],
+        no_better=no_better,
+        note="; ".join(note for note in notes if note),
+        reason=reason,
+    )
+
+
+def _find_metric(row: RowResult | None, metric: str) -> Metric:
+    none = Metric(mean=None, sd=None, low=None, high=None, by_seed=[])
+    return row.metrics.get(metric, none) if row else none
