@@ -89,7 +89,7 @@ def plan_classifier(key: str, one: plans.Classifier, place: Place, divided: Fold
 def describe_classifier(network: str, part: str, config: Config) -> Network:
     """A part of a classifier."""
     area = config.picture_height * config.picture_width / 224**2
-    most = sum(PUBLISHED[branch] for branch in list_branches(network)) * area * (0.5 if config.shortened else 1)
+    most = sum(PUBLISHED[branch] for branch in list_branches(network)) * area * (0.7 if config.shortened else 1)
     settings = {"config": plans.reduce_config(config), "network": network, "part": part}
     title = f"{network}, {config.picture_height} x {config.picture_width} pixels" + ("" if part == WHOLE else f", {part} part")
     batch = FILL_BATCH if part == LOWER else config.batch_size
