@@ -1,5 +1,6 @@
 """A network whose lower part is frozen: only the part above the cut is trained, on activations that are computed once."""
 
+import functools
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -106,7 +107,13 @@ def open_uppers(
             uppers[plan] = replace(below, note=f"{below.note}; above it {reason}") if below.features is not None else below
         else:
             uppers[plan] = open_upper(
-                network, images, lambda cut=cut: cut, cache, batch_size=batch_size, limit_bytes=limit_bytes, deeper=deepest
+                network,
+                images,
+                functools.partial(found.__getitem__, plan),
+                cache,
+                batch_size=batch_size,
+                limit_bytes=limit_bytes,
+                deeper=deepest,
             )
             deepest = uppers[plan] if uppers[plan].features is not None else deepest
     return {plan: uppers[plan] if plan in uppers else Upper(network, images, NOTHING) for plan in find_cuts}
