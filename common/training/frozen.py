@@ -106,9 +106,14 @@ def open_uppers(
             below = uppers[base]
             uppers[plan] = replace(below, note=f"{below.note}; above it {reason}") if below.features is not None else below
         else:
-            give: Callable[[], Cut] = functools.partial(found.__getitem__, plan)
             uppers[plan] = open_upper(
-                network, images, give, cache, batch_size=batch_size, limit_bytes=limit_bytes, deeper=deepest
+                network,
+                images,
+                functools.partial(found.__getitem__, plan),
+                cache,
+                batch_size=batch_size,
+                limit_bytes=limit_bytes,
+                deeper=deepest,
             )
             deepest = uppers[plan] if uppers[plan].features is not None else deepest
     return {plan: uppers[plan] if plan in uppers else Upper(network, images, NOTHING) for plan in find_cuts}

@@ -20,8 +20,7 @@ from common.figures.style import Picture
 from common.files import slug
 from common.records.paper import Paper
 from common.records.results import Results
-from common.report import series
-from common.report.lines import collect_lines
+from common.report import lines, series
 from common.report.wording import PROTOCOL_NAMES
 from replications.thyroid_ensemble import rois
 from replications.thyroid_ensemble.config import CLASSES, NETWORKS, SCALES, Config
@@ -269,14 +268,14 @@ def draw_table_2(shown: Shown, results: Results) -> Iterator[Picture]:
 def draw_accuracies(shown: Shown, results: Results) -> Iterator[Picture]:
     """Forest plots: the printed accuracies beside ours."""
     # A row may stand in several tables; the printed ones come first.
-    lines = {line.row: line for line in reversed(collect_lines(results, shown.paper)) if line.metric == "accuracy"}
+    of_row = {line.row: line for line in reversed(lines.collect_lines(results, shown.paper)) if line.metric == "accuracy"}
     for file, title, rows in (
         ("accuracy-networks.png", "Accuracy of networks and subsets (Tables 2 and 3)", (*NINE, *SUBSET_ROWS)),
         ("accuracy-methods.png", "Accuracy of fusions and other methods (Tables 5 to 7)", METHODS),
     ):
         if protocols := series.list_protocols(results, rows):
             run = [row for row in rows if any(row in series.find_rows(results, protocol) for protocol in protocols)]
-            named = [replace(lines[row], row=series.mark_row(results, row, protocols)) for row in run]
+            named = [replace(of_row[row], row=series.mark_row(results, row, protocols)) for row in run]
             about = end_caption(results, protocols, run, mark="Dagger (either protocol)")
             caption = f"The paper's bar is the 95 % sampling error of its own test set, pictures taken as independent. {about}"
             yield Picture(file, title, caption, plot_intervals(named, label="accuracy (%)"), of_paper=True)
