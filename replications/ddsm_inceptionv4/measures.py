@@ -202,7 +202,7 @@ def tabulate_costs(costs: Mapping[str, Mapping[str, float]], finished: Sequence[
         "Medians over trainings; an epoch includes the scoring of the validation pictures; trainings run side by side. The "
         f"paper: two to three times faster, depending on the layers. As operations allow: {forward}a backward pass counts as "
         "two, so frozen layers save at most 3 / (1 + 2 s), s the share of the operations in retrained layers. A step: one "
-        "batch, measured alone."
+        "batch, measured beside the trainings of the run."
     )
     return OwnTable(title="What a training costs", columns=columns, rows=lines, note=note)
 
