@@ -107,7 +107,8 @@ def open_uppers(task: Task, plans: Sequence[int | str]) -> dict[int | str, Upper
     )
     for plan, upper in uppers.items():
         if upper.cut is not None and "in every epoch" in upper.note:
-            print(f"{task.network}, {plan}: frozen layers are {upper.note}")
+            missing = "no feature cache, " * (upper.features is None)
+            print(f"{task.network}, {plan}: {missing}frozen layers are {upper.note}")
     return uppers
 
 

@@ -8,6 +8,7 @@ import pytest
 from small_networks import build_chain
 
 from benchmarks import feature_cache
+from common.training import cuts
 from replications.thyroid_ensemble import models
 from replications.thyroid_ensemble.config import PAPER
 
@@ -34,7 +35,7 @@ def test_both_ways_give_equal_losses_and_weights(backend, tmp_path):
 def test_multiplications_are_counted(backend):
     model = build_chain()
     expected = 16 * 16 * 9 * 1 * 4 + 8 * 8 * 9 * 4 * 8 + 4 * 4 * 9 * 8 * 12 + 12 * 8 + 8 * 2
-    assert feature_cache.count_multiplications(model) == expected
+    assert cuts.count_multiplications(model) == expected
 
 
 def test_ratios_count_all_parts_of_the_cached_way():
