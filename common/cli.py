@@ -77,9 +77,11 @@ def parse_options(argv: Sequence[str] | None, module: str, description: str, pre
     given = parser.parse_args(argv)
     if given.cluster and given.workers:
         parser.error("--workers and --cluster exclude each other")
-    if given.preset == "smoke" and given.data:
+    if given.preset == "smoke" and given.data and given.cases is None:
         other = "leave out --data, or take another preset"
-        raise UsageError(f"--preset smoke --data {given.data}: this preset always takes phantoms and reads no data; {other}")
+        raise UsageError(
+            f"--preset smoke --data {given.data}: this preset takes phantoms, or your own pictures with --cases; {other}"
+        )
     return Options(
         preset=given.preset,
         protocols=PROTOCOLS if given.protocol == "both" else (given.protocol,),

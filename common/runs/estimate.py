@@ -8,9 +8,11 @@ from collections.abc import Sequence
 
 from common.cli import count_cores
 from common.errors import UsageError
+from common.records.provenance import read_commands
 from common.runs import workers as processes
 from common.runs.cells import RECORD, Cell, is_done, read_record
-from common.runs.run import Run
+from common.runs.publish import find_unclean
+from common.runs.run import COMMANDS, Run
 from common.runs.work import Amount, Network, Times, Work, add_up, bound_seconds, complete_times, list_networks
 
 MEASURE = "common.training.timing:measure_cell"
@@ -21,17 +23,19 @@ LONG = 24 * 3600  # seconds from which the user is asked
 DAY, HOUR, MINUTE = 24 * 3600, 3600, 60
 
 
-def announce(run: Run, works: Sequence[Work], *, weights: Sequence[str] = ()) -> bool:
+def announce(run: Run, works: Sequence[Work]) -> bool:
     """Print what the run will do and what it costs; whether it is to be done (not with --dry-run).
 
-    works: all trainings that the command asks for; those that are done already do not count. weights: what would be fetched
-    first, a line each. What was measured stays in the run's folder; a dry run takes away a folder that it made. Raises UsageError
+    works: all trainings that the command asks for; those that are done already do not count, but with --publish those
+    that rest on uncommitted code. What was measured stays in the run's folder; a dry run takes away a folder that it made. Raises UsageError
     for a run of more than a day without --yes, unless the user agrees on the terminal.
     """
-    done = [work for work in works if (run.folder / "cells" / work.key / RECORD).is_file()]
+    home = run.folder / "cells"
+    unclean = find_unclean(home, read_commands(run.folder / COMMANDS)) if run.options.publish else []
+    done = [work for work in works if (home / work.key / RECORD).is_file() and home / work.key not in unclean]
     known = {work.key for work in done}
     amount, how = estimate(run, [work for work in works if work.key not in known], done)
-    for line in [*weights, *describe(run, amount, how, len(done))]:
+    for line in describe(run, amount, how, len(done)):
         print(line, file=sys.stderr)
     if run.options.dry_run:
         processes.stop_workers()
@@ -47,7 +51,7 @@ def announce(run: Run, works: Sequence[Work], *, weights: Sequence[str] = ()) ->
 def estimate(run: Run, works: Sequence[Work], done: Sequence[Work] = ()) -> tuple[Amount, str]:
     """The cost of trainings that are not done, and how it was found out: in words, "" where there is nothing to do."""
     options = run.options
-    team = 1 if options.cluster else options.workers
+    team = 1 if options.cluster else max(1, min(options.workers, len(works)))
     threads = options.threads or (1 if options.cluster else processes.share_threads(options.workers, count_cores()))
     networks, rate = list_networks(works), RATE * threads
     if not works:
@@ -75,7 +79,7 @@ def measure(run: Run, networks: Sequence[Network], team: int, threads: int) -> t
     failed = processes.run_cells(
         cells,
         run.folder,
-        workers=run.options.workers,
+        workers=team,
         threads=threads,
         cluster=run.options.cluster,
         title="measurement",

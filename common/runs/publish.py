@@ -9,10 +9,11 @@ from common.evaluation.verdicts import OFF_PROTOCOL
 from common.files import replace_folder
 from common.records.results import Command, Results, RowResult, check_predictions_file, find_figures, read_results, write_results
 from common.report.wording import PROTOCOL_NAMES
-from common.runs.cells import UNCLEAN, Cell, find_record
+from common.runs.cells import UNCLEAN, find_record
 
 PUBLISHED_FILES = ("results.json", "predictions.csv.gz", "history.csv.gz", "environment.txt", "table.md")
 PRESET = "paper"  # the only one that is published
+OWN = "results/ is for the papers' data, and a user's own have patients; the report in the run folder is whole"
 SHOWN = 3  # rows that a message names
 
 
@@ -26,7 +27,7 @@ def publish(run: Path, results_folder: Path) -> None:
 
     Figures that show pictures of a data set that may not be passed on (`private`) are left out.
 
-    Raises UsageError if the run is not of the preset paper, used synthetic data, rests on uncommitted code, lacks one of the
+    Raises UsageError if the run is not of the preset paper, used synthetic or a user's own data, rests on uncommitted code, lacks one of the
     files, holds the predictions of another command, or has less than the accepted run (see `list_losses`).
     """
     run, results_folder = Path(run), Path(results_folder)
@@ -34,6 +35,8 @@ def publish(run: Path, results_folder: Path) -> None:
     if results.synthetic:
         names = ", ".join(dataset.dataset for dataset in results.datasets if dataset.synthetic)
         raise UsageError(f"{run}: not published: synthetic data ({names}); run it on real data")
+    if own := [dataset.name for dataset in results.datasets if dataset.further.get("own") is True]:
+        raise UsageError(f"{run}: not published: {own[0]}; {OWN}")
     if results.preset != PRESET:
         raise UsageError(f"{run}: not published: preset {results.preset}; run it with --preset {PRESET}")
     if results.git.commit is None:
@@ -107,19 +110,12 @@ def is_unclean(dirty: bool | None, commands: Iterable[Command]) -> bool:
     return any(command.dirty for command in commands) if dirty is None else dirty
 
 
-def discard_unclean(cells: Sequence[Cell], home: Path, commands: Sequence[Command]) -> int:
-    """Remove what rests on uncommitted code among finished and begun trainings, so that it is trained again; their number.
-
-    home: the folder of the run's cells. commands: all of the run.
-    """
-    removed = 0
-    for cell in cells:
-        record = find_record(home / cell.key)
-        if record is not None and is_unclean(record.get("dirty"), commands):
-            shutil.rmtree(home / cell.key)
-            removed += 1
-        begun = home / f"{cell.key}.partial"
-        if (begun / UNCLEAN).exists():
-            shutil.rmtree(begun)
-            removed += 1
-    return removed
+def find_unclean(home: Path, commands: Sequence[Command]) -> list[Path]:
+    """Folders of finished and begun trainings that rest on uncommitted code. home: the folder of the run's cells. commands: all of
+    the run."""
+    found = []
+    for folder in sorted(path for path in home.glob("*") if path.is_dir()):
+        record = find_record(folder)
+        if (folder / UNCLEAN).exists() or (record is not None and is_unclean(record.get("dirty"), commands)):
+            found.append(folder)
+    return found

@@ -40,7 +40,7 @@ from common.report.pages import write_report
 from common.report.screen import choose_look, format_screen_table
 from common.runs import cells, workers
 from common.runs.products import PREDICTIONS, describe_trainings
-from common.runs.publish import discard_unclean, locate_results, publish
+from common.runs.publish import locate_results, publish
 
 COMMANDS = "commands.json"
 
@@ -205,8 +205,14 @@ def describe_command(module: str) -> str:
     >>> with mock.patch("sys.argv", ["run.py", "--data", "/home/ann/scans", "--seeds", "0"]):
     ...     describe_command("replications.paper.run")
     'python -m replications.paper.run --data /path/to/scans --seeds 0'
+    >>> with mock.patch("sys.argv", ["run.py", "--data=/home/ann/scans"]):
+    ...     describe_command("replications.paper.run")
+    'python -m replications.paper.run --data=/path/to/scans'
     """
-    words = [f"/path/to/{Path(word).name}" if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    words = []
+    for word in sys.argv[1:]:
+        flag, equals, value = word.rpartition("=") if word.startswith("--") else ("", "", word)
+        words.append(f"{flag}{equals}/path/to/{Path(value).name}" if Path(value).is_absolute() else word)
     return shlex.join(["python", "-m", module, *words])
 
 
@@ -217,11 +223,6 @@ def train(run: Run, planned: list[cells.Cell], title: str = "") -> dict[str, str
     are done all the same.
     """
     options = run.options
-    if options.publish:
-        unclean = discard_unclean(planned, run.folder / "cells", read_commands(run.folder / COMMANDS))
-        if unclean:
-            what = "1 training was" if unclean == 1 else f"{unclean} trainings were"
-            print(f"{what} made with uncommitted code, and will be made anew, to be published", file=sys.stderr)
     threads = options.threads or (1 if options.cluster else workers.share_threads(options.workers, count_cores()))
     return workers.run_cells(
         planned,

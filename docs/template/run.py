@@ -63,7 +63,7 @@ def run(options: cli.Options) -> int:
     placed = {"data": (prepared, dataset)}
     opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
     asked_seeds = dict.fromkeys((row.name for row in wanted), options.seeds or config.seeds)
-    guard_results(opened, asked_seeds, synthetic=source.synthetic, keeps_rows=True)
+    guard_results(opened, asked_seeds, sources=[source], keeps_rows=True)
     folds_of = {protocol: (dataset, data.split_dataset(dataset, protocol, config)) for protocol in options.protocols}
     described = describe_splits("pictures", dataset, folds_of)  # ends here if a leakfree split leaks
 
@@ -115,7 +115,7 @@ def run(options: cli.Options) -> int:
 
 
 def choose_source(options: cli.Options) -> tuple[str, Source, Config]:
-    """Preset, source and settings: the data folder if there is one, else phantoms; smoke always takes phantoms."""
+    """Preset, source and settings: the data folder if there is one, else phantoms; smoke takes phantoms."""
     folder = find_data(PACKAGE.name, options.data)
     source = data.find_source(folder) if options.preset != "smoke" else None
     if source is None:

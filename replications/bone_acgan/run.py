@@ -56,7 +56,7 @@ def run(options: cli.Options) -> int:
     gans = [one for one in plans.list_gans() if one.row in needed or (one.transfer and one.gan in fed)]
     placed = stages.prepare(options, source, config, gans)
     opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
-    guard_results(opened, dict.fromkeys((row.name for row in wanted), options.seeds or config.seeds), synthetic=source.synthetic)
+    guard_results(opened, dict.fromkeys((row.name for row in wanted), options.seeds or config.seeds), sources=[source])
     branches = dict.fromkeys(branch for one in classifiers if one.transfer for branch in list_branches(one.network))
     usable = weights.confirm_weights(chosen, list(branches), options)
     files, missing = weights.provide_weights(usable, list(branches), opened.folder)

@@ -67,7 +67,7 @@ def run(options: cli.Options) -> int:
     models = plans.list_wanted(list_models(config), needed)
     placed = stages.prepare(options, source, config)
     opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
-    guard_results(opened, dict.fromkeys((row.name for row in wanted), options.seeds or config.seeds), synthetic=source.synthetic)
+    guard_results(opened, dict.fromkeys((row.name for row in wanted), options.seeds or config.seeds), sources=[source])
     planned_part = any(name_few("") in name for name in needed)
     networks = plans.list_networks(models, planned_part)
     files, missing = weights.provide_weights(weights.confirm_weights(chosen, networks, options), networks, opened.folder)

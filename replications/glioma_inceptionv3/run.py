@@ -78,7 +78,7 @@ def run(options: cli.Options) -> int:
     everything = [t for t in plans.list_trainings(config, alike) if name_protocol(t.mode) in options.protocols]
     needed = [training for training in everything if any(training.name in row.needs for row in wanted)]
     opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
-    guard_results(opened, plans.list_row_seeds(wanted, needed, config, options.seeds or ()), synthetic=source.synthetic)
+    guard_results(opened, plans.list_row_seeds(wanted, needed, config, options.seeds or ()), sources=[source])
     backbones = list(dict.fromkeys(t.backbone for t in needed))
     files, missing = weights.provide_weights(weights.confirm_weights(chosen, backbones, options), backbones, opened.folder)
     print("splits: measuring what they leak", file=sys.stderr)
@@ -153,7 +153,7 @@ def run(options: cli.Options) -> int:
 
 
 def choose_source(options: cli.Options) -> tuple[str, data.Source, Config]:
-    """Preset, source and settings: the data folder if there is one, else phantoms; smoke always takes phantoms."""
+    """Preset, source and settings: the data folder if there is one, else phantoms; smoke takes phantoms."""
 
     def make(folder: Path, config: Config) -> None:
         data.write_phantoms(folder, config, seed=config.split_seed)

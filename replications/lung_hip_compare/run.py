@@ -67,7 +67,7 @@ def run(options: cli.Options) -> int:
     placed = {experiments.locate_dataset(name): found for name, found in prepared.items()}
     opened = open_run(PACKAGE, options, preset, identity, synthetic=synthetic, datasets=placed)
     asked_seeds = dict.fromkeys((row.name for row in wanted), options.seeds or config.seeds)
-    guard_results(opened, asked_seeds, synthetic=synthetic, keeps_rows=True)
+    guard_results(opened, asked_seeds, sources=sources.values(), keeps_rows=True)
     datasets = {name: dataset for name, (_, dataset) in prepared.items()}
     given = weights.confirm_weights(options, wanted=any(row.name == experiments.IMAGENET_ROW for row in wanted))
     start, sha256 = weights.choose_weights(given, opened.folder)
@@ -111,7 +111,7 @@ def run(options: cli.Options) -> int:
 
 
 def choose_sources(options: cli.Options) -> tuple[str, Sources]:
-    """Preset and sources: the data folder if there is one, else phantoms; smoke always takes phantoms."""
+    """Preset and sources: the data folder if there is one, else phantoms; smoke takes phantoms."""
     if own := take_own(options, *data.OWN):
         return options.preset or "paper", {"luna": None, "hip": own}
     found = find_data(PACKAGE.name, options.data)

@@ -72,7 +72,7 @@ def run(options: cli.Options) -> int:
     prepared, dataset = prepare_shared(PACKAGE, options, data.name_dataset(source, config), prepare)
     placed = {tasks.DATA: (prepared, dataset)}
     opened = open_run(PACKAGE, options, preset, identity, synthetic=source.synthetic, datasets=placed)
-    guard_results(opened, dict.fromkeys((row.name for row in wanted), options.seeds or config.seeds), synthetic=source.synthetic)
+    guard_results(opened, dict.fromkeys((row.name for row in wanted), options.seeds or config.seeds), sources=[source])
     usable = weights.confirm_weights(chosen, networks, config, options)
     files, missing = weights.provide_weights(usable, networks, config, opened.folder)
     print("splits: measuring what they leak", file=sys.stderr)
@@ -143,7 +143,7 @@ def run(options: cli.Options) -> int:
 
 
 def choose_source(options: cli.Options) -> tuple[str, data.Source, Config]:
-    """Preset, source and settings: the data folder if there is one, else phantoms; smoke always takes phantoms."""
+    """Preset, source and settings: the data folder if there is one, else phantoms; smoke takes phantoms."""
 
     def make(folder: Path, config: Config) -> None:
         phantoms.write_phantoms(folder, config, seed=config.split_seed, unmarked=phantoms.UNMARKED)

@@ -93,14 +93,14 @@ def gather_radiographs(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     patients is a fault, and left out.
     """
     readings = table["patient"].map(normalise_patient)
-    patients = readings.groupby(table["path"], sort=False).nunique()
+    patients = readings.groupby(table["file"], sort=False).nunique()
     torn = patients[patients > 1]
     faults = [f"{str(path)[:80]!r} is listed under {count} patients" for path, count in torn.items()]
-    windows = table.groupby("path", sort=False)["window"].agg(lambda of_picture: len(set(of_picture)))
+    windows = table.groupby("file", sort=False)["window"].agg(lambda of_picture: len(set(of_picture)))
     faults += [f"{str(path)[:80]!r} is listed with several black,white" for path in windows.index[windows > 1]]
-    table = table[~table["path"].isin(torn.index.union(windows.index[windows > 1]))]
-    return table.groupby("path", sort=False, as_index=False).agg(
-        label=("label", "max"), patient=("patient", "first"), side=("side", "".join), file=("file", "first"),
+    table = table[~table["file"].isin(torn.index.union(windows.index[windows > 1]))]
+    return table.groupby("file", sort=False, as_index=False).agg(
+        label=("label", "max"), patient=("patient", "first"), side=("side", "".join), path=("path", "first"),
         window=("window", lambda of_picture: of_picture.iloc[0]),
     ), faults  # fmt: skip
 
@@ -117,7 +117,7 @@ def read_hips(
     whole, torn = gather_radiographs(table)
     faults += torn
     if cropped:
-        table = table[table["box"].notna() & table["path"].isin(whole["path"])].reset_index(drop=True)
+        table = table[table["box"].notna() & table["file"].isin(whole["file"])].reset_index(drop=True)
         if table.empty and not faults:
             raise UsageError(f"{folder}: no crop boxes (x0,y0,x1,y1), so no picture for the cropped data set {dataset!r}")
     else:

@@ -80,6 +80,6 @@ def test_replications_data_that_cannot_be_meant(tmp_path, monkeypatch, capsys):
 
 
 def test_smoke_reads_no_data_and_says_so():
-    with pytest.raises(UsageError, match="--preset smoke --data x: this preset always takes phantoms"):
+    with pytest.raises(UsageError, match="--preset smoke --data x: this preset takes phantoms"):
         parse_options(["--preset", "smoke", "--data", "x"], "replications.paper.run", "", ["smoke", "demo"])
     assert parse_options(["--preset", "demo", "--data", "x"], "replications.paper.run", "", ["smoke", "demo"]).data == Path("x")

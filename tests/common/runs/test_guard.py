@@ -1,6 +1,8 @@
 """--publish refuses before anything is trained; a clean rerun clears what uncommitted code left."""
 
 import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pandas as pd
 import pytest
 from sample_results import make_command, make_content, make_extra
 
+from common.cases.sources import Source
 from common.cli import parse_options
 from common.errors import UsageError
 from common.files import write_json_atomic
@@ -17,9 +20,10 @@ from common.records.results import Command
 from common.runs import run as runs_run
 from common.runs.cells import UNCLEAN, Cell, is_done, read_record
 from common.runs.guard import guard_results
-from common.runs.publish import PUBLISHED_FILES, discard_unclean, publish
+from common.runs.publish import PUBLISHED_FILES, find_unclean, publish
 from common.runs.run import log_command, open_run, train
 
+REAL = Source("scans", Path("scans"), "scans of a hospital", synthetic=False)
 METRIC = {"mean": 0.9, "sd": None, "low": None, "high": None}
 WHOLE = {"net": [0, 1, 2], "other net": [3, 4, 5]}
 CODE = "def train_cell(settings, folder, threads, report):\n    (folder / 'a.txt').write_text('a')\n    return {}\n"
@@ -46,6 +50,7 @@ def checkout(tmp_path, monkeypatch) -> Path:
     commit(folder)
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(package)
+    monkeypatch.delitem(sys.modules, "guarded_training", raising=False)  # that of another test
     return folder
 
 
@@ -87,9 +92,9 @@ def accept(checkout: Path, **changes) -> Path:
 
 
 def test_a_clean_whole_run_of_the_paper_s_preset_may_begin(checkout, begin):
-    guard_results(begin("--publish"), {"net": [0]}, synthetic=False)  # none is accepted yet
+    guard_results(begin("--publish"), {"net": [0]}, sources=[REAL])  # none is accepted yet
     accept(checkout)
-    guard_results(begin("--publish"), WHOLE, synthetic=False)
+    guard_results(begin("--publish"), WHOLE, sources=[REAL])
 
 
 @pytest.mark.parametrize(
@@ -104,15 +109,15 @@ def test_a_clean_whole_run_of_the_paper_s_preset_may_begin(checkout, begin):
 def test_less_than_the_accepted_run_is_refused(checkout, begin, arguments, rows, message):
     accept(checkout, overrides={"width": "2"})
     with pytest.raises(UsageError, match=message) as caught:
-        guard_results(begin("--publish", *arguments), rows, synthetic=False)
+        guard_results(begin("--publish", *arguments), rows, sources=[REAL])
     assert "nothing was trained" in str(caught.value)
     assert "delete results/some_paper" in str(caught.value)
-    guard_results(begin(*arguments), rows, synthetic=False)  # without --publish nothing is asked
+    guard_results(begin(*arguments), rows, sources=[REAL])  # without --publish nothing is asked
 
 
 def test_a_setting_that_the_accepted_run_changed_may_be_changed(checkout, begin):
     accept(checkout, overrides={"width": "2"})
-    guard_results(begin("--publish", "--set", "width=3"), WHOLE, synthetic=False)
+    guard_results(begin("--publish", "--set", "width=3"), WHOLE, sources=[REAL])
 
 
 def tabulate(*rows: str) -> pd.DataFrame:
@@ -128,26 +133,33 @@ def test_seeds_of_earlier_commands_count_and_rows_where_the_results_take_them_in
     accept(checkout)
     run = begin("--publish")
     write_predictions(tabulate("net", "other net"), run.folder / "predictions.csv.gz")
-    guard_results(run, {"net": [2], "other net": [2]}, synthetic=False)
+    guard_results(run, {"net": [2], "other net": [2]}, sources=[REAL])
     with pytest.raises(UsageError, match="other net, the paper's protocol: not run"):
-        guard_results(run, {"net": [2]}, synthetic=False)
+        guard_results(run, {"net": [2]}, sources=[REAL])
     with pytest.raises(UsageError, match="other net, the paper's protocol: 2 of 3 seeds"):
-        guard_results(run, {"net": [2]}, synthetic=False, keeps_rows=True)
+        guard_results(run, {"net": [2]}, sources=[REAL], keeps_rows=True)
 
 
-@pytest.mark.parametrize(("preset", "synthetic", "message"), [("demo", False, "preset demo"), ("paper", True, "synthetic data")])
-def test_another_preset_and_synthetic_data_are_refused(begin, preset, synthetic, message):
+@pytest.mark.parametrize(
+    ("preset", "source", "message"),
+    [
+        ("demo", {}, "preset demo"),
+        ("paper", {"synthetic": True}, "synthetic data"),
+        ("paper", {"own": True}, "a user's own have patients"),
+    ],
+)
+def test_another_preset_synthetic_and_own_data_are_refused(begin, preset, source, message):
     with pytest.raises(UsageError, match=message):
-        guard_results(begin("--publish", preset=preset), WHOLE, synthetic=synthetic)
+        guard_results(begin("--publish", preset=preset), WHOLE, sources=[None, replace(REAL, **source)])
 
 
 @pytest.mark.parametrize("file", ["notes.txt", "replications/some_paper/guarded_training.py"])
 def test_a_dirty_tree_is_refused_until_it_is_committed(checkout, begin, file):
     (checkout / file).write_text("# changed")
     with pytest.raises(UsageError, match=r"uncommitted or untracked files .* Nothing was trained"):
-        guard_results(begin("--publish"), WHOLE, synthetic=False)
+        guard_results(begin("--publish"), WHOLE, sources=[REAL])
     commit(checkout)
-    guard_results(begin("--publish"), WHOLE, synthetic=False)
+    guard_results(begin("--publish"), WHOLE, sources=[REAL])
 
 
 # What uncommitted code left
@@ -181,7 +193,11 @@ def test_a_clean_rerun_with_publish_trains_anew_what_uncommitted_code_trained(ch
     assert train(run, cells) == {}
     assert [read_record(cell, home)["dirty"] for cell in cells] == [True, False]
     kept = (home / "cell-1" / "cell.json").stat().st_mtime_ns
+    run = begin("--publish", "--dry-run")
+    guard_results(run, {}, sources=[REAL])
+    assert (home / "cell-0").is_dir()  # a dry run takes nothing away
     run = begin("--publish")
+    guard_results(run, {}, sources=[REAL])
     log_command(run)
     assert train(run, cells) == {}
     assert [read_record(cell, home)["dirty"] for cell in cells] == [False, False]
@@ -199,8 +215,7 @@ def test_a_begun_training_remembers_uncommitted_code(checkout, begin):
     assert module.read_text() == CODE
     assert train(run, [cell]) == {}
     assert read_record(cell, run.folder / "cells")["dirty"] is True
-    assert discard_unclean([cell], run.folder / "cells", []) == 1
-    assert not is_done(cell, run.folder / "cells")
+    assert [path.name for path in find_unclean(run.folder / "cells", [])] == [cell.key]
 
 
 def test_a_training_that_recorded_nothing_is_judged_by_the_commands(checkout, begin):
@@ -211,8 +226,26 @@ def test_a_training_that_recorded_nothing_is_judged_by_the_commands(checkout, be
     path.write_text(path.read_text().replace('"dirty": false', '"dirty": null'))
     assert read_record(cell, run.folder / "cells")["dirty"] is None
     dirty, clean = (Command(**make_command(dirty=state)) for state in (True, False))
-    assert discard_unclean([cell], run.folder / "cells", [clean]) == 0
-    assert discard_unclean([cell], run.folder / "cells", [dirty, clean]) == 1
+    assert find_unclean(run.folder / "cells", [clean]) == []
+    assert [path.name for path in find_unclean(run.folder / "cells", [dirty, clean])] == [cell.key]
+
+
+def test_what_earlier_commands_left_of_uncommitted_code_counts_for_nothing(checkout, begin, capsys):
+    """Its trainings are not asked for again, so they would hinder the end, after hours."""
+    module, (cell, _) = checkout / "replications" / "some_paper" / "guarded_training.py", make_cells()
+    accept(checkout)
+    module.write_text(CODE + "# changed\n")
+    run = begin()
+    log_command(run)
+    assert train(run, [cell]) == {}
+    write_predictions(tabulate("net", "other net"), run.folder / "predictions.csv.gz")
+    module.write_text(CODE)
+    with pytest.raises(UsageError, match="1 of 3 seeds"):
+        guard_results(begin("--publish"), {"net": [2], "other net": [2]}, sources=[REAL], keeps_rows=True)
+    assert is_done(cell, run.folder / "cells")
+    guard_results(begin("--publish"), WHOLE, sources=[REAL], keeps_rows=True)
+    assert not is_done(cell, run.folder / "cells")
+    assert "1 training was made with uncommitted code" in capsys.readouterr().err
 
 
 # At the end
