@@ -149,7 +149,8 @@ def _check_header(path: Path, picture: Image.Image, size: tuple[int, int] | None
         raise UsageError(f"{path}: {picture.n_frames} pictures in one file; save each by itself")  # type: ignore[attr-defined]
     bits = highest.bit_length()
     if picture.mode in DEEP_MODES and not deep:
-        advice = "state which level is black and which white (columns black, white of a table of one's own), or export it as such"
+        where = "columns black, white of a table of one's own, --window of predict"
+        advice = f"state which level is black and which white ({where}), or export it as such"
         raise UsageError(f"{path}: pixel type {picture.mode} ({bits} bits) is not 8-bit grey or RGB; {advice}")
     if picture.mode not in GREY_MODES + DEEP_MODES:
         raise UsageError(f"{path}: pixel type {picture.mode} is not 8-bit grey or RGB; export it as such")

@@ -26,9 +26,9 @@ DAY, HOUR, MINUTE = 24 * 3600, 3600, 60
 def announce(run: Run, works: Sequence[Work]) -> bool:
     """Print what the run will do and what it costs; whether it is to be done (not with --dry-run).
 
-    works: all trainings that the command asks for; those that are done already do not count, but with --publish those
-    that rest on uncommitted code. What was measured stays in the run's folder; a dry run takes away a folder that it made. Raises UsageError
-    for a run of more than a day without --yes, unless the user agrees on the terminal.
+    works: all trainings that the command asks for; those that are done do not count, but with --publish those that rest on
+    uncommitted code do. What was measured stays in the run's folder; a dry run takes away a folder that it made. Raises
+    UsageError for a run of more than a day without --yes, unless the user agrees on the terminal.
     """
     home = run.folder / "cells"
     unclean = find_unclean(home, read_commands(run.folder / COMMANDS)) if run.options.publish else []

@@ -13,14 +13,31 @@ from typing import TypeVar
 
 from common.data.dicom import mute_logs
 from common.data.folder import walk_files
+from common.data.listing import Window, read_window
 from common.errors import UsageError
 from common.runs.networks import escape
 
 NEGATIVE = re.compile(r"-[.0-9]")
 DIRECTORY = "DICOMDIR"  # the list on a disc of DICOM files, itself one by its content
 Point = tuple[float, float, float]
+WINDOW_HELP = "grey levels of black and white, for pictures whose table of cases has the columns black,white"
 ItemT = TypeVar("ItemT")
 ReadT = TypeVar("ReadT")
+
+
+def parse_window(text: str) -> Window:
+    """BLACK,WHITE of the command line.
+
+    >>> parse_window("100,4100")
+    (100, 4100)
+    """
+    try:
+        window = read_window(text.split(","))
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if window is None or text.count(",") != 1:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not BLACK,WHITE, two grey levels")
+    return window
 
 
 def join_negative(argv: Sequence[str], flags: Sequence[str]) -> list[str]:

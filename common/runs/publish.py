@@ -27,8 +27,8 @@ def publish(run: Path, results_folder: Path) -> None:
 
     Figures that show pictures of a data set that may not be passed on (`private`) are left out.
 
-    Raises UsageError if the run is not of the preset paper, used synthetic or a user's own data, rests on uncommitted code, lacks one of the
-    files, holds the predictions of another command, or has less than the accepted run (see `list_losses`).
+    Raises UsageError if the run is not of the preset paper, used synthetic or a user's own data, rests on uncommitted code, lacks
+    one of the files, holds the predictions of another command, or has less than the accepted run (see `list_losses`).
     """
     run, results_folder = Path(run), Path(results_folder)
     results = read_results(run / "results.json")
@@ -111,8 +111,10 @@ def is_unclean(dirty: bool | None, commands: Iterable[Command]) -> bool:
 
 
 def find_unclean(home: Path, commands: Sequence[Command]) -> list[Path]:
-    """Folders of finished and begun trainings that rest on uncommitted code. home: the folder of the run's cells. commands: all of
-    the run."""
+    """Folders of finished and begun trainings that rest on uncommitted code.
+
+    home: the folder of the run's cells. commands: all of the run.
+    """
     found = []
     for folder in sorted(path for path in home.glob("*") if path.is_dir()):
         record = find_record(folder)

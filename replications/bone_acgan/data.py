@@ -74,6 +74,11 @@ def find_source(folder: Path | None, config: Config) -> Source | None:
     return pick_source(list_sources(folder), config.source, FOLDERS, folder, MODULE, LAYOUT)
 
 
+def locate_chests(source: Source) -> Path:
+    """The folder in which chest radiographs are sought: that of the data, which own scans with a table fill themselves."""
+    return source.path if source.table else source.path.parent
+
+
 def find_chests(folder: Path | None) -> Source | None:
     """The source domain of the GANs in a data folder."""
     for place in [folder / name for name in SOURCE_DOMAIN] if folder else []:
@@ -221,7 +226,7 @@ def check_source(source: Source) -> Finding:
         split_dataset(Dataset(np.empty(0), cases, {"name": source.name}), "leakfree", PAPER)
     except UsageError as error:
         problems.append(f"the leak-free protocol cannot divide them: {error}")
-    if find_chests(source.path.parent) is None:
+    if find_chests(locate_chests(source)) is None:
         notes.append("no chest radiographs: MU-ACGAN and ACGAN with both stages, and what they feed, will not be run")
     notes += [f"crop in doubt: {case_id} {doubt}" for case_id, doubt in found["doubtful_crops"].items()]
     notes += list_spellings(found) + list_copies(found, source.near_duplicates)

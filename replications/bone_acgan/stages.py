@@ -36,7 +36,7 @@ Placed = Mapping[str, tuple[Path, Dataset]]
 def prepare(options: cli.Options, source: Source, config: Config, gans: Sequence[plans.Gan]) -> Placed:
     """The domains that are needed, prepared: folder of the run -> (folder, data set); the chest radiographs where there are any
     and one of the wanted GANs learns from them first."""
-    chests = data.find_chests(source.path.parent) if any(one.transfer for one in gans) else None
+    chests = data.find_chests(data.locate_chests(source)) if any(one.transfer for one in gans) else None
     scans = functools.partial(data.prepare_dataset, source, config, skip_unreadable=options.skip_unreadable)
     placed = {SCANS: prepare_shared(PACKAGE, options, data.name_dataset(source, config), scans)}
     if chests is not None:

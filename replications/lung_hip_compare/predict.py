@@ -22,6 +22,7 @@ from PIL import Image
 
 from common import cli
 from common.data.dicom_pictures import looks_like_dicom, read_ct_slice, read_dicom_picture
+from common.data.listing import Window
 from common.data.metaimage import Volume, read_header
 from common.data.nifti import is_nifti, read_nifti
 from common.data.pictures import read_picture
@@ -30,7 +31,7 @@ from common.figures import grids
 from common.files import slug
 from common.runs.answers import check_scores, refuse_unread, show_answers, spread_over, start_answers
 from common.runs.cells import quiet_start
-from common.runs.inputs import Point, join_negative, list_inputs, name_apart, parse_point, read_each
+from common.runs.inputs import WINDOW_HELP, Point, join_negative, list_inputs, name_apart, parse_point, parse_window, read_each
 from common.runs.networks import escape, list_warnings, read_network, read_run, writing
 from replications.lung_hip_compare import data
 from replications.lung_hip_compare.config import Config
@@ -54,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--protocol", choices=cli.PROTOCOLS, default="leakfree", help="default: %(default)s")
     place = "candidate in a CT scan, mm (repeatable: --at -98.5,-67.3,-140.2)"
     add("--at", type=parse_point, action="append", default=[], metavar="X,Y,Z", help=place)
+    add("--window", type=parse_window, metavar="BLACK,WHITE", help=WINDOW_HELP)
     add("--out", type=Path, default=Path("predictions"), metavar="DIR", help="for predictions.csv and the overlays")
     add("--json", action="store_true", help="print JSON instead of a table")
     words = join_negative(sys.argv[1:] if argv is None else argv, ["--at"])
@@ -67,7 +69,7 @@ def predict(given: argparse.Namespace) -> int:
     settings = stored[0][1]
     config = cli.restore_config(Config, settings["config"])
     faults: list[str] = []
-    found = read_images(given.images, given.at, settings["dataset"], config, faults)
+    found = read_images(given.images, given.at, settings["dataset"], config, faults, given.window)
     refuse_unread(found, faults)
     images = np.stack([one.image for one in found])[..., None]
     notes = [*list_warnings(results), *(f"{one.name}: {note}" for one in found for note in one.notes)]
@@ -130,8 +132,12 @@ class Shown(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def read_images(paths: Sequence[Path], points: Sequence[Point], dataset: str, config: Config, faults: list[str]) -> list[Shown]:
+def read_images(
+    paths: Sequence[Path], points: Sequence[Point], dataset: str, config: Config, faults: list[str], window: Window | None = None
+) -> list[Shown]:
     """The images of files and folders as the networks of a data set take them; what cannot be read is added to `faults`.
+
+    window: grey levels of black and white in pictures, as the table of the run's own pictures has them.
 
     Raises UsageError for a scan without candidates or of a row of hips, and for candidates without a scan.
     """
@@ -147,7 +153,7 @@ def read_images(paths: Sequence[Path], points: Sequence[Point], dataset: str, co
     named = list(zip(files, name_apart(files), strict=True))
     slices = [(path, name) for path, name in named if path in scans and looks_like_dicom(path)]
     others = [one for one in named if one not in slices]
-    read = read_each(others, lambda of: _read_file(*of, points, dataset, config, faults), faults)
+    read = read_each(others, lambda of: _read_file(*of, points, dataset, config, faults, window), faults)
     return [one for _, several in read for one in several] + search_slices(slices, points, config, faults)
 
 
@@ -155,7 +161,9 @@ def _is_scan(path: Path, dataset: str) -> bool:
     return path.suffix.lower() == ".mhd" or is_nifti(path) or (looks_like_dicom(path) and not data.is_hip(dataset))
 
 
-def _read_file(path: Path, name: str, points: Sequence[Point], dataset: str, config: Config, faults: list[str]) -> list[Shown]:
+def _read_file(
+    path: Path, name: str, points: Sequence[Point], dataset: str, config: Config, faults: list[str], window: Window | None
+) -> list[Shown]:
     """One picture, or the candidates of one scan; candidates that lie outside are added to `faults`."""
     if is_nifti(path) or path.suffix.lower() == ".mhd":
         volume = read_nifti(path) if is_nifti(path) else read_header(path)
@@ -168,7 +176,7 @@ def _read_file(path: Path, name: str, points: Sequence[Point], dataset: str, con
     if looks_like_dicom(path):
         picture = read_dicom_picture(path, RADIOGRAPHS)
         return [Shown(name, hips.scale_picture(picture.grey, side), picture.notes)]
-    return [Shown(name, hips.scale_picture(read_picture(path), side))]
+    return [Shown(name, hips.scale_picture(read_picture(path, window=window), side))]
 
 
 def _cut_candidate(volume: Volume, name: str, point: Point, config: Config) -> Shown:

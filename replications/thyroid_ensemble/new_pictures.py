@@ -2,16 +2,14 @@
 
 import argparse
 import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-from PIL.TiffImagePlugin import TiffImageFile
 
 from common.data.dicom_pictures import looks_like_dicom, read_dicom_picture
-from common.data.pictures import mute_stderr, read_picture
+from common.data.listing import Window
+from common.data.pictures import read_picture
 from common.errors import UsageError
 from common.runs.inputs import list_inputs, name_apart
 from common.runs.networks import escape
@@ -40,31 +38,21 @@ def list_images(given: Sequence[Boxed], box: Box | None, faults: list[str]) -> t
     return images, name_apart([path for path, _ in images])
 
 
-def read_roi(path: Path, box: Box | None, config: Config) -> tuple[np.ndarray, tuple[str, ...]]:
-    """ROI uint8 (roi_side, roi_side) of one picture file, cut as in the run, and what has to be known of the file. Raises
-    UsageError, one line with the path."""
+def read_roi(path: Path, box: Box | None, config: Config, window: Window | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """ROI uint8 (roi_side, roi_side) of one picture file, cut as in the run, and what has to be known of the file. window: grey
+    levels of black and white, where the run's table states them. Raises UsageError, one line with the path."""
     try:
-        picture, notes = _read_file(path)
+        picture, notes = _read_file(path, window)
         return cut_roi(picture, box or (0, 0, picture.shape[1], picture.shape[0]), config), notes
     except UsageError as error:
         raise UsageError(f"{escape(str(path))}: {str(error).removeprefix(f'{path}: ')}") from None
 
 
-def _read_file(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+def _read_file(path: Path, window: Window | None) -> tuple[np.ndarray, tuple[str, ...]]:
     if looks_like_dicom(path):
         found = read_dicom_picture(path, MODALITIES, colours=True)
         return found.grey, found.notes
-    picture = read_picture(path, formats=FORMATS)
-    with mute_stderr(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            with Image.open(path, formats=FORMATS) as file:
-                frames = file.n_frames if isinstance(file, TiffImageFile) else 1
-        except Exception as error:  # Pillow's TIFF reader raises whatever damaged tags lead it to
-            raise UsageError(f"damaged picture ({type(error).__name__})") from None
-    if frames > 1:
-        raise UsageError(f"{frames} pictures in one file; save the one that counts by itself")
-    return picture, ()
+    return read_picture(path, formats=FORMATS, window=window), ()
 
 
 def parse_image(text: str) -> tuple[Path, Box | None]:

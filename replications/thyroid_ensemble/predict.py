@@ -26,7 +26,7 @@ from common.figures import grids
 from common.files import slug
 from common.runs.answers import check_scores, refuse_unread, show_answers, start_answers
 from common.runs.cells import quiet_start
-from common.runs.inputs import join_negative, read_each
+from common.runs.inputs import WINDOW_HELP, join_negative, parse_window, read_each
 from common.runs.networks import list_warnings, read_network, read_run, show_progress, writing
 from replications.thyroid_ensemble import ensemble
 from replications.thyroid_ensemble.config import CLASSES, NETWORKS, SCALES, Config
@@ -86,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add("--run", type=Path, required=True, metavar="DIR", help=f"folder of a finished run (runs/{NAME}/...)")
     add("--box", type=parse_box, metavar="x0,y0,x1,y1", help="the nodule's box, where there is one picture")
+    add("--window", type=parse_window, metavar="BLACK,WHITE", help=WINDOW_HELP)
     add("--protocol", choices=cli.PROTOCOLS, help="default: leakfree if the run stored it, else paper")
     add("--out", type=Path, default=Path("predictions"), metavar="DIR", help="for predictions.csv and one sheet a picture")
     add("--json", action="store_true", help="print JSON instead of a table")
@@ -100,7 +101,7 @@ def predict(given: argparse.Namespace) -> int:
     images, names = list_images(given.images, given.box, faults)
     with show_progress() as progress:
         listed = progress.track(list(zip(images, names, strict=True)), description="pictures")
-        found = read_each(listed, lambda one: read_roi(*one[0], stored.config), faults)
+        found = read_each(listed, lambda one: read_roi(*one[0], stored.config, given.window), faults)
     refuse_unread(found, faults)
     images, names = [image for (image, _), _ in found], [name for (_, name), _ in found]
     rois = [roi for _, (roi, _) in found]

@@ -14,7 +14,7 @@ import pandas as pd
 
 from common.cases.table import fold_cases, hash_pixels, join_patients, split_cases
 from common.data.csv_files import read_csv_table
-from common.data.listing import BOX, CaseTable, Listed, drop_repeated, list_own
+from common.data.listing import BOX, TABLE, CaseTable, Listed, drop_repeated, list_own
 from common.data.names import find_listed, name_listed
 from common.data.patients import normalise_patient
 from common.data.pictures import read_picture
@@ -70,7 +70,8 @@ def explain_boxes(folder: Path, table: CaseTable | None = None) -> str | None:
     if hips["label"].nunique() < 2 or boxed["label"].nunique() == 2 or any(": box " in fault for fault in faults):
         return None
     lacking = "" if boxed.empty else " of both classes"
-    return f"no crop boxes{lacking} in the table of cases (columns {','.join(BOX)}), so no cropped pictures"
+    where = table.name if table else TABLE
+    return f"no crop boxes{lacking} in {where} (columns {','.join(BOX)}), so no cropped pictures"
 
 
 def list_fracatlas(folder: Path) -> tuple[pd.DataFrame, list[str]]:

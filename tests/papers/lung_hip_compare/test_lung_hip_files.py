@@ -122,6 +122,21 @@ def test_twelve_bits_within_a_window(user_hips, tmp_path):
         prepare("128x128 unresized", user_hips, SMOKE, tmp_path / "c")
 
 
+def test_one_file_under_two_spellings_is_one_picture(user_hips):
+    """Its two hips, of which one is broken, belong together, and so do the patients that it is listed under."""
+    table = user_hips.path / "cases.csv"
+    head, *lines = table.read_text().splitlines()
+    line = next(line for line in lines if "p3.jpg" in line)
+    other = line.replace("p3.jpg,1", "p3.JPG,0").replace(",R,", ",L,")
+    table.write_text("\n".join([head, *lines, other]) + "\n")
+    whole, faults = hips.gather_radiographs(hips.list_radiographs(user_hips.path)[0])
+    assert (len(whole), faults) == (12, [])
+    assert whole.set_index("file").loc["p3.jpg", "label"] == 1
+    table.write_text("\n".join([head, *lines, other.replace("patient 3", "somebody else")]) + "\n")
+    _, faults = hips.gather_radiographs(hips.list_radiographs(user_hips.path)[0])
+    assert faults == ["'p3.jpg' is listed under 2 patients"]
+
+
 def test_the_pictures_given_instead_of_their_parent(user_hips, tmp_path, capsys):
     inner = tmp_path / "top/inner"
     shutil.copytree(user_hips.path, inner / "hips")
