@@ -31,11 +31,12 @@ def parse_window(text: str) -> Window:
     >>> parse_window("100,4100")
     (100, 4100)
     """
+    words = text.split(",")
     try:
-        window = read_window(text.split(","))
+        window = read_window(words) if len(words) == 2 else None
     except UsageError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    if window is None or text.count(",") != 1:
+    if window is None:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not BLACK,WHITE, two grey levels")
     return window
 

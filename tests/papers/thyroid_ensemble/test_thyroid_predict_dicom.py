@@ -85,3 +85,19 @@ def test_the_roi_of_a_dicom_is_that_of_its_picture(pictures, grey, tmp_path):
     roi, notes = predict.read_roi(write_dicom(tmp_path / "a", grey, "US"), (20, 10, 60, 50), CONFIG)
     np.testing.assert_array_equal(roi, predict.read_roi(pictures / "a.png", (20, 10, 60, 50), CONFIG)[0])
     assert notes == ()
+
+
+def test_a_window_stretches_as_the_table_of_the_run_does(tiny_run, grey, tmp_path, capsys):
+    """12 bits that show what an 8-bit picture shows; without the window nothing says which grey is white."""
+    deep = tmp_path / "deep.png"
+    Image.fromarray(grey.astype(np.uint16) * 16 + 100).save(deep)
+    cv2.imwrite(str(tmp_path / "shallow.png"), grey)
+    out = ("--run", tiny_run, "--out", tmp_path / "out")
+    expected, _ = ask(capsys, tmp_path / "shallow.png", "--box", BOX, *out)
+    found, _ = ask(capsys, deep, "--box", BOX, *out, "--window", f"100,{255 * 16 + 100}")
+    assert found["images"][0]["p(malignant)"] == expected["images"][0]["p(malignant)"]
+    assert predict.main([str(deep), *map(str, out)]) == 2
+    assert "state which level is black and which white" in capsys.readouterr().err
+    for text in ("5", "7,7", "1,2,3", ","):
+        with pytest.raises(SystemExit):
+            predict.main([str(deep), *map(str, out), "--window", text])
