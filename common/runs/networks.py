@@ -43,9 +43,9 @@ def list_warnings(results: Results) -> list[str]:
         warnings.append(f"learned from other data than the paper's: {', '.join(others)}")
     if results.overrides:
         changed = ", ".join(f"{name} = {value}" for name, value in sorted(results.overrides.items()))
-        warnings.append(f"off protocol: trained with {changed}")
+        warnings.append(f"other settings than the paper's: {changed}")
     elif not others and not results.on_protocol:
-        warnings.append(f"off protocol: preset {results.preset}, not all networks were trained as published")
+        warnings.append(f"other settings than the paper's: preset {results.preset}, not all networks were trained as published")
     return warnings
 
 

@@ -115,7 +115,10 @@ def open_uppers(
                 limit_bytes=limit_bytes,
                 deeper=deepest,
             )
-            deepest = uppers[plan] if uppers[plan].features is not None else deepest
+            if uppers[plan].features is not None:
+                deepest = uppers[plan]
+            elif deepest is not None:  # another process took the room meanwhile
+                uppers[plan] = replace(deepest, note=f"{deepest.note}; above it {reason}")
     return {plan: uppers[plan] if plan in uppers else Upper(network, images, NOTHING) for plan in find_cuts}
 
 

@@ -38,11 +38,11 @@ def test_every_number_has_its_warnings():
     phantoms = parse_results(make_content(datasets=[make_dataset(synthetic=True)]), "test")
     assert "phantoms" in list_warnings(phantoms)[1]
     changed = parse_results(make_content(overrides={"epochs": "3", "batch": "2"}, on_protocol=False), "test")
-    assert list_warnings(changed)[1] == "off protocol: trained with batch = 2, epochs = 3"
+    assert list_warnings(changed)[1] == "other settings than the paper's: batch = 2, epochs = 3"
     other = parse_results(make_content(datasets=[make_dataset(substitute=True)], on_protocol=False), "test")
     assert list_warnings(other)[1] == "learned from other data than the paper's: somewhere"
     demo = parse_results(make_content(preset="demo", on_protocol=False), "test")
-    assert list_warnings(demo)[1].startswith("off protocol: preset demo")
+    assert list_warnings(demo)[1].startswith("other settings than the paper's: preset demo")
 
 
 def test_a_network_must_have_the_bytes_of_its_record(tmp_path):

@@ -1,4 +1,4 @@
-"""Figures mark what was trained off protocol, and say what the paper's names of the hip data sets mean."""
+"""Figures mark what was trained with other settings, and say what the paper's names of the hip data sets mean."""
 
 from dataclasses import replace
 
@@ -39,7 +39,7 @@ def test_the_heat_map_marks_our_values_alone(shown, results):
             name in ("ResNet-50", "SGAN") for name in NETWORKS
         ]
         assert list_texts(panel)[len(NETWORKS) :] == ["not run"] * (len(DATASETS) - 1) * len(NETWORKS)
-    assert picture.caption.startswith("A star marks networks trained off protocol")
+    assert picture.caption.startswith("A star marks networks trained with other settings than the paper's")
 
 
 def test_names_of_data_sets_are_explained_in_the_heat_map(shown, results):
