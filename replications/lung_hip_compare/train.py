@@ -153,14 +153,14 @@ def compile_classifier(model: keras.Model, config: Config) -> keras.Model:
 
 
 def train_cnn(part: _Part) -> tuple[keras.Model, list[dict]]:
-    """Sec. 2.2, sec. 1.1."""
+    """Sec. 2.2."""
     build = functools.partial(models.build_cnn, part.side, part.config, part.channels)
     model = part.build("CNN", "classifier", lambda: compile_classifier(build(), part.config))
     return model, part.fit_labelled(model, "CNN", part.config.cnn_epochs)
 
 
 def train_resnet50(part: _Part) -> tuple[keras.Model, list[dict]]:
-    """Sec. 2.2, sec. 1.2, Fig. 4."""
+    """Sec. 2.2, Fig. 4."""
     build = functools.partial(models.build_resnet50, part.side, part.config, part.channels)
     model = part.build("ResNet-50", "classifier", lambda: compile_classifier(build(), part.config))
     weights = part.config.resnet_weights
