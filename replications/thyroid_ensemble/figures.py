@@ -155,8 +155,7 @@ def draw_figure_8(shown: Shown, results: Results) -> Iterator[Picture]:
         caption = (
             "Test accuracy at Scale 1 (scale not given in the paper). With transfer: all convolutions frozen as transferred, the "
             f"new head alone is trained (the rows k = 0); initial weights: {results.weights.source}. The paper's figure has no "
-            "numbers, and the fine-tuned networks of Table 2 are not in it. "
-            + end_caption(results, protocols, rows, mark="Hatched")
+            f"numbers; Table 2's fine-tuned networks are not in it. {end_caption(results, protocols, rows, mark='Hatched')}"
         )
         yield Picture("figure8-transfer.png", "Figure 8: accuracy without and with transfer", caption, figure, of_paper=True)
 
