@@ -59,7 +59,7 @@ def measure_cell(settings: dict, folder: Path, threads: int, report: Report) -> 
     function: "module:name", called as function(settings, batch), gives a `Specimen`. Nothing is written. Returns in the record
     device, seconds, peak_bytes and networks: name -> what `count_network` and, where there was time, `time_network` say.
     """
-    environment = fit.start_backend(threads)
+    device = fit.start_backend(threads)["device"]
     found: dict[str, dict[str, float]] = {}
     started, spent = time.monotonic(), 0.0
     for number, network in enumerate(settings["networks"], start=1):
@@ -78,7 +78,7 @@ def measure_cell(settings: dict, folder: Path, threads: int, report: Report) -> 
         del specimen
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {
-        "device": environment["device"],
+        "device": device,
         "networks": found,
         "peak_bytes": peak,
         "seconds": round(time.monotonic() - started, 2),

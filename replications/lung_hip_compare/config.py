@@ -60,7 +60,7 @@ class Config:
     # ResNet-50 (sec. 2.2, Fig. 4)
     resnet_width: int = 64
     resnet_blocks: tuple[int, ...] = (3, 4, 6, 3)
-    resnet_strides: str = "standard"  # "as_written": stride 1 in every stage, as the text says
+    resnet_strides: str = "standard"  # "as_written": stride 1 in stages 2 to 5, as the text says
     resnet_pooling: str = "flatten"  # 2x2 average pooling, then flatten; "global" is the alternative
     resnet_weights: str = "random"  # unstated: "pre-trained" without a source; the ImageNet row is separate
 

@@ -137,13 +137,14 @@ def draw_figure_3(shown: Shown, _results: Results) -> Iterator[Picture]:
 
 def draw_figure_6(shown: Shown, results: Results) -> Iterator[Picture]:
     """Fig. 6: one confusion matrix a network; rows trained off protocol bear a star."""
-    for protocol, dataset, names, _ in _list_networks(shown):
+    for protocol, dataset, names, part in _list_networks(shown):
         rows = {name: f"{dataset} / {name}" for name in names}
+        seeds = [part.loc[part["row"] == row, "seed"].nunique() for row in rows.values()]
         matrices = [
             (mark_off(results, name, [row]), metrics.count_confusion(shown.predictions, row, protocol))
             for name, row in rows.items()
         ]
-        figure = grids.plot_confusion_matrices(matrices, data.CLASSES[data.part_of(dataset)])
+        figure = grids.plot_confusion_matrices(matrices, data.CLASSES[data.part_of(dataset)], runs=seeds)
         about = "Counts summed over seeds (and folds), percentages of each true class. The paper prints no numbers."
         title = f"Figure 6: confusion matrices, {explain_dataset(dataset)}, {PROTOCOL_NAMES[protocol]}"
         yield Picture(f"figure6-{slug(dataset)}-{protocol}.png", title, _explain_star(results) + about, figure, of_paper=True)
@@ -230,7 +231,7 @@ def draw_histories(shown: Shown, results: Results, dataset: str = "LUNA16") -> I
                 curves = {seed: read_curves(part, seed, network) for seed in sorted(part["seed"].unique())}
                 title = f"{mark_off(results, network, [row])}, {explain_dataset(dataset)}, {PROTOCOL_NAMES[protocol]}"
                 changed = next((found.departures for found in results.rows if found.row == row and found.departures), [])
-                star = f"A star: off protocol, {'; '.join(changed)}. " if changed else ""
+                star = f"A star: other settings, {'; '.join(changed)}. " if changed else ""
                 file = f"history-{slug(dataset)}-{slug(network)}-{protocol}.png"
-                caption = f"{star}Thin: seeds; thick: their mean."
+                caption = f"{star}Thin: seeds; thick: mean of those still training."
                 yield Picture(file, f"Training of {title}", caption, plot_history(curves, title=title))

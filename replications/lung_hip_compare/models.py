@@ -45,7 +45,7 @@ def build_resnet50(side: int, config: Config, channels: int = 1, classes: int = 
     Layer names, biases in the convolutions, the stride in a block's first 1x1 convolution and BatchNormalization's
     epsilon are those of keras.applications.ResNet50: up to the pooling the parameters are the same but for the stem's
     input channels. He normal initial weights. Settings (UsageError for an unknown one):
-    resnet_strides "standard": the first block of Conv3..Conv5 halves the side; "as_written": stride 1 in every stage.
+    resnet_strides "standard": the first block of Conv3..Conv5 halves the side; "as_written": stride 1 in Conv2..Conv5.
     resnet_pooling "flatten": 2x2 average pooling, then flatten; "global": global average pooling.
     resnet_weights other than "random": the input stage is the one that ImageNet weights expect (see `load_imagenet`).
     """
@@ -64,7 +64,7 @@ def build_resnet50(side: int, config: Config, channels: int = 1, classes: int = 
             stride = halve if stage > 0 and block == 0 else 1
             x = _add_bottleneck(x, filters, stride, block == 0, f"conv{stage + 2}_block{block + 1}")
         # standard: conv2 13 | 32 | 64 x 256; conv3 7 | 16 | 32 x 512; conv4 4 | 8 | 16 x 1024; conv5 2 | 4 | 8 x 2048
-        # as written: side 13 | 32 | 64 in every stage
+        # as written: side 13 | 32 | 64 in stages 2 to 5
     if _choose(config, "resnet_pooling", {"flatten": False, "global": True}):
         x = layers.GlobalAveragePooling2D(name="avg_pool")(x)  # 2048
     else:

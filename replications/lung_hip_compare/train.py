@@ -153,14 +153,14 @@ def compile_classifier(model: keras.Model, config: Config) -> keras.Model:
 
 
 def train_cnn(part: _Part) -> tuple[keras.Model, list[dict]]:
-    """Sec. 2.1."""
+    """Sec. 2.2."""
     build = functools.partial(models.build_cnn, part.side, part.config, part.channels)
     model = part.build("CNN", "classifier", lambda: compile_classifier(build(), part.config))
     return model, part.fit_labelled(model, "CNN", part.config.cnn_epochs)
 
 
 def train_resnet50(part: _Part) -> tuple[keras.Model, list[dict]]:
-    """Sec. 2.2."""
+    """Sec. 2.2, Fig. 4."""
     build = functools.partial(models.build_resnet50, part.side, part.config, part.channels)
     model = part.build("ResNet-50", "classifier", lambda: compile_classifier(build(), part.config))
     weights = part.config.resnet_weights
@@ -171,7 +171,7 @@ def train_resnet50(part: _Part) -> tuple[keras.Model, list[dict]]:
 
 
 def train_dbn(part: _Part) -> tuple[keras.Model, list[dict]]:
-    """Sec. 2.3: one RBM a layer on all training images, each on the probabilities of the one below; then fine-tuning."""
+    """Sec. 1.3 and 2.2: one RBM a layer on all training images, each on the probabilities of the one below; then fine-tuning."""
     history, machines = [], []
     values = part.images.reshape(len(part.images), -1).astype(np.float32) / 255
     for layer, units in enumerate(part.config.dbn_hidden, start=1):
@@ -224,7 +224,7 @@ def _train_rbm(part: _Part, values: np.ndarray, layer: int, units: int) -> tuple
 
 
 def train_sgan(part: _Part) -> tuple[keras.Model, list[dict]]:
-    """Sec. 2.4: each step sees half a batch of labelled and half a batch of unlabelled training images."""
+    """Sec. 1.4 and 2.2: each step sees half a batch of labelled and half a batch of unlabelled training images."""
     config, half = part.config, part.config.batch_size // 2
     count = max(1, len(part.images) // config.batch_size) * half
 

@@ -58,7 +58,7 @@ class Config:
     vgg16_side: int = 224
     resnet50_side: int = 224
     inceptionv3_side: int = 299  # [11] of Table 7
-    alexnet_variant: str = "torchvision"  # "original": with response normalisation and two groups; unstated
+    alexnet_variant: str = "torchvision"  # "original": with response normalisation and two groups; deviation, sec. 1.4
     width: float = 1.0  # factor on the filters of every convolution: below 1 only for small trial runs
     vgg16_end: str = "block5_pool"  # last layer of the backbone; an earlier one only for small trial runs
     resnet50_end: str = "conv5_block3_out"

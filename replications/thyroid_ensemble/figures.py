@@ -153,9 +153,9 @@ def draw_figure_8(shown: Shown, results: Results) -> Iterator[Picture]:
         figure = plot_bars(panels, label="accuracy (%)", top=100, doubtful=series.COLLAPSED, level=series.MAJORITY)
         rows = [row for of_series in asked.values() for row in of_series.values()]
         caption = (
-            "Test accuracy at Scale 1. With transfer: all convolutions frozen as transferred, the new head alone is trained (the "
-            f"rows k = 0); initial weights: {results.weights.source}. The paper's figure has no numbers, and the fine-tuned "
-            f"networks of Table 2 are not in it. {end_caption(results, protocols, rows, mark='Hatched')}"
+            "Test accuracy at Scale 1 (scale not given in the paper). With transfer: all convolutions frozen as transferred, the "
+            f"new head alone is trained (the rows k = 0); initial weights: {results.weights.source}. The paper's figure has no "
+            f"numbers; Table 2's fine-tuned networks are not in it. {end_caption(results, protocols, rows, mark='Hatched')}"
         )
         yield Picture("figure8-transfer.png", "Figure 8: accuracy without and with transfer", caption, figure, of_paper=True)
 
@@ -173,9 +173,9 @@ def draw_figure_9(shown: Shown, results: Results) -> Iterator[Picture]:
             panels, list(map(str, depths)), x="fine-tuned convolutions", label="accuracy (%)", ringed=best, **labels
         )
         caption = (
-            "Test accuracy at Scale 1 by the number of convolutions fine-tuned, counted from the last; 0: the new head alone, "
-            "all: every layer. Ring: the number that the paper found best for the network (its figure has no numbers). "
-            + end_caption(results, protocols, rows, mark="Hollow")
+            "Test accuracy at Scale 1 (scale not given in the paper) by the number of convolutions fine-tuned, counted from the "
+            "last; 0: the new head alone, all: every layer. Ring: the number that the paper found best for the network "
+            "(its figure has no numbers). " + end_caption(results, protocols, rows, mark="Hollow")
         )
         yield Picture("figure9-depths.png", "Figure 9: accuracy by the number of fine-tuned convolutions", caption, figure)
 

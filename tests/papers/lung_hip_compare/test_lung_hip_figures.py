@@ -1,4 +1,4 @@
-"""Figures mark what was trained with other settings, and say what the paper's names of the hip data sets mean."""
+"""Figures mark what was trained off protocol, and say what the paper's names of the hip data sets mean."""
 
 from dataclasses import replace
 
@@ -39,7 +39,7 @@ def test_the_heat_map_marks_our_values_alone(shown, results):
             name in ("ResNet-50", "SGAN") for name in NETWORKS
         ]
         assert list_texts(panel)[len(NETWORKS) :] == ["not run"] * (len(DATASETS) - 1) * len(NETWORKS)
-    assert picture.caption.startswith("A star marks networks trained with other settings than the paper's")
+    assert picture.caption.startswith("A star marks networks trained with other settings")
 
 
 def test_names_of_data_sets_are_explained_in_the_heat_map(shown, results):
@@ -56,6 +56,16 @@ def test_training_curves_mark_what_was_cut_short(shown, results):
         short = "resnet" in file or "sgan" in file
         assert (" *, LUNA16" in picture.title) is short, file
         assert ("epochs = 6 instead of 100" in picture.caption) is short, file
+
+
+def test_matrices_count_the_seeds_that_score_the_same_cases(shown, results):
+    pictures = {picture.file: picture for picture in figures.draw_figure_6(shown, results)}
+    panels = pictures["figure6-luna16-paper.png"].figure.axes
+    titles = [panel.get_title(loc="left") for panel in panels]
+    sizes = dict(title.split("\nn = ") for title in titles if title)
+    (dataset,) = results.datasets
+    test = f"{dataset.splits['paper'].test:,}"
+    assert sizes == {"CNN": f"5 × {test}", "ResNet-50 *": test, "DBN": test, "SGAN *": test}
 
 
 def test_forest_plot_and_matrices_explain_the_names_of_hips(shown, results):
