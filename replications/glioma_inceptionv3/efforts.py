@@ -67,5 +67,5 @@ def describe_head(training: plans.Training, pictures: int, config: Config) -> Ne
         "pictures": pictures,
         "rates": list(rates),
     }
-    name = f"last layer, {len(rates)} x {features} on {pictures} pictures"
+    name = f"last layer ({training.mode}), {len(rates)} x {features} on {pictures} pictures"
     return Network(name, BUILD, settings, config.batch_size, 4.0 * features * len(rates))

@@ -272,7 +272,7 @@ def test_publishing_less_is_refused_before_anything_is_trained(
         argv[-2:-2] = [config.CONTRACT.row]
         accept_rows(tmp_path / "results" / name, [config.CONTRACT.row, "another row"])
         guard = module.guard_results
-        monkeypatch.setattr(module, "guard_results", lambda *args, **named: guard(*args, **named | {"synthetic": False}))
+        monkeypatch.setattr(module, "guard_results", lambda *args, **named: guard(*args, **named | {"sources": []}))
     assert module.main(argv) == 2
     assert message in capsys.readouterr().err
     assert not list((tmp_path / "runs").glob("*/*/cells"))

@@ -89,7 +89,7 @@ def test_thyroid_introduction(audits):
         "accuracy 97.3 is not between 64.17 and 80.7, but may be with folds of very different shares"
     )
     assert {outcome.verdict for outcome in between if outcome is not wrong} == {"possible"}
-    assert len(between) == 13
+    assert len(between) == 14
 
 
 @pytest.mark.parametrize(("positive", "negative", "consistent"), [("malignant", "benign", 0), ("benign", "malignant", 4)])

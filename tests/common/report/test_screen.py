@@ -63,6 +63,7 @@ def test_many_rows_that_were_not_run_take_one_sentence(paper):
 
 def test_colour_is_of_the_verdict_on_a_terminal_only(paper, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.delenv("NO_COLOR", raising=False)
     terminal = io.StringIO()
     terminal.isatty = lambda: True

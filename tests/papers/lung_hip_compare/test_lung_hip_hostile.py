@@ -107,7 +107,7 @@ def test_faulty_pictures_are_left_out_and_counted(tmp_path, capsys):
     for name in ("label", "box outside", "parent", "link out"):
         HIP_FAULTS[name][0](folder / "hips")
     before = snapshot(folder)
-    command = [*SMALL, "--rows", "LUNA16 / CNN", "--data", str(folder), "--out", str(tmp_path / "out")]
+    command = [*SMALL, "--rows", "/ CNN", "--data", str(folder), "--out", str(tmp_path / "out")]
     assert run.main([*command, "--skip-unreadable"]) == 0
     assert "error:" not in capsys.readouterr().err
     described = {entry["dataset"]: entry for entry in read_results(tmp_path / "out")["datasets"]}
