@@ -50,7 +50,7 @@ def plan_work(cell: Cell, divided: Folds, config: Config) -> Work:
     about: dict[str, Any] = {"steps": math.ceil(len(fold.train) / config.batch_size), "scored": len(fold.validation)}
     about["once"] = len(fold.test) + len(fold.validation) + min(2000, len(fold.train))  # also the gap to what was learned
     network, start = s["network"], s["start"]
-    if start == SCRATCH or not config.variants:
+    if start in (SCRATCH, "stem") or not config.variants:  # from the stem on nothing is frozen
         return Work(cell.key, (Stage(describe(network, start, WHOLE, config), config.epochs, **about),))
     below = Below(describe(network, start, LOWER, config), len(films.cases) * config.variants, CACHE_BYTES)
     return Work(cell.key, (Stage(describe(network, start, UPPER, config), config.epochs, **about, below=below),))
