@@ -34,6 +34,14 @@ class Tiny:
         """Exit code."""
         return self.predict.main([*map(str, argv), "--run", str(self.run), "--out", str(out)])
 
+    def refuse(self, capsys, out: Path, *argv) -> str:
+        """The one line that it ends with, nothing written."""
+        capsys.readouterr()
+        assert self.ask(out, *argv) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert not out.exists()
+        return line
+
 
 def write_cell(run: Path, cell: str, network, settings: dict) -> None:
     folder = run / "cells" / cell

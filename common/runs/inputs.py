@@ -109,6 +109,11 @@ def name_apart(files: Sequence[Path]) -> list[str]:
     return [names[file] for file in files]
 
 
+def name_file(path: Path, error: UsageError) -> UsageError:
+    """The same error with the file in front, once, and safe to print."""
+    return UsageError(f"{escape(str(path))}: {str(error).removeprefix(f'{path}: ')}")
+
+
 def read_each(items: Iterable[ItemT], read: Callable[[ItemT], ReadT], faults: list[str]) -> list[tuple[ItemT, ReadT]]:
     """What `read` makes of each item; of the items that it refuses, its reasons are added to `faults`."""
     found = []

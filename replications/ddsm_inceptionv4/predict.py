@@ -25,7 +25,7 @@ from common.figures import grids
 from common.files import slug
 from common.runs.answers import check_scores, refuse_unread, show_answers, start_answers
 from common.runs.cells import quiet_start
-from common.runs.inputs import list_inputs, name_apart, read_each
+from common.runs.inputs import list_inputs, name_apart, name_file, read_each
 from common.runs.networks import escape, list_warnings, read_network, read_run, show_progress, writing
 from replications.ddsm_inceptionv4.breast import Prepared, find_range, prepare_picture, scale_levels, shrink
 from replications.ddsm_inceptionv4.config import CLASSES, Config
@@ -140,7 +140,7 @@ def read_film(path: Path, name: str, config: Config) -> Pictured:
     try:
         levels = read_levels(path.parent, mammogram)
     except UsageError as error:
-        raise UsageError(f"{escape(str(path))}: {str(error).removeprefix(f'{path}: ')}") from None
+        raise name_file(path, error) from None
     prepared = prepare_picture(measure_grey(levels, mammogram, config.grey), config)
     return Pictured(name, prepared.picture, draw_outline(levels, prepared, config), prepared.breast.doubt)
 

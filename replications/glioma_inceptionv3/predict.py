@@ -29,7 +29,7 @@ from common.figures import grids
 from common.files import slug
 from common.runs.answers import check_scores, refuse_unread, show_answers, spread_over, start_answers
 from common.runs.cells import quiet_start
-from common.runs.inputs import Point, join_negative, list_inputs, name_apart, parse_point, read_each
+from common.runs.inputs import Point, join_negative, list_inputs, name_apart, name_file, parse_point, read_each
 from common.runs.networks import escape, list_warnings, read_network, read_run, show_progress, writing
 from replications.glioma_inceptionv3.config import BACKBONES, VIEWS, Config
 from replications.glioma_inceptionv3.slices import make_picture, select_slices
@@ -232,7 +232,7 @@ def read_one(path: Path, name: str, config: Config) -> Slice:
         else:
             levels = read_picture(path).astype(np.float32)
     except UsageError as error:
-        raise UsageError(f"{escape(str(path))}: {str(error).removeprefix(f'{path}: ')}") from None
+        raise name_file(path, error) from None
     return Slice(name, make_picture(levels, np.ones(levels.shape, bool), low, high, "whole", config), None, notes)
 
 

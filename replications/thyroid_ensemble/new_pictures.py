@@ -11,7 +11,7 @@ from common.data.dicom_pictures import looks_like_dicom, read_dicom_picture
 from common.data.listing import Window
 from common.data.pictures import read_picture
 from common.errors import UsageError
-from common.runs.inputs import list_inputs, name_apart
+from common.runs.inputs import list_inputs, name_apart, name_file
 from common.runs.networks import escape
 from replications.thyroid_ensemble.config import Config
 from replications.thyroid_ensemble.rois import Box, cut_roi
@@ -45,7 +45,7 @@ def read_roi(path: Path, box: Box | None, config: Config, window: Window | None 
         picture, notes = _read_file(path, window)
         return cut_roi(picture, box or (0, 0, picture.shape[1], picture.shape[0]), config), notes
     except UsageError as error:
-        raise UsageError(f"{escape(str(path))}: {str(error).removeprefix(f'{path}: ')}") from None
+        raise name_file(path, error) from None
 
 
 def _read_file(path: Path, window: Window | None) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -41,14 +41,6 @@ def score(tiny: Tiny, pictures: np.ndarray) -> np.ndarray:
     return np.asarray(keras.saving.load_model(model)(pictures[..., None].astype(np.float32), training=False))
 
 
-def refuse(tiny: Tiny, capsys, out: Path, *argv) -> str:
-    capsys.readouterr()
-    assert tiny.ask(out, *argv) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert not out.exists()
-    return line
-
-
 def test_a_place_gives_the_whole_slice_through_it(tiny, volume, planes, tmp_path, capsys):
     """In NIfTI, NRRD and a volume stored from head to feet; the grey values are stretched as those of the whole volume."""
     places = ("-14.2,3,-8", "-10,0,2.4")  # slices 1 and 3
@@ -77,21 +69,21 @@ def test_places_outside_are_named_and_the_others_looked_at(tiny, volume, tmp_pat
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
     assert "1.7e+308, 0, 0 mm lies outside the volume" in errors[0]
-    assert "outside the volume" in refuse(tiny, capsys, tmp_path / "none", volume, "--at", "-30,0,0")
+    assert "outside the volume" in tiny.refuse(capsys, tmp_path / "none", volume, "--at", "-30,0,0")
 
 
 def test_wrong_questions(tiny, volume, tmp_path, capsys):
     at, out = ("--at", "-14.2,3,-8"), tmp_path / "out"
-    assert "goes with networks of whole slices" in refuse(tiny, capsys, out, volume, *at, "--view", "crop")
+    assert "goes with networks of whole slices" in tiny.refuse(capsys, out, volume, *at, "--view", "crop")
     for wrong in ((volume, *at, "--mask", volume), (volume, volume, *at), (tmp_path / "a.png", *at), (volume,)):
-        assert "one volume with its --mask, or with --at" in refuse(tiny, capsys, out, *wrong)
+        assert "one volume with its --mask, or with --at" in tiny.refuse(capsys, out, *wrong)
     placeless = tmp_path / "placeless.nii"
     placeless.write_bytes(write_nifti(tmp_path / "a.nii", np.zeros((3, 9, 9), np.int16)).read_bytes())
     content = bytearray(placeless.read_bytes())
     content[252:256] = bytes(4)
     placeless.write_bytes(content)
-    assert "does not say where it lies" in refuse(tiny, capsys, out, placeless, *at)
-    assert "not a NIfTI-1 file" in refuse(tiny, capsys, out, write_text(tmp_path / "text.nii"), *at)
+    assert "does not say where it lies" in tiny.refuse(capsys, out, placeless, *at)
+    assert "not a NIfTI-1 file" in tiny.refuse(capsys, out, write_text(tmp_path / "text.nii"), *at)
 
 
 def write_text(path: Path) -> Path:
@@ -120,4 +112,4 @@ def test_a_slice_as_dicom_is_stretched_as_a_volume(tiny, planes, tmp_path, capsy
         (np.dstack([np.zeros((9, 9), np.uint8)] * 3), "MR", "a colour picture"),
     ):  # fmt: skip
         bad = write_dicom(tmp_path / "bad.dcm", pixels, modality)
-        assert message in refuse(tiny, capsys, tmp_path / "none", bad)
+        assert message in tiny.refuse(capsys, tmp_path / "none", bad)

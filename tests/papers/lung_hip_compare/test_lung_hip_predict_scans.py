@@ -36,14 +36,6 @@ def ask(tiny: Tiny, out: Path, *argv) -> pd.DataFrame:
     return pd.read_csv(out / "predictions.csv")
 
 
-def refuse(tiny: Tiny, capsys, out: Path, *argv) -> str:
-    capsys.readouterr()
-    assert tiny.ask(out, *argv) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert not out.exists()
-    return line
-
-
 def write_slices(folder: Path, voxels: np.ndarray, **changes) -> Path:
     for number, plane in enumerate(voxels):
         place = place_slice(ORIGIN[2] + SPACING[2] * number) | changes
@@ -86,8 +78,8 @@ def test_one_slice_holds_the_candidates_above_it_by_its_thickness(tiny, scans, t
     found = ask(tiny, tmp_path / "one", alone, "--at", "-60.5,62,-137.5", "--at", "-60.5,62,-135.1")
     assert found["p(nodule)"].nunique() == 1
     for z in ("-137.6", "-135"):
-        assert "no slice holds" in refuse(tiny, capsys, tmp_path / "out", alone, "--at", f"-60.5,62,{z}")
-    assert "lies outside the scan" in refuse(tiny, capsys, tmp_path / "out", alone, "--at", "-99.5,62,-137")
+        assert "no slice holds" in tiny.refuse(capsys, tmp_path / "out", alone, "--at", f"-60.5,62,{z}")
+    assert "lies outside the scan" in tiny.refuse(capsys, tmp_path / "out", alone, "--at", "-99.5,62,-137")
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
@@ -112,39 +104,39 @@ def test_a_bad_slice_among_good_ones(tiny, voxels, tmp_path, capsys):
 def test_slices_of_two_series_are_refused(tiny, voxels, tmp_path, capsys):
     write_slices(tmp_path / "all" / "a", voxels)
     write_slices(tmp_path / "all" / "b", voxels, SeriesInstanceUID="1.2.4")
-    assert "another series" in refuse(tiny, capsys, tmp_path / "out", tmp_path / "all", *flag(PLACES[0]))
+    assert "another series" in tiny.refuse(capsys, tmp_path / "out", tmp_path / "all", *flag(PLACES[0]))
 
 
 def test_a_scan_needs_candidates_in_every_form(tiny, scans, tmp_path, capsys):
     for form in scans.values():
-        assert "needs candidates" in refuse(tiny, capsys, tmp_path / "out", form)
+        assert "needs candidates" in tiny.refuse(capsys, tmp_path / "out", form)
     for form in ("mhd", "gz"):
         hip = ("--row", f"{HIP} / CNN")
-        assert "needs candidates" in refuse(tiny, capsys, tmp_path / "out", scans[form], *flag(PLACES[0]), *hip)
+        assert "needs candidates" in tiny.refuse(capsys, tmp_path / "out", scans[form], *flag(PLACES[0]), *hip)
 
 
 def test_what_is_no_scan_is_refused(tiny, voxels, tmp_path, capsys):
     at = flag(PLACES[0])
     (tmp_path / "text.nii.gz").write_text("not a volume")
-    assert "gzip" in refuse(tiny, capsys, tmp_path / "out", tmp_path / "text.nii.gz", *at)
+    assert "gzip" in tiny.refuse(capsys, tmp_path / "out", tmp_path / "text.nii.gz", *at)
     (tmp_path / "empty.nii").touch()
-    assert "not a NIfTI-1 file" in refuse(tiny, capsys, tmp_path / "out", tmp_path / "empty.nii", *at)
+    assert "not a NIfTI-1 file" in tiny.refuse(capsys, tmp_path / "out", tmp_path / "empty.nii", *at)
     cut = write_nifti(tmp_path / "cut.nii", voxels)
     cut.write_bytes(cut.read_bytes()[:-10])
-    assert "damaged or cut" in refuse(tiny, capsys, tmp_path / "out", cut, *at)
+    assert "damaged or cut" in tiny.refuse(capsys, tmp_path / "out", cut, *at)
     placeless = write_nifti(tmp_path / "placeless.nii", voxels)
     content = bytearray(placeless.read_bytes())
     content[252:256] = bytes(4)  # neither qform nor sform
     placeless.write_bytes(content)
-    assert "does not say where it lies" in refuse(tiny, capsys, tmp_path / "out", placeless, *at)
+    assert "does not say where it lies" in tiny.refuse(capsys, tmp_path / "out", placeless, *at)
     series = write_nifti(tmp_path / "series.nii", np.stack([voxels, voxels]))
-    assert "several volumes" in refuse(tiny, capsys, tmp_path / "out", series, *at)
+    assert "several volumes" in tiny.refuse(capsys, tmp_path / "out", series, *at)
     colour = write_dicom(tmp_path / "colour.dcm", np.zeros((60, 60, 3), np.uint8), "CT", **place_slice(-140))
-    assert "a colour picture" in refuse(tiny, capsys, tmp_path / "out", colour, *at)
+    assert "a colour picture" in tiny.refuse(capsys, tmp_path / "out", colour, *at)
     cine = write_dicom(tmp_path / "cine.dcm", np.zeros((4, 60, 60), np.uint16), "CT", **place_slice(-140))
-    assert "4 frames" in refuse(tiny, capsys, tmp_path / "out", cine, *at)
+    assert "4 frames" in tiny.refuse(capsys, tmp_path / "out", cine, *at)
     mr = write_dicom(tmp_path / "mr.dcm", np.zeros((60, 60), np.uint16), "MR", **place_slice(-140))
-    assert "modality 'MR', not CT" in refuse(tiny, capsys, tmp_path / "out", mr, *at)
+    assert "modality 'MR', not CT" in tiny.refuse(capsys, tmp_path / "out", mr, *at)
 
 
 def test_a_radiograph_as_dicom_gets_what_its_picture_gets(tiny, tmp_path, capsys):
@@ -163,4 +155,4 @@ def test_a_radiograph_as_dicom_gets_what_its_picture_gets(tiny, tmp_path, capsys
     ask(tiny, tmp_path / "plain", tmp_path / "plain.dcm", *hip)
     assert "plain.dcm: no window in its header" in capsys.readouterr().err
     ct = write_dicom(tmp_path / "ct.dcm", levels, "CT", **place_slice(0))
-    assert "modality 'CT', not CR or DX" in refuse(tiny, capsys, tmp_path / "out", ct, *hip)
+    assert "modality 'CT', not CR or DX" in tiny.refuse(capsys, tmp_path / "out", ct, *hip)
