@@ -110,17 +110,30 @@ def name_dataset(dataset: str, source: Source, config: Config) -> str:
     return name_prepared(source, list_settings(dataset, config), slug(dataset))
 
 
-def prepare_dataset(dataset: str, source: Source, config: Config, folder: Path, *, skip_unreadable: bool = False) -> None:
-    """Prepare one data set of Table 1 in `folder` (see `prepare_source`): images.npy, cases.csv and data.json."""
+def prepare_dataset(
+    dataset: str,
+    source: Source,
+    config: Config,
+    folder: Path,
+    *,
+    skip_unreadable: bool = False,
+    lists: Sequence[str] = luna16.COUNTED,
+) -> None:
+    """Prepare one data set of Table 1 in `folder` (see `prepare_source`): images.npy, cases.csv and data.json.
+
+    lists: of LUNA16's published lists those that are read; further ones than Table 1 counts are for held_out.py.
+    """
     classes = CLASSES[part_of(dataset)]
-    read = functools.partial(read_source, dataset, source, config)
+    read = functools.partial(read_source, dataset, source, config, lists)
     settings = {"dataset": dataset, **list_settings(dataset, config)}
+    if tuple(lists) != luna16.COUNTED:
+        settings["lists"] = list(lists)
     further = [path for path in [luna16.find_candidates(source.path)] if path] if source.kind == "patches" else []
     prepare_source(source, settings, folder, read, classes, MODULE, skip_unreadable=skip_unreadable, further=further)
 
 
-def read_source(dataset: str, source: Source, config: Config) -> Read:
-    """Images uint8 (n, side, side), cases and notes of one data set, read from its raw files.
+def read_source(dataset: str, source: Source, config: Config, lists: Sequence[str] = luna16.COUNTED) -> Read:
+    """Images uint8 (n, side, side), cases and notes of one data set, read from its raw files; lists: see `prepare_dataset`.
 
     notes["faults"] names every fault, paths relative to the source; a picture with both labels is one, and left out.
     """
@@ -130,9 +143,9 @@ def read_source(dataset: str, source: Source, config: Config) -> Read:
     if is_hip(dataset):
         read = hips.read_hips(source.path, source.kind, dataset, config, source.table)
     elif source.kind == "patches":
-        read = luna16.read_patches(source.path, config)
+        read = luna16.read_patches(source.path, config, lists)
     else:
-        read = luna16.read_originals(source.path, config)
+        read = luna16.read_originals(source.path, config, lists)
     read = drop_contradictions(source, settle_patients(source, read), apart="case_id")
     # The split of LUNA16 is published, or cut at rows: copies are left out of it.
     images, cases, notes = settle_copies(source, read, join=is_hip(dataset))

@@ -19,8 +19,9 @@ from common.files import slug
 from common.records.paper import load_paper
 from common.records.results import DatasetEntry, Results
 from common.runs.again import Recorded, evaluate_again
-from replications.lung_hip_compare import data, experiments, figures
+from replications.lung_hip_compare import data, experiments, figures, held_out
 from replications.lung_hip_compare.config import Config
+from replications.lung_hip_compare.sources import luna16
 
 PACKAGE = Path(__file__).parent
 
@@ -63,14 +64,23 @@ def describe_data(folder: Path, old: Results) -> list[DatasetEntry]:
     config, sources = restore_config(Config, old.config), data.find_sources(folder)
     datasets = {}
     with tempfile.TemporaryDirectory() as home:
-        for name in (entry.dataset for entry in old.datasets):
+        held_out_too = any(entry.dataset == held_out.NAME for entry in old.datasets)
+        for name in (entry.dataset for entry in old.datasets if entry.dataset != held_out.NAME):
             source = sources[data.part_of(name)]
             if source is None:
                 raise UsageError(f"{folder}: no data of {name}")
             data.prepare_dataset(name, source, config, Path(home) / slug(name))
             datasets[name] = load_dataset(Path(home) / slug(name))
         protocols = list(old.datasets[0].splits)
-        return experiments.describe_datasets(datasets, config, protocols)[0]
+        described, _, splits = experiments.describe_datasets(datasets, config, protocols)
+        if held_out_too and (source := sources["luna"]):
+            place = Path(home) / slug(held_out.NAME)
+            data.prepare_dataset("LUNA16", source, config, place, lists=luna16.PATCH_SPLITS)
+            found = held_out.describe(load_dataset(place), splits, config)
+            if isinstance(found, str):
+                raise UsageError(f"{folder}: {found}")
+            described.append(found.entry)
+        return described
 
 
 if __name__ == "__main__":

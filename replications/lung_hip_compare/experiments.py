@@ -19,7 +19,7 @@ from common.records.paper import Paper
 from common.records.results import DatasetEntry
 from common.records.rows import Row
 from common.runs.cells import Cell
-from replications.lung_hip_compare import data
+from replications.lung_hip_compare import data, held_out
 from replications.lung_hip_compare.config import DATASETS, NETWORKS, NOT_IN_PAPER, PRESETS, Config
 
 TRAIN = "replications.lung_hip_compare.train:train_cell"
@@ -73,10 +73,11 @@ def list_table_2() -> list[Row]:
 
 
 def list_rows(config: Config) -> list[Row]:
-    """All rows: Table 2 of the paper; ours beyond it: fewer labels, ImageNet weights."""
+    """All rows: Table 2 of the paper; ours beyond it: fewer labels, ImageNet weights, the held-out list."""
     labels = [training.row for training in list_trainings(config) if training.label_share is not None]
     ours = {"labels": labels, "weights": [IMAGENET_ROW]}
-    return list_table_2() + [Row(name, (table,), frozenset([name])) for table, names in ours.items() for name in names]
+    beyond = [Row(name, (table,), frozenset([name])) for table, names in ours.items() for name in names]
+    return list_table_2() + beyond + held_out.list_rows()
 
 
 def group_table_2() -> list[list[str]]:
@@ -190,7 +191,7 @@ def list_departures(row: str, config: Config, published: Config) -> list[str]:
     """
     if row in DATASETS:
         return list_changes(config, published, OF_COUNTS["LUNA16" if row == "LUNA16" else "hips"])
-    training = next(training for training in list_trainings(config) if training.row == row)
+    training = next(training for training in list_trainings(config) if training.row == held_out.name_training(row))
     part = "luna_" if training.dataset == "LUNA16" else "hip_"
     prefixes = (*PREFIXES[training.network], "learning_", "batch_", "beta_", part)
     names = [field.name for field in fields(config) if field.name.startswith(prefixes) and "_phantom_" not in field.name]

@@ -32,7 +32,7 @@ from common.files import slug
 from common.runs.answers import check_scores, refuse_unread, show_answers, spread_over, start_answers
 from common.runs.cells import quiet_start
 from common.runs.inputs import WINDOW_HELP, Point, join_negative, list_inputs, name_apart, parse_point, parse_window, read_each
-from common.runs.networks import escape, list_warnings, read_network, read_run, writing
+from common.runs.networks import MODEL, escape, list_warnings, read_network, read_run, writing
 from replications.lung_hip_compare import data
 from replications.lung_hip_compare.config import Config
 from replications.lung_hip_compare.sources import hips, luna16
@@ -112,7 +112,10 @@ def find_networks(run: Path, row: str, protocol: str) -> list[tuple[Path, dict]]
     found, known = [], set()
     for record in sorted((run / "cells").glob("*/cell.json")):
         try:
-            settings = json.loads(record.read_text())["settings"]
+            written = json.loads(record.read_text())
+            settings = written["settings"]
+            if MODEL not in written["files"]:
+                continue  # a scoring of a network, not a training
             known.add((settings["row"], settings["protocol"]))
         except (ValueError, KeyError, TypeError):
             continue  # a damaged cell: the run itself redoes it

@@ -36,7 +36,7 @@ from common.runs.run import (
     refuse_missing_data,
     train,
 )
-from replications.lung_hip_compare import data, efforts, experiments, figures, weights
+from replications.lung_hip_compare import data, efforts, experiments, figures, held_out, weights
 from replications.lung_hip_compare.config import DATASETS, NOT_IN_PAPER, PRESETS, Config
 from replications.lung_hip_compare.sources import phantoms
 
@@ -65,6 +65,9 @@ def run(options: cli.Options) -> int:
     prepared = prepare_datasets(options, sources, config, needed)
     synthetic = any(source and source.synthetic for source in sources.values())
     placed = {experiments.locate_dataset(name): found for name, found in prepared.items()}
+    luna, held = sources["luna"], None
+    if luna and any(row.tables == (held_out.TABLE,) for row in wanted):
+        placed[held_out.PLACE] = _, held = held_out.prepare(PACKAGE, options, luna, config)
     opened = open_run(PACKAGE, options, preset, identity, synthetic=synthetic, datasets=placed)
     asked_seeds = dict.fromkeys((row.name for row in wanted), options.seeds or config.seeds)
     guard_results(opened, asked_seeds, sources=sources.values(), keeps_rows=True)
@@ -75,6 +78,10 @@ def run(options: cli.Options) -> int:
     described, counts, splits = experiments.describe_datasets(
         datasets, config, options.protocols
     )  # ends here if a leakfree split leaks
+    tested = held and held_out.describe(held, splits, config)
+    if isinstance(tested, str):
+        reasons |= {row.name: tested for row in held_out.list_rows()}
+        tested = None
     trainings = experiments.list_trainings(config, start, sha256)
     asked = [training for training in trainings if any(training.row in row.needs for row in wanted)]
     planned = experiments.plan_all(asked, config, options.protocols, options.seeds or config.seeds, datasets, described)
@@ -88,11 +95,16 @@ def run(options: cli.Options) -> int:
     finished = products.keep_complete(everything, products.list_finished(everything, opened.folder))
     if not finished:
         return 1
-    predictions = products.collect_predictions(finished, opened.folder, lambda s: splits[s["dataset"], s["protocol"]])
+    scorings = held_out.plan_cells(finished, opened.folder, tested) if tested else []
+    failed |= train(opened, scorings, title=held_out.NAME)
+    scored = [*finished, *products.list_finished(scorings, opened.folder)]
+    splits |= tested.splits if tested else {}
+    described += [tested.entry] if tested else []
+    predictions = products.collect_predictions(scored, opened.folder, lambda s: splits[s["dataset"], s["protocol"]])
     history = products.collect_history(finished, opened.folder)
     write_predictions(predictions, opened.folder / "predictions.csv.gz")
 
-    reasons |= explain_failures(failed, planned)
+    reasons |= explain_failures(failed, [*planned, *scorings])
     outcome = experiments.judge(paper, predictions, config, preset, options.protocols, described, counts, reasons)
     results = build_results(
         opened,
@@ -154,6 +166,8 @@ def choose_rows(options: cli.Options, config: Config, sources: Sources, paper: P
             unavailable[training.row] = "no ImageNet weights asked for: --weights imagenet or a folder of weight files"
         elif training.row == experiments.IMAGENET_ROW and (config.resnet_width, config.resnet_blocks) != (64, (3, 4, 6, 3)):
             unavailable[training.row] = "ImageNet weights fit only the full ResNet-50 (preset paper)"
+    if reason := held_out.explain_unavailable(sources["luna"]):
+        unavailable |= {row.name: reason for row in held_out.list_rows()}
     for claim in paper.claims:
         if claim.table == "1" and (reason := data.explain_unavailable(claim.row, sources[data.part_of(claim.row)])):
             unavailable[claim.row] = reason

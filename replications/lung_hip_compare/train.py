@@ -16,11 +16,15 @@ import numpy as np
 from common.cases.folds import Fold, confirm_split
 from common.cases.prepared import Dataset, load_dataset
 from common.cli import restore_config
+from common.errors import UsageError
+from common.files import hash_file
 from common.runs import cells
+from common.runs.networks import read_network
 from common.runs.products import Scored, describe_training, write_products
 from common.training import fit
 from common.training.batches import shuffle_order
-from replications.lung_hip_compare import data, dbn, models, sgan
+from common.training.stored import open_network
+from replications.lung_hip_compare import data, dbn, held_out, models, sgan
 from replications.lung_hip_compare.config import Config
 from replications.lung_hip_compare.sources import hips
 
@@ -54,6 +58,30 @@ def train_cell(settings: dict, folder: Path, threads: int, report: cells.Report)
     keras.Model(model.inputs, model.outputs, name=model.name).save(folder / "model.keras")  # without the optimiser
     counts = {"train": len(images), "labelled": len(labelled), "test": len(fold.test)}
     return describe_training(Path(__file__).parent, environment, **counts)
+
+
+def score_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
+    """Test a finished network on the held-out list (held_out.py); write predictions.csv.gz into `folder`.
+
+    settings: data (folder of the prepared lists, relative to the run), data_sha256, split_sha256, training (key of the training
+    that left the network), network_sha256, row, protocol, seed, fold, config. Raises UsageError if network, data or split are not
+    those that it was planned for.
+    """
+    environment = fit.start_backend(threads)
+    run, config, protocol = folder.parents[1], restore_config(Config, settings["config"]), settings["protocol"]
+    path, trained = read_network(run / "cells" / settings["training"])
+    if hash_file(path) != settings["network_sha256"]:
+        raise UsageError(f"{path}: not the network that was to be tested; run the same command again")
+    planned = (trained["data_sha256"], trained["split_sha256"])
+    known, (own, *_) = _load_folds(run / trained["data"], planned, trained["dataset"], protocol, config)
+    dataset = load_dataset(run / settings["data"])
+    fold = held_out.split(dataset, known.cases, own, protocol, config)
+    confirm_split(dataset, dataset, [fold], settings["data_sha256"], settings["split_sha256"])
+    scores = np.full((len(dataset.cases), 2), np.nan, np.float32)
+    scores[fold.test] = fit.predict(open_network(path), np.asarray(dataset.images[fold.test]))
+    write_products(settings, dataset, fold, [Scored(settings["row"], scores)], folder)
+    report("held-out list", 1, 1, {})
+    return describe_training(Path(__file__).parent, environment, test=len(fold.test))
 
 
 @functools.lru_cache(maxsize=1)

@@ -8,6 +8,7 @@ copies of positive training patches are not in the counts. A patch's file name h
 import io
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from common.files import hash_file
 from replications.lung_hip_compare.config import Config
 
 PATCH_SPLITS = ("train", "test", "val")
+COUNTED = ("train", "test")  # Table 1 counts these two lists
 PATCH_LINE = re.compile(r"(train|test|val)/image_(0|[1-9][0-9]{0,8})\.jpg (\S+)")
 MAX_LIST_BYTES = 16 * 2**20
 STRETCHES = 10  # of the rows of candidates.csv, standing in for the ten subsets of LUNA16
@@ -71,15 +73,15 @@ def list_patches(folder: Path, split: str) -> tuple[pd.DataFrame, list[str]]:
     return table.astype({"label": int, "candidate_row": int}), faults
 
 
-def read_patches(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame, dict]:
-    """The patches that the paper counts: published train and test lists.
+def read_patches(folder: Path, config: Config, lists: Sequence[str] = COUNTED) -> tuple[np.ndarray, pd.DataFrame, dict]:
+    """The patches of published lists; COUNTED: those that the paper counts.
 
     Returns images uint8 (n, side, side), cases (one line an image) and notes: `faults` [text], `excluded` [{path,
     reason}], `unused` {what: count}. A patch that the slice border clipped (one side short, at least half of it left)
     is excluded, as the paper's counts imply; any other size is a fault.
     """
     tables, faults = [], []
-    for split in ("train", "test"):
+    for split in lists:
         table, bad_lines = list_patches(folder, split)
         tables.append(table)
         faults += bad_lines
@@ -240,8 +242,8 @@ def compress_jpeg(patch: np.ndarray) -> np.ndarray:
         return np.asarray(picture)
 
 
-def read_originals(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame, dict]:
-    """Patches cut from the scans for the recipe's train and test candidates; same returns as `read_patches`.
+def read_originals(folder: Path, config: Config, lists: Sequence[str] = COUNTED) -> tuple[np.ndarray, pd.DataFrame, dict]:
+    """Patches cut from the scans for the candidates of the recipe's lists; same returns as `read_patches`.
 
     A scan that is missing or unreadable is one fault; its candidates are left out.
     """
@@ -251,7 +253,7 @@ def read_originals(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFra
         chosen = choose_candidates(candidates["class"].to_numpy(), config)
     except UsageError as error:
         raise UsageError(f"{table}: {error}") from None
-    split_of = {int(row): split for split in ("train", "test") for row in chosen[split]}
+    split_of = {int(row): split for split in lists for row in chosen[split]}
     volumes, faults = find_volumes(folder)
     images, lines = [], []
     for name, group in candidates.loc[list(split_of)].groupby("seriesuid", sort=True):
@@ -285,7 +287,7 @@ def read_originals(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFra
         "scans_used": int(cases["patient_id"].nunique()),
         "candidates": len(candidates),
         "padded": int(cases["padded"].sum()),
-        "unused": {"validation candidates": len(chosen["val"])},
+        "unused": {} if "val" in lists else {"validation candidates": len(chosen["val"])},
     }
     return np.stack(images) if images else np.empty((0, side, side), np.uint8), cases, notes
 
