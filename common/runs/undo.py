@@ -70,10 +70,12 @@ def _undo(home: Path, before: set[Path], made: list[Path], held: int) -> None:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:  # another command works here, maybe with what this one has made
         return
-    synthetic = {path for path in new if path.parent.name == PREPARED and _is_synthetic(path)}
     for path in new:
-        if path.parent == home and path.name != PREPARED or path in synthetic or path.with_suffix("") in synthetic:
+        if path.parent == home and path.name != PREPARED or path.parent.name == PREPARED and _is_synthetic(path):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    for path in new:
+        if path.suffix == ".lock" and path.exists() and not path.with_suffix("").exists():  # of a data set that is not there
+            path.unlink()
     for folder in (home / PREPARED, *made):
         if folder in new or folder in made:
             with contextlib.suppress(OSError):  # not empty, or not there

@@ -204,14 +204,20 @@ def test_a_dry_run_knows_what_is_done(package, smoke, capfd):
 
 
 def test_a_dry_run_leaves_nothing_behind(package, small, tmp_path, capfd):
-    """Nor does one that is refused once its folder stands."""
     argv = [*small, "--workers", "1", "--dry-run", "--out", str(tmp_path / "runs" / "of mine")]
     assert package["run"].main(argv) == 0
     assert "expected time: under" in capfd.readouterr().err
     assert not list(tmp_path.iterdir())
-    assert package["run"].main([*argv, "--publish"]) == 2
+
+
+@pytest.mark.parametrize("flags", [["--publish"], ["--publish", "--dry-run"]])
+def test_a_run_that_may_not_be_published_leaves_nothing_behind(package, smoke, flags, capfd):
+    """It is refused once its folder stands, beside that of a finished run with the same data."""
+    before = sorted(smoke.parents[1].rglob("*"))
+    argv = ["--preset", "smoke", "--workers", "1", "--threads", "1", "--protocol", "paper", "--out", str(smoke.parents[1])]
+    assert package["run"].main([*argv, *flags]) == 2
     assert "only runs of the preset paper are published" in capfd.readouterr().err
-    assert not list(tmp_path.iterdir())
+    assert sorted(smoke.parents[1].rglob("*")) == before
 
 
 def test_data_alone_fetches_nothing(package, tmp_path, capsys, monkeypatch):

@@ -74,6 +74,7 @@ def test_prepared_pictures_of_real_data_stay(tmp_path):
     def run(options: Options) -> int:
         make(options.out / NAME, synthetic=False)
         (options.out / NAME / "prepared" / "half").mkdir()
+        (options.out / NAME / "prepared" / "refused.lock").touch()  # its pictures could not be read
         return 0
 
     assert run_or_undo(run, ask(tmp_path, "--dry-run"), NAME) == 0
