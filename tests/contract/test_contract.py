@@ -196,11 +196,11 @@ def test_a_finished_run_trains_nothing_again(package, small, small_run, capfd):
 
 def test_a_dry_run_knows_what_is_done(package, smoke, capfd):
     """The cost names exactly the trainings that the run then makes: of a finished one, none."""
-    before = sorted(smoke.parents[1].rglob("*"))
+    before = sorted(smoke.parent.rglob("*"))
     argv = ["--preset", "smoke", "--workers", "1", "--threads", "1", "--out", str(smoke.parents[1])]
     assert package["run"].main([*argv, "--dry-run"]) == 0
     assert "to do: no training (" in capfd.readouterr().err
-    assert sorted(smoke.parents[1].rglob("*")) == before
+    assert sorted(smoke.parent.rglob("*")) == before
 
 
 def test_a_dry_run_leaves_nothing_behind(package, small, tmp_path, capfd):
@@ -213,11 +213,11 @@ def test_a_dry_run_leaves_nothing_behind(package, small, tmp_path, capfd):
 @pytest.mark.parametrize("flags", [["--publish"], ["--publish", "--dry-run"]])
 def test_a_run_that_may_not_be_published_leaves_nothing_behind(package, smoke, flags, capfd):
     """It is refused once its folder stands, beside that of a finished run with the same data."""
-    before = sorted(smoke.parents[1].rglob("*"))
+    before = sorted(smoke.parent.rglob("*"))
     argv = ["--preset", "smoke", "--workers", "1", "--threads", "1", "--protocol", "paper", "--out", str(smoke.parents[1])]
     assert package["run"].main([*argv, *flags]) == 2
     assert "only runs of the preset paper are published" in capfd.readouterr().err
-    assert sorted(smoke.parents[1].rglob("*")) == before
+    assert sorted(smoke.parent.rglob("*")) == before
 
 
 def test_data_alone_fetches_nothing(package, tmp_path, capsys, monkeypatch):
