@@ -52,7 +52,7 @@ def between(low: float, high: float, why: str = "") -> Range:
 
 
 def one_of(*names: str) -> Range:
-    """One of these words; "" is shown as such."""
+    """One of these words; "" is called nothing."""
     return Range(f"one of {', '.join(name or 'nothing' for name in names)}", lambda value: value in names)
 
 

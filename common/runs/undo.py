@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from common.errors import UsageError
 from common.runs.run import COMMANDS
 
 PREPARED = "prepared"
+OURS = re.compile(r"\.?(phantoms|\w+-(paper|leakfree|both))-[0-9a-f]{12}\b.*")  # folders that commands make beside it
 
 
 def run_or_undo(run: Callable[[Options], int], options: Options, package: str) -> int:
@@ -71,11 +73,11 @@ def _undo(home: Path, before: set[Path], made: list[Path], held: int) -> None:
     except OSError:  # another command works here, maybe with what this one has made
         return
     for path in new:
-        if path.parent == home and path.name != PREPARED or path.parent.name == PREPARED and _is_synthetic(path):
+        if OURS.fullmatch(path.name) if path.parent == home else _is_synthetic(path):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    for path in new:
-        if path.suffix == ".lock" and path.exists() and not path.with_suffix("").exists():  # of a data set that is not there
-            path.unlink()
+    for lock in (path for path in new if path.parent.name == PREPARED and path.suffix == ".lock"):
+        if not lock.with_suffix("").exists():
+            lock.unlink()
     for folder in (home / PREPARED, *made):
         if folder in new or folder in made:
             with contextlib.suppress(OSError):  # not empty, or not there

@@ -19,12 +19,12 @@ def ask(out: Path, *flags: str) -> Options:
 
 def make(home: Path, *, synthetic: bool = True, begun: bool = False) -> None:
     """What a command makes before its trainings: phantoms, a prepared set and its lock, the folder of the run."""
-    for place in ("phantoms-1", "prepared/own-1", "demo-both-1/cells"):
+    for place in ("phantoms-111111111111", "prepared/own-1", "demo-both-111111111111/cells"):
         (home / place).mkdir(parents=True, exist_ok=True)
     (home / "prepared" / "own-1" / "data.json").write_text(json.dumps({"synthetic": synthetic}))
     (home / "prepared" / "own-1.lock").touch()
     if begun:
-        (home / "demo-both-1" / "commands.json").write_text("[]")
+        (home / "demo-both-111111111111" / "commands.json").write_text("[]")
 
 
 def list_files(folder: Path) -> list[str]:
@@ -50,17 +50,17 @@ def test_a_dry_run_leaves_nothing(tmp_path):
     assert run_or_undo(run, ask(tmp_path / "out", "--dry-run"), NAME) == 0
     assert not list_files(tmp_path)
     assert run_or_undo(run, ask(tmp_path / "out"), NAME) == 0  # no dry run, and none refused
-    assert "some_paper/phantoms-1" in list_files(tmp_path / "out")
+    assert "some_paper/phantoms-111111111111" in list_files(tmp_path / "out")
 
 
 def test_what_was_there_before_stays(tmp_path):
     home = tmp_path / NAME
     make(home)
-    (home / "demo-both-0").mkdir()
+    (home / "demo-both-000000000000").mkdir()
     before = list_files(tmp_path)
 
     def run(options: Options) -> int:
-        (home / "demo-both-2").mkdir()
+        (home / "demo-both-222222222222").mkdir()
         (home / "prepared" / "own-2").mkdir()
         (home / "prepared" / "own-2" / "data.json").write_text(json.dumps({"synthetic": True}))
         return refuse(options)
@@ -83,6 +83,19 @@ def test_prepared_pictures_of_real_data_stay(tmp_path):
     ]  # fmt: skip
 
 
+def test_files_of_others_stay(tmp_path):
+    """Such as a download into the same folder."""
+
+    def run(options: Options) -> int:
+        (options.out / NAME / "scans").mkdir()
+        (options.out / NAME / "scans.zip.lock").touch()
+        return refuse(options)
+
+    with pytest.raises(LeakError):
+        run_or_undo(run, ask(tmp_path), NAME)
+    assert list_files(tmp_path / NAME) == ["scans", "scans.zip.lock"]
+
+
 def test_a_run_that_began_stays_as_it_is(tmp_path):
     """A refusal at its end, such as one to publish, loses no training."""
 
@@ -92,8 +105,8 @@ def test_a_run_that_began_stays_as_it_is(tmp_path):
 
     with pytest.raises(UsageError):
         run_or_undo(run, ask(tmp_path), NAME)
-    assert "some_paper/demo-both-1/cells" in list_files(tmp_path)
-    assert "some_paper/phantoms-1" in list_files(tmp_path)
+    assert "some_paper/demo-both-111111111111/cells" in list_files(tmp_path)
+    assert "some_paper/phantoms-111111111111" in list_files(tmp_path)
 
 
 def test_nothing_goes_while_another_command_works_there(tmp_path):
