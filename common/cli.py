@@ -8,13 +8,15 @@ import argparse
 import dataclasses
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from common import __version__
 from common.errors import UsageError
+from common.ranges import SEEDS, SHOWN, Conflict, read_setting, refuse_conflicts, shorten, within
 
+PROCESSES = within(1, 1024)  # --workers, --threads
 PROTOCOLS = ("paper", "leakfree")  # the paper's own, and the one that keeps patients apart
 
 
@@ -22,6 +24,9 @@ class Configuration(Protocol):
     """Settings of a paper: any dataclass."""
 
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+    def find_conflicts(self) -> Iterator[Conflict]:
+        """Settings that contradict one another, though each lies in its range."""
 
 
 ConfigT = TypeVar("ConfigT", bound=Configuration)
@@ -66,8 +71,8 @@ def parse_options(argv: Sequence[str] | None, module: str, description: str, pre
     add("--seeds", type=_split_ints, metavar="0,1,2", help="seeds of the trainings")
     add("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="override one setting (repeatable)")
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept (default: runs)")
-    add("--workers", type=_positive, default=None, metavar="N", help="trainings side by side (default: one for each core)")
-    add("--threads", type=_positive, default=None, metavar="N", help="threads for each training (default: cores / workers)")
+    add("--workers", type=_count, default=None, metavar="N", help="trainings side by side (default: one for each core)")
+    add("--threads", type=_count, default=None, metavar="N", help="threads for each training (default: cores / workers)")
     add("--cluster", metavar="ADDRESS", help="Dask scheduler to spread the trainings over")
     add("--skip-unreadable", action="store_true", help="leave out (and count) unreadable files instead of stopping")
     add("--dry-run", action="store_true", help="say what would be done and what it costs; train nothing")
@@ -126,44 +131,19 @@ def count_cores() -> int:
 
 
 def apply_overrides(config: ConfigT, overrides: dict[str, str]) -> ConfigT:
-    """Config with each KEY=VALUE of --set parsed as the type of the field's present value; UsageError for unknown keys
-    (lists the known ones) and wrong types."""
+    """Config with each KEY=VALUE of --set; UsageError for unknown keys (lists the known ones), wrong types, values outside the
+    range beside the setting, and settings that contradict one another."""
     known = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     changes = {}
     for key, text in overrides.items():
         if key not in known:
             close = difflib.get_close_matches(key, known, 1)
             hint = f", did you mean {close[0]}?" if close else ""
-            raise UsageError(f"--set {key}: unknown setting{hint} Known: {', '.join(sorted(known))}")
-        try:
-            changes[key] = _parse_like(known[key], text)
-        except ValueError:
-            raise UsageError(f"--set {key}={text}: expected {_name_type(known[key])}, such as {_show(known[key])}") from None
-    return dataclasses.replace(config, **changes)
-
-
-def _parse_like(value: object, text: str) -> object:
-    if isinstance(value, tuple):
-        kind = value[0] if value else ""
-        parsed = tuple(_parse_like(kind, part) for part in text.split(",")) if text else ()
-        return parsed
-    if isinstance(value, bool):
-        if text.lower() not in ("true", "false"):
-            raise ValueError(text)
-        return text.lower() == "true"
-    if isinstance(value, int | float):
-        return type(value)(text)
-    return text
-
-
-def _name_type(value: object) -> str:
-    if isinstance(value, tuple):
-        return f"a list of {type(value[0]).__name__ if value else 'text'} separated by commas"
-    return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[type(value)]
-
-
-def _show(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            raise UsageError(f"--set {shorten(key)}: unknown setting{hint} Known: {', '.join(sorted(known))}")
+        changes[key] = read_setting(type(config), key, text, known[key])
+    changed = dataclasses.replace(config, **changes)
+    refuse_conflicts(changed, list(changed.find_conflicts()), list(overrides))
+    return changed
 
 
 def _split(text: str) -> tuple[str, ...]:
@@ -185,15 +165,15 @@ def _split_ints(text: str) -> tuple[int, ...]:
     try:
         numbers = tuple(int(part) for part in _split(text))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers") from None
-    if min(numbers) < 0 or len(set(numbers)) < len(numbers):
-        raise argparse.ArgumentTypeError(f"{text!r}: seeds are different numbers from 0")
+        raise argparse.ArgumentTypeError(f"{shorten(text)!r} is not a list of whole numbers") from None
+    if not SEEDS.holds(numbers):
+        raise argparse.ArgumentTypeError(f"{shorten(text)}: must be {SEEDS}")
     return numbers
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+def _count(text: str) -> int:
+    if not text.isdecimal() or len(text) > SHOWN or not PROCESSES.holds(int(text)):
+        raise argparse.ArgumentTypeError(f"{shorten(text)!r}: must be a whole number {PROCESSES}")
     return int(text)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from common.cli import Options
 from common.errors import UsageError
+from common.ranges import shorten
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class Row:
 def select_rows(rows: Sequence[Row], options: Options, unavailable: dict[str, str]) -> tuple[list[Row], dict[str, str]]:
     """Rows that --tables and --rows ask for, and for each other row why it is not run.
 
-    unavailable: row -> why it cannot be run here, whatever is asked for. Raises UsageError for an unknown table and if no row
-    is left.
+    unavailable: row -> why it cannot be run here, whatever is asked for. Raises UsageError for an unknown table, a text of
+    --rows that no row contains, and if no row is left.
     """
     tables = sorted({table for row in rows for table in row.tables}, key=lambda table: (not table[0].isdigit(), table))
     if unknown := [table for table in options.tables or () if table not in tables]:
@@ -37,6 +38,8 @@ def select_rows(rows: Sequence[Row], options: Options, unavailable: dict[str, st
             wanted.append(row)
     if not wanted:
         raise UsageError("no row is left: check --tables and --rows against the rows of paper.toml")
+    if unmet := [part for part in options.rows or () if not any(part in row.name for row in rows)]:
+        raise UsageError(f"--rows {shorten(unmet[0])}: no row contains this text; check it against the rows of paper.toml")
     return wanted, reasons
 
 

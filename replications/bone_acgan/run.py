@@ -24,6 +24,7 @@ from common.runs import products
 from common.runs.estimate import announce
 from common.runs.guard import guard_results
 from common.runs.run import build_results, close_run, find_or_make, list_seeds, log_command, open_run, train
+from common.runs.undo import run_or_undo
 from replications.bone_acgan import data, efforts, experiments, figures, implied, lesions, measures, plans, stages, weights
 from replications.bone_acgan.config import PRESETS, Config
 from replications.bone_acgan.rows import SCANS, list_branches
@@ -39,7 +40,8 @@ SELECTION = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code (see common.cli)."""
-    return run_main(lambda: run(cli.parse_options(argv, f"replications.{PACKAGE.name}.run", __doc__, list(PRESETS))))
+    module = f"replications.{PACKAGE.name}.run"
+    return run_main(lambda: run_or_undo(run, cli.parse_options(argv, module, __doc__, list(PRESETS)), PACKAGE.name))
 
 
 def run(options: cli.Options) -> int:

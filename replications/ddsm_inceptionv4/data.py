@@ -35,11 +35,11 @@ from common.cases.sources import (
 from common.cli import count_cores
 from common.data.phantoms import MARKER
 from common.errors import UsageError, run_main
-from replications.ddsm_inceptionv4.config import CLASSES, GREYS, LEVELS, OPTIMIZERS, PAPER, Config
+from replications.ddsm_inceptionv4.config import CLASSES, PAPER, Config
 from replications.ddsm_inceptionv4.preparing import SHAPING, THUMBNAIL, Film, Films, Team, prepare_films
 from replications.ddsm_inceptionv4.sheets import check_sheet, draw_sheet
 from replications.ddsm_inceptionv4.sources import acquire, cbis, ddsm, mias, own
-from replications.ddsm_inceptionv4.sources.mammograms import LEAST_SIDE, Listing
+from replications.ddsm_inceptionv4.sources.mammograms import Listing
 from replications.ddsm_inceptionv4.splits import split_dataset
 
 READERS = {"ddsm": ddsm.list_ddsm, "cbis": cbis.list_cbis, "mias": mias.list_mias, "own": own.list_own}
@@ -81,39 +81,9 @@ def list_sources(folder: Path | None) -> dict[str, Source]:
 def find_source(folder: Path | None, config: Config) -> Source | None:
     """The collection that a run takes: config.source, or with 'auto' the first that is there; None if there is none.
 
-    Raises UsageError for an unknown source, level or kind of grey, and for a source that is not there.
+    Raises UsageError for an unknown source and for one that is not there.
     """
-    check_config(config)
     return pick_source(list_sources(folder), config.source, FOLDERS, folder, MODULE, LAYOUT)
-
-
-def check_config(config: Config) -> None:
-    """UsageError for a setting that means nothing, before anything is read."""
-    low, high = config.percentiles
-    wrong = {
-        "percentiles": not 0 <= low < high <= 100,
-        "mask_side": config.mask_side < LEAST_SIDE,
-        "size": config.size < LEAST_SIDE,
-        "opening": not 0 < config.opening < 0.5,
-        "batch_size": config.batch_size < 1,
-        "epochs": config.epochs < 1,
-        "variants": config.variants < 0,
-        "crop_area": not 0 < config.crop_area <= 1,
-        "folds": config.folds < 1,
-        "phantom_cases": config.phantom_cases < 1,
-        "phantom_height": config.phantom_height < 2 * LEAST_SIDE,
-        "label_levels": not config.label_levels or not set(config.label_levels) <= set(LEVELS),
-        "grey": config.grey not in GREYS,
-        "optimizer": config.optimizer not in OPTIMIZERS,
-        "seeds": not config.seeds,
-    }
-    known = {"label_levels": LEVELS, "grey": GREYS, "optimizer": OPTIMIZERS}
-    for name, is_wrong in wrong.items():
-        if is_wrong:
-            value = getattr(config, name)
-            shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
-            tell = f"known: {', '.join(known[name])}" if name in known else "no such picture, network or split can be made"
-            raise UsageError(f"--set {name}={shown}: {tell}")
 
 
 def list_settings(config: Config) -> dict:

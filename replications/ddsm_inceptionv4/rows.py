@@ -1,10 +1,9 @@
 """The names of rows, trainings and files: what the tables and the plans call them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.errors import UsageError
-from replications.ddsm_inceptionv4.config import Config
+from replications.ddsm_inceptionv4.config import Config, list_block_names
 
 INCEPTION, SMALL, MOBILE = "InceptionV4", "small InceptionV4", "MobileNetV2 0.35"
 SCRATCH, SOFTMAX = "", "softmax"  # where retraining starts: all layers from scratch; the last layer alone
@@ -37,16 +36,6 @@ class Model:
     @property
     def transfer(self) -> bool:
         return self.start != SCRATCH
-
-
-def list_block_names(blocks: Sequence[int]) -> list[str]:
-    """Blocks of InceptionV4 from input to output, without the softmax.
-
-    >>> list_block_names((1, 1, 1))
-    ['stem', 'inception_a1', 'reduction_a', 'inception_b1', 'reduction_b', 'inception_c1']
-    """
-    a, b, c = ([f"inception_{letter}{n + 1}" for n in range(count)] for letter, count in zip("abc", blocks, strict=True))
-    return ["stem", *a, "reduction_a", *b, "reduction_b", *c]
 
 
 def find_last_block(config: Config) -> str:

@@ -35,6 +35,7 @@ from common.runs.run import (
     prepare_shared,
     train,
 )
+from common.runs.undo import run_or_undo
 from replications.glioma_inceptionv3 import (
     data,
     decomposition,
@@ -61,7 +62,8 @@ SELECTION = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code (see common.cli)."""
-    return run_main(lambda: run(cli.parse_options(argv, f"replications.{PACKAGE.name}.run", __doc__, list(PRESETS))))
+    module = f"replications.{PACKAGE.name}.run"
+    return run_main(lambda: run_or_undo(run, cli.parse_options(argv, module, __doc__, list(PRESETS)), PACKAGE.name))
 
 
 def run(options: cli.Options) -> int:

@@ -3,8 +3,11 @@
 "unstated" marks what the paper leaves open; the reason of each choice stands in paper.toml.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Annotated
 
+from common.ranges import DISK, MEMORY, SEED, SEEDS, TIME, Conflict, above, below, between, each, one_of, within
 from common.records.contract import Contract
 
 DATASETS = ("LUNA16", "128x128 resized", "128x128 unresized", "256x256 resized", "256x256 unresized")  # Table 1
@@ -20,70 +23,87 @@ NOT_IN_PAPER = (("256x256 resized", "DBN"), ("256x256 unresized", "DBN"))  # Tab
 @dataclass(frozen=True)
 class Config:
     # Data: LUNA16 (sec. 2.1)
-    luna_side: int = 50  # pixels; "50x50 jpg"
-    luna_window: tuple[float, float] = (-1000.0, 400.0)  # HU -> 0..255; unstated, from the public patch recipe
-    luna_negatives_per_positive: int = 5  # unstated, from the public patch recipe (candidates.csv)
-    luna_recipe_seed: int = 42  # unstated, from the public patch recipe
-    luna_voxel_rule: str = "signed"  # "as-published": the recipe's |world - origin|, wrong on turned or oblique axes
-    luna_block_rows: int = 620  # proxy scan of ready patches without candidates.csv: 551,065 rows / 888 scans
-    luna_gap_rows: int = 1500  # rows of candidates.csv left out between the sides of a block split
-    luna_phantom_scans: int = 0  # phantoms only: 0 = none
-    luna_phantom_nodules: int = 4  # phantoms only: nodules (and 5 times as many other candidates) per scan
+    luna_side: Annotated[int, within(16, 512)] = 50  # pixels; "50x50 jpg"
+    # HU -> 0..255; unstated, from the public patch recipe
+    luna_window: Annotated[tuple[float, float], each(within(-10_000, 10_000), order="rising")] = (-1000.0, 400.0)
+    luna_negatives_per_positive: Annotated[int, within(1, 100)] = 5  # unstated, from the public patch recipe (candidates.csv)
+    luna_recipe_seed: Annotated[int, SEED] = 42  # unstated, from the public patch recipe
+    # "as-published": the recipe's |world - origin|, wrong on turned or oblique axes
+    luna_voxel_rule: Annotated[str, one_of("signed", "as-published")] = "signed"
+    # proxy scan of ready patches without candidates.csv: 551,065 rows / 888 scans
+    luna_block_rows: Annotated[int, within(1, 1_000_000)] = 620
+    # rows of candidates.csv left out between the sides of a block split
+    luna_gap_rows: Annotated[int, within(0, 1_000_000)] = 1500
+    luna_phantom_scans: Annotated[int, within(0, 1_000, DISK)] = 0  # phantoms only: 0 = none
+    # phantoms only: nodules (and 5 times as many other candidates) per scan
+    luna_phantom_nodules: Annotated[int, within(1, 20)] = 4
 
     # Data: hips (sec. 2.1, Table 1); (without fracture, with fracture)
-    hip_radiographs: tuple[int, int] = (147, 77)  # sec. 2.1: 77 positive, 147 negative radiographs
-    hip_crops: tuple[int, int] = (100, 100)  # sec. 2.1: after cropping to the joint
-    hip_enlarged_uncropped: tuple[int, int] = (2780, 1578)  # Table 1, "unresized"
-    hip_enlarged_cropped: tuple[int, int] = (1877, 1877)  # Table 1, "resized"
-    hip_sides: tuple[int, int] = (128, 256)  # pixels; sec. 2.1
-    hip_test_share: float = 0.2  # Table 1: ceil of 20 % of each class
-    hip_shift: float = 0.1  # "shift" (Fig. 3c); magnitude unstated
+    # sec. 2.1: 77 positive, 147 negative radiographs
+    hip_radiographs: Annotated[tuple[int, int], each(within(2, 10_000, DISK))] = (147, 77)
+    hip_crops: Annotated[tuple[int, int], each(within(2, 10_000))] = (100, 100)  # sec. 2.1: after cropping to the joint
+    hip_enlarged_uncropped: Annotated[tuple[int, int], each(within(2, 100_000, MEMORY))] = (2780, 1578)  # Table 1, "unresized"
+    hip_enlarged_cropped: Annotated[tuple[int, int], each(within(2, 100_000, MEMORY))] = (1877, 1877)  # Table 1, "resized"
+    hip_sides: Annotated[tuple[int, int], each(within(16, 1_024, MEMORY))] = (128, 256)  # pixels; sec. 2.1
+    hip_test_share: Annotated[float, between(0, 1)] = 0.2  # Table 1: ceil of 20 % of each class
+    hip_shift: Annotated[float, below(0, 1)] = 0.1  # "shift" (Fig. 3c); magnitude unstated
     hip_flip: bool = True  # "flip" (Fig. 3c)
-    hip_folds: int = 5  # leakfree only: grouped cross-validation of 224 radiographs
-    hip_repetitions: int = 1  # leakfree only: repetitions of the grouped cross-validation
+    hip_folds: Annotated[int, within(2, 100)] = 5  # leakfree only: grouped cross-validation of 224 radiographs
+    hip_repetitions: Annotated[int, within(1, 100)] = 1  # leakfree only: repetitions of the grouped cross-validation
 
     # Training, all networks (sec. 2.2)
-    learning_rate: float = 1e-4  # Adam, sec. 2.2
-    batch_size: int = 20  # sec. 2.2
-    cnn_epochs: int = 100  # sec. 2.2, the same for all networks
-    resnet_epochs: int = 100
-    dbn_epochs: int = 100
-    sgan_epochs: int = 100
-    beta_1: float = 0.9  # unstated: Keras default
-    patience: int = 10  # leakfree only: early stopping on validation loss, best epoch restored
-    validation_share: float = 0.1  # leakfree only; the paper has no validation set
+    learning_rate: Annotated[float, above(0, 1)] = 1e-4  # Adam, sec. 2.2
+    batch_size: Annotated[int, within(2, 4_096, MEMORY)] = 20  # sec. 2.2
+    cnn_epochs: Annotated[int, within(1, 100_000, TIME)] = 100  # sec. 2.2, the same for all networks
+    resnet_epochs: Annotated[int, within(1, 100_000, TIME)] = 100
+    dbn_epochs: Annotated[int, within(1, 100_000, TIME)] = 100
+    sgan_epochs: Annotated[int, within(1, 100_000, TIME)] = 100
+    beta_1: Annotated[float, below(0, 1)] = 0.9  # unstated: Keras default
+    patience: Annotated[int, within(1, 100_000)] = 10  # leakfree only: early stopping on validation loss, best epoch restored
+    validation_share: Annotated[float, between(0, 1)] = 0.1  # leakfree only; the paper has no validation set
 
     # CNN (sec. 2.2)
-    cnn_filters: tuple[int, ...] = (32, 64, 128, 256)
-    cnn_dense: int = 256
+    cnn_filters: Annotated[tuple[int, ...], each(within(1, 4_096))] = (32, 64, 128, 256)
+    cnn_dense: Annotated[int, within(1, 65_536, MEMORY)] = 256
 
     # ResNet-50 (sec. 2.2, Fig. 4)
-    resnet_width: int = 64
-    resnet_blocks: tuple[int, ...] = (3, 4, 6, 3)
-    resnet_strides: str = "standard"  # "as_written": stride 1 in stages 2 to 5, as the text says
-    resnet_pooling: str = "flatten"  # 2x2 average pooling, then flatten; "global" is the alternative
-    resnet_weights: str = "random"  # unstated: "pre-trained" without a source; the ImageNet row is separate
+    resnet_width: Annotated[int, within(1, 1_024, MEMORY)] = 64
+    resnet_blocks: Annotated[tuple[int, ...], each(within(1, 100), most=4)] = (3, 4, 6, 3)
+    # "as_written": stride 1 in stages 2 to 5, as the text says
+    resnet_strides: Annotated[str, one_of("standard", "as_written")] = "standard"
+    # 2x2 average pooling, then flatten; "global" is the alternative
+    resnet_pooling: Annotated[str, one_of("flatten", "global")] = "flatten"
+    # unstated: "pre-trained" without a source; the ImageNet row is separate
+    resnet_weights: Annotated[str, one_of("random", "imagenet")] = "random"
 
     # DBN (sec. 2.2)
-    dbn_hidden: tuple[int, ...] = (1500, 1000, 500, 200)
-    rbm_epochs: int = 20  # per layer; unstated
-    rbm_learning_rates: tuple[float, float] = (0.01, 0.1)  # visible-hidden, hidden-hidden; unstated
-    rbm_momentum: tuple[float, float] = (0.5, 0.9)  # first 5 epochs, then; unstated
-    rbm_momentum_switch: int = 5  # epoch; unstated
-    rbm_weight_decay: float = 2e-4  # unstated
+    dbn_hidden: Annotated[tuple[int, ...], each(within(1, 65_536, MEMORY))] = (1500, 1000, 500, 200)
+    rbm_epochs: Annotated[int, within(1, 100_000, TIME)] = 20  # per layer; unstated
+    rbm_learning_rates: Annotated[tuple[float, float], each(above(0, 1))] = (0.01, 0.1)  # visible-hidden, hidden-hidden; unstated
+    rbm_momentum: Annotated[tuple[float, float], each(below(0, 1))] = (0.5, 0.9)  # first 5 epochs, then; unstated
+    rbm_momentum_switch: Annotated[int, within(0, 100_000)] = 5  # epoch; unstated
+    rbm_weight_decay: Annotated[float, below(0, 1)] = 2e-4  # unstated
 
     # SGAN (sec. 2.2, Fig. 5)
-    sgan_noise: int = 100  # unstated
-    sgan_filters: int = 128  # "Conv2DTranspose 128", "Conv 128"
-    sgan_beta_1: float = 0.5  # unstated
-    sgan_dropout: float = 0.4  # unstated
-    sgan_leak: float = 0.2  # LeakyReLU slope; unstated
-    sgan_base: int = 0  # side of the generator's first map; 0: 14 for 50 pixels, side / 4 otherwise
-    label_shares: tuple[float, ...] = (0.1, 0.25, 0.5)  # labelled share of the training set (ours)
+    sgan_noise: Annotated[int, within(1, 65_536, MEMORY)] = 100  # unstated
+    sgan_filters: Annotated[int, within(1, 4_096, MEMORY)] = 128  # "Conv2DTranspose 128", "Conv 128"
+    sgan_beta_1: Annotated[float, below(0, 1)] = 0.5  # unstated
+    sgan_dropout: Annotated[float, below(0, 1)] = 0.4  # unstated
+    sgan_leak: Annotated[float, below(0, 1)] = 0.2  # LeakyReLU slope; unstated
+    sgan_base: Annotated[int, within(0, 256)] = 0  # side of the generator's first map; 0: 14 for 50 pixels, side / 4 otherwise
+    # labelled share of the training set (ours)
+    label_shares: Annotated[tuple[float, ...], each(above(0, 1), order="different")] = (0.1, 0.25, 0.5)
 
     # Splits and seeds: unstated in sec. 2.2
-    split_seed: int = 0
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    split_seed: Annotated[int, SEED] = 0
+    seeds: Annotated[tuple[int, ...], SEEDS] = (0, 1, 2, 3, 4)
+
+    def find_conflicts(self) -> Iterator[Conflict]:
+        """Settings that contradict one another, though each lies in its range."""
+        if any(crops > 2 * pictures for crops, pictures in zip(self.hip_crops, self.hip_radiographs, strict=True)):
+            yield ("hip_crops", "hip_radiographs"), "a radiograph has two hips"
+        if self.sgan_base and 4 * self.sgan_base < min(self.luna_side, *self.hip_sides):
+            yield ("sgan_base", "luna_side", "hip_sides"), "four times sgan_base must reach the side of a picture"
 
 
 PAPER = Config()

@@ -36,6 +36,7 @@ from common.runs.run import (
     refuse_missing_data,
     train,
 )
+from common.runs.undo import run_or_undo
 from replications.lung_hip_compare import data, efforts, experiments, figures, held_out, weights
 from replications.lung_hip_compare.config import DATASETS, NOT_IN_PAPER, PRESETS, Config
 from replications.lung_hip_compare.sources import phantoms
@@ -50,7 +51,8 @@ Sources = Mapping[str, data.Source | None]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code (see common.cli)."""
-    return run_main(lambda: run(cli.parse_options(argv, f"replications.{PACKAGE.name}.run", __doc__, list(PRESETS))))
+    module = f"replications.{PACKAGE.name}.run"
+    return run_main(lambda: run_or_undo(run, cli.parse_options(argv, module, __doc__, list(PRESETS)), PACKAGE.name))
 
 
 def run(options: cli.Options) -> int:

@@ -40,6 +40,7 @@ from common.runs.run import (
     prepare_shared,
     train,
 )
+from common.runs.undo import run_or_undo
 from replications.thyroid_ensemble import data, efforts, experiments, figures, plans, selection, tasks, weights
 from replications.thyroid_ensemble.config import CLASSES, PRESETS, Config
 from replications.thyroid_ensemble.rows import QUOTED
@@ -54,14 +55,14 @@ SELECTION = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code (see common.cli)."""
-    return run_main(lambda: run(cli.parse_options(argv, f"replications.{PACKAGE.name}.run", __doc__, list(PRESETS))))
+    module = f"replications.{PACKAGE.name}.run"
+    return run_main(lambda: run_or_undo(run, cli.parse_options(argv, module, __doc__, list(PRESETS)), PACKAGE.name))
 
 
 def run(options: cli.Options) -> int:
     """One run: prepare the data, train what is not trained yet, choose, evaluate, report."""
     paper = load_paper(PACKAGE / "paper.toml")
     preset, source, config = choose_source(options)
-    tasks.check_readings(config)
     chosen = weights.choose_weights(options.weights, preset, config)
     identity = asdict(config) | {"seeds": [], "source": [source.kind, source.name], "weights": chosen}
     rows = experiments.list_rows(config)

@@ -15,7 +15,7 @@ from common.files import hash_file
 from common.runs import cells
 from common.training.augmentation import Augmentation, enlarge_images
 from replications.thyroid_ensemble import data
-from replications.thyroid_ensemble.config import READINGS, Config
+from replications.thyroid_ensemble.config import Config
 from replications.thyroid_ensemble.rois import crop_scale, cut_patches, resize_crops
 
 DATA = "data"  # folder of the run that holds the prepared data set
@@ -75,20 +75,12 @@ class Task:
         return None if name is None else self.folder.parents[1] / name
 
 
-def check_readings(config: Config) -> None:
-    """Raises UsageError where a setting that names a reading names none that is known."""
-    for name, known in READINGS.items():
-        if (given := getattr(config, name)) not in known:
-            raise UsageError(f"{name}={given}: choose one of {', '.join(known)}")
-
-
 def open_task(settings: dict, folder: Path, report: cells.Report) -> Task:
     """The task of a cell: its settings, and the prepared data set of the run that `folder` lies in.
 
     Raises UsageError if the data, the split or the initial weights are not those that the cell was planned for.
     """
     config = restore_config(Config, settings["config"])
-    check_readings(config)
     prepared = folder.parents[1] / DATA
     planned = (settings["data_sha256"], settings["split_sha256"])
     dataset, folds = _load_folds(prepared, planned, settings["protocol"], config)

@@ -1,5 +1,6 @@
 """Flags, typed overrides and exit codes."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from common import __version__, cli
 from common.errors import UsageError, run_main
+from common.ranges import Conflict
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,10 @@ class Settings:
     name: str = "a"
     flip: bool = True
     sides: tuple[int, ...] = (128, 256)
+
+    def find_conflicts(self) -> Iterator[Conflict]:
+        if self.epochs < len(self.sides):
+            yield ("sides", "epochs"), "more sides than epochs"
 
 
 def parse(*argv: str) -> cli.Options:
@@ -73,6 +79,11 @@ def test_usage_errors_exit_with_2(argv, capsys):
 def test_wrong_overrides_name_the_fault(key, text, message):
     with pytest.raises(UsageError, match=message):
         cli.apply_overrides(Settings(), {key: text})
+
+
+def test_settings_that_contradict_one_another_name_what_was_given_first():
+    with pytest.raises(UsageError, match="^--set epochs=1 with sides=128,256: more sides than epochs$"):
+        cli.apply_overrides(Settings(), {"epochs": "1"})
 
 
 def test_override_without_value():

@@ -196,17 +196,28 @@ def test_a_finished_run_trains_nothing_again(package, small, small_run, capfd):
 
 def test_a_dry_run_knows_what_is_done(package, smoke, capfd):
     """The cost names exactly the trainings that the run then makes: of a finished one, none."""
-    cells = sorted(smoke.glob("cells/*"))
+    before = sorted(smoke.parent.rglob("*"))
     argv = ["--preset", "smoke", "--workers", "1", "--threads", "1", "--out", str(smoke.parents[1])]
     assert package["run"].main([*argv, "--dry-run"]) == 0
     assert "to do: no training (" in capfd.readouterr().err
-    assert sorted(smoke.glob("cells/*")) == cells
+    assert sorted(smoke.parent.rglob("*")) == before
 
 
-def test_a_dry_run_leaves_prepared_data_alone(name, package, small, tmp_path, capfd):
-    assert package["run"].main([*small, "--workers", "1", "--dry-run", "--out", str(tmp_path)]) == 0
+def test_a_dry_run_leaves_nothing_behind(package, small, tmp_path, capfd):
+    argv = [*small, "--workers", "1", "--dry-run", "--out", str(tmp_path / "runs" / "of mine")]
+    assert package["run"].main(argv) == 0
     assert "expected time: under" in capfd.readouterr().err
-    assert not list((tmp_path / name).glob("smoke-*"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("flags", [["--publish"], ["--publish", "--dry-run"]])
+def test_a_run_that_may_not_be_published_leaves_nothing_behind(package, smoke, flags, capfd):
+    """It is refused once its folder stands, beside that of a finished run with the same data."""
+    before = sorted(smoke.parent.rglob("*"))
+    argv = ["--preset", "smoke", "--workers", "1", "--threads", "1", "--protocol", "paper", "--out", str(smoke.parents[1])]
+    assert package["run"].main([*argv, *flags]) == 2
+    assert "only runs of the preset paper are published" in capfd.readouterr().err
+    assert sorted(smoke.parent.rglob("*")) == before
 
 
 def test_data_alone_fetches_nothing(package, tmp_path, capsys, monkeypatch):
@@ -246,6 +257,7 @@ def test_usage_errors_are_one_line(package, tmp_path, capsys, argv, message):
     code = package["run"].main(["--preset", "smoke", "--out", str(tmp_path), "--workers", "1", "--threads", "1", *argv])
     errors = [line for line in capsys.readouterr().err.splitlines() if message in line]
     assert (code, len(errors)) == (2, 1)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from ddsm_samples import SMALL, write_archive
 
 from common.cases.prepared import Dataset, load_dataset
 from common.errors import UsageError
-from replications.ddsm_inceptionv4 import data, preparing, splits
+from replications.ddsm_inceptionv4 import data, preparing, run, splits
 from replications.ddsm_inceptionv4.preparing import Team, plan_parts, prepare_films
 from replications.ddsm_inceptionv4.sources.ddsm import list_ddsm
 from replications.ddsm_inceptionv4.sources.phantoms import write_dicom
@@ -209,24 +209,30 @@ def test_what_the_data_command_says(archive, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("given", "message"),
     [
-        ({"source": "other"}, "known: auto, ddsm, cbis, mias, own"),
-        ({"source": "mias"}, "nothing in mini_mias/"),
-        ({"label_levels": ("nodule",)}, "known: image, breast, case, density"),
-        ({"label_levels": ()}, "known: image"),
-        ({"grey": "colour"}, "known: levels, density"),
-        ({"optimizer": "lion"}, "known: rmsprop, adam"),
-        ({"percentiles": (90.0, 10.0)}, "percentiles=90.0,10.0: no such picture"),
-        ({"opening": float("nan")}, "opening=nan"),
-        ({"batch_size": 0}, "batch_size=0"),
-        ({"phantom_cases": 0}, "phantom_cases=0"),
-        ({"size": -3}, "size=-3"),
+        ("source=other", "must be one of auto, ddsm, cbis, mias, own"),
+        ("label_levels=nodule", "each one of image, breast, case, density"),
+        ("label_levels=", "1 to 16 different values, each one of image"),
+        ("grey=colour", "must be one of levels, density"),
+        ("optimizer=lion", "must be one of rmsprop, adam"),
+        ("percentiles=90.0,10.0", "percentiles=90.0,10.0: must be 2 rising values"),
+        ("opening=nan", "opening=nan"),
+        ("batch_size=0", "batch_size=0"),
+        ("phantom_cases=0", "phantom_cases=0"),
+        ("size=-3", "size=-3"),
     ],
 )
-def test_settings_that_mean_nothing_are_named_before_anything_is_read(archive, changes, message):
-    with pytest.raises(UsageError, match=message):
-        data.find_source(archive, replace(SMALL, **changes))
+def test_settings_that_mean_nothing_are_named_before_anything_is_read(archive, tmp_path, capsys, given, message):
+    assert run.main(["--data", str(archive), "--out", str(tmp_path / "out"), "--set", given]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_source_that_is_not_there_is_named(archive):
+    for source, message in (("other", "known: auto, ddsm, cbis, mias, own"), ("mias", "nothing in mini_mias/")):
+        with pytest.raises(UsageError, match=message):
+            data.find_source(archive, replace(SMALL, source=source))
 
 
 def test_without_a_readable_film_the_faults_are_told(tmp_path, capsys):

@@ -29,10 +29,11 @@ def test_variants_of_one_radiograph_leak_under_the_paper_s_protocol(smoke_run):
             assert leak.same_patient > 0.8 * leak.test_cases
 
 
-def test_a_training_that_fails_is_said_and_the_others_go_on(tmp_path, capsys):
+def test_a_training_that_fails_is_said_and_the_others_go_on(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(config.PRESETS, "smoke", replace(config.SMOKE, resnet_strides="diagonal"))
     argv = ["--preset", "smoke", "--out", str(tmp_path), "--workers", "1", "--threads", "1"]
     rows = "LUNA16 / ResNet-50,LUNA16 / DBN"
-    assert run.main([*argv, "--set", "resnet_strides=diagonal", "--rows", rows, "--tables", "2"]) == 1
+    assert run.main([*argv, "--rows", rows, "--tables", "2"]) == 1
     errors = [line for line in capsys.readouterr().err.splitlines() if "choose one of standard, as_written" in line]
     assert len(errors) == 2  # one a protocol
     (folder,) = (tmp_path / "lung_hip_compare").glob("smoke-*")

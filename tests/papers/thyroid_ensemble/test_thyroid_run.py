@@ -48,7 +48,7 @@ def test_images_of_a_patient_leak_under_the_paper_s_protocol(thyroid_smoke_run):
 
 @pytest.mark.parametrize(
     ("argv", "message"),
-    [(["--weights", "imagenet"], "narrow networks"), (["--set", "source=moon"], "source 'moon' is not known")],
+    [(["--weights", "imagenet"], "narrow networks"), (["--set", "source=moon"], "source=moon: must be one of auto, own, ")],
 )
 def test_usage_errors_of_this_package(tmp_path, capsys, argv, message):
     code = run.main(["--preset", "smoke", "--out", str(tmp_path), "--workers", "1", "--threads", "1", *argv])
