@@ -69,6 +69,7 @@ def draw_forest(groups: Sequence[Group], *, title: str, label: str) -> str:
     parts += [f'<line class="grid" x1="{_at(t, low, scale)}" x2="{_at(t, low, scale)}" y1="{TOP}" y2="{bottom}"/>' for t in ticks]
     y = TOP
     for group in groups:
+        parts.append(f'<rect class="ground" y="{y}" width="{WIDTH}" height="{HEADING}"/>')
         parts.append(f'<line class="grid" x1="0" x2="{WIDTH}" y1="{y}" y2="{y}"/>')
         parts.append(_write(8, y + 17, textwrap.shorten(group.title, HEAD, placeholder=" ..."), "head"))
         parts.append(_write(8, y + 33, textwrap.shorten(group.about, HEAD, placeholder=" ..."), "soft"))

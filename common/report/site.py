@@ -29,7 +29,7 @@ from common.report.wording import NONE, choose_tone, format_interval, format_val
 
 SITE = Path("docs") / "site"
 INDEX, AUDIT, FOREST = "index.html", "audit.html", "papers.svg"
-MOST_LINES = 8  # of one paper in the picture
+MOST_LINES = 8  # of one paper in the picture, and in the table that repeats it in numbers
 DOCUMENTS = {  # file -> what it is
     "README.md": "how to install and run it",
     "docs/statistics.md": "what an interval covers",
@@ -193,7 +193,7 @@ def _build_pair_table(overview: Overview) -> Table:
             show_leak(line.leak, unit).removesuffix(" points") if line.leak else NONE,
             line.verdict or NONE,
         ]
-        for line in overview.lines
+        for line in overview.lines[:MOST_LINES]
     ]
     heads = ("printed", "ours, the paper's protocol", "ours, patients kept apart", "what the leak is worth")
     columns = (Column("row"), *(Column(head, "number") for head in heads), Column("verdict", "verdict"))
@@ -202,6 +202,8 @@ def _build_pair_table(overview: Overview) -> Table:
         "In brackets 95 % intervals. The leak: the paper's protocol minus patients kept apart. The training and test cases of "
         "the two differ as well, so a small part need not be the leak; where the interval holds 0, none is shown."
     )
+    if len(overview.lines) > MOST_LINES:
+        note += f" {len(overview.lines) - MOST_LINES} more rows that were run both ways stand in the tables below."
     return Table(title, columns, rows, note)
 
 

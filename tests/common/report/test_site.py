@@ -141,6 +141,25 @@ def test_the_figure_that_paper_toml_names_stands_first(tmp_path, capsys):
     assert "figure 'c.png' is none of the accepted run's" in capsys.readouterr().err
 
 
+def test_of_many_rows_the_first_stand_in_the_picture_and_the_short_table(tmp_path):
+    content = make_content()
+    first, second = content["rows"][:2]
+    for row in (first, second):
+        row["metrics"]["accuracy"] |= {"error": 0.01, "df": 50.0}
+    content["rows"] += [{**row, "table": "ours", "row": f"net {i}"} for i in range(9) for row in (first, second)]
+    site = make_site(tmp_path, content)
+    text = (site / "papers.svg").read_text(encoding="utf-8")
+    assert "set / net<" in text
+    assert re.findall(r">(net \d)<", text) == [f"net {i}" for i in range(7)]
+    assert "2 more rows in the report" in text
+    assert "agrees within 5 points; leak +6.2 [+3.4, +9.0]" in text
+    page = (site / "some_paper.html").read_text(encoding="utf-8")
+    assert "2 more rows that were run both ways stand in the tables below." in page
+    assert re.search(r"<h3>In short.*?</table>", page, re.DOTALL)[0].count("<tr>") == 1 + 8
+    index = Page((site / "index.html").read_text(encoding="utf-8")).text
+    assert "what the paper's way of splitting adds to accuracy lies between +6.2 and +6.2 points" in index
+
+
 def test_the_same_inputs_give_the_same_bytes_wherever_the_checkout_lies(tmp_path):
     here, there = (make_site(tmp_path / name, make_content()) for name in ("here", "a much longer place/there"))
     names = sorted(path.name for path in here.iterdir())
