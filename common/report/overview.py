@@ -7,7 +7,7 @@ from pathlib import Path
 
 from common.audit.papers import find_impossible_claims
 from common.evaluation.differences import subtract_means
-from common.evaluation.verdicts import IMPOSSIBLE_AS_PRINTED, NOT_RUN, OTHER_DATA
+from common.evaluation.verdicts import IMPOSSIBLE_AS_PRINTED, NOT_RUN, OFF_PROTOCOL, OTHER_DATA
 from common.records.paper import Claim, Contrast, Paper, load_paper
 from common.records.results import DatasetEntry, Metric, Results, RowResult, read_results
 from common.report.findings import find_headline
@@ -205,7 +205,8 @@ def _list_pairs(paper: Paper, results: Results | None, lines: Sequence[Line]) ->
         ours, leakfree = found.get((contrast.paper, "paper")), found.get((contrast.leakfree, "leakfree"))
         if ours and leakfree:
             line = beside.get(contrast.name)
-            said = show_verdict(line.verdict) if line else foreign
+            changed = show_verdict(OFF_PROTOCOL) if ours.departures or leakfree.departures else ""
+            said = show_verdict(line.verdict) if line else foreign or changed
             pairs.append(_pair_rows(contrast.name, ours, leakfree, metric, line, said))
     return pairs
 

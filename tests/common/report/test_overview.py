@@ -68,6 +68,23 @@ def test_without_errors_of_the_means_nothing_is_said_of_the_leak(paper):
 
 
 @pytest.mark.parametrize(
+    ("substitute", "departures", "verdict"),
+    [
+        (False, [], ""),
+        (False, ["epochs = 5 instead of 10"], "other settings"),
+        (True, ["epochs = 5 instead of 10"], "other data"),
+    ],
+)
+def test_a_row_of_ours_alone_says_why_no_verdict_is_due(paper, substitute, departures, verdict):
+    content = make_paired_content()
+    content["datasets"][0]["substitute"] = substitute
+    content["rows"][-1]["departures"] = departures
+    contrast = Contrast("the other net", "paper / other", "leakfree / other")
+    overview = describe_paper(replace(paper, contrasts=(contrast,)), parse_results(content, "test"), has_code=True)
+    assert overview.lines[-1].verdict == verdict
+
+
+@pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({}, "real pictures: hospital, 500 of 250 patients"),

@@ -141,6 +141,13 @@ def test_the_figure_that_paper_toml_names_stands_first(tmp_path, capsys):
     assert "figure 'c.png' is none of the accepted run's" in capsys.readouterr().err
 
 
+def test_the_audit_page_leads_to_each_paper_and_back(tmp_path):
+    page = Page((make_site(tmp_path) / "audit.html").read_text(encoding="utf-8"))
+    links = [given["href"] for tag, given in page.tags if tag == "a"]
+    assert links == ["index.html", "#some_paper"]
+    assert "python -m common.audit --html" in page.text
+
+
 def test_of_many_rows_the_first_stand_in_the_picture_and_the_short_table(tmp_path):
     content = make_content()
     first, second = content["rows"][:2]
