@@ -66,8 +66,8 @@ class ShownAudit:
     tally: tuple[str, ...]
 
 
-def render_page(audits: Sequence[Audit], command: str) -> str:
-    """The page of some audits; command: what made it, to be shown at its end.
+def render_page(audits: Sequence[Audit], command: str, home: str = "") -> str:
+    """The page of some audits; command: what made it, to be shown at its end; home: address of the page that it is a part of.
 
     >>> from common.audit.outcomes import Outcome
     >>> outcome = Outcome("equation", "40 + 60 = 110", "impossible", "40 + 60 is 100; 110 is 110")
@@ -94,6 +94,7 @@ def render_page(audits: Sequence[Audit], command: str) -> str:
         meanings=MEANINGS,
         command=command,
         version=common.__version__,
+        home=home,
     )
 
 

@@ -68,6 +68,18 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Contrast:
+    """Two rows of ours that differ by the leak, which the first page shows as one line.
+
+    Without any, each row that was run under both protocols is such a line.
+    """
+
+    name: str  # of the line
+    paper: str  # row under the paper's protocol
+    leakfree: str
+
+
+@dataclass(frozen=True)
 class Headline:
     """The claim that stands for the paper in one line; where the paper's main claim is one in words, also its statement."""
 
@@ -99,6 +111,8 @@ class Paper:
     audits: tuple[Audit, ...]
     checks: tuple[tuple[Any, str], ...]  # each [[check]] as parsed, and its place in the file; common.audit.checks reads them
     notes: tuple[str, ...] = ()  # what was left out of the [[table]] entries, and what was concluded
+    contrasts: tuple[Contrast, ...] = ()
+    figure: str = ""  # file of the figure that stands first on the paper's page; "": the first of the run
     difference: str = ""  # what else than the leak differs between our protocols, for the tables that show their difference
 
     @property
@@ -128,10 +142,10 @@ def parse_paper(text: str, path: Path) -> Paper:
     """The paper that the text of a paper.toml describes; `path` is where it stands, for its name and for error messages.
 
     Top-level entries: [paper]; optional [classes] with the cases of each class of a test set, under a name that claims use
-    (`classes = "test"`); and the arrays `claim`, `table`, `reading`, `statement`, `unstated`, `deviation`, `audit`, `check`. A
-    [[table]] is as many claims as it prints numbers. A claim whose metric a reading names is compared under every reading: the
-    first keeps the table's name, the others get ", reading <id>" behind it. Without `headline` in [paper], the first ratio is it;
-    a headline may name a statement besides.
+    (`classes = "test"`); and the arrays `claim`, `table`, `reading`, `statement`, `unstated`, `deviation`, `audit`, `check`,
+    `contrast`. A [[table]] is as many claims as it prints numbers. A claim whose metric a reading names is compared under every
+    reading: the first keeps the table's name, the others get ", reading <id>" behind it. Without `headline` in [paper], the first
+    ratio is it; a headline may name a statement besides.
 
     Raises UsageError, naming the file, the line, the entry and the field, for anything missing, unknown, of a wrong type,
     out of range or contradictory.
@@ -141,7 +155,8 @@ def parse_paper(text: str, path: Path) -> Paper:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: not a valid TOML file: {error}") from None
 
-    known = {"paper", "classes", "claim", "table", "reading", "statement", "unstated", "deviation", "audit", "check"}
+    arrays = {"claim", "table", "reading", "statement", "unstated", "deviation", "audit", "check", "contrast"}
+    known = {"paper", "classes"} | arrays
     if unknown := sorted(set(document) - known):
         raise UsageError(f"{path}: unknown entry {unknown[0]!r}; known: {', '.join(sorted(known))}")
 
@@ -150,7 +165,7 @@ def parse_paper(text: str, path: Path) -> Paper:
         document.get("paper"),
         name_table("paper", path, text),
         required=dict.fromkeys(texts, str),
-        optional={"headline": dict, "difference": str},
+        optional={"headline": dict, "difference": str, "figure": str},
         may_be_empty=("doi",),
     )
     place = name_table("classes", path, text)
@@ -171,6 +186,8 @@ def parse_paper(text: str, path: Path) -> Paper:
     statements = read_all(Statement, "statement", {"id": str, "text": str, "where": str})
     refuse_repetition((statement.id for statement in statements), path, "statement")
     headline = _read_headline(about.pop("headline", None), claims, statements, name_table("paper", path, text))
+    contrasts = read_all(Contrast, "contrast", {"name": str, "paper": str, "leakfree": str})
+    refuse_repetition((contrast.name for contrast in contrasts), path, "contrast")
     audits = []
     rows = {claim.row for claim in claims}
     for entry, where in list_entries(document, "audit", path, text):
@@ -191,6 +208,7 @@ def parse_paper(text: str, path: Path) -> Paper:
         deviations=read_all(Deviation, "deviation", {"paper": str, "ours": str, "effect": str}),
         audits=tuple(audits),
         checks=tuple((_name_metrics(entry), where) for entry, where in list_entries(document, "check", path, text)),
+        contrasts=contrasts,
         notes=tuple(f"Table {table.claims[0].table}: {note}" for table in tables for note in table.notes),
         **about,
     )

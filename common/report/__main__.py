@@ -1,5 +1,5 @@
-"""Command line: `python -m common.report [--check] [--root FOLDER]` rewrites (or checks) the READMEs' blocks
-and the tables of accepted runs."""
+"""Command line: `python -m common.report [--check] [--root FOLDER]` rewrites (or checks) the READMEs' blocks,
+the tables of accepted runs and the pages of docs/site."""
 
 import argparse
 import sys
@@ -12,7 +12,7 @@ from common.report.readmes import update_readmes
 
 def main(arguments: Iterable[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        "python -m common.report", description="Rewrite what follows from results: READMEs, table.md."
+        "python -m common.report", description="Rewrite what follows from results: READMEs, table.md, docs/site."
     )
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if a file is stale")
     parser.add_argument("--root", type=Path, default=Path(), help="the repository (default: here)")

@@ -76,13 +76,7 @@ def render_report(folder: Path, results: Results, paper: Paper) -> str:
     """The page of a run; its figures are read from folder/figures/, the checksum of its predictions from the folder."""
     figures = []
     for entry, path in zip(results.extra.figures, find_figures(folder, results), strict=True):
-        if not path.is_file():
-            raise UsageError(f"{path}: figure listed in results.json is missing; run the same command again to draw it")
-        content = path.read_bytes()
-        if content[:8] != b"\x89PNG\r\n\x1a\n" or len(content) < 33:
-            raise UsageError(f"{path}: not a PNG file; run the same command again to draw it")
-        # Printed size: pixels at 200 dpi, a little enlarged for the screen (96 pixels an inch).
-        width = round(int.from_bytes(content[16:20], "big") / DPI * 96 * 1.2)
+        content, (width, _) = read_figure(path)
         figures.append(ShownFigure(entry.title, entry.caption, width, base64.b64encode(content).decode()))
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("common.report"),
@@ -115,6 +109,20 @@ def render_report(folder: Path, results: Results, paper: Paper) -> str:
         most_rows=MOST_ROWS,
         config=json.dumps(results.config, indent=1, sort_keys=True, ensure_ascii=False),
     )
+
+
+def read_figure(path: Path) -> tuple[bytes, tuple[int, int]]:
+    """A PNG file and its (width, height) in pixels of the screen: printed size, a little enlarged (96 pixels an inch).
+
+    Raises UsageError for a file that is missing or no PNG.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: figure listed in results.json is missing; run the same command again to draw it")
+    content = path.read_bytes()
+    if content[:8] != b"\x89PNG\r\n\x1a\n" or len(content) < 33:
+        raise UsageError(f"{path}: not a PNG file; run the same command again to draw it")
+    width, height = (round(int.from_bytes(content[at : at + 4], "big") / DPI * 96 * 1.2) for at in (16, 20))
+    return content, (width, height)
 
 
 def choose_first(results: Results, paper: Paper) -> str:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from common.evaluation.metrics import evaluate
+from common.records.paper import load_paper
 from common.records.predictions import read_predictions
 from common.records.results import read_results
 from common.report.__main__ import main
+from common.report.overview import describe_paper
 from common.runs.publish import PUBLISHED_FILES
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +45,16 @@ def test_published_runs_are_whole_and_real(folder):
         assert (folder / name).is_file()
     for figure in published.extra.figures:
         assert (folder / "figures" / figure.file).is_file()
+
+
+@pytest.mark.parametrize("folder", PUBLISHED, ids=lambda p: p.name)
+def test_the_first_page_finds_the_rows_that_it_contrasts(folder):
+    """Each pair of rows that paper.toml names was run, so that none is left out in silence, and the leak is known of each."""
+    paper = load_paper(ROOT / "replications" / folder.name / "paper.toml")
+    overview = describe_paper(paper, read_results(folder / "results.json"), has_code=True)
+    shown = {line.row for line in overview.lines if line.leak}
+    assert shown
+    assert {contrast.name for contrast in paper.contrasts} <= shown
 
 
 def test_readme_tables_are_current():

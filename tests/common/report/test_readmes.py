@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from sample_report import PAPER, make_content, write_run
 
-from common.files import write_json_atomic
 from common.report.__main__ import main
 
 README = """# Title
@@ -49,7 +48,7 @@ def test_readmes_are_rewritten_then_current(tmp_path, capsys):
     assert main(arguments) == 0
     assert main([*arguments, "--check"]) == 0
     first = (root / "README.md").read_text()
-    assert "| not trained: its numbers are audited |  |  | `python -m common.audit some_paper` |" in first
+    assert "| not trained: its numbers are audited |  |  |  |  | `python -m common.audit some_paper` |" in first
     (root / "replications" / "some_paper" / "run.py").write_text("")
     assert main([*arguments, "--check"]) == 1
     assert main(arguments) == 0
@@ -64,12 +63,12 @@ def test_readmes_are_rewritten_then_current(tmp_path, capsys):
     assert "| attainable | accuracy 79.5 of 100; Table 2: set / old net | impossible | 79/100 = 79.00, 80/100 =" in package
     assert "| repetition | one run | set / old net |" in package
 
-    write_json_atomic(root / "results" / "some_paper" / "results.json", make_content())
+    write_run(root / "results" / "some_paper", make_content())
     assert main([*arguments, "--check"]) == 1
     assert main(arguments) == 0
     assert re.search(
         r"90\.0\s% \| 91\.2\s%; 85\.0\s% with patients kept apart \| agrees: not more than 5 points apart \| "
-        r"2 h 05 min, 2 CPU cores, for 3 of 4 rows \|",
+        r"real pictures: hospital, 500 of 250 patients \| not measured \| 2 h 05 min, 2 CPU cores, for 3 of 4 rows \|",
         (root / "README.md").read_text(),
     )
     assert "| set / net | 90.0 | 80.0 | 91.2 |" in (root / "replications" / "some_paper" / "README.md").read_text()
@@ -85,7 +84,7 @@ def test_a_finding_stands_in_for_a_main_number_that_was_not_run(tmp_path):
     key = (content["rows"][0]["table"], content["rows"][0]["row"])
     content["rows"] = [row for row in content["rows"] if (row["table"], row["row"]) != key]
     content["extra"]["finding"] = "Other pictures: 97 % listed twice."
-    write_json_atomic(root / "results" / "some_paper" / "results.json", content)
+    write_run(root / "results" / "some_paper", content)
     assert main(["--root", str(root)]) == 0
     assert "| Other pictures: 97 % listed twice. | not run as published |" in (root / "README.md").read_text()
     assert "Other pictures: 97 % listed twice." in (root / "replications" / "some_paper" / "README.md").read_text()

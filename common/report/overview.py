@@ -1,0 +1,241 @@
+"""Each paper in a few words and lines, for the first page and the site: what it claims, what we get on which data, and what the
+leak is worth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from common.audit.papers import find_impossible_claims
+from common.evaluation.differences import subtract_means
+from common.evaluation.verdicts import IMPOSSIBLE_AS_PRINTED, NOT_RUN, OFF_PROTOCOL, OTHER_DATA
+from common.records.paper import Claim, Contrast, Paper, load_paper
+from common.records.results import DatasetEntry, Metric, Results, RowResult, read_results
+from common.report.findings import find_headline
+from common.report.lines import Line, collect_lines
+from common.report.wording import explain_verdict, format_duration, format_interval, format_value, name_metric, show_verdict
+
+PERCENT = "\N{NO-BREAK SPACE}%"
+FRONT_COLUMNS = {  # fields of an Overview -> their headings in the table of all papers
+    "claim": "its main claim",
+    "ours": "ours: its protocol; leak-free",
+    "verdict": "do they agree?",
+    "made_on": "made on",
+    "leak": "what the leak is worth",
+    "cost": "cost of that run",
+}
+NO_METRIC = Metric(mean=None, sd=None, low=None, high=None, by_seed=[])
+
+
+@dataclass(frozen=True)
+class PairLine:
+    """A row of ours under both protocols, or the paper's main number alone; fractions, None where there is none.
+
+    It is an `IntervalLine` of `common.figures.style`.
+    """
+
+    row: str
+    paper: float | None
+    tolerance: float | None
+    ours: float | None
+    low: float | None
+    high: float | None
+    leakfree: float | None
+    leakfree_low: float | None
+    leakfree_high: float | None
+    majority: float | None
+    leakfree_majority: float | None
+    verdict: str  # on ours beside the paper's, "" where there is none
+    leak: tuple[float, float, float] | None  # the paper's protocol minus leak-free, with its 95 % interval; None if not known
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A paper with its accepted results, if there are any, and what the first page says of it."""
+
+    paper: Paper
+    results: Results | None
+    has_code: bool  # else its numbers are only audited
+    claim: str
+    ours: str
+    verdict: str
+    made_on: str
+    leak: str
+    cost: str
+    command: str
+    lines: tuple[PairLine, ...]
+
+
+def collect_overviews(root: Path) -> list[Overview]:
+    """One of every paper below the repository `root`, by the names of their packages."""
+    overviews = []
+    for path in sorted((root / "replications").glob("*/paper.toml")):
+        paper = load_paper(path)
+        accepted = root / "results" / paper.name / "results.json"
+        results = read_results(accepted) if accepted.is_file() else None
+        overviews.append(describe_paper(paper, results, has_code=(path.parent / "run.py").is_file()))
+    return overviews
+
+
+def describe_paper(paper: Paper, results: Results | None, has_code: bool) -> Overview:
+    """What the first page says of a paper. has_code: whether its package can be run."""
+    lines = collect_lines(results, paper) if results else []
+    pairs = _list_pairs(paper, results, lines)
+    main = find_headline(lines, paper) if results else None
+    overview = Overview(
+        paper=paper,
+        results=results,
+        has_code=has_code,
+        claim=_describe_claim(paper),
+        ours="not run yet" if has_code else "not trained: its numbers are audited",
+        verdict="",
+        made_on="phantoms (made-up pictures) only" if has_code else "",
+        leak="not measured" if has_code else "",
+        cost="",
+        command=f"python -m replications.{paper.name}.run" if has_code else f"python -m common.audit {paper.name}",
+        lines=(*_show_claim_alone(paper, main, pairs), *pairs),
+    )
+    if results is None or main is None:
+        return overview
+    return replace(
+        overview,
+        ours=_describe_ours(results, main),
+        verdict=_describe_verdict(paper, results, main),
+        made_on=_describe_data(results.datasets),
+        leak=_describe_leaks(pairs, paper),
+        cost=_describe_cost(results, paper),
+    )
+
+
+def find_claim(paper: Paper) -> Claim:
+    """The claim that stands for the paper."""
+    key = (paper.headline.table, paper.headline.row, paper.headline.metric)
+    return next(claim for claim in paper.claims if claim.key == key)
+
+
+def _describe_claim(paper: Paper) -> str:
+    claim = find_claim(paper)
+    number = "n/a" if claim.value is None else f"{claim.value:.{claim.digits}f}{PERCENT if claim.unit == 'percent' else ''}"
+    if claim.printed_key in find_impossible_claims(paper):
+        number += f" ({IMPOSSIBLE_AS_PRINTED})"
+    words = [statement.text for statement in paper.statements if statement.id == paper.headline.statement]
+    return "; ".join([*words, f"{claim.row}, {name_metric(claim.metric, '')}: {number}"])
+
+
+def _describe_ours(results: Results, main: Line) -> str:
+    """The main number under both protocols; where it was not run, the package's own finding."""
+    if main.ours is None and results.extra.finding:
+        return results.extra.finding
+    sign = PERCENT if main.unit == "percent" else ""
+    ours = "not run" if main.ours is None else format_value(main.ours, main.unit, main.digits) + sign
+    if main.leakfree is not None:
+        ours += f"; {format_value(main.leakfree, main.unit, main.digits)}{sign} with patients kept apart"
+    return ours
+
+
+def _describe_verdict(paper: Paper, results: Results, main: Line) -> str:
+    if results.extra.finding:
+        return "not run as published" if main.ours is None else explain_verdict(main.verdict)
+    checks = [check for check in results.extra.statements if check.id == paper.headline.statement]
+    verdict = explain_verdict(main.verdict)
+    return f"the claim: {explain_verdict(checks[0].verdict)}; the number: {verdict}" if checks else verdict
+
+
+def _describe_data(datasets: Sequence[DatasetEntry]) -> str:
+    """Real or made up, the paper's or others, how many pictures of how many patients."""
+    parts = []
+    for data in datasets:
+        kind = "made-up pictures" if data.synthetic else "real pictures"
+        kind += ", not the paper's" if data.substitute else ""
+        of = "" if data.patients is None or data.patients_known is False else f" of {data.patients:,} patients"
+        of = of.replace("patients", "stand-ins for patients") if data.stand_ins else of
+        parts.append(f"{kind}: {data.name}, {data.cases:,}{of}")
+    return "; ".join(parts)
+
+
+def show_leak(leak: Sequence[float], unit: str) -> str:
+    """What the leak is worth, with its interval if that is given: in points or, for unit fraction, as a fraction.
+
+    >>> show_leak((0.411, 0.352, 0.469), "percent"), show_leak((-0.02,), "fraction")
+    ('+41.1 [+35.2, +46.9] points', '−0.020')
+    """
+    digits = 1 if unit == "percent" else 3
+    interval = [format_interval(leak[1], leak[2], unit, digits, signed=True)] if len(leak) > 1 else []
+    return " ".join([format_value(leak[0], unit, digits, signed=True), *interval, *["points"] * (unit == "percent")])
+
+
+def _describe_leaks(pairs: Sequence[PairLine], paper: Paper) -> str:
+    """Of the first row that was run under both protocols, and over all of these."""
+    unit, metric = find_claim(paper).unit, name_metric(paper.headline.metric, "")
+    known = [(line.row, line.leak) for line in pairs if line.leak]
+    if not known:
+        return "not measured"
+    first = f"{metric} {show_leak(known[0][1], unit)}: {known[0][0]}"
+    if len(known) == 1:
+        return first
+    low, high = (show_leak(end(leak for _, leak in known)[:1], unit).removesuffix(" points") for end in (min, max))
+    return f"{first}; all {len(known)} rows: {low} to {high}"
+
+
+def _describe_cost(results: Results, paper: Paper) -> str:
+    """Time and device of the accepted run, and how much of the whole it was."""
+    spent = f"{format_duration(results.seconds)}, {results.environment.device}"
+    counted = {claim.row for claim in paper.claims if claim.unit == "count"}
+    ran = {row.row for row in results.rows}
+    rows = ran | {missing.row for missing in results.extra.not_run} - counted
+    changed = [f"{name} = {value}" for name, value in sorted(results.overrides.items())]
+    if ran == rows and not changed:
+        return spent
+    of_rows = "all rows" if ran == rows else f"{len(ran)} of {len(rows)} rows"
+    settings = f" with {', '.join(changed) if len(changed) < 3 else f'{len(changed)} settings changed'}" if changed else ""
+    return f"{spent}, for {of_rows}{settings}"
+
+
+def _list_pairs(paper: Paper, results: Results | None, lines: Sequence[Line]) -> list[PairLine]:
+    """The rows under both protocols: those that paper.toml contrasts, else all, the main one first."""
+    if results is None:
+        return []
+    metric = paper.headline.metric
+    names = dict.fromkeys([paper.headline.row, *(line.row for line in lines)])
+    contrasts = paper.contrasts or [Contrast(name, name, name) for name in names]
+    found = {(row.row, row.protocol): row for row in results.rows if metric in row.metrics}
+    beside = {line.row: line for line in reversed(lines) if line.claimed and line.metric == metric}
+    foreign = OTHER_DATA if all(data.substitute for data in results.datasets) else ""
+    pairs = []
+    for contrast in contrasts:
+        ours, leakfree = found.get((contrast.paper, "paper")), found.get((contrast.leakfree, "leakfree"))
+        if ours and leakfree:
+            line = beside.get(contrast.name)
+            changed = show_verdict(OFF_PROTOCOL) if ours.departures or leakfree.departures else ""
+            said = show_verdict(line.verdict) if line else foreign or changed
+            pairs.append(_pair_rows(contrast.name, ours, leakfree, metric, line, said))
+    return pairs
+
+
+def _pair_rows(name: str, ours: RowResult, leakfree: RowResult, metric: str, line: Line | None, verdict: str) -> PairLine:
+    first, second = ours.metrics[metric], leakfree.metrics[metric]
+    rates = [row.metrics.get("majority_rate", NO_METRIC).mean if metric == "accuracy" else None for row in (ours, leakfree)]
+    return PairLine(
+        row=name,
+        paper=line.paper if line else None,
+        tolerance=line.tolerance if line else None,
+        ours=first.mean,
+        low=first.low,
+        high=first.high,
+        leakfree=second.mean,
+        leakfree_low=second.low,
+        leakfree_high=second.high,
+        majority=rates[0],
+        leakfree_majority=rates[1],
+        verdict=verdict,
+        leak=subtract_means(first, second),
+    )
+
+
+def _show_claim_alone(paper: Paper, main: Line | None, pairs: Sequence[PairLine]) -> list[PairLine]:
+    """The main number as printed, where it stands in none of the pairs and in the text."""
+    claim = find_claim(paper)
+    if claim.fraction is None or any(pair.row == claim.row for pair in pairs):
+        return []
+    verdict = show_verdict(main.verdict) if main else NOT_RUN
+    ours = (main.ours, main.low, main.high, main.leakfree, main.leakfree_low, main.leakfree_high) if main else (None,) * 6
+    return [PairLine(claim.row, claim.fraction, main.tolerance if main else None, *ours, None, None, verdict, None)]

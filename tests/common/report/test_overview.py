@@ -1,0 +1,109 @@
+"""A paper in a few words: what it claims, what ours are made on, what the leak is worth."""
+
+from dataclasses import replace
+
+import pytest
+from sample_report import PAPER, make_content, make_metric, make_results
+
+from common.records.paper import Contrast, parse_paper
+from common.records.results import parse_results
+from common.report.overview import describe_paper
+
+ERRORS = {"error": 0.01, "df": 50.0}
+
+
+def make_paired_content() -> dict:
+    """Two rows under both protocols, with the errors of their means."""
+    content = make_content()
+    first, second, *_ = content["rows"]
+    for row in (first, second):
+        row["metrics"]["accuracy"] |= ERRORS
+    other = [{**row, "row": f"{row['protocol']} / other", "table": "ours"} for row in (first, second)]
+    values = {"paper": 0.95, "leakfree": 0.55}
+    for row in other:
+        row["metrics"] = {**row["metrics"], "accuracy": {**make_metric(values[row["protocol"]], 0.02), **ERRORS}}
+    content["rows"] = [first, second, *content["rows"][2:], *other]
+    return content
+
+
+def test_without_results_the_paper_stands_with_what_it_printed(paper):
+    overview = describe_paper(paper, None, has_code=True)
+    assert overview.claim == "set / net, accuracy: 90.0\N{NO-BREAK SPACE}%"
+    assert (overview.ours, overview.verdict, overview.cost) == ("not run yet", "", "")
+    assert overview.made_on == "phantoms (made-up pictures) only"
+    assert overview.leak == "not measured"
+    (line,) = overview.lines
+    assert (line.row, line.paper, line.ours, line.verdict) == ("set / net", 0.9, None, "not run")
+    assert describe_paper(paper, None, has_code=False).made_on == ""
+
+
+def test_the_leak_is_the_papers_protocol_minus_leak_free(paper):
+    results = parse_results(make_paired_content(), "test")
+    overview = describe_paper(paper, results, has_code=True)
+    assert [line.row for line in overview.lines] == ["set / net"]  # the only one that was run under both by one name
+    (line,) = overview.lines
+    assert (line.paper, line.ours, line.leakfree) == (0.9, 0.912, 0.85)
+    assert line.verdict == "agrees within 5 points"
+    # 91.2 - 85.0; standard error sqrt(2) points, t of 100 degrees of freedom 1.984
+    assert line.leak == pytest.approx((0.062, 0.062 - 1.984 * 0.01 * 2**0.5, 0.062 + 1.984 * 0.01 * 2**0.5), abs=1e-5)
+    assert overview.leak == "accuracy +6.2 [+3.4, +9.0] points: set / net"
+
+
+def test_rows_that_bear_two_names_are_paired_by_a_contrast(paper):
+    contrasts = (Contrast("the other net", "paper / other", "leakfree / other"), Contrast("a third", "absent", "absent"))
+    results = parse_results(make_paired_content(), "test")
+    overview = describe_paper(replace(paper, contrasts=contrasts), results, has_code=True)
+    assert [line.row for line in overview.lines] == ["set / net", "the other net"]  # the main number stands before them
+    assert overview.lines[0].leak is None
+    assert overview.leak == "accuracy +40.0 [+37.2, +42.8] points: the other net"
+    both = (Contrast("set / net", "set / net", "set / net"), *contrasts)
+    overview = describe_paper(replace(paper, contrasts=both), results, has_code=True)
+    assert overview.leak == "accuracy +6.2 [+3.4, +9.0] points: set / net; all 2 rows: +6.2 to +40.0"
+
+
+def test_without_errors_of_the_means_nothing_is_said_of_the_leak(paper):
+    overview = describe_paper(paper, make_results(), has_code=True)
+    assert overview.lines[0].leak is None
+    assert overview.leak == "not measured"
+
+
+@pytest.mark.parametrize(
+    ("substitute", "departures", "verdict"),
+    [
+        (False, [], ""),
+        (False, ["epochs = 5 instead of 10"], "other settings"),
+        (True, ["epochs = 5 instead of 10"], "other data"),
+    ],
+)
+def test_a_row_of_ours_alone_says_why_no_verdict_is_due(paper, substitute, departures, verdict):
+    content = make_paired_content()
+    content["datasets"][0]["substitute"] = substitute
+    content["rows"][-1]["departures"] = departures
+    contrast = Contrast("the other net", "paper / other", "leakfree / other")
+    overview = describe_paper(replace(paper, contrasts=(contrast,)), parse_results(content, "test"), has_code=True)
+    assert overview.lines[-1].verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "real pictures: hospital, 500 of 250 patients"),
+        ({"substitute": True}, "real pictures, not the paper's: hospital, 500 of 250 patients"),
+        ({"synthetic": True}, "made-up pictures: hospital, 500 of 250 patients"),
+        ({"patients_known": False}, "real pictures: hospital, 500"),
+        ({"stand_ins": "rows"}, "real pictures: hospital, 500 of 250 stand-ins for patients"),
+    ],
+)
+def test_what_ours_are_made_on_is_said_plainly(paper, changes, words):
+    content = make_content()
+    content["datasets"][0] |= changes
+    assert describe_paper(paper, parse_results(content, "test"), has_code=True).made_on == words
+
+
+def test_contrasts_are_read_and_refused_twice(tmp_path):
+    entry = '[[contrast]]\nname = "a"\npaper = "b"\nleakfree = "c"\n'
+    assert parse_paper(PAPER + entry, tmp_path / "paper.toml").contrasts == (Contrast("a", "b", "c"),)
+    with pytest.raises(Exception, match="contrast a stands twice"):
+        parse_paper(PAPER + entry + entry, tmp_path / "paper.toml")
+    with pytest.raises(Exception, match="field 'leakfree' is missing"):
+        parse_paper(PAPER + entry.replace('leakfree = "c"\n', ""), tmp_path / "paper.toml")
