@@ -1,7 +1,7 @@
 """The generated tables of the READMEs.
 
-`python -m common.report [--check] [--root FOLDER]` rewrites (or checks) the blocks of README.md and
-replications/*/README.md between `<!-- generated: NAME -->` and `<!-- end -->`.
+`python -m common.report [--check] [--root FOLDER]` rewrites (or checks) the blocks of README.md, docs/checklists.md and
+replications/*/README.md between `<!-- generated: NAME -->` and `<!-- end -->`, and the pages that are generated as a whole.
 """
 
 import re
@@ -16,6 +16,7 @@ from common.files import write_text_atomic
 from common.records.paper import Paper, load_paper
 from common.records.results import Results, read_results
 from common.report.background import build_deviation_table, build_remark_table, build_unstated_table
+from common.report.checklists import EXPLAINED, PAGES, load_checklists, render_checklist, render_overview, render_summary
 from common.report.exhibits import render_exhibits
 from common.report.findings import describe_finding, find_headline
 from common.report.lines import collect_lines
@@ -26,6 +27,7 @@ from common.report.wording import explain_verdict, format_duration, format_value
 def render_blocks(root: Path) -> dict[Path, dict[str, str]]:
     """{README: {block name: content}} of all papers below `root`."""
     papers, lines = {}, []
+    checklists = load_checklists(root)
     for path in sorted((root / "replications").glob("*/paper.toml")):
         paper = load_paper(path)
         accepted = root / "results" / paper.name / "results.json"
@@ -43,12 +45,14 @@ def render_blocks(root: Path) -> dict[Path, dict[str, str]]:
             "exhibits": render_exhibits(path.parent, paper),
             "audit": _render_audit(paper),
             "remarks": render_markdown_table(build_remark_table(paper)),
+            "checklist": render_summary(checklists.get(paper.name)),
         }
     head = [
         "| paper | its main number | ours | do they agree? | cost of that run | command of the whole |",
         "|---|---|---|---|---|---|",
     ]
-    return {root / "README.md": {"papers": "\n".join(head + lines)}, **papers}
+    overview = {"checklists": render_overview(checklists.values())}
+    return {root / "README.md": {"papers": "\n".join(head + lines)}, root / EXPLAINED: overview, **papers}
 
 
 def _render_audit(paper: Paper) -> str:
@@ -100,8 +104,8 @@ def _describe_cost(results: Results, paper: Paper) -> str:
 
 
 def update_readmes(root: Path, *, check: bool = False) -> list[Path]:
-    """Rewrite the generated blocks of every README, the table.md of every accepted run below `root`, and the report.html of those
-    whose report README.md links to; with `check` change nothing. Returns the stale ones.
+    """Rewrite the generated blocks of every README, the page of every checklist.toml, the table.md of every accepted run below
+    `root`, and the report.html of those whose report README.md links to; with `check` change nothing. Returns the stale ones.
 
     Raises UsageError for a folder that is not the repository and for a block that is unknown or not closed.
     """
@@ -117,12 +121,15 @@ def update_readmes(root: Path, *, check: bool = False) -> list[Path]:
 
 
 def _render_files(root: Path) -> dict[Path, str]:
-    """Every file that follows from paper.toml, results.json and the code, as it should be."""
+    """Every file that follows from paper.toml, checklist.toml, results.json and the code, as it should be."""
     files = {
         path: _replace_blocks(path.read_text(encoding="utf-8"), blocks, path)
         for path, blocks in render_blocks(root).items()
         if path.is_file()
     }
+    for name, checklist in load_checklists(root).items():
+        paper = load_paper(root / "replications" / name / "paper.toml")
+        files[root / PAGES / f"{name}.md"] = render_checklist(checklist, paper)
     front = (root / "README.md").read_text(encoding="utf-8") if (root / "README.md").is_file() else ""
     for accepted in sorted((root / "results").glob("*/results.json")):
         toml = root / "replications" / accepted.parent.name / "paper.toml"
