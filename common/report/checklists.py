@@ -43,6 +43,8 @@ def find_fault(root: Path, place: str) -> str:
     path, _, name = place.partition("::")
     path, _, anchor = path.partition("#")
     file = root / path
+    if not file.resolve().is_relative_to(root.resolve()):
+        return "not below the repository"
     if not file.exists():
         return "no such file or folder in the repository"
     if anchor and (file.suffix != ".md" or anchor not in {name_anchor(title) for title in _list_headings(file)}):
