@@ -1,7 +1,8 @@
 """The generated tables of the READMEs, and every other file that follows from the accepted results.
 
-`python -m common.report [--check] [--root FOLDER]` rewrites (or checks) the blocks of README.md and
-replications/*/README.md between `<!-- generated: NAME -->` and `<!-- end -->`, tables and reports in results/, and docs/site/.
+`python -m common.report [--check] [--root FOLDER]` rewrites (or checks) the blocks of README.md, docs/checklists.md and
+replications/*/README.md between `<!-- generated: NAME -->` and `<!-- end -->`, the pages that are generated as a whole, tables and
+reports in results/, and docs/site/.
 """
 
 import re
@@ -12,8 +13,9 @@ from common.audit import render
 from common.audit.papers import audit_paper, describe_scope
 from common.errors import UsageError
 from common.files import write_text_atomic
-from common.records.paper import Paper
+from common.records.paper import Paper, load_paper
 from common.report.background import build_deviation_table, build_remark_table, build_unstated_table
+from common.report.checklists import EXPLAINED, PAGES, load_checklists, render_checklist, render_overview, render_summary
 from common.report.exhibits import render_exhibits
 from common.report.findings import describe_finding
 from common.report.overview import FRONT_COLUMNS, Overview, collect_overviews
@@ -24,6 +26,7 @@ from common.report.site import list_leftovers, render_site
 def render_blocks(root: Path, overviews: Sequence[Overview]) -> dict[Path, dict[str, str]]:
     """{README: {block name: content}} of all papers below `root`."""
     papers = {}
+    checklists = load_checklists(root)
     for overview in overviews:
         paper, results = overview.paper, overview.results
         shown = ["Not run yet."]
@@ -39,10 +42,12 @@ def render_blocks(root: Path, overviews: Sequence[Overview]) -> dict[Path, dict[
             "exhibits": render_exhibits(package, paper),
             "audit": _render_audit(paper),
             "remarks": render_markdown_table(build_remark_table(paper)),
+            "checklist": render_summary(checklists.get(paper.name)),
         }
     head = (*FRONT_COLUMNS.values(), "command of the whole")
     rows = [f"| paper | {' | '.join(head)} |", "|---" * (1 + len(head)) + "|", *map(_summarise_paper, overviews)]
-    return {root / "README.md": {"papers": "\n".join(rows)}, **papers}
+    listed = {"checklists": render_overview(checklists.values())}
+    return {root / "README.md": {"papers": "\n".join(rows)}, root / EXPLAINED: listed, **papers}
 
 
 def _render_audit(paper: Paper) -> str:
@@ -58,8 +63,9 @@ def _summarise_paper(overview: Overview) -> str:
 
 
 def update_readmes(root: Path, *, check: bool = False) -> list[Path]:
-    """Rewrite the generated blocks of every README, the table.md of every accepted run below `root`, the report.html of those
-    whose report README.md links to, and the site; with `check` change nothing. Returns the stale ones.
+    """Rewrite the generated blocks of every README, the page of every checklist.toml, the table.md of every accepted run below
+    `root`, the report.html of those whose report README.md links to, and the site; with `check` change nothing. Returns the stale
+    ones.
 
     Raises UsageError for a folder that is not the repository and for a block that is unknown or not closed.
     """
@@ -80,13 +86,16 @@ def update_readmes(root: Path, *, check: bool = False) -> list[Path]:
 
 
 def _render_files(root: Path) -> dict[Path, str]:
-    """Every file that follows from paper.toml, results.json and the code, as it should be."""
+    """Every file that follows from paper.toml, checklist.toml, results.json and the code, as it should be."""
     overviews = collect_overviews(root)
     files = {
         path: _replace_blocks(path.read_text(encoding="utf-8"), blocks, path)
         for path, blocks in render_blocks(root, overviews).items()
         if path.is_file()
     }
+    for name, checklist in load_checklists(root).items():
+        paper = load_paper(root / "replications" / name / "paper.toml")
+        files[root / PAGES / f"{name}.md"] = render_checklist(checklist, paper)
     front = (root / "README.md").read_text(encoding="utf-8") if (root / "README.md").is_file() else ""
     for overview in overviews:
         if overview.results:

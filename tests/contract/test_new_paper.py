@@ -10,7 +10,18 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "new_paper.md"
-NEEDED = ("common", "replications", "docs", "tests", "setup.cfg", "ruff.toml", "README.md", "results")
+NEEDED = (
+    "common",
+    "replications",
+    "docs",
+    "tests",
+    "setup.cfg",
+    "ruff.toml",
+    "README.md",
+    "results",
+    "LICENSE",
+    "constraints.txt",
+)
 
 
 def read_command(name: str) -> str:
