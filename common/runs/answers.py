@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from common.csv_text import write_table
 from common.errors import UsageError, to_one_line
 from common.runs.networks import writing
 
@@ -76,7 +77,7 @@ def show_answers(
     table = table.dropna(axis=1, how="all")
     table = table.astype(dict.fromkeys(table.select_dtypes("float32"), float)).round(6)  # 0.1, not 0.1000000015
     with writing(out):
-        table.to_csv(out / TABLE, index=False)
+        write_table(table, out / TABLE)
     if as_json:
         lines = json.loads(table.to_json(orient="records")) if images is None else images
         found = {**about, "notes": list(notes), "not_read": [*map(to_one_line, faults)], "out": str(out), "images": lines}
