@@ -81,6 +81,8 @@ class DatasetEntry(OpenRecord):
     splits: dict[str, Split]  # by protocol
     substitute: bool = False  # other data than the paper's: a public substitute, or a user's own
     private: bool = False  # no picture of it is published
+    public_ids: str = ""  # regular expression of the ids of patients and cases that are a public collection's
+    unreadable_reasons: dict[str, int] = {}  # of a published result, instead of their list: how many for which reason
     patients_known: bool | None = None  # False: each picture counts as one patient
     stand_ins: str = ""  # what stands for patients where none are known, in words
 
@@ -322,8 +324,8 @@ def read_results(path: Path) -> Results:
 
 def check_predictions_file(folder: Path, results: Results) -> None:
     """Raise UsageError if folder/predictions.csv.gz is not the table that the results were computed from."""
-    path = Path(folder) / "predictions.csv.gz"
-    if results.predictions_sha256 is not None and path.is_file() and hash_file(path) != results.predictions_sha256:
+    path, wanted = Path(folder) / "predictions.csv.gz", results.predictions_sha256
+    if wanted is not None and path.is_file() and hash_file(path) != wanted:
         raise UsageError(f"{path}: not the predictions that results.json was computed from; run the same command again")
 
 
