@@ -9,7 +9,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,32 @@ def hide_folders(content: Any) -> Any:
     >>> hide_folders(["crop / whole", "3/4"])
     ['crop / whole', '3/4']
     """
+    return map_texts(content, lambda text: FOLDERS.sub("/path/to/", text))
+
+
+def map_texts(content: Any, change: Callable[[str], str]) -> Any:
+    """The same JSON content with every text, keys aside, changed.
+
+    >>> map_texts({"a": ["b", 1]}, str.upper)
+    {'a': ['B', 1]}
+    """
     if isinstance(content, dict):
-        return {key: hide_folders(value) for key, value in content.items()}
+        return {key: map_texts(value, change) for key, value in content.items()}
     if isinstance(content, list):
-        return [hide_folders(value) for value in content]
-    return FOLDERS.sub("/path/to/", content) if isinstance(content, str) else content
+        return [map_texts(value, change) for value in content]
+    return change(content) if isinstance(content, str) else content
+
+
+def hide_places(text: str, places: Iterable[Path]) -> str:
+    """The text with `/path/to` instead of each of these files and folders, as it is named and with its whole path.
+
+    >>> hide_places("my nets/net.h5: not here, nor in mine", [Path("my nets"), Path("mine"), Path(".")])
+    '/path/to/net.h5: not here, nor in /path/to'
+    """
+    forms = {form for place in places for form in (str(place), os.path.abspath(place), os.path.realpath(place))}
+    for form in sorted(forms - {".", "/"}, key=len, reverse=True):
+        text = re.sub(rf"(?<![\w./-]){re.escape(form)}(?![\w.-])", "/path/to", text)
+    return text
 
 
 @contextlib.contextmanager

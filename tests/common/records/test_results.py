@@ -123,7 +123,7 @@ def test_every_command_that_led_to_a_run_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["run.py", "--data", str(tmp_path / "my data"), "--seeds", "0"])
     build(tmp_path, monkeypatch, "paper")
     results = build(tmp_path, monkeypatch, "paper")
-    command = "python -m replications.some_paper.run --data '/path/to/my data' --seeds 0"
+    command = "python -m replications.some_paper.run --data /path/to/data --seeds 0"
     assert results.command == command
     assert [entry.command for entry in results.extra.commands] == [command, command]
 
