@@ -18,6 +18,7 @@ import numpy as np
 from common.errors import UsageError
 
 LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?P<pid>[0-9]+)\.(?P<kind>part|old)", re.DOTALL)  # beside NAME, while it is replaced
+MOST_DIGITS = 1000  # of a whole number in JSON: more take long to read
 FOLDERS = re.compile(r"(?<![\w:/.])/(?:[^\s/:;,'\"()]+/)+(?=[^\s/:;,'\"()])")  # of an absolute path
 
 
@@ -208,8 +209,15 @@ def load_json(path: Path) -> Any:
             raise ValueError(f"{text[:40]} is no finite number")
         return number
 
+    def read_whole(text: str) -> int:
+        if len(text) > MOST_DIGITS:
+            raise ValueError(f"a whole number of {len(text)} digits")
+        return int(text)
+
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=read_number, parse_float=read_number)
+        return json.loads(
+            path.read_text(encoding="utf-8"), parse_constant=read_number, parse_float=read_number, parse_int=read_whole
+        )
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

@@ -12,7 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from common.errors import UsageError
 from common.files import load_json, write_json_atomic
-from common.records.results import Command, Environment, Git, describe_fault
+from common.records.bounds import describe_fault
+from common.records.results import Command, Environment, Git
 
 CODE = (":(top,glob)common/**/*.py", ":(top,glob)replications/**/*.py")  # what trainings are made of, for git
 
