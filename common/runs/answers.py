@@ -14,6 +14,7 @@ from common.errors import UsageError, to_one_line
 from common.runs.networks import writing
 
 TABLE = "predictions.csv"
+ROUNDED = 0.01  # by which probabilities in half precision may miss 1
 SOME_UNREAD = 1  # exit code
 SHEET = "sheet"  # column: the file of the picture that belongs to the line; in the table on the screen it is left out
 
@@ -43,9 +44,12 @@ def print_fault(fault: str) -> None:
 
 
 def check_scores(scores: np.ndarray, what: str) -> np.ndarray:
-    """The scores of networks; UsageError where one is no number: its training diverged. what: the networks that were asked."""
+    """The scores of networks, (..., classes); UsageError where one is no number: its training diverged; and where those of a
+    picture are no probabilities: another network. what: the networks that were asked."""
     if not np.isfinite(scores).all():
         raise UsageError(f"{what}: a network answers with what is no number, so its training diverged; ask another row or run")
+    if (scores < -ROUNDED).any() or (np.abs(scores.sum(axis=-1) - 1) > ROUNDED).any():
+        raise UsageError(f"{what}: a network answers with what are no probabilities: it is none of this run; ask another run")
     return scores
 
 

@@ -1,6 +1,7 @@
 """The stored networks of a finished run, found and checked for new pictures: what the `predict` of every package shares."""
 
 import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from common.errors import UsageError
-from common.files import hash_file, load_json
+from common.files import hash_file
 from common.records.results import Results, read_results
 from common.runs.cells import RECORD
 
@@ -56,10 +57,10 @@ def read_network(cell: Path) -> tuple[Path, dict[str, Any]]:
     """
     path = cell / MODEL
     try:
-        record = load_json(cell / RECORD)
+        record = json.loads((cell / RECORD).read_text())
         if hash_file(path) == record["files"][MODEL]:
             return path, record["settings"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass  # said below
     raise UsageError(f"{path}: missing or damaged; the command that made this run makes the network anew")
 
