@@ -28,13 +28,18 @@ def open_network(
     """
     network = _load(path, registered)
     given, gives = (getattr(network, name, None) for name in ("input_shape", "output_shape"))
-    if shape is not None:
-        fits = isinstance(given, tuple) and len(given) == 4 and all(w in (None, g) for w, g in zip(shape, given[1:], strict=True))
-        if not fits or (None in shape and not (given[1] and given[1] == given[2])):
-            refuse_network(network, path, what)
-    if classes is not None and gives != (None, classes):
+    if (shape is not None and not _takes(given, shape)) or (classes is not None and gives != (None, classes)):
         refuse_network(network, path, what)
     return network
+
+
+def _takes(given: Any, shape: tuple[int | None, ...]) -> bool:
+    """Whether an input is one of pictures of this shape."""
+    if not isinstance(given, tuple) or len(given) != 1 + len(shape):
+        return False
+    _, rows, columns, _ = given
+    fits = all(wanted in (None, side) for wanted, side in zip(shape, given[1:], strict=True))
+    return fits and (None not in shape or (rows is not None and rows == columns))
 
 
 def refuse_network(network: keras.Model, path: Path, what: str = "this run") -> NoReturn:

@@ -53,7 +53,7 @@ def find_source(folder: Path | None) -> Source | None:
         return None
     synthetic = (folder / MARKER).is_file()
     name = "phantoms" if synthetic else "pictures of the user"
-    return Source("own", folder / "pictures", name, synthetic, substitute=not synthetic, private=not synthetic, own=not synthetic)
+    return Source("own", folder / "pictures", name, synthetic, substitute=not synthetic, private=not synthetic)
 
 
 def read_source(source: Source, config: Config) -> Read:

@@ -193,8 +193,8 @@ def load_networks(stored: Stored) -> list[list]:
         side = choose_input_side(member.network, member.scale, stored.config)
         networks.append([])
         for path in member.files:
-            wanted = {"shape": (side, side, 1), "classes": len(CLASSES), "what": member.name}
-            networks[-1].append(open_network(path, registered, **wanted))
+            shape, classes = (side, side, 1), len(CLASSES)
+            networks[-1].append(open_network(path, registered, shape=shape, classes=classes, what=member.name))
     return networks
 
 
