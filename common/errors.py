@@ -20,12 +20,25 @@ def to_one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
-def run_main(main: Callable[[], int]) -> int:
-    """Call main() and turn a UsageError into one line and exit code 2, Ctrl-C into 130."""
+def shorten(text: str, most: int) -> str:
+    """The text, cut in its middle where it has more characters: the file stands first, what to do last.
+
+    >>> shorten("mine.toml: " + "x" * 100 + "; rename it", 40)
+    'mine.toml: xxxxxxxxxx ... xxx; rename it'
+    """
+    if len(text) <= most:
+        return text
+    end = (most - 5) * 2 // 5
+    return f"{text[: most - 5 - end]} ... {text[-end:]}"
+
+
+def run_main(main: Callable[[], int], most: int | None = None) -> int:
+    """Call main() and turn a UsageError into one line, of `most` characters, and exit code 2, Ctrl-C into 130."""
     try:
         return main()
     except UsageError as error:
-        print(f"error: {to_one_line(str(error))}", file=sys.stderr)
+        line = f"error: {to_one_line(str(error))}"
+        print(line if most is None else shorten(line, most), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped; the same command goes on where it stopped", file=sys.stderr)

@@ -9,7 +9,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 from common.errors import UsageError
 
 LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?P<pid>[0-9]+)\.(?P<kind>part|old)", re.DOTALL)  # beside NAME, while it is replaced
+MOST_DIGITS = 1000  # of a whole number in JSON: more take long to read
 FOLDERS = re.compile(r"(?<![\w:/.])/(?:[^\s/:;,'\"()]+/)+(?=[^\s/:;,'\"()])")  # of an absolute path
 
 
@@ -44,11 +45,32 @@ def hide_folders(content: Any) -> Any:
     >>> hide_folders(["crop / whole", "3/4"])
     ['crop / whole', '3/4']
     """
+    return map_texts(content, lambda text: FOLDERS.sub("/path/to/", text))
+
+
+def map_texts(content: Any, change: Callable[[str], str]) -> Any:
+    """The same JSON content with every text, keys aside, changed.
+
+    >>> map_texts({"a": ["b", 1]}, str.upper)
+    {'a': ['B', 1]}
+    """
     if isinstance(content, dict):
-        return {key: hide_folders(value) for key, value in content.items()}
+        return {key: map_texts(value, change) for key, value in content.items()}
     if isinstance(content, list):
-        return [hide_folders(value) for value in content]
-    return FOLDERS.sub("/path/to/", content) if isinstance(content, str) else content
+        return [map_texts(value, change) for value in content]
+    return change(content) if isinstance(content, str) else content
+
+
+def hide_places(text: str, places: Iterable[Path]) -> str:
+    """The text with `/path/to` instead of each of these files and folders, as it is named and with its whole path.
+
+    >>> hide_places("my nets/net.h5: not here, nor in mine", [Path("my nets"), Path("mine"), Path(".")])
+    '/path/to/net.h5: not here, nor in /path/to'
+    """
+    forms = {form for place in places for form in (str(place), os.path.abspath(place), os.path.realpath(place))}
+    for form in sorted(forms - {".", "/"}, key=len, reverse=True):
+        text = re.sub(rf"(?<![\w./-]){re.escape(form)}(?![\w.-])", "/path/to", text)
+    return text
 
 
 @contextlib.contextmanager
@@ -187,8 +209,15 @@ def load_json(path: Path) -> Any:
             raise ValueError(f"{text[:40]} is no finite number")
         return number
 
+    def read_whole(text: str) -> int:
+        if len(text) > MOST_DIGITS:
+            raise ValueError(f"a whole number of {len(text)} digits")
+        return int(text)
+
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=read_number, parse_float=read_number)
+        return json.loads(
+            path.read_text(encoding="utf-8"), parse_constant=read_number, parse_float=read_number, parse_int=read_whole
+        )
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

@@ -1,6 +1,22 @@
-"""The JSON form of a small, whole results.json, for tests that need any."""
+"""The JSON form of a small, whole results.json, for tests that need any; and predictions beside it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from common.records.predictions import tabulate_scores, write_predictions
 
 LISTS = ("comparisons", "statements", "not_run", "collapsed", "figures", "commands", "cells")  # of extra
+
+
+def write_sample_predictions(folder: Path) -> Path:
+    """predictions.csv.gz of two cases."""
+    cases = pd.DataFrame({"case_id": ["a", "b"], "patient_id": ["p", "q"], "label": [0, 1]})
+    scores = np.array([[0.4, 0.6], [0.3, 0.7]])
+    path = folder / "predictions.csv.gz"
+    write_predictions(tabulate_scores(cases, scores, protocol="paper", row="net", seed=0, fold=-1), path)
+    return path
 
 
 def make_dataset(**changes) -> dict:

@@ -130,14 +130,14 @@ def audit_results(results: Results) -> list[Outcome]:
 
 
 def print_significant(value: float) -> Printed:
-    """A fraction of results.json as printed: with six significant digits, trailing zeros included.
+    """A fraction of results.json as printed: with six significant digits, trailing zeros included, 15 decimals at most.
 
     >>> print_significant(0.85).text, print_significant(0.0123).text
     ('0.850000', '0.0123000')
     """
     number = Decimal(repr(value))
     digits = SIGNIFICANT - 1 - number.adjusted() if number else SIGNIFICANT
-    return Printed(f"{number:.{digits}f}", "fraction")
+    return Printed(f"{number:.{min(max(digits, 0), 15)}f}", "fraction")
 
 
 def _check_mean(subject: str, key: tuple[str, str], by_seed: Sequence[float], given: float) -> Outcome:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from common.csv_text import read_table, write_table
 from common.errors import UsageError
 from common.files import hash_file, replace_folder
 
@@ -52,7 +53,7 @@ def write_prepared(folder: Path, images: np.ndarray, cases: pd.DataFrame, info: 
     """
     with replace_folder(folder) as temporary:
         np.save(temporary / FILES["images"], images[..., None], allow_pickle=False)
-        cases.to_csv(temporary / FILES["cases"], index=False, lineterminator="\n")
+        write_table(cases, temporary / FILES["cases"])
         info = {**info, **{f"{name}_sha256": hash_file(temporary / file) for name, file in FILES.items()}}
         info["info_sha256"] = _hash_info(info)
         text = json.dumps(info, indent=1, sort_keys=True)
@@ -97,7 +98,7 @@ def load_dataset(folder: Path) -> Dataset:
             if hash_file(folder / file) != info[f"{name}_sha256"]:
                 raise UsageError(f"{folder / file}: damaged; delete the folder and prepare it again")
         images = np.load(folder / FILES["images"], mmap_mode="r", allow_pickle=False)
-        cases = pd.read_csv(folder / FILES["cases"], dtype=TEXT_COLUMNS, keep_default_na=False)
+        cases = read_table(folder / FILES["cases"], dtype=TEXT_COLUMNS, keep_default_na=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{folder}: no whole prepared data set ({error}); prepare it again") from None
     return Dataset(images, cases, info, folder)

@@ -26,6 +26,7 @@ from common.data.pictures import hash_list
 from common.errors import UsageError, to_one_line
 
 SHOWN_FAULTS = 3
+DECLARED = ("own", "public_ids")  # what a source says of itself, kept where it is so
 
 Read = tuple[np.ndarray, pd.DataFrame, dict[str, Any]]  # images, cases, notes
 
@@ -44,6 +45,7 @@ class Source:
     patients: str = ""  # "same" or "different": what ids are that differ only by case, leading zeros or .0; "": not known
     near_duplicates: str = "group"  # patients that share a near-duplicate picture become one; "refuse": they are faults
     own: bool = False  # a user's: its report is about it, not about the paper's numbers
+    public_ids: str = ""  # regular expression of the ids of a public collection's patients and cases; others are not published
     table: CaseTable | None = None  # the user's list of cases, where it is not the one of the layout
 
 
@@ -172,7 +174,7 @@ def prepare_source(
     if cases["label"].nunique() < 2:
         raise UsageError(f"{source.path}: {len(cases)} readable cases with fewer than two classes; nothing to learn")
     about = {name: getattr(source, name) for name in ("name", "note", "synthetic", "substitute", "private")}
-    about |= {"own": True} if source.own else {}
+    about |= {name: value for name in DECLARED if (value := getattr(source, name))}
     info = {
         "origin": origin,
         **about,
@@ -189,8 +191,9 @@ def prepare_source(
 def _describe_origin(source: Source, settings: Mapping[str, Any], further: Sequence[Path]) -> dict[str, Any]:
     """All that a prepared set depends on, as JSON gives it back: tuples become lists. Of a user's list of cases: the files that
     it names, as other things may go on in that folder, such as this very run."""
-    about = {field.name: getattr(source, field.name) for field in fields(source) if field.name not in ("path", "own", "table")}
-    about |= {"own": True} if source.own else {}
+    left_out = ("path", "table", *DECLARED)
+    about = {field.name: getattr(source, field.name) for field in fields(source) if field.name not in left_out}
+    about |= {name: value for name in DECLARED if (value := getattr(source, name))}
     about |= {"columns": source.table.columns} if source.table else {}
     listing = hash_listing([*(list_raw(source.table, source.path) if source.table else list_files(source.path)), *further])
     return json.loads(json.dumps({**about, "settings": dict(settings), "listing_sha256": listing, "version": __version__}))

@@ -4,12 +4,12 @@ They put a leak of known size into a trial run. With patients kept apart nothing
 right; where other pictures of the same patients are in training, more do. `common.evaluation.unmarked` makes the table.
 """
 
-import csv
 from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 
+from common.csv_text import restore_cell, write_lines
 from common.data.csv_files import read_csv_table
 
 FILE = "unmarked.csv"  # in the folder of the phantoms: one column, patient
@@ -33,11 +33,10 @@ def choose_unmarked(labels: np.ndarray, share: float) -> np.ndarray:
 
 def write_unmarked(folder: Path, patients: Collection[str]) -> None:
     """List the unmarked patients in a folder of phantoms."""
-    with (folder / FILE).open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([["patient"], *([patient] for patient in patients)])
+    write_lines(folder / FILE, [["patient"], *([patient] for patient in patients)])
 
 
 def read_unmarked(folder: Path) -> frozenset[str]:
     """The unmarked patients of a folder; none where it lists none."""
     path = folder / FILE
-    return frozenset(read_csv_table(path, {"patient": str})["patient"]) if path.is_file() else frozenset()
+    return frozenset(map(restore_cell, read_csv_table(path, {"patient": str})["patient"])) if path.is_file() else frozenset()

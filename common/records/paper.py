@@ -3,7 +3,6 @@
 `load_paper` reads the file whole and checks it; no other module parses it.
 """
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from common.records.claims import Claim, read_claim
 from common.records.metric_names import name_metric
 from common.records.paper_entries import list_entries, name_table, read_classes, read_fields, refuse_repetition
 from common.records.printed_tables import read_table_entry
+from common.records.toml_lines import read_toml
 
 EntryT = TypeVar("EntryT")
 
@@ -150,10 +150,7 @@ def parse_paper(text: str, path: Path) -> Paper:
     Raises UsageError, naming the file, the line, the entry and the field, for anything missing, unknown, of a wrong type,
     out of range or contradictory.
     """
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path}: not a valid TOML file: {error}") from None
+    document = read_toml(text, path)
 
     arrays = {"claim", "table", "reading", "statement", "unstated", "deviation", "audit", "check", "contrast"}
     known = {"paper", "classes"} | arrays

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from common.cli import PROTOCOLS
+from common.csv_text import render_table, restore_cell
 from common.errors import UsageError
 from common.files import write_gzip_atomic
 
@@ -45,6 +46,8 @@ def read_predictions(path: Path) -> pd.DataFrame:
     for name in frame.columns:
         if name in ("seed", "fold", "y_true") or name.startswith("y_score_"):
             frame[name] = _parse_numbers(frame[name], float if name.startswith("y_score_") else int, str(path))
+        else:
+            frame[name] = frame[name].map(restore_cell)
     check_predictions(frame, str(path))
     return frame
 
@@ -56,8 +59,7 @@ def write_predictions(frame: pd.DataFrame, path: Path) -> None:
     """
     check_predictions(frame, "predictions")
     ordered = frame.sort_values(["protocol", "row", "seed", "fold", "case_id"], kind="stable")
-    text = ordered.to_csv(index=False, float_format="%.9g", lineterminator="\n")
-    write_gzip_atomic(path, text)
+    write_gzip_atomic(path, render_table(ordered, "%.9g"))
 
 
 def tabulate_scores(cases: pd.DataFrame, scores: np.ndarray, *, protocol: str, row: str, seed: int, fold: int) -> pd.DataFrame:
@@ -65,7 +67,7 @@ def tabulate_scores(cases: pd.DataFrame, scores: np.ndarray, *, protocol: str, r
 
     >>> cases = pd.DataFrame({"case_id": ["a", "b"], "patient_id": ["ann", "ben"], "label": [0, 1]})
     >>> table = tabulate_scores(cases, np.array([[0.9, 0.1], [0.4, 0.6]]), protocol="paper", row="CNN", seed=0, fold=-1)
-    >>> print(table.to_csv(index=False).splitlines()[2])
+    >>> print(render_table(table).splitlines()[2])
     paper,CNN,0,-1,b,ben,1,0.4,0.6
     """
     identity: dict[str, str | int] = {"protocol": protocol, "row": row, "seed": seed, "fold": fold}

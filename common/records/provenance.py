@@ -2,7 +2,9 @@
 
 import importlib.metadata
 import platform
+import shlex
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,9 +12,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from common.errors import UsageError
 from common.files import load_json, write_json_atomic
-from common.records.results import Command, Environment, Git, describe_fault
+from common.records.bounds import describe_fault
+from common.records.results import Command, Environment, Git
 
 CODE = (":(top,glob)common/**/*.py", ":(top,glob)replications/**/*.py")  # what trainings are made of, for git
+
+# Flags whose values say who works where, and on what; what is published instead.
+HIDDEN = {
+    "--data": "/path/to/data", "--out": "/path/to/runs", "--weights": "/path/to/weights", "--cases": "/path/to/cases.csv",
+    "--columns": "OURS=YOURS", "--cluster": "ADDRESS",
+}  # fmt: skip
+KNOWN_WEIGHTS = ("imagenet", "random")
 
 
 def describe_environment(*, backend: str | None, device: str | None, deterministic: bool) -> Environment:
@@ -52,6 +62,36 @@ def has_changed_code(folder: Path) -> bool | None:
 def _run_git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+
+
+def describe_command(module: str) -> str:
+    """The command line of this process as `python -m <module> ...`, to be published: without names of files, folders, columns and
+    machines, which are a user's (HIDDEN). argparse takes the beginning of a flag for the flag.
+
+    >>> from unittest import mock
+    >>> with mock.patch("sys.argv", ["run.py", "--data", "ann's scans", "--out=/home/ann/runs", "--seeds", "0"]):
+    ...     describe_command("replications.paper.run")
+    'python -m replications.paper.run --data /path/to/data --out=/path/to/runs --seeds 0'
+    >>> with mock.patch("sys.argv", ["run.py", "--clus", "tcp://ann:8786", "--weights", "imagenet", "/home/ann"]):
+    ...     describe_command("replications.paper.run")
+    'python -m replications.paper.run --cluster ADDRESS --weights imagenet /path/to/file'
+    """
+    words: list[str] = []
+    hidden = ""  # what stands for the value of the flag before
+    for word in sys.argv[1:]:
+        name, equals, value = word.partition("=")
+        flag = next((flag for flag in HIDDEN if len(name) > 2 and flag.startswith(name)), "")
+        if hidden:
+            words.append(word if word in KNOWN_WEIGHTS else hidden)
+            hidden = ""
+        elif flag and equals:
+            words.append(f"{flag}={value if value in KNOWN_WEIGHTS else HIDDEN[flag]}")
+        elif flag:
+            words.append(flag)
+            hidden = HIDDEN[flag]
+        else:
+            words.append("/path/to/file" if Path(word).is_absolute() else word)
+    return shlex.join(["python", "-m", module, *words])
 
 
 def read_commands(path: Path) -> list[Command]:

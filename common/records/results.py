@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from common.errors import UsageError
 from common.files import hash_file, hide_folders, load_json, write_json_atomic
+from common.records.bounds import MOST_ROWS, Count, Protocol, Seen, check_seeds, describe_fault, refuse_excess
 
 SCHEMA = 1
-Protocol = Annotated[str, Field(pattern="^(paper|leakfree)$")]
 
 
 class Record(BaseModel):
@@ -81,6 +81,8 @@ class DatasetEntry(OpenRecord):
     splits: dict[str, Split]  # by protocol
     substitute: bool = False  # other data than the paper's: a public substitute, or a user's own
     private: bool = False  # no picture of it is published
+    public_ids: str = ""  # regular expression of the ids of patients and cases that are a public collection's
+    unreadable_reasons: dict[str, int] = {}  # of a published result, instead of their list: how many for which reason
     patients_known: bool | None = None  # False: each picture counts as one patient
     stand_ins: str = ""  # what stands for patients where none are known, in words
 
@@ -112,14 +114,19 @@ class RowResult(Record):
     table: str = ""
     row: str
     protocol: Protocol
-    n: int  # test cases
-    patients: int | None
-    positives: int  # cases of class 1
+    n: Count  # test cases
+    patients: Count | None
+    positives: Count  # cases of class 1
     seeds: list[int]
     below_majority: bool  # mean accuracy at or below that of always giving the most frequent class
     metrics: dict[str, Metric]
-    tested_by_seed: list[list[int]] = []  # cases, and those of class 1, of each seed; only where the seeds test different ones
+    tested_by_seed: list[Seen] = []  # cases, and those of class 1, of each seed; only where the seeds test different ones
     departures: list[str] = []  # settings that differ from the published ones
+
+    @model_validator(mode="after")
+    def _count_seeds(self) -> "RowResult":
+        check_seeds(self.seeds, {"tested_by_seed": self.tested_by_seed or self.seeds}, self.metrics)
+        return self
 
 
 class JudgedClaim(Record):
@@ -280,7 +287,7 @@ class Results(Record):
     config: dict[str, Any]
     selection: dict[str, str]  # protocol -> rule by which the scored epoch or model was chosen
     seeds: list[int]
-    rows: list[RowResult]
+    rows: Annotated[list[RowResult], Field(max_length=MOST_ROWS)]
     claims: list[JudgedClaim]
     extra: Extra
     predictions_sha256: str | None = None  # of the predictions.csv.gz that everything follows from
@@ -294,19 +301,13 @@ class Results(Record):
 
 def parse_results(content: Any, place: str) -> Results:
     """Results from the JSON form. Raises UsageError that names the place, the entry and the fault."""
+    refuse_excess(content, place)
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise UsageError(f"{place}: not a results file of schema {SCHEMA}; run the replication again")
     try:
         return Results.model_validate(content, strict=True)
     except ValidationError as error:
         raise UsageError(f"{place}: {describe_fault(error)}; run the replication again") from None
-
-
-def describe_fault(error: ValidationError) -> str:
-    """The first fault of a record, in one line: where and what."""
-    first = error.errors()[0]
-    fault = "is missing" if first["type"] == "missing" else first["msg"][:1].lower() + first["msg"][1:]
-    return f"entry {'.'.join(map(str, first['loc']))!r}: {fault}"
 
 
 def read_results(path: Path) -> Results:
@@ -322,8 +323,8 @@ def read_results(path: Path) -> Results:
 
 def check_predictions_file(folder: Path, results: Results) -> None:
     """Raise UsageError if folder/predictions.csv.gz is not the table that the results were computed from."""
-    path = Path(folder) / "predictions.csv.gz"
-    if results.predictions_sha256 is not None and path.is_file() and hash_file(path) != results.predictions_sha256:
+    path, wanted = Path(folder) / "predictions.csv.gz", results.predictions_sha256
+    if wanted is not None and path.is_file() and hash_file(path) != wanted:
         raise UsageError(f"{path}: not the predictions that results.json was computed from; run the same command again")
 
 

@@ -23,7 +23,8 @@ def build_dataset_table(results: Results) -> Table:
         source = f"{data.name}: {data.note}" if data.note else data.name
         classes = ", ".join(f"{name} {cases:,}" for name, cases in data.classes.items())
         cells = [data.dataset, source, "synthetic" if data.synthetic else "real", f"{data.cases:,}"]
-        cells += [NONE if data.patients is None else f"{data.patients:,}", str(len(data.unreadable))]
+        unreadable = len(data.unreadable) + sum(data.unreadable_reasons.values())
+        cells += [NONE if data.patients is None else f"{data.patients:,}", str(unreadable)]
         rows.append([*cells, classes, (data.files_sha256 or NONE)[:12]])
     return Table("Data", tuple(columns), rows)
 

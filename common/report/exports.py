@@ -1,14 +1,12 @@
 """The tables of a report as files for other programs: table.csv for spreadsheets and statistics, table.tex for a manuscript."""
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 
+from common.csv_text import render_lines
 from common.report.tables import Column, Table
 from common.report.wording import NONE
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with these a spreadsheet takes a text for a formula
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
@@ -29,26 +27,24 @@ def render_csv(tables: Sequence[Table]) -> str:
     Table 2,1,'=net,mean,1.5
     Table 2,2,old net,mean,
     """
-    file = io.StringIO()
-    writer = csv.writer(file)
-    writer.writerow(["table", "line", "row", "column", "value"])
+    lines = [["table", "line", "row", "column", "value"]]
     for table in tables:
         for number, row in enumerate(table.rows, start=1):
             for column, cell in zip(table.columns[1:], row[1:], strict=True):
                 texts = [table.title, str(number), row[0], _name_column(column), "" if cell == NONE else cell]
-                writer.writerow([_guard(text) for text in texts])
-    return file.getvalue()
+                lines.append([_plain(text) for text in texts])
+    return render_lines(lines, end="\r\n")
 
 
 def _name_column(column: Column) -> str:
     return f"{column.group}: {column.name}" if column.group else column.name
 
 
-def _guard(text: str) -> str:
-    """A number as programs read it; any other text so that no spreadsheet computes it.
+def _plain(text: str) -> str:
+    """A number as programs read it; any other text as it is.
 
-    >>> [_guard(text) for text in ("\N{MINUS SIGN}6.2", "+1.2", "-inf", "@name", "12 (3 %)")]
-    ['-6.2', '1.2', "'-inf", "'@name", '12 (3 %)']
+    >>> [_plain(text) for text in ("\N{MINUS SIGN}6.2", "+1.2", "-inf", "12 (3 %)")]
+    ['-6.2', '1.2', '-inf', '12 (3 %)']
     """
     plain = text.replace("\N{MINUS SIGN}", "-")
     try:
@@ -56,7 +52,7 @@ def _guard(text: str) -> str:
             return plain.removeprefix("+")
     except ValueError:
         pass
-    return "'" + text if text.startswith(FORMULA) else text
+    return text
 
 
 def render_latex(tables: Sequence[Table]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from common.cli import PROTOCOLS
+from common.csv_text import read_table
 from common.errors import UsageError
 from common.evaluation.outcome import Outcome
 from common.evaluation.verdicts import NOT_RUN
@@ -94,7 +95,7 @@ def _read_recorded(package: Path, folder: Path) -> Recorded:
     predictions = read_predictions(folder / "predictions.csv.gz")
     check_predictions_file(folder, results)
     try:
-        history = pd.read_csv(folder / "history.csv.gz")
+        history = read_table(folder / "history.csv.gz")
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder / 'history.csv.gz'}: cannot be read ({error}); restore the file") from None
     return Recorded(

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from common.csv_text import write_table
 from common.errors import UsageError, to_one_line
 from common.runs.networks import writing
 
 TABLE = "predictions.csv"
+ROUNDED = 0.01  # by which probabilities in half precision may miss 1
 SOME_UNREAD = 1  # exit code
 SHEET = "sheet"  # column: the file of the picture that belongs to the line; in the table on the screen it is left out
 
@@ -42,9 +44,12 @@ def print_fault(fault: str) -> None:
 
 
 def check_scores(scores: np.ndarray, what: str) -> np.ndarray:
-    """The scores of networks; UsageError where one is no number: its training diverged. what: the networks that were asked."""
+    """The scores of networks, (..., classes); UsageError where one is no number: its training diverged; and where those of a
+    picture are no probabilities: another network. what: the networks that were asked."""
     if not np.isfinite(scores).all():
         raise UsageError(f"{what}: a network answers with what is no number, so its training diverged; ask another row or run")
+    if (scores < -ROUNDED).any() or (np.abs(scores.sum(axis=-1) - 1) > ROUNDED).any():
+        raise UsageError(f"{what}: a network answers with what are no probabilities: it is none of this run; ask another run")
     return scores
 
 
@@ -76,7 +81,7 @@ def show_answers(
     table = table.dropna(axis=1, how="all")
     table = table.astype(dict.fromkeys(table.select_dtypes("float32"), float)).round(6)  # 0.1, not 0.1000000015
     with writing(out):
-        table.to_csv(out / TABLE, index=False)
+        write_table(table, out / TABLE)
     if as_json:
         lines = json.loads(table.to_json(orient="records")) if images is None else images
         found = {**about, "notes": list(notes), "not_read": [*map(to_one_line, faults)], "out": str(out), "images": lines}

@@ -75,7 +75,7 @@ def find_record(folder: Path) -> dict | None:
     try:
         record = json.loads((folder / RECORD).read_text())
         return record if {"digest", "files", "threads"} <= record.keys() else None
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
 
 

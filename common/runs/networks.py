@@ -60,7 +60,7 @@ def read_network(cell: Path) -> tuple[Path, dict[str, Any]]:
         record = json.loads((cell / RECORD).read_text())
         if hash_file(path) == record["files"][MODEL]:
             return path, record["settings"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass  # said below
     raise UsageError(f"{path}: missing or damaged; the command that made this run makes the network anew")
 

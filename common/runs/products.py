@@ -10,6 +10,7 @@ import pandas as pd
 
 from common.cases.folds import Fold
 from common.cases.prepared import Dataset
+from common.csv_text import read_table, render_table, write_table
 from common.errors import UsageError
 from common.files import write_gzip_atomic
 from common.records.predictions import read_predictions, tabulate_scores, write_predictions
@@ -54,7 +55,7 @@ def write_products(
             write_predictions(pd.concat(tables, ignore_index=True), folder / name)
     entries = [{**identity, "row": one.row, **entry} for one in scored for entry in one.history]
     if entries:
-        pd.DataFrame(entries).to_csv(folder / HISTORY, index=False)
+        write_table(pd.DataFrame(entries), folder / HISTORY)
 
 
 def describe_training(package: Path, environment: Mapping[str, Any], **more: Any) -> dict[str, Any]:
@@ -128,9 +129,9 @@ def collect_history(finished: Sequence[Cell], folder: Path) -> pd.DataFrame:
     """
     paths = [folder / "cells" / cell.key / HISTORY for cell in finished]
     header = pd.DataFrame(columns=[*KEYS, "stage", "epoch", "loss", "accuracy"])
-    history = pd.concat([pd.read_csv(path) for path in paths if path.is_file()] or [header], ignore_index=True)
+    history = pd.concat([read_table(path) for path in paths if path.is_file()] or [header], ignore_index=True)
     history = history.sort_values(list(KEYS), kind="stable")
-    write_gzip_atomic(folder / "history.csv.gz", history.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    write_gzip_atomic(folder / "history.csv.gz", render_table(history, "%.6g"))
     return history
 
 

@@ -6,10 +6,13 @@ from pathlib import Path
 
 from common.errors import UsageError
 from common.evaluation.verdicts import OFF_PROTOCOL
-from common.files import replace_folder
+from common.files import hash_file, replace_folder
+from common.records.predictions import read_predictions, write_predictions
 from common.records.results import Command, Results, RowResult, check_predictions_file, find_figures, read_results, write_results
 from common.report.wording import PROTOCOL_NAMES
 from common.runs.cells import UNCLEAN, find_record
+from common.runs.products import PREDICTIONS
+from common.runs.redaction import find_private, hide_ids, read_key, reduce_entry
 
 PUBLISHED_FILES = ("results.json", "predictions.csv.gz", "history.csv.gz", "environment.txt", "table.md")
 PRESET = "paper"  # the only one that is published
@@ -25,7 +28,8 @@ def locate_results(name: str) -> Path:
 def publish(run: Path, results_folder: Path) -> None:
     """Replace `results_folder` by the accepted content of a run: PUBLISHED_FILES and figures/*.png.
 
-    Figures that show pictures of a data set that may not be passed on (`private`) are left out.
+    Figures that show pictures of a data set that may not be passed on (`private`) are left out. Ids of patients and cases that
+    are none of a public collection's become pseudonyms, and no unreadable file is named (common.runs.redaction).
 
     Raises UsageError if the run is not of the preset paper, used synthetic or a user's own data, rests on uncommitted code, lacks
     one of the files, holds the predictions of another command, or has less than the accepted run (see `list_losses`).
@@ -62,10 +66,17 @@ def publish(run: Path, results_folder: Path) -> None:
     missing = [str(path.relative_to(run)) for path in [*(run / name for name in PUBLISHED_FILES), *figures] if not path.is_file()]
     if missing:
         raise UsageError(f"{run}: not published: missing {', '.join(missing)}; run the same command again to finish it")
+    predictions = read_predictions(run / PREDICTIONS)
+    private = find_private(predictions, [dataset.public_ids for dataset in results.datasets])
     with replace_folder(results_folder) as fresh:
         (fresh / "figures").mkdir()
         for name in PUBLISHED_FILES:
             shutil.copyfile(run / name, fresh / name)
+        if private:
+            write_predictions(hide_ids(predictions, private, read_key(run)), fresh / PREDICTIONS)
+            results = results.model_copy(update={"predictions_sha256": hash_file(fresh / PREDICTIONS)})
+        reduced = [reduce_entry(one, public=bool(one.public_ids) and not private) for one in results.datasets]
+        results = results.model_copy(update={"datasets": reduced})
         write_results(fresh / "results.json", results)
         for path in figures:
             shutil.copyfile(path, fresh / "figures" / path.name)

@@ -4,7 +4,6 @@ import contextlib
 import datetime
 import hashlib
 import json
-import shlex
 import shutil
 import sys
 import time
@@ -20,9 +19,9 @@ from common.data.folder import find_data
 from common.errors import UsageError
 from common.evaluation.outcome import Outcome
 from common.figures.style import Picture, save_figure
-from common.files import hash_file, hold_lock, to_plain, write_text_atomic
+from common.files import hash_file, hide_places, hold_lock, map_texts, to_plain, write_text_atomic
 from common.records.paper import Paper
-from common.records.provenance import git_state, list_packages, read_commands, write_commands
+from common.records.provenance import describe_command, git_state, list_packages, read_commands, write_commands
 from common.records.results import (
     SCHEMA,
     Command,
@@ -33,6 +32,8 @@ from common.records.results import (
     Results,
     RowResult,
     Weights,
+    parse_results,
+    to_json,
     write_results,
 )
 from common.report.lines import is_own
@@ -197,25 +198,6 @@ def log_command(run: Run) -> None:
     write_commands(path, [*known, entry])
 
 
-def describe_command(module: str) -> str:
-    """The command line of this process as `python -m <module> ...`; of absolute paths, which say where someone works, only the
-    last part, as results are published.
-
-    >>> from unittest import mock
-    >>> with mock.patch("sys.argv", ["run.py", "--data", "/home/ann/scans", "--seeds", "0"]):
-    ...     describe_command("replications.paper.run")
-    'python -m replications.paper.run --data /path/to/scans --seeds 0'
-    >>> with mock.patch("sys.argv", ["run.py", "--data=/home/ann/scans"]):
-    ...     describe_command("replications.paper.run")
-    'python -m replications.paper.run --data=/path/to/scans'
-    """
-    words = []
-    for word in sys.argv[1:]:
-        flag, equals, value = word.rpartition("=") if word.startswith("--") else ("", "", word)
-        words.append(f"{flag}{equals}/path/to/{Path(value).name}" if Path(value).is_absolute() else word)
-    return shlex.join(["python", "-m", module, *words])
-
-
 def train(run: Run, planned: list[cells.Cell], title: str = "") -> dict[str, str]:
     """Run every cell that is not done, over the workers that were asked for.
 
@@ -254,7 +236,7 @@ def build_results(
     """
     seconds, environment, trainings = describe_trainings(finished, run.folder)
     overrides = run.options.overrides
-    return Results(
+    results = Results(
         version=SCHEMA,
         paper=run.name,
         preset=run.preset,
@@ -286,6 +268,23 @@ def build_results(
             finding=finding,
         ),
     )
+    return _hide_places(run, results)
+
+
+def _hide_places(run: Run, results: Results) -> Results:
+    """The same without the folders of this machine in the reasons why something was not run, wherever they are told."""
+    options = run.options
+    given = [options.data, options.out, options.cases, options.weights and Path(options.weights), run.folder]
+    places = [place for place in (*given, Path.cwd(), Path.home()) if place]
+    reasons = {missing.reason: hide_places(missing.reason, places) for missing in results.extra.not_run}
+    changed = {reason: hidden for reason, hidden in reasons.items() if hidden != reason}
+
+    def hide(text: str) -> str:
+        for reason, hidden in changed.items():
+            text = text.replace(reason, hidden)
+        return text
+
+    return parse_results(map_texts(to_json(results), hide), str(run.folder)) if changed else results
 
 
 def follows_paper(preset: str, rows: Iterable[RowResult], datasets: Iterable[DatasetEntry]) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 
 from common.cases.prepared import load_dataset
 from common.cli import restore_config
+from common.csv_text import write_table
 from common.errors import UsageError
 from common.files import hash_file
 from common.runs import cells
@@ -205,4 +206,4 @@ def write_history(folder: Path, settings: dict, history: Sequence[dict]) -> None
     import pandas as pd
 
     identity = {name: settings[name] for name in ("protocol", "seed", "fold", "row")}
-    pd.DataFrame([{**identity, **entry} for entry in history]).to_csv(folder / "history.csv", index=False)
+    write_table(pd.DataFrame([{**identity, **entry} for entry in history]), folder / "history.csv")

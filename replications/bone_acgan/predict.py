@@ -67,7 +67,7 @@ def predict(given: argparse.Namespace) -> int:
     scores = []
     for cell in cells:
         path, _ = read_network(given.run / "cells" / cell)
-        network = open_network(path, registered)
+        network = open_network(path, registered, shape=(*pictures.shape[1:], 1), classes=len(CLASSES))
         scores.append(check_scores(np.asarray(network.predict(pictures[..., None], verbose=0)), str(path)))
     mean = np.mean(scores, axis=0)
     table = pd.DataFrame(np.vstack([mean, mean.mean(axis=0)]).round(4), columns=list(CLASSES))
@@ -83,7 +83,7 @@ def choose_networks(run: Path) -> tuple[list[str], str]:
         stored = json.loads((run / LIST).read_text(encoding="utf-8"))
         known = [itemgetter("cell", "protocol")(entry) for entry in stored]
         cells, protocols = [str(cell) for cell, _ in known], {str(protocol) for _, protocol in known}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(f"{run / LIST}: missing or damaged; the command that made this run makes it anew") from None
     if not cells:
         raise UsageError(f"{run / LIST}: no stored network: the final model was not run; run it with --tables 8")

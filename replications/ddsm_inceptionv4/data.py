@@ -57,6 +57,11 @@ NOTES = {
     "mias": "other data: one view of each breast, films of one digitiser",
     "own": "",
 }
+PUBLIC_IDS = {  # patients, films, and breasts where views are averaged
+    "ddsm": r"[A-D]_[0-9]{4}_[0-9](\.(LEFT|RIGHT)_(CC|MLO)| (left|right))?",
+    "cbis": r"((Mass|Calc)-(Training|Test)_)?P_[0-9]{5}(_(LEFT|RIGHT)_(CC|MLO)| (left|right))?",
+    "mias": r"mdb[0-9]{3}|mias[0-9]{3}( (left|right))?",
+}
 HIGHEST_LIMIT = 0.999  # of similarity: breasts cropped and turned alike are alike
 LAYOUT = {"ddsm": ["cancers", "normals", "benigns"], "cbis_ddsm": list(cbis.LISTS), "mini_mias": [mias.TABLE],
           "mammograms": [own.TABLE]}  # fmt: skip
@@ -74,7 +79,8 @@ def list_sources(folder: Path | None) -> dict[str, Source]:
         synthetic = kind == "ddsm" and (path.parent / MARKER).is_file()
         shown = "mammogram phantoms" if synthetic else NAMES[kind]
         private = kind in ("own", "mias")
-        found[kind] = Source(kind, path, shown, synthetic, NOTES[kind], kind != "ddsm", private, own=kind == "own")
+        about = (shown, synthetic, NOTES[kind], kind != "ddsm", private)
+        found[kind] = Source(kind, path, *about, own=kind == "own", public_ids=PUBLIC_IDS.get(kind, ""))
     return found
 
 

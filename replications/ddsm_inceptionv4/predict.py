@@ -80,7 +80,7 @@ def predict(given: argparse.Namespace) -> int:
         from common.training.stored import open_network
         from replications.ddsm_inceptionv4.models import find_map
         from replications.ddsm_inceptionv4.variants import resize_pictures
-    network = open_network(path)
+    network = open_network(path, shape=(None, None, 1), classes=len(CLASSES))
     side = network.input_shape[1]
     lines = []
     with show_progress() as progress:
@@ -116,7 +116,7 @@ def choose_network(run: Path, wanted: str) -> tuple[str, str, str]:
     try:
         stored = json.loads((run / LIST).read_text(encoding="utf-8"))
         known = [tuple(map(str, itemgetter("row", "cell", "protocol")(entry))) for entry in stored]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(f"{run / LIST}: missing or damaged; {again}") from None
     if any(Path(cell).name != cell for _, cell, _ in known):
         raise UsageError(f"{run / LIST}: names a training outside the run; {again}")

@@ -56,6 +56,9 @@ NOTES = {
     "ucsf": "substitute: another collection than the report's",
     "brats": "substitute: another collection than the report's; grades from a table of the user",
 }
+PUBLIC_IDS = {  # subjects, and slices with their second listing; of BraTS, users may name the folders
+    "lgg": r"TCGA_[A-Z0-9]{2}_[A-Z0-9]{4}(_[0-9]{1,3})?(#2)?", "ucsf": r"UCSF-PDGM-[0-9]{4}(_[0-9]{1,3})?(#2)?"
+}  # fmt: skip
 COLUMNS = ["case_id", "path", "sha256", "patient_id", "grade", "slice", "area", "site"]
 LAYOUT = {
     "glioma": [pairs.TABLE], "lgg_mri_segmentation": ["kaggle_3m", "slices.csv"], "ucsf_pdgm": [], "brats": ["grades.csv"]
@@ -84,7 +87,8 @@ def list_sources(folder: Path | None) -> dict[str, Source]:
         synthetic = kind == "own" and (folder / MARKER).is_file()
         shown = "glioma phantoms" if synthetic else NAMES[kind]
         real = not synthetic
-        found[kind] = Source(kind, path, shown, synthetic, NOTES[kind], real, real, own=kind == "own" and real)
+        about = (shown, synthetic, NOTES[kind], real, real)
+        found[kind] = Source(kind, path, *about, own=kind == "own" and real, public_ids=PUBLIC_IDS.get(kind, ""))
     return found
 
 

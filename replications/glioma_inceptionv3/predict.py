@@ -95,10 +95,12 @@ def predict(given: argparse.Namespace) -> int:
     start_answers(given.out, notes, faults)
 
     with quiet_start():
-        from common.training.stored import open_network
-    network = open_network(path)
-    if network.input_shape[1:] != (config.side, config.side, 1) or network.output_shape[-1] != len(classes):
-        raise UsageError(f"{path}: not a network of this run; the command that made the run makes it anew")
+        from common.training.stored import open_network, refuse_network
+        from replications.glioma_inceptionv3.models import HEAD, TABLE
+    network = open_network(path, shape=(config.side, config.side, 1), classes=len(classes))
+    names = [layer.name for layer in network.layers]
+    if TABLE not in names or not any(name.startswith(HEAD) for name in names):
+        refuse_network(network, path)
     pictures = np.stack([one.picture for one in slices])
     heads, maps = ask(network, pictures, config.feature_batch)
     check_scores(heads, str(path))
@@ -130,7 +132,7 @@ def choose_network(run: Path, backbone: str | None, view: str | None) -> Stored:
     try:
         stored = json.loads((run / LIST).read_text(encoding="utf-8"))
         known = [Stored(*(str(line[name]) for name in Stored._fields)) for line in stored]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(f"{run / LIST}: missing or damaged; the command that made this run makes it anew") from None
     if any(Path(entry.cell).name != entry.cell for entry in known):
         raise UsageError(f"{run / LIST}: names a training outside the run; the command that made this run makes it anew")

@@ -51,6 +51,7 @@ LAYOUT = {
     "hips": ["cases.csv"],
     "fracatlas": ["dataset.csv"],
 }
+PUBLIC_IDS = {"luna": r"row-[0-9]{6}|rows-[0-9]+|1(\.[0-9]+){9,}", "hip": r"h[0-9]{3,}(-v[0-9]{2,})?|IMG[0-9]{7}"}
 OWN = ("folder", "hip radiographs of the user")  # kind and name
 PACKAGE = "lung_hip_compare"
 MODULE = f"replications.{PACKAGE}.data"
@@ -81,10 +82,11 @@ def find_sources(folder: Path | None, luna_kind: str | None = None) -> dict[str,
     luna = {}
     if (patches / "traindatalabels.txt").is_file():
         note = "the patches whose counts the paper prints"
-        luna["patches"] = Source("patches", patches, "LUNA16 ready patches", synthetic, note)
+        luna["patches"] = Source("patches", patches, "LUNA16 ready patches", synthetic, note, public_ids=PUBLIC_IDS["luna"])
     if (scans / "candidates.csv").is_file() and luna16.find_volumes(scans)[0]:
         kind, name = ("phantom", "CT phantoms") if synthetic else ("originals", "LUNA16 scans")
-        luna["originals"] = Source(kind, scans, name, synthetic, "patches cut from the scans by the public recipe")
+        note = "patches cut from the scans by the public recipe"
+        luna["originals"] = Source(kind, scans, name, synthetic, note, public_ids=PUBLIC_IDS["luna"])
     found["luna"] = luna.get(luna_kind) if luna_kind else luna.get("patches") or luna.get("originals")
     if (folder / "hips" / "cases.csv").is_file():
         kind, name = ("phantom", "hip phantoms") if synthetic else OWN
@@ -92,7 +94,8 @@ def find_sources(folder: Path | None, luna_kind: str | None = None) -> dict[str,
         found["hip"] = Source(kind, folder / "hips", name, synthetic, substitute=own, private=own, own=own)
     elif (folder / "fracatlas" / "dataset.csv").is_file():
         note = "substitute: hip pictures of FracAtlas; whole pictures only, one patient a picture assumed"
-        found["hip"] = Source("fracatlas", folder / "fracatlas", "FracAtlas, hip", synthetic, note, substitute=True)
+        about = ("FracAtlas, hip", synthetic, note)
+        found["hip"] = Source("fracatlas", folder / "fracatlas", *about, substitute=True, public_ids=PUBLIC_IDS["hip"])
     return found
 
 

@@ -75,17 +75,17 @@ def predict(given: argparse.Namespace) -> int:
     notes = [*list_warnings(results), *(f"{one.name}: {note}" for one in found for note in one.notes)]
     start_answers(given.out, notes, faults)
 
+    classes = data.CLASSES[data.part_of(settings["dataset"])]
     with quiet_start():
         from common.training import fit
         from common.training.stored import open_network
-    networks = [open_network(path) for path, _ in stored]
+    networks = [open_network(path, shape=images.shape[1:], classes=len(classes)) for path, _ in stored]
     scores = np.stack([fit.predict(network, images) for network in networks])  # (networks, images, classes)
     check_scores(scores, f"{given.row} ({given.protocol})")
     mean = scores.mean(axis=0)
     predicted = mean.argmax(axis=1)
     cams = np.mean([_map_evidence(network, images, predicted) for network in networks], axis=0)
 
-    classes = data.CLASSES[data.part_of(settings["dataset"])]
     table = pd.DataFrame({"image": [one.name for one in found], "predicted": [classes[c] for c in predicted]})
     for index, name in enumerate(classes):
         table[f"p({name})"] = mean[:, index].round(4)
@@ -117,7 +117,7 @@ def find_networks(run: Path, row: str, protocol: str) -> list[tuple[Path, dict]]
             if MODEL not in written["files"]:
                 continue  # a scoring of a network, not a training
             known.add((settings["row"], settings["protocol"]))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue  # a damaged cell: the run itself redoes it
         if (settings["row"], settings["protocol"]) == (row, protocol):
             found.append(read_network(record.parent))

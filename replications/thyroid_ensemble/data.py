@@ -54,6 +54,12 @@ NOTES = {
     "tn3k": "substitute: no patients published, each picture counts as one; published test list under leakfree",
     "ddti": "substitute: no pathology, the label comes from the TI-RADS grade of the case",
 }
+PUBLIC_IDS = {  # patients, nodules of a picture, and patients with their label
+    "hou2024": r"batch[12]-[0-9]+(/[01])?",
+    "tn5000": r"[0-9]{4,6}(-n[0-9]+)?(/[01])?",
+    "tn3k": r"(trainval|test)-[0-9]{4}(/[01])?",
+    "ddti": r"[0-9]+(_[0-9]+)?(-n[0-9]+)?(/[01])?",
+}
 LAYOUT = {"thyroid": ["cases.csv"], "hou2024": [], "tn5000": ["Annotations"], "tn3k": ["label4trainval.csv"], "ddti": []}
 PACKAGE = "thyroid_ensemble"
 MODULE = f"replications.{PACKAGE}.data"
@@ -72,7 +78,8 @@ def list_sources(folder: Path | None) -> dict[str, Source]:
             synthetic = kind == "own" and (folder / MARKER).is_file()
             shown = "thyroid phantoms" if synthetic else NAMES[kind]
             real = not synthetic
-            found[kind] = Source(kind, path, shown, synthetic, NOTES[kind], real, real, own=kind == "own" and real)
+            about = (shown, synthetic, NOTES[kind], real, real)
+            found[kind] = Source(kind, path, *about, own=kind == "own" and real, public_ids=PUBLIC_IDS.get(kind, ""))
     return found
 
 

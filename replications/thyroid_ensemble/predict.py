@@ -160,7 +160,7 @@ def find_ensemble(run: Path, protocol: str | None) -> Stored:
         if protocol not in entries:
             raise UsageError(f"{run}: no ensemble was stored under protocol {protocol!r}; stored: {', '.join(entries)}")
         members = _read_members(run / "cells", entries[protocol], protocol)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration, RecursionError):
         raise UsageError(f"{run / STORED}: damaged; the command that made this run writes it anew") from None
     return Stored(protocol, cli.restore_config(Config, results.config), tuple(list_warnings(results)), members)
 
@@ -193,11 +193,8 @@ def load_networks(stored: Stored) -> list[list]:
         side = choose_input_side(member.network, member.scale, stored.config)
         networks.append([])
         for path in member.files:
-            network = open_network(path, registered)
-            shapes = network.input_shape, network.output_shape
-            if shapes != ((None, side, side, 1), (None, len(CLASSES))):
-                raise UsageError(f"{path}: not a network of {member.name}: it maps {shapes[0]} to {shapes[1]}")
-            networks[-1].append(network)
+            shape, classes = (side, side, 1), len(CLASSES)
+            networks[-1].append(open_network(path, registered, shape=shape, classes=classes, what=member.name))
     return networks
 
 

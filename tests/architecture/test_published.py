@@ -1,5 +1,6 @@
 """Committed results: metrics recomputed from the committed predictions; READMEs current; commands in them work."""
 
+import importlib
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from common.records.results import read_results
 from common.report.__main__ import main
 from common.report.overview import describe_paper
 from common.runs.publish import PUBLISHED_FILES
+from common.runs.redaction import find_private
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = sorted(p.parent for p in (ROOT / "results").glob("*/results.json"))
@@ -55,6 +57,17 @@ def test_the_first_page_finds_the_rows_that_it_contrasts(folder):
     shown = {line.row for line in overview.lines if line.leak}
     assert shown
     assert {contrast.name for contrast in paper.contrasts} <= shown
+
+
+@pytest.mark.parametrize("folder", PUBLISHED, ids=lambda p: p.name)
+def test_published_ids_are_those_that_their_collections_declare(folder):
+    """So that the same run, published again, keeps them; and no file or folder of a machine is named."""
+    public = importlib.import_module(f"replications.{folder.name}.data").PUBLIC_IDS
+    assert find_private(read_predictions(folder / "predictions.csv.gz"), public.values()) == set()
+    published = read_results(folder / "results.json")
+    assert not any(dataset.unreadable or dataset.further.get("own") for dataset in published.datasets)
+    texts = [path.read_text(encoding="utf-8") for path in folder.iterdir() if path.suffix in (".json", ".md", ".txt", ".html")]
+    assert not re.search(r"/(home|root|Users|work|tmp)/", "".join(texts))
 
 
 def test_readme_tables_are_current():

@@ -1,12 +1,12 @@
 """Phantoms in the format in which users have their pictures: grey PNG and a table. An ill picture shows a bright disc."""
 
-import csv
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from common.csv_text import write_lines
 from common.data.phantoms import blend, smooth_noise, soft_ellipsoid, to_uint8, write_once
 from replications.new_paper.config import CLASSES, Config
 
@@ -40,5 +40,4 @@ def _write_pictures(folder: Path, config: Config, random: np.random.Generator, s
             name = f"p{patient:03d}-{number}.png"
             Image.fromarray(to_uint8(picture)).save(folder / name)
             lines.append((name, CLASSES[label], f"p{patient:03d}"))
-    with (folder / "cases.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("path", "label", "patient"), *lines])
+    write_lines(folder / "cases.csv", [("path", "label", "patient"), *lines])

@@ -5,13 +5,13 @@ What two views of a patient share is known: the anatomy (of strength `phantom_an
 Metastases are several asymmetric foci of the axial skeleton; benign changes are joints of both sides, or a single focus.
 """
 
-import csv
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from common.csv_text import write_lines
 from common.data.phantoms import write_once
 from replications.bone_acgan.config import CLASSES, Config
 from replications.bone_acgan.sources.anatomy import COLUMNS, MM_PER_PIXEL, ROWS, Lesion, draw_anatomy, expect_counts
@@ -66,8 +66,7 @@ def _write_scans(folder: Path, config: Config, seed: int, strength: float) -> No
         lines.append([f"{name}.dcm", CLASSES[label], name])
     packed: dict[str, Any] = {name: np.packbits(mask) for name, mask in masks.items()}
     np.savez_compressed(folder / LESIONS, **packed)
-    with (folder / TABLE).open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([["path", "label", "patient"], *lines])
+    write_lines(folder / TABLE, [["path", "label", "patient"], *lines])
 
 
 def read_lesions(folder: Path) -> dict[str, np.ndarray]:

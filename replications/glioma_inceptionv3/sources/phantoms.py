@@ -8,7 +8,6 @@ subject and not the grade; with signal alone it tells the grade, and nothing abo
 weights keep what is smooth and lose fine detail.
 """
 
-import csv
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy.ndimage import map_coordinates
 
+from common.csv_text import write_lines
 from common.data.phantoms import blend, smooth_noise, soft_ellipsoid, write_once
 from replications.glioma_inceptionv3.config import CLASSES, Config
 
@@ -69,8 +69,7 @@ def _write_subjects(folder: Path, config: Config, seed: int, signal: float) -> N
         _write_volume(folder / name / "sample.nrrd", volume)
         _write_segments(folder / name / "sample.seg.nrrd", mask)
         lines.append([name, f"Grade {CLASSES[grade]}", site])
-    with (folder / "subjects.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([["subject", "grade", "site"], *lines])
+    write_lines(folder / "subjects.csv", [["subject", "grade", "site"], *lines])
 
 
 def draw_subject(

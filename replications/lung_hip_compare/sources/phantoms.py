@@ -3,7 +3,6 @@
 The two classes differ by one thing each, of tunable strength: a nodule, a fracture. With strength 0 they do not differ.
 """
 
-import csv
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from common.csv_text import write_lines
 from common.data.metaimage import read_header, voxel_to_world, write_volume
 from common.data.phantoms import blend, smooth_noise, soft_capsule, soft_ellipsoid, to_uint8, write_once
 from common.data.unmarked import choose_unmarked, write_unmarked
@@ -63,10 +63,7 @@ def write_scans(folder: Path, config: Config, random: np.random.Generator, stren
         labels = np.arange(len(points)) < count
         order = random.permutation(len(points))  # candidates.csv does not sort a scan's rows by class
         lines += [[scan, *(f"{value:.6f}" for value in worlds[i]), int(labels[i])] for i in order]
-    with (folder / "candidates.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["seriesuid", "coordX", "coordY", "coordZ", "class"])
-        writer.writerows(lines)
+    write_lines(folder / "candidates.csv", [["seriesuid", "coordX", "coordY", "coordZ", "class"], *lines])
 
 
 def draw_scan(nodules: int, others: int, random: np.random.Generator, strength: float) -> tuple[np.ndarray, np.ndarray]:
@@ -190,10 +187,7 @@ def write_radiographs(folder: Path, config: Config, random: np.random.Generator,
                 box = [column - CROP_REACH, row - CROP_REACH, column + CROP_REACH, row + CROP_REACH]
                 place = [*box] if hips else [""] * 4
                 lines.append([name, label, f"p{patient:03d}", "RL"[side], *place])
-    with (folder / "cases.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "label", "patient", "side", "x0", "y0", "x1", "y1"])
-        writer.writerows(lines)
+    write_lines(folder / "cases.csv", [["path", "label", "patient", "side", "x0", "y0", "x1", "y1"], *lines])
 
 
 def draw_radiograph(

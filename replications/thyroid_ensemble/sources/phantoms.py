@@ -4,7 +4,6 @@ What raises a nodule's suspicion (ACR TI-RADS, Tessler et al. 2017: contour, sha
 between the classes by a tunable strength. With phantom_signal = 0 the classes do not differ.
 """
 
-import csv
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from common.csv_text import write_lines
 from common.data.phantoms import blend, smooth_noise, soft_ellipsoid, speckle, to_uint8, write_once
 from common.data.unmarked import choose_unmarked, write_unmarked
 from replications.thyroid_ensemble.config import Config
@@ -75,10 +75,7 @@ def _write_cases(folder: Path, config: Config, random: np.random.Generator, stre
             name = f"images/p{patient:03d}_{frame:02d}.png"
             Image.fromarray(picture).save(folder / name, compress_level=1)  # speckle hardly compresses
             lines.append([name, label, f"p{patient:03d}", *box])
-    with (folder / "cases.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "label", "patient", "x0", "y0", "x1", "y1"])
-        writer.writerows(lines)
+    write_lines(folder / "cases.csv", [["path", "label", "patient", "x0", "y0", "x1", "y1"], *lines])
 
 
 def draw_patient(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sample_results import LISTS, make_command, make_content, make_dataset, make_extra, make_figure
+from sample_results import LISTS, make_command, make_content, make_dataset, make_extra, make_figure, write_sample_predictions
 
 from common.cli import parse_options
 from common.errors import UsageError
@@ -30,6 +30,7 @@ def write_run(folder: Path, content: dict) -> Path:
     (folder / "figures").mkdir(parents=True)
     for name in PUBLISHED_FILES:
         (folder / name).write_text(name)
+    write_sample_predictions(folder)
     (folder / "figures" / "a.png").write_text("picture")
     (folder / "cells").mkdir()
     (folder / "report.html").write_text("page")
@@ -122,7 +123,7 @@ def test_every_command_that_led_to_a_run_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["run.py", "--data", str(tmp_path / "my data"), "--seeds", "0"])
     build(tmp_path, monkeypatch, "paper")
     results = build(tmp_path, monkeypatch, "paper")
-    command = "python -m replications.some_paper.run --data '/path/to/my data' --seeds 0"
+    command = "python -m replications.some_paper.run --data /path/to/data --seeds 0"
     assert results.command == command
     assert [entry.command for entry in results.extra.commands] == [command, command]
 
@@ -216,7 +217,7 @@ def test_publish_copies_the_accepted_content_only(tmp_path):
 
 def test_pictures_of_private_data_are_not_published(tmp_path):
     figures = [make_figure("a.png", shows_cases=True), make_figure("b.png")]
-    datasets = [make_dataset(dataset="clinic", private=True)]
+    datasets = [make_dataset(dataset="clinic", private=True, public_ids="[a-z]")]
     run = write_run(tmp_path / "run", make_content(datasets=datasets, extra=make_extra(figures=figures)))
     (run / "figures" / "b.png").write_bytes((run / "figures" / "a.png").read_bytes())
     publish(run, tmp_path / "results")

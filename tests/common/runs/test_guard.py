@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sample_results import make_command, make_content, make_extra
+from sample_results import make_command, make_content, make_extra, write_sample_predictions
 
 from common.cases.sources import Source
 from common.cli import parse_options
@@ -255,6 +255,7 @@ def write_run(folder: Path, **changes) -> Path:
     (folder / "figures").mkdir(parents=True)
     for name in PUBLISHED_FILES:
         (folder / name).write_text(name)
+    write_sample_predictions(folder)
     (folder / "figures" / "a.png").write_text("picture")
     write_json_atomic(folder / "results.json", make_content(**changes))
     return folder
