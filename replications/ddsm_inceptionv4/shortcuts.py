@@ -53,7 +53,7 @@ def train_metadata_cell(settings: dict, folder: Path, threads: int, report: cell
     """The row "metadata alone": a logistic regression of `describe_metadata`. settings: those of `tasks.open_task`, and row."""
     task = open_task(settings, folder, report)
     features = describe_metadata(task.dataset.cases)
-    machine = LogisticRegression(max_iter=5000, class_weight="balanced" if task.config.class_weights else None)
+    machine = LogisticRegression(max_iter=5000, class_weight="balanced" if task.config.class_weights else None, random_state=0)
     model = make_pipeline(StandardScaler(), machine)
     model.fit(features[task.fold.train], task.labels[task.fold.train])
     scores = np.full((len(features), len(CLASSES)), np.nan)
@@ -99,7 +99,7 @@ def describe_pictures(pictures: np.ndarray) -> np.ndarray:
 def build_reader(features: np.ndarray, cases: int) -> Pipeline:
     """The classifier of `describe_pictures`: principal components, logistic regression."""
     count = max(1, min(COMPONENTS, cases - 1, features.shape[1]))
-    return make_pipeline(StandardScaler(), PCA(count, random_state=0), LogisticRegression(C=0.1, max_iter=3000))
+    return make_pipeline(StandardScaler(), PCA(count, random_state=0), LogisticRegression(C=0.1, max_iter=3000, random_state=0))
 
 
 def measure_planted(films: np.ndarray, labels: np.ndarray, train: np.ndarray, test: np.ndarray, config: Config) -> list[Planted]:
