@@ -290,18 +290,7 @@ def test_no_pickle():
         assert "safe_mode=False" not in path.read_text()
 
 
-GLOBAL_DRAWS = {
-    "seed",
-    "rand",
-    "randn",
-    "randint",
-    "random",
-    "uniform",
-    "normal",
-    "choice",
-    "permutation",
-    "shuffle",
-}  # np.random
+GLOBAL_DRAWS = re.compile(r"np\.random\.(seed|rand|randn|randint|random|uniform|normal|choice|permutation|shuffle)")
 
 
 def find_global_draws(path: Path) -> list[str]:
@@ -323,7 +312,7 @@ def find_global_draws(path: Path) -> list[str]:
             continue
         name, given = ast.unparse(node.func), {keyword.arg for keyword in node.keywords}
         known = inspect.signature(estimators[name]).parameters if name in estimators else {}
-        shared = name.startswith("np.random.") and name.removeprefix("np.random.") in GLOBAL_DRAWS
+        shared = GLOBAL_DRAWS.fullmatch(name) is not None
         shared |= name.endswith(("set_random_seed", "tf.random.set_seed"))
         shared |= name.endswith(("default_rng", "SeedGenerator")) and not node.args and not node.keywords
         shared |= name.startswith("keras.random.") and not name.endswith("SeedGenerator") and "seed" not in given
