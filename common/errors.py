@@ -64,15 +64,18 @@ def find_number(error: BaseException) -> int | None:
 
 
 def tell_system_error(error: BaseException, place: Path | str = "") -> str:
-    """One line on an error of the system: the file, what is wrong with it, what to do.
+    """One line on an error of the system: the file, what is wrong with it, what to do. place: as for `explain_system_error`."""
+    return f"{explain_system_error(error, place)}; {AGAIN}"
 
-    place: what the error is about, where it names no file.
 
-    >>> tell_system_error(OSError(28, "No space left on device", "/data/runs/cell.json"))
-    '/data/runs/cell.json: no space is left on the disk; free some, or take a folder on another disk; then the same command goes on where it stopped'
-    >>> tell_system_error(OSError("1000 requested and 24 written"), "runs")
-    'runs: 1000 requested and 24 written; is the disk full?; then the same command goes on where it stopped'
-    """  # noqa: E501 - as it is printed
+def explain_system_error(error: BaseException, place: Path | str = "") -> str:
+    """The file, what is wrong with it, how to put it right. place: what the error is about, where it names no file.
+
+    >>> explain_system_error(OSError(28, "No space left on device", "/data/runs/cell.json"))
+    '/data/runs/cell.json: no space is left on the disk; free some, or take a folder on another disk'
+    >>> explain_system_error(OSError("1000 requested and 24 written"), "runs")
+    'runs: 1000 requested and 24 written; is the disk full?'
+    """
     number = find_number(error)
     named = getattr(error, "filename", None)
     where = os.fsdecode(named) if isinstance(named, str | bytes) else str(place)
@@ -81,7 +84,7 @@ def tell_system_error(error: BaseException, place: Path | str = "") -> str:
     else:
         words = " ".join(str(getattr(error, "strerror", None) or error).split())[:200] or type(error).__name__
         reason, remedy = words, "is the disk full?" if "requested and" in words else "put that right"
-    return f"{where}: {reason}; {remedy}; {AGAIN}" if where else f"{reason}; {remedy}; {AGAIN}"
+    return f"{where}: {reason}; {remedy}" if where else f"{reason}; {remedy}"
 
 
 def to_one_line(text: str) -> str:

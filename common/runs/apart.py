@@ -63,8 +63,9 @@ def _open_child(threads: int) -> _Child:
         paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
         settings = {"PYTHONPATH": paths, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
         command = [sys.executable, "-P", "-m", __name__, str(os.getpid()), str(threads)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        _children.append(_Child(subprocess.Popen(command, env=os.environ | settings, text=True, **pipes), threads))
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, env=os.environ | settings, text=True, stdin=pipe, stdout=pipe)
+        _children.append(_Child(process, threads))
     return _children[0]
 
 

@@ -271,20 +271,19 @@ def _load_checkpoint(path: Path, model: keras.Model) -> tuple[list[dict], list[n
     """(history, best weights, epochs done); a damaged checkpoint is removed and training begins anew."""
     if not path.exists():
         return [], [], 0
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        if arrays.pop("digest").tobytes() != _digest(arrays):
-            raise ValueError("digest")
-        history = json.loads(arrays["history"].tobytes())
-        write_state(model, [arrays[name] for name in sorted(arrays) if name.startswith("state-")])
-    except (
-        Exception
-    ):  # whatever zipfile, zlib and NumPy make of damaged bytes; nothing of the model was changed before the digest
-        print(f"{path}: damaged checkpoint removed, this training starts again")
-        path.unlink()
-        return [], [], 0
-    return history, [arrays[name] for name in sorted(arrays) if name.startswith("best-")], len(history)
+    with open(path, "rb") as content:  # that it cannot be opened is no damage
+        try:
+            with np.load(content, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            if arrays.pop("digest").tobytes() != _digest(arrays):
+                raise ValueError("digest")
+            history = json.loads(arrays["history"].tobytes())
+            write_state(model, [arrays[name] for name in sorted(arrays) if name.startswith("state-")])
+            return history, [arrays[name] for name in sorted(arrays) if name.startswith("best-")], len(history)
+        except Exception:  # zipfile, zlib and NumPy make many things of damaged bytes
+            print(f"{path}: damaged checkpoint removed, this training starts again")
+            path.unlink()
+            return [], [], 0
 
 
 def _digest(arrays: dict[str, np.ndarray]) -> bytes:

@@ -95,8 +95,8 @@ def train_gan(
             with replace_file(kept) as temporary, open(temporary, "wb") as file:
                 np.savez(file, pictures=made)
     if marks:
-        np.save(folder / SNAPSHOTS, np.stack([_read_shown(folder / f"checkpoint-shown-{mark}.npz") for mark in marks]),
-                allow_pickle=False)  # fmt: skip
+        shown = [_read_shown(folder / f"checkpoint-shown-{mark}.npz") for mark in marks]
+        np.save(folder / SNAPSHOTS, np.stack([one for one in shown if one is not None]), allow_pickle=False)
     return history
 
 
