@@ -19,6 +19,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from common.cases.prepared import load_dataset
+from common.errors import UsageError
 from common.runs import cells
 from common.runs.products import Scored, describe_training, write_products
 from replications.ddsm_inceptionv4.breast import prepare_picture
@@ -133,7 +134,10 @@ def measure_planted(films: np.ndarray, labels: np.ndarray, train: np.ndarray, te
 
 
 def plant_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
-    """The table of planted scanners on the films of the run: measures.json. settings: those of `tasks.open_task`."""
+    """The table of planted scanners on the films of the run: measures.json.
+
+    settings: those of `tasks.open_task`, and whole_sha256, of the whole films.
+    """
     cv2.setNumThreads(threads)
     task = open_task(settings, folder, report)
     films, labels, sides = gather_films(task)
@@ -147,6 +151,8 @@ def plant_cell(settings: dict, folder: Path, threads: int, report: cells.Report)
 def gather_films(task: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Whole films uint8 (n, side, side), labels and sides ("train", "test") of at most MOST cases of a task's fold."""
     whole = load_dataset(task.home / WHOLE)
+    if whole.sha256 != task.settings["whole_sha256"]:
+        raise UsageError(f"{task.home / WHOLE}: not the films that this was planned for; run the same command again")
     place_of = {name: place for place, name in enumerate(whole.cases["case_id"])}
     ids = task.dataset.cases["case_id"].to_numpy(str)
     places, sides = [], []
