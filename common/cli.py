@@ -8,12 +8,13 @@ import argparse
 import dataclasses
 import difflib
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from common import __version__
-from common.errors import UsageError
+from common.errors import UsageError, explain_system_error
 from common.ranges import SEEDS, SHOWN, Conflict, read_setting, refuse_conflicts, shorten, within
 
 PROCESSES = within(1, 1024)  # --workers, --threads
@@ -87,6 +88,7 @@ def parse_options(argv: Sequence[str] | None, module: str, description: str, pre
         raise UsageError(
             f"--preset smoke --data {given.data}: this preset takes phantoms, or your own pictures with --cases; {other}"
         )
+    confirm_writable(given.out)
     return Options(
         preset=given.preset,
         protocols=PROTOCOLS if given.protocol == "both" else (given.protocol,),
@@ -109,6 +111,30 @@ def parse_options(argv: Sequence[str] | None, module: str, description: str, pre
         cases=given.cases,
         columns=given.columns,
     )
+
+
+def confirm_writable(out: Path) -> None:
+    """Raise UsageError unless files can be written below `out`, or where it would be made; nothing is left there."""
+    try:
+        there = out.absolute()
+        while not _exists(there):
+            there = there.parent
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        bare = OSError(error.errno, error.strerror)  # without the name of our temporary file
+        raise UsageError(f"{explain_system_error(bare, f'--out {out}')}; nothing was done") from None
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is a file or folder; raises OSError where there can be none."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise
+        return False
+    return True
 
 
 def add_data_flags(parser: argparse.ArgumentParser) -> None:

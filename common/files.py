@@ -94,6 +94,11 @@ def replace_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _rename(temporary, path)
+    except OSError as error:  # one of a write names no file, one of opening the temporary one
+        named = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(temporary)
+        if named.startswith(str(temporary)):
+            error.filename = str(path) + named.removeprefix(str(temporary))
+        raise
     finally:
         _remove(temporary)
 

@@ -99,7 +99,7 @@ def load_dataset(folder: Path) -> Dataset:
                 raise UsageError(f"{folder / file}: damaged; delete the folder and prepare it again")
         images = np.load(folder / FILES["images"], mmap_mode="r", allow_pickle=False)
         cases = read_table(folder / FILES["cases"], dtype=TEXT_COLUMNS, keep_default_na=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(f"{folder}: no whole prepared data set ({error}); prepare it again") from None
     return Dataset(images, cases, info, folder)
 

@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 
 from common import __version__
 from common.errors import UsageError
-from common.files import hash_file
+from common.files import hash_file, hold_lock
 
 MARKER = "phantoms.json"  # says that a data folder is synthetic
 
@@ -92,8 +92,13 @@ def write_once(folder: Path, recipe: Mapping[str, Any], parts: Sequence[str], wr
     recipe: all that the files follow from (JSON); the version of the suite is added. parts: the subfolders that hold them,
     written anew; write: writes them. Raises UsageError if the folder holds anything else than phantoms.
     """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with hold_lock(folder.with_name(f"{folder.name}.lock"), wait=True):  # of two commands that begin at once one writes them
+        _write_anew(folder, {**recipe, "synthetic": True, "version": __version__}, parts, write)
+
+
+def _write_anew(folder: Path, recipe: Mapping[str, Any], parts: Sequence[str], write: Callable[[], None]) -> None:
     marker = folder / MARKER
-    recipe = {**recipe, "synthetic": True, "version": __version__}
     if marker.is_file():
         if marker.read_text() == _describe_phantoms(recipe, folder, parts):
             return

@@ -1,12 +1,15 @@
 """Where a result comes from: versions of the packages, state of the code, the commands that led to it."""
 
+import hashlib
 import importlib.metadata
+import json
 import platform
 import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -98,7 +101,12 @@ def read_commands(path: Path) -> list[Command]:
     """The commands that led to a run, in the order given; none where the file is missing. Raises UsageError if it is damaged."""
     remedy = "put it right, or move it away and give the command again: the earlier commands are then not recorded"
     try:
-        return TypeAdapter(list[Command]).validate_python(load_json(Path(path)), strict=True)
+        content = load_json(Path(path))
+        if isinstance(content, dict):  # earlier versions wrote the list alone
+            if content.keys() != {"commands", "sha256"} or content["sha256"] != _hash_commands(content["commands"]):
+                raise ValueError("it is not what was written")
+            content = content["commands"]
+        return TypeAdapter(list[Command]).validate_python(content, strict=True)
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -110,8 +118,13 @@ def read_commands(path: Path) -> list[Command]:
 
 
 def write_commands(path: Path, commands: Sequence[Command]) -> None:
-    """Write the commands that led to a run, whole or not at all."""
-    write_json_atomic(path, [command.model_dump() for command in commands])
+    """Write the commands that led to a run, whole or not at all, with the sha256 of what they say."""
+    content = [command.model_dump() for command in commands]
+    write_json_atomic(path, {"commands": content, "sha256": _hash_commands(content)})
+
+
+def _hash_commands(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _find_version(distribution: str) -> str | None:

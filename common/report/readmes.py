@@ -1,8 +1,8 @@
 """The generated tables of the READMEs, and every other file that follows from the accepted results.
 
 `python -m common.report [--check] [--root FOLDER]` rewrites (or checks) the blocks of README.md, docs/checklists.md and
-replications/*/README.md between `<!-- generated: NAME -->` and `<!-- end -->`, whole generated pages, tables and reports in results/,
-and docs/site/.
+replications/*/README.md between `<!-- generated: NAME -->` and `<!-- end -->`, whole generated pages, tables and reports in
+results/, and docs/site/.
 """
 
 import re

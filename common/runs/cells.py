@@ -13,19 +13,28 @@ import importlib
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from common.errors import UsageError
-from common.files import hash_file, hold_lock, put_in_place
+from common.errors import OF_ALL, RunError, UsageError, find_number, tell_system_error
+from common.files import hash_file, hold_lock, put_in_place, write_text_atomic
 from common.records.provenance import has_changed_code
 
 RECORD = "cell.json"
+CHECKSUM = "record_sha256"  # of the record's other fields
+KINDS: dict[str, type | tuple[type, ...]] = {
+    "digest": str, "dirty": (bool, type(None)), "files": dict, "outcome": object, "seconds": (int, float), "settings": dict,
+    "threads": list, CHECKSUM: str,
+}  # fmt: skip
+LATER = {"dirty", CHECKSUM}  # fields that records of earlier versions lack
+THREADS = re.compile("[0-9]{1,6}")
 UNCLEAN = ".unclean"  # in the folder of a begun cell: some start of it had uncommitted code
 Report = Callable[[str, int, int, dict], None]  # stage, epochs done, epochs in all, logs
 
@@ -71,53 +80,98 @@ def read_record(cell: Cell, home: Path) -> dict:
 
 
 def find_record(folder: Path) -> dict | None:
-    """The record that a finished cell has left in its folder; None where there is none that can be read."""
+    """The record that a finished cell has left in its folder; None where there is none that can be read, and none for a damaged
+    one: it holds the sha256 of all that it says."""
     try:
-        record = json.loads((folder / RECORD).read_text())
-        return record if {"digest", "files", "threads"} <= record.keys() else None
-    except (OSError, ValueError, AttributeError, RecursionError):
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return record if is_whole(record) else None
+    except (OSError, ValueError, RecursionError):
         return None
 
 
+def is_whole(record: Any) -> bool:
+    """Whether the content of a cell.json is a record, unchanged. Those of earlier versions, without a sha256 of their own, pass
+    if each field is of its kind."""
+    if not isinstance(record, dict) or not record.keys() <= KINDS.keys() or not KINDS.keys() - LATER <= record.keys():
+        return False
+    if CHECKSUM in record:
+        return record[CHECKSUM] == _hash_record(record)
+    files, threads = record["files"], record["threads"]
+    of_kind = all(isinstance(value, KINDS[name]) for name, value in record.items())
+    return of_kind and all(isinstance(value, str) for value in files.values()) and all(isinstance(n, int) for n in threads)
+
+
+def _hash_record(record: Mapping[str, Any]) -> str:
+    known = {name: value for name, value in record.items() if name != CHECKSUM}
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def describe_failure(error: BaseException) -> str:
+    """Why a cell failed, in one line."""
+    text = str(error).strip().splitlines()
+    known = isinstance(error, UsageError | RunError) and text
+    return text[0] if known else f"{type(error).__name__}: {' '.join(text)[:300]}"
+
+
 def run_cell(cell: Cell, home: Path, threads: int, report: Report) -> None:
-    """Run one cell and put its result in place by one rename."""
+    """Run one cell and put its result in place by one rename.
+
+    Errors of the system and a lack of memory are raised in one line: as RunError where every other cell would meet them as well,
+    else as UsageError.
+    """
     partial, final = home / f"{cell.key}.partial", home / cell.key
-    partial.mkdir(parents=True, exist_ok=True)
-    with hold_lock(partial / ".lock", wait=True):
-        if is_done(cell, home):
-            return
-        claim = partial / ".digest"  # first line: the digest; then the threads of every start
-        lines = claim.read_text().split() if claim.exists() else []
-        if lines[:1] != [cell.digest]:  # checkpoints of other settings
-            _clear(partial)
-            lines = [cell.digest]
-        claim.write_text("\n".join([*lines, str(threads)]))
-        (partial / RECORD).unlink(missing_ok=True)  # of a start that was killed before the last rename: no product
-        module, name = cell.function.split(":")
-        with quiet_start():
-            source = importlib.import_module(module)
-            function = getattr(source, name)
-        dirty = has_changed_code(Path(source.__file__ or "").parent)
-        if dirty:
-            (partial / UNCLEAN).touch()
-        started = time.time()
-        outcome = function(cell.settings, partial, threads, report)
-        for path in [*partial.glob("checkpoint-*"), *partial.glob(".checkpoint-*")]:
-            path.unlink()
-        products = sorted(p for p in partial.rglob("*") if p.is_file() and not p.name.startswith("."))
-        record = {
-            "digest": cell.digest,
-            "dirty": True if (partial / UNCLEAN).exists() else dirty,  # None: not known
-            "files": {str(p.relative_to(partial)): hash_file(p) for p in products},
-            "outcome": outcome,
-            "seconds": round(time.time() - started, 3),
-            "settings": cell.settings,
-            "threads": sorted({int(n) for n in claim.read_text().split()[1:]}),
-        }
-        (partial / RECORD).write_text(json.dumps(record, sort_keys=True, indent=1))
-        put_in_place(partial, final)
-    for name in (".lock", ".digest", UNCLEAN):
-        (final / name).unlink(missing_ok=True)
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        with hold_lock(partial / ".lock", wait=True):
+            if is_done(cell, home):
+                return
+            _run_function(cell, partial, threads, report)
+            put_in_place(partial, final)
+        for name in (".lock", ".digest", UNCLEAN):
+            (final / name).unlink(missing_ok=True)
+    except Exception as error:
+        number = find_number(error)
+        if number is None and not isinstance(error, OSError):
+            raise
+        fatal = number in OF_ALL or number is None  # without a number: a file that was not written whole
+        raise (RunError if fatal else UsageError)(tell_system_error(error, partial)) from error
+
+
+def _run_function(cell: Cell, partial: Path, threads: int, report: Report) -> None:
+    """Run the function of a cell in its working folder, which then holds its products and its record."""
+    claim = partial / ".digest"  # first line: the digest; then the threads of every start
+    lines = claim.read_text(errors="replace").split() if claim.exists() else []
+    if lines[:1] != [cell.digest] or not all(THREADS.fullmatch(line) for line in lines[1:]):
+        _clear(partial)  # checkpoints of other settings, or damaged
+        lines = [cell.digest]
+    lines.append(str(threads))
+    write_text_atomic(claim, "\n".join(lines))
+    (partial / RECORD).unlink(missing_ok=True)  # of a start that was killed before the last rename: no product
+    module, name = cell.function.split(":")
+    with quiet_start():
+        source = importlib.import_module(module)
+        function = getattr(source, name)
+    dirty = has_changed_code(Path(source.__file__ or "").parent)
+    if dirty:
+        (partial / UNCLEAN).touch()
+    started = time.time()
+    outcome = function(cell.settings, partial, threads, report)
+    seconds = round(time.time() - started, 3)
+    for path in [*partial.glob("checkpoint-*"), *partial.glob(".checkpoint-*")]:
+        path.unlink()
+    products = sorted(p for p in partial.rglob("*") if p.is_file() and not p.name.startswith("."))
+    record = {
+        "digest": cell.digest,
+        "dirty": True if (partial / UNCLEAN).exists() else dirty,  # None: not known
+        "files": {str(p.relative_to(partial)): hash_file(p) for p in products},
+        "outcome": outcome,
+        "seconds": seconds,
+        "settings": cell.settings,
+        "threads": sorted({int(n) for n in lines[1:]}),
+    }
+    record = json.loads(json.dumps(record))  # as it will be read
+    text = json.dumps(record | {CHECKSUM: _hash_record(record)}, sort_keys=True, indent=1)
+    (partial / RECORD).write_text(text, encoding="utf-8")
 
 
 def _clear(folder: Path) -> None:

@@ -20,6 +20,7 @@ MEASURING = 10  # seconds, of each worker
 RATE = 2e9  # multiply-adds a second of one thread, which every processor of these years surpasses
 SHORT = 300  # seconds at that rate, up to which nothing is measured
 LONG = 24 * 3600  # seconds from which the user is asked
+LEAST_BYTES = 20e6  # of predictions, figures and the report
 DAY, HOUR, MINUTE = 24 * 3600, 3600, 60
 
 
@@ -28,7 +29,8 @@ def announce(run: Run, works: Sequence[Work]) -> bool:
 
     works: all trainings that the command asks for; those that are done do not count, but with --publish those that rest on
     uncommitted code do. What was measured stays in the run's folder; a dry run takes away a folder that it made. Raises
-    UsageError for a run of more than a day without --yes, unless the user agrees on the terminal.
+    UsageError for a run of more than a day without --yes, unless the user agrees on the terminal, and for a disk that is too
+    small.
     """
     home = run.folder / "cells"
     unclean = find_unclean(home, read_commands(run.folder / COMMANDS)) if run.options.publish else []
@@ -43,6 +45,7 @@ def announce(run: Run, works: Sequence[Work]) -> bool:
         if run.fresh:
             shutil.rmtree(run.folder)
         return False
+    confirm_room(run, amount)
     if amount.seconds > LONG and not run.options.yes:
         confirm(run, amount)
     return True
@@ -162,6 +165,18 @@ def name_bytes(count: float) -> str:
     ('3.0 GB', '2 MB')
     """
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{max(1, count / 1e6):.0f} MB"
+
+
+def confirm_room(run: Run, amount: Amount) -> None:
+    """UsageError where the disk of --out has less room than the trainings that are to be done leave there."""
+    needed = LEAST_BYTES + amount.disk_bytes - amount.cache_bytes
+    begun = sum(path.stat().st_size for path in run.folder.glob("cells/*.partial/**/*") if path.is_file())
+    free = shutil.disk_usage(run.folder).free
+    if amount.trainings and needed > free + begun:
+        processes.stop_workers()
+        run.lock.close()
+        tell = "free some, or choose another --out; then the same command goes on. Nothing was trained"
+        raise UsageError(f"{run.folder}: the run needs about {name_bytes(needed)}, and {name_bytes(free)} are free; {tell}")
 
 
 def confirm(run: Run, amount: Amount) -> None:

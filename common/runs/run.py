@@ -4,7 +4,6 @@ import contextlib
 import datetime
 import hashlib
 import json
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +18,7 @@ from common.data.folder import find_data
 from common.errors import UsageError
 from common.evaluation.outcome import Outcome
 from common.figures.style import Picture, save_figure
-from common.files import hash_file, hide_places, hold_lock, map_texts, to_plain, write_text_atomic
+from common.files import hash_file, hide_places, hold_lock, map_texts, replace_folder, to_plain, write_text_atomic
 from common.records.paper import Paper
 from common.records.provenance import describe_command, git_state, list_packages, read_commands, write_commands
 from common.records.results import (
@@ -308,17 +307,15 @@ def close_run(
     exit code: 1 if a training failed, else 0. Raises UsageError where the run may not be published.
     """
     workers.stop_workers()
-    figures = run.folder / "figures"
-    shutil.rmtree(figures, ignore_errors=True)
-    figures.mkdir()
     drawn = []
     own = is_own(results)
-    for picture in draw(results):
-        if own and picture.of_paper:
-            continue
-        save_figure(picture.figure, figures / picture.file, results.synthetic)
-        about = {"file": picture.file, "title": picture.title, "caption": picture.caption.strip()}
-        drawn.append(FigureEntry(**about, shows_cases=picture.shows_cases))
+    with replace_folder(run.folder / "figures") as figures:
+        for picture in draw(results):
+            if own and picture.of_paper:
+                continue
+            save_figure(picture.figure, figures / picture.file, results.synthetic)
+            about = {"file": picture.file, "title": picture.title, "caption": picture.caption.strip()}
+            drawn.append(FigureEntry(**about, shows_cases=picture.shows_cases))
     results = results.model_copy(update={"extra": results.extra.model_copy(update={"figures": drawn})})
     write_results(run.folder / "results.json", results)
     write_text_atomic(run.folder / "environment.txt", list_packages())

@@ -70,6 +70,7 @@ class Amount:
     operations: float
     seconds: float
     disk_bytes: float
+    cache_bytes: float  # of these: frozen activations, which are computed again and again where the disk is short
     memory_bytes: float
 
 
@@ -148,13 +149,15 @@ def add_up(works: Sequence[Work], times: Mapping[str, Times], workers: int, done
     busy = max(1, min(workers, len(works)))
     operations = sum(_count_operations(stage, times) for work in works for stage in work.stages)
     operations += sum(times[one.network.name]["operations"] * one.pictures for one in kept)
+    cache = sum(4 * times[one.network.name]["given"] * one.pictures for one in kept)
     weights = [max((times[stage.network.name]["weights"] for stage in work.stages), default=0) for work in works]
     return Amount(
         trainings=len(works),
         epochs=sum(stage.epochs for work in works for stage in work.stages),
         operations=operations,
         seconds=max((sum(alone) + traced + filled) / busy, max(alone, default=0.0)),
-        disk_bytes=sum(4 * times[one.network.name]["given"] * one.pictures for one in kept) + sum(4 * w for w in weights),
+        disk_bytes=cache + sum(4 * w for w in weights),
+        cache_bytes=cache,
         memory_bytes=busy * max((_hold(stage, times) for work in works for stage in work.stages), default=LIBRARY_BYTES),
     )
 

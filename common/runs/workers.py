@@ -1,7 +1,6 @@
 """The trainings of a run side by side: in this process, in worker processes, or on a Dask cluster."""
 
 import contextlib
-import hashlib
 import multiprocessing.queues
 import os
 import queue
@@ -21,11 +20,13 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from common.errors import UsageError
+from common.errors import RunError, UsageError
 from common.files import hold_lock
-from common.runs.cells import Cell, is_done, run_cell
+from common.runs.apart import die_with
+from common.runs.cells import Cell, describe_failure, is_done, run_cell
+from common.runs.cluster import run_on_dask
 
-CHECKOUT = Path(__file__).parents[2]  # or where it is installed
+KILLED = "a worker process was killed (out of memory?); the same command goes on where it stopped"
 LOST = "its files changed after it had ended (another program, or the disk); the same command does it again"
 
 
@@ -44,7 +45,8 @@ def run_cells(
     folder: holds `cells/`. workers: processes side by side; with one, cells run in this process. threads: threads a cell
     computes with. cluster: address of a Dask scheduler whose workers see `folder` under the same path. noun: what a cell is.
     Raises KeyboardInterrupt after stopping the workers; finished cells and checkpoints stay. The processes wait for further cells
-    until `stop_workers`.
+    until `stop_workers`. Raises RunError where no further cell can be run: the disk is full, a worker was killed, the cluster is
+    gone.
     """
     home = folder / "cells"
     home.mkdir(parents=True, exist_ok=True)
@@ -54,7 +56,7 @@ def run_cells(
             shutil.rmtree(home / cell.key, ignore_errors=True)
         with _Display(title, cells, len(cells) - len(todo), noun) as display:
             if cluster:
-                failed = _run_on_dask(todo, home, threads, cluster, display)
+                failed = run_on_dask(todo, home, threads, cluster, display)
             elif workers == 1 or (len(todo) <= 1 and (workers, threads) not in _teams):
                 failed = _run_here(todo, home, threads, display)
             else:
@@ -68,22 +70,24 @@ def share_threads(workers: int, cores: int) -> int:
     return max(1, cores // workers)
 
 
-def _describe(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return text[0] if isinstance(error, UsageError) and text else f"{type(error).__name__}: {' '.join(text)[:300]}"
-
-
 def _run_here(cells: list[Cell], home: Path, threads: int, display: "_Display") -> dict[str, str]:
     failed = {}
     for cell in cells:
         try:
             run_cell(cell, home, threads, lambda *args, key=cell.key: display.report(key, *args))
         except Exception as error:
-            if not isinstance(error, UsageError):
-                traceback.print_exc()
-            failed[cell.key] = _describe(error)
+            failed[cell.key] = tell_failure(cell, error)
         display.finish(cell.key, failed.get(cell.key))
     return failed
+
+
+def tell_failure(cell: Cell, error: BaseException) -> str:
+    """Why a cell failed, in one line; a fault of ours is printed with its traceback. Raises RunError where all would fail."""
+    if isinstance(error, RunError):
+        raise RunError(f"{cell.key}: {error}") from None
+    if not isinstance(error, UsageError):
+        traceback.print_exception(error)
+    return describe_failure(error)
 
 
 _messages: multiprocessing.queues.Queue  # where a worker process reports to: `_start_worker` sets it
@@ -94,17 +98,11 @@ def _start_worker(messages: multiprocessing.queues.Queue, parent: int, gpu: str 
     global _messages
     _messages = messages
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=die_with, args=(parent,), daemon=True).start()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-
-
-def _die_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
 
 
 def _work(cell: Cell, home: Path, threads: int) -> None:
@@ -139,11 +137,13 @@ def _run_in_processes(cells: list[Cell], home: Path, workers: int, threads: int,
                 cell, worker = running.pop(future)
                 free.append(worker)
                 _collect(future, cell, failed, display)
-    except BaseException:
+    except BaseException as error:
         for worker in team.processes:
             for process in list((worker.pool._processes or {}).values()):
                 process.kill()
         stop_workers()
+        if isinstance(error, BrokenProcessPool):  # also of one that was idle
+            raise RunError(KILLED) from None
         raise
     return failed
 
@@ -210,87 +210,10 @@ def stop_workers() -> None:
 def _collect(future: Future, cell: Cell, failed: dict[str, str], display: "_Display") -> None:
     error = future.exception()
     if isinstance(error, BrokenProcessPool):
-        raise RuntimeError("a worker process was killed (out of memory?); the same command goes on where it stopped") from None
+        raise error
     if error is not None:
-        if not isinstance(error, UsageError):
-            traceback.print_exception(error)
-        failed[cell.key] = _describe(error)
+        failed[cell.key] = tell_failure(cell, error)
     display.finish(cell.key, failed.get(cell.key))
-
-
-def _run_on_dask(cells: list[Cell], home: Path, threads: int, address: str, display: "_Display") -> dict[str, str]:
-    try:
-        from dask.distributed import Client, as_completed
-    except ImportError:
-        raise UsageError("--cluster needs Dask: in the folder of the checkout, pip install -e '.[cluster]'") from None
-    try:
-        client = Client(address, timeout=20)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--cluster {address}: no scheduler answers there ({error})") from None
-    failed: dict[str, str] = {}
-    with client:
-        _check_cluster(client, address, home)
-        waiting = {client.submit(_work_on_dask, cell, home.resolve(), threads, pure=False): cell for cell in cells}
-        for future in as_completed(waiting):
-            cell = waiting[future]
-            failure = future.exception()
-            if failure is not None:
-                failed[cell.key] = _describe(failure)
-            display.finish(cell.key, failed.get(cell.key))
-    return failed
-
-
-def _check_cluster(client: Any, address: str, home: Path) -> None:
-    """Raise UsageError unless the cluster has workers, of one thread each, that see the run's folder and have this code."""
-    start = f"dask worker {address} --nthreads 1 --nworkers N"
-    known = client.scheduler_info(n_workers=-1)["workers"]
-    if not known:
-        raise UsageError(
-            f"--cluster {address}: no worker is connected to it; start some from the folder of the checkout: {start}"
-        )
-    if wrong := {name: worker["nthreads"] for name, worker in known.items() if worker["nthreads"] != 1}:
-        name, threads = next(iter(wrong.items()))
-        text = f"{len(wrong)} of {len(known)} workers have more than one thread, such as {name} with {threads}"
-        raise UsageError(f"--cluster {address}: {text}; one training takes a process: start them anew: {start}")
-    probe = home / ".probe"
-    probe.write_text(str(time.time()))
-    mine = Seen(probe.read_text(), hash_code(), str(CHECKOUT))
-    for name, seen in client.run(look_around, probe.resolve(), on_error="return").items():
-        if isinstance(seen, BaseException):
-            tell = f"start it from the folder of the checkout, with its Python: {start}"
-            raise UsageError(f"--cluster {address}: worker {name} does not have this code ({_describe(seen)}); {tell}")
-        if seen.probe != mine.probe:
-            tell = "put --out on a file system that all machines see under the same path"
-            raise UsageError(f"--cluster {address}: worker {name} does not see {home.resolve()}; {tell}")
-        if seen.code != mine.code:
-            tell = "start it there, or bring both to the same commit"
-            raise UsageError(f"--cluster {address}: worker {name} has other code ({seen.place}) than {mine.place}; {tell}")
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What a process finds: the text of the probe in the run's folder, and the code that it would train with."""
-
-    probe: str | None
-    code: str  # sha256
-    place: str
-
-
-def look_around(probe: Path) -> Seen:
-    """What this process finds; run on every worker of a cluster."""
-    return Seen(probe.read_text() if probe.exists() else None, hash_code(), str(CHECKOUT))
-
-
-def hash_code() -> str:
-    """sha256 of every module of common/ and replications/ that this process would import."""
-    digest = hashlib.sha256()
-    for path in sorted(path for room in ("common", "replications") for path in (CHECKOUT / room).rglob("*.py")):
-        digest.update(f"{path.relative_to(CHECKOUT)}\0".encode() + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-def _work_on_dask(cell: Cell, home: Path, threads: int) -> None:
-    run_cell(cell, home, threads, lambda *args: None)
 
 
 class _Display(contextlib.AbstractContextManager):

@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +19,7 @@ from sklearn.metrics import roc_auc_score
 
 from common.files import replace_file
 from common.training.batches import Arrays, assert_uint8, feed_batches
-from common.training.random_networks import seed_weights
+from common.training.random_networks import seed_layers
 
 CHECKPOINT_SECONDS = 20.0  # at most one checkpoint in this time, and never more than 5 % of the time spent writing
 Report = Callable[[str, int, int, dict], None]  # stage, epochs done, epochs in all, logs
@@ -86,12 +85,11 @@ def build_compiled(graph: str, part: str, build: Callable[[], keras.Model], seed
     """Compiled model in its initial state for `seed`; what was traced for the same graph and part is used again.
 
     graph: name of the network and everything that shapes it; part: one of its models, where a network is trained in
-    parts. build() returns a compiled model and depends on nothing but the global Keras seed. Tracing costs seconds, new
+    parts. build() returns a compiled model; its layers are seeded here (`seed_layers`). Tracing costs seconds, new
     initial values cost none: a second training of the same graph takes over every variable (weights, optimiser,
     generators) of a freshly built model, so it equals one in a process of its own.
     """
-    seed_weights(seed)
-    fresh = _build_in_scope(build, batch_size)
+    fresh = _build_in_scope(build, seed, batch_size)
     if any(known != graph for known, _ in _compiled):
         _compiled.clear()  # one graph at a time: memory stays bounded
     if (graph, part) in _compiled:
@@ -110,7 +108,7 @@ def open_compiled(graph: str, part: str, build: Callable[[], keras.Model], seed:
         _compiled.clear()
         _new_optimizers.clear()
     if (graph, part) not in _compiled:
-        model = _compiled[graph, part] = _build_in_scope(build, batch_size)
+        model = _compiled[graph, part] = _build_in_scope(build, seed, batch_size)
         _new_optimizers[graph, part] = [np.array(v) for o in optimizers_of(model) for v in o.variables]
     model = _compiled[graph, part]
     variables = [variable for optimizer in optimizers_of(model) for variable in optimizer.variables]
@@ -122,9 +120,9 @@ def open_compiled(graph: str, part: str, build: Callable[[], keras.Model], seed:
     return model
 
 
-def _build_in_scope(build: Callable[[], keras.Model], batch_size: int) -> keras.Model:
+def _build_in_scope(build: Callable[[], keras.Model], seed: int, batch_size: int) -> keras.Model:
     on_tensorflow = keras.backend.backend() == "tensorflow"
-    with choose_strategy(batch_size).scope() if on_tensorflow else contextlib.nullcontext():
+    with seed_layers(seed), choose_strategy(batch_size).scope() if on_tensorflow else contextlib.nullcontext():
         model = build()
         build_optimizers(model)
     return model
@@ -273,18 +271,19 @@ def _load_checkpoint(path: Path, model: keras.Model) -> tuple[list[dict], list[n
     """(history, best weights, epochs done); a damaged checkpoint is removed and training begins anew."""
     if not path.exists():
         return [], [], 0
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        if arrays.pop("digest").tobytes() != _digest(arrays):
-            raise ValueError("digest")
-        history = json.loads(arrays["history"].tobytes())
-        write_state(model, [arrays[name] for name in sorted(arrays) if name.startswith("state-")])
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile):
-        print(f"{path}: damaged checkpoint removed, this training starts again")
-        path.unlink()
-        return [], [], 0
-    return history, [arrays[name] for name in sorted(arrays) if name.startswith("best-")], len(history)
+    with open(path, "rb") as content:  # that it cannot be opened is no damage
+        try:
+            with np.load(content, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            if arrays.pop("digest").tobytes() != _digest(arrays):
+                raise ValueError("digest")
+            history = json.loads(arrays["history"].tobytes())
+            write_state(model, [arrays[name] for name in sorted(arrays) if name.startswith("state-")])
+            return history, [arrays[name] for name in sorted(arrays) if name.startswith("best-")], len(history)
+        except Exception:  # zipfile, zlib and NumPy make many things of damaged bytes
+            print(f"{path}: damaged checkpoint removed, this training starts again")
+            path.unlink()
+            return [], [], 0
 
 
 def _digest(arrays: dict[str, np.ndarray]) -> bytes:

@@ -1,27 +1,54 @@
 """Random weights: where they come from, and how a network of them nevertheless tells pictures apart."""
 
+import contextlib
 import random
+import threading
+from collections.abc import Iterator
 
 import keras
 import numpy as np
 from keras import layers, ops
+from keras.src.random import seed_generator  # the one place where Keras makes up a seed for a layer that was given none
 
-_seeded = False  # whether TensorFlow has a seed of its own in this process
+
+class _Draws(threading.local):
+    """Stands in for the module `random` where Keras makes up seeds: in a thread that `seed_layers` seeds, a generator of its own;
+    elsewhere the global one, as before."""
+
+    own: random.Random | None = None
+
+    def randint(self, low: int, high: int) -> int:
+        return (self.own or random).randint(low, high)
 
 
-def seed_weights(seed: int) -> None:
-    """Make the initial weights that Keras draws next, dropout included, a pure function of the seed.
+_draws = _Draws()
 
-    As `keras.utils.set_random_seed`, but TensorFlow's own seed, from which nothing here is drawn, is set only once: it makes
-    TensorFlow forget every graph that it has optimised, after which a second training of a large network starts as slowly as the
-    first (MU-ACGAN: 11.5 s, else 0.5 s). Draws of `keras.random` need a seed or a generator.
+
+@contextlib.contextmanager
+def seed_layers(seed: int) -> Iterator[None]:
+    """Give every layer and initialiser that is built in here a seed of its own: a pure function of `seed` and of how many were
+    built before it.
+
+    Initial weights and dropout then depend on no global generator, and neither draw from one nor change one, whatever other
+    threads do. The seeds are those that Keras itself would draw after `keras.utils.set_random_seed(seed)`. Works for layers that
+    are not ours to seed, too (keras.applications). Draws of `keras.random` outside of layers need a seed or a generator. May be
+    nested; afterwards the outer seeding goes on where it was.
     """
-    global _seeded
-    if not _seeded:
-        keras.utils.set_random_seed(seed)
-    _seeded = True
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - what Keras' layers may use
+    seed_generator.python_random = _draws  # again each time: nothing happens on import
+    outer, _draws.own = _draws.own, random.Random(seed)
+    try:
+        _confirm_seeding(seed)
+        yield
+    finally:
+        _draws.own = outer
+
+
+def _confirm_seeding(seed: int) -> None:
+    """RuntimeError where this version of Keras takes its seeds from elsewhere: results would follow chance, and nobody knew."""
+    expected = random.Random(seed).randint(1, 10**9)
+    if keras.initializers.GlorotUniform().seed != expected:
+        raise RuntimeError(f"Keras {keras.__version__} makes up seeds in another way; install the version of constraints.txt")
+    _draws.own = random.Random(seed)
 
 
 def settle_statistics(

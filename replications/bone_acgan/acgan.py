@@ -117,7 +117,7 @@ def build_acgan(
     known: Sequence[int] | None = None,
 ) -> ACGAN:
     """MU-ACGAN or ACGAN, compiled with two RAdams (sec. 4.2); known: classes with real pictures, None: all; seed: of dropout,
-    noise and classes. Initial weights follow Keras' global seed."""
+    noise and classes. Initial weights are those of `seed_layers`."""
     build_generator, build_discriminator = BUILDERS[name]
     networks = build_generator(config, classes), build_discriminator(config, classes, seed=seed)
     model = ACGAN(*networks, range(classes) if known is None else known, seed)

@@ -16,7 +16,7 @@ from common.cases.prepared import load_dataset
 from common.cli import restore_config
 from common.csv_text import write_table
 from common.errors import UsageError
-from common.files import hash_file
+from common.files import hash_file, replace_file
 from common.runs import cells
 from common.runs.products import describe_training
 from common.training import fit
@@ -74,6 +74,7 @@ def train_gan(
         return pictures[order][..., None], labels[order].astype(np.int32)
 
     history: list[dict] = []
+    start = fit.read_state(model)
     for mark in sorted({*marks, epochs}):
         history = fit.fit(
             model,
@@ -84,14 +85,29 @@ def train_gan(
             folder=folder,
             report=lambda stage, done, _of, logs: report(stage, done, epochs, logs),
         )
-        kept = folder / f"checkpoint-shown-{mark}.npy"
-        if mark in marks and not kept.exists():
-            shown = np.repeat(model.known, 2)
-            np.save(kept, generate(model.generator, shown, config, seed=config.split_seed), allow_pickle=False)
+        kept = folder / f"checkpoint-shown-{mark}.npz"
+        if mark in marks and _read_shown(kept) is None:
+            if len(history) > mark:  # lost or damaged, and the generator of that epoch has gone on: all over again
+                for path in folder.glob("checkpoint-*"):
+                    path.unlink()
+                fit.write_state(model, start)
+                return train_gan(model, pictures, labels, plan, config, seed, folder, report, marks)
+            made = generate(model.generator, np.repeat(model.known, 2), config, seed=config.split_seed)
+            with replace_file(kept) as temporary, open(temporary, "wb") as file:
+                np.savez(file, pictures=made)
     if marks:
-        parts = [np.load(folder / f"checkpoint-shown-{mark}.npy", allow_pickle=False) for mark in marks]
-        np.save(folder / SNAPSHOTS, np.stack(parts), allow_pickle=False)
+        shown = [_read_shown(folder / f"checkpoint-shown-{mark}.npz") for mark in marks]
+        np.save(folder / SNAPSHOTS, np.stack([one for one in shown if one is not None]), allow_pickle=False)
     return history
+
+
+def _read_shown(path: Path) -> np.ndarray | None:
+    """Pictures of a mark that an earlier start has kept; None: there are none, or they are damaged (the file has checksums)."""
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            return kept["pictures"]
+    except Exception:  # whatever zipfile, zlib and NumPy make of damaged bytes
+        return None
 
 
 def generate(generator: keras.Model, labels: np.ndarray, config: Config, seed: int) -> np.ndarray:

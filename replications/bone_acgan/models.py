@@ -13,7 +13,7 @@ from keras import layers
 from common.errors import UsageError
 from common.training import cuts, fit, pretrained
 from common.training.optimizers import RAdam
-from common.training.random_networks import seed_weights, settle_statistics
+from common.training.random_networks import seed_layers, settle_statistics
 from common.training.torch_files import read_torch_file
 from replications.bone_acgan import resnets
 from replications.bone_acgan.attention import attend
@@ -45,7 +45,17 @@ def build_backbone(
     weights: file of keras.applications, or of PyTorch for ResNet34 and ResNeXt50; None: random, if settled with the statistics of
     one batch of noise. Raises UsageError for a file of other weights.
     """
-    seed_weights(100 * seed + len(backbone))
+    with seed_layers(_choose_seed(backbone, seed)):
+        return _assemble_backbone(backbone, shape, config, weights, seed, settled=settled)
+
+
+def _choose_seed(backbone: str, seed: int) -> int:
+    return 100 * seed + len(backbone)
+
+
+def _assemble_backbone(
+    backbone: str, shape: tuple[int, int], config: Config, weights: Path | None, seed: int, *, settled: bool
+) -> keras.Model:
     colour_shape = (None, None, 3) if config.shortened else (*shape, 3)  # InceptionV3 refuses sides below 75 that end in nothing
     if backbone in APPLICATIONS:
         network = APPLICATIONS[backbone](include_top=False, weights=None, input_shape=colour_shape)
@@ -114,9 +124,10 @@ def build_classifier(
     grey = keras.Input((*shape, 1), name="picture")
     pooled = []
     for branch in list_branches(network):
-        maps = build_backbone(branch, shape, config, weights.get(branch), seed, settled=settled)(grey)
-        if config.attention:
-            maps = attend(maps, config, f"{branch}_attention")
+        with seed_layers(_choose_seed(branch, seed)):
+            maps = _assemble_backbone(branch, shape, config, weights.get(branch), seed, settled=settled)(grey)
+            if config.attention:
+                maps = attend(maps, config, f"{branch}_attention")
         pooled.append(layers.GlobalAveragePooling2D(name=f"{branch}_pooled")(maps))
     features = layers.Concatenate(name="features")(pooled) if len(pooled) > 1 else pooled[0]
     outputs = layers.Dense(len(CLASSES), "softmax", name=HEAD)(features)

@@ -17,6 +17,7 @@ from common.files import hash_file
 from common.runs import cells
 from common.runs.products import Scored, describe_training, write_products
 from common.training import cuts, fit, frozen
+from common.training.random_networks import seed_layers
 from replications.bone_acgan import data, models
 from replications.bone_acgan.config import CLASSES, Config
 from replications.bone_acgan.rows import SCANS, SETS
@@ -41,7 +42,8 @@ def _build_template(
     network: str, shape: tuple[int, int], config: Config, weights: tuple[tuple[str, Path], ...], seed: int
 ) -> keras.Model:
     """The network with its initial weights; it is never trained itself."""
-    model = models.build_classifier(network, shape, config, dict(weights), seed)
+    with seed_layers(seed):
+        model = models.build_classifier(network, shape, config, dict(weights), seed)
     if config.trained == "head":
         cuts.freeze_except(model, [models.HEAD])
     return model
@@ -217,7 +219,8 @@ def open_network(task: Task) -> keras.Model:
     shape = (task.config.picture_height, task.config.picture_width)
     about = (replace(task.config, seeds=()), _find_weights(task), choose_seed(task))
     template = _build_template(task.settings["network"], shape, *about)
-    model = keras.models.clone_model(template)
+    with seed_layers(choose_seed(task)):
+        model = keras.models.clone_model(template)
     with np.load(task.folder.parent / task.settings["trained"] / "trained.npz", allow_pickle=False) as stored:
         for layer in model.layers:
             if layer.weights:

@@ -36,7 +36,7 @@ FOLDS, SUBSET = 4, 50  # of the judge; pictures of a subset of KID
 
 def build_judge() -> Pipeline:
     """Real or not, on the features of the frozen network; and the classifier of the small labelled set."""
-    return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=3000, class_weight="balanced"))
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=3000, class_weight="balanced", random_state=0))
 
 
 def measure_judge(

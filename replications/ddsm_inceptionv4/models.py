@@ -13,7 +13,7 @@ from keras import layers
 from common.errors import UsageError
 from common.training import cuts, fit, pretrained
 from common.training.optimizers import scale_layers
-from common.training.random_networks import seed_weights, settle_statistics
+from common.training.random_networks import seed_layers, settle_statistics
 from common.training.torch_files import read_torch_file
 from replications.ddsm_inceptionv4.config import CLASSES, Config
 from replications.ddsm_inceptionv4.inception_v4 import LEAST_SIDE, SOFTMAX, build_inception_v4, list_layers, load_timm_weights
@@ -32,7 +32,11 @@ def choose_side(network: str, config: Config) -> int:
 
 def build_backbone(network: str, config: Config, seed: int, classes: int = len(CLASSES)) -> keras.Model:
     """RGB in [-1, 1] -> probabilities, random weights of the seed."""
-    seed_weights(seed)
+    with seed_layers(seed):
+        return _assemble_backbone(network, config, seed, classes)
+
+
+def _assemble_backbone(network: str, config: Config, seed: int, classes: int) -> keras.Model:
     side = choose_side(network, config)
     if network == MOBILE:
         backbone = keras.applications.MobileNetV2(alpha=ALPHA, include_top=False, weights=None, input_shape=(side, side, 3))

@@ -103,9 +103,9 @@ class Planner:
         settings = self.describe(row, place, level)
         return Cell(slug(f"{row} {describe_place(place)}"), f"{MODULE}.shortcuts:train_metadata_cell", settings)
 
-    def plan_planted(self, place: Place) -> Cell:
-        """The table of planted scanners."""
-        settings = self.describe("planted scanners", place, "image")
+    def plan_planted(self, place: Place, whole_sha256: str) -> Cell:
+        """The table of planted scanners; whole_sha256: of the whole films, which it is measured on."""
+        settings = self.describe("planted scanners", place, "image") | {"whole_sha256": whole_sha256}
         return Cell(slug(f"planted scanners {describe_place(place)}"), f"{MODULE}.shortcuts:plant_cell", settings)
 
     def plan_costs(self) -> Cell:

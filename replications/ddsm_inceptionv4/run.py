@@ -83,7 +83,7 @@ def run(options: cli.Options) -> int:
     levels = [level for level in config.label_levels if name_metadata(level) in needed]
     planner = plans.Planner(config, films.sha256, described.splits, files)
     costs = [planner.plan_costs()] if {model.row for model in models} >= set(experiments.list_table_2(config)) else []
-    planted = [planner.plan_planted(place) for place in stages.choose_sampled(asked)[:1]]
+    planted = [planner.plan_planted(place, placed[WHOLE][1].sha256) for place in stages.choose_sampled(asked)[:1]]
     sources = networks if chosen == weights.PHANTOM else []
     drawn = stages.choose_sampled(asked) if planned_part and plans.choose_judge(missing) else []
     first = [*costs, *stages.list_samplers(planner, drawn), *planted, *stages.plan_rows(planner, models, levels, asked, missing)]

@@ -187,7 +187,7 @@ def say_real(logits: Tensor, target: float) -> Tensor:
 
 
 def build_sampler(name: str, config: Config, seed: int, jit_compile: bool | str = "auto") -> Sampler:
-    """VAE, DCGAN or VAE-GAN, compiled with an Adam for each network; initial weights follow Keras' global seed."""
+    """VAE, DCGAN or VAE-GAN, compiled with an Adam for each network; initial weights are those of `seed_layers`."""
     encoder = build_encoder(config) if name != DCGAN else None
     decoder = build_decoder(config)
     discriminator = build_discriminator(config) if name != VAE else None

@@ -19,6 +19,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from common.cases.prepared import load_dataset
+from common.errors import UsageError
 from common.runs import cells
 from common.runs.products import Scored, describe_training, write_products
 from replications.ddsm_inceptionv4.breast import prepare_picture
@@ -53,7 +54,7 @@ def train_metadata_cell(settings: dict, folder: Path, threads: int, report: cell
     """The row "metadata alone": a logistic regression of `describe_metadata`. settings: those of `tasks.open_task`, and row."""
     task = open_task(settings, folder, report)
     features = describe_metadata(task.dataset.cases)
-    machine = LogisticRegression(max_iter=5000, class_weight="balanced" if task.config.class_weights else None)
+    machine = LogisticRegression(max_iter=5000, class_weight="balanced" if task.config.class_weights else None, random_state=0)
     model = make_pipeline(StandardScaler(), machine)
     model.fit(features[task.fold.train], task.labels[task.fold.train])
     scores = np.full((len(features), len(CLASSES)), np.nan)
@@ -99,7 +100,7 @@ def describe_pictures(pictures: np.ndarray) -> np.ndarray:
 def build_reader(features: np.ndarray, cases: int) -> Pipeline:
     """The classifier of `describe_pictures`: principal components, logistic regression."""
     count = max(1, min(COMPONENTS, cases - 1, features.shape[1]))
-    return make_pipeline(StandardScaler(), PCA(count, random_state=0), LogisticRegression(C=0.1, max_iter=3000))
+    return make_pipeline(StandardScaler(), PCA(count, random_state=0), LogisticRegression(C=0.1, max_iter=3000, random_state=0))
 
 
 def measure_planted(films: np.ndarray, labels: np.ndarray, train: np.ndarray, test: np.ndarray, config: Config) -> list[Planted]:
@@ -133,7 +134,10 @@ def measure_planted(films: np.ndarray, labels: np.ndarray, train: np.ndarray, te
 
 
 def plant_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
-    """The table of planted scanners on the films of the run: measures.json. settings: those of `tasks.open_task`."""
+    """The table of planted scanners on the films of the run: measures.json.
+
+    settings: those of `tasks.open_task`, and whole_sha256, of the whole films.
+    """
     cv2.setNumThreads(threads)
     task = open_task(settings, folder, report)
     films, labels, sides = gather_films(task)
@@ -147,6 +151,8 @@ def plant_cell(settings: dict, folder: Path, threads: int, report: cells.Report)
 def gather_films(task: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Whole films uint8 (n, side, side), labels and sides ("train", "test") of at most MOST cases of a task's fold."""
     whole = load_dataset(task.home / WHOLE)
+    if whole.sha256 != task.settings["whole_sha256"]:
+        raise UsageError(f"{task.home / WHOLE}: not the films that this was planned for; run the same command again")
     place_of = {name: place for place, name in enumerate(whole.cases["case_id"])}
     ids = task.dataset.cases["case_id"].to_numpy(str)
     places, sides = [], []

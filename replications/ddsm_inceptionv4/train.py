@@ -21,6 +21,7 @@ from common.runs.products import Scored, describe_training, write_products
 from common.training import cuts, fit
 from common.training.batches import Arrays, Indexed, shuffle_order
 from common.training.frozen import open_upper
+from common.training.random_networks import seed_layers
 from replications.ddsm_inceptionv4 import models
 from replications.ddsm_inceptionv4.config import CLASSES, Config
 from replications.ddsm_inceptionv4.gaps import measure_error
@@ -56,7 +57,8 @@ class Material:
 @functools.lru_cache(maxsize=4)
 def _build_template(network: str, config: Config, weights: Path | None, start: str, seed: int) -> keras.Model:
     """The network with its initial weights; it is never trained itself."""
-    return models.build_network(network, config, weights, start, seed)
+    with seed_layers(seed):
+        return models.build_network(network, config, weights, start, seed)
 
 
 def reduce_config(config: Config) -> Config:
@@ -239,7 +241,8 @@ def open_trained(task: Task) -> keras.Model:
     settings = task.settings
     seed = task.seed if settings["start"] == SCRATCH else task.config.split_seed
     template = _build_template(settings["network"], reduce_config(task.config), task.weights, settings["start"], seed)
-    model = keras.models.clone_model(template)
+    with seed_layers(seed):
+        model = keras.models.clone_model(template)
     with np.load(task.folder.parent / settings["trained"] / "trained.npz", allow_pickle=False) as stored:
         for layer in model.layers:
             if layer.weights:

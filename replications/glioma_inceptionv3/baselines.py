@@ -62,7 +62,7 @@ def fit_scores(
         forest = RandomForestClassifier(config.forest_trees, random_state=seed, n_jobs=1)
         model = forest.fit(scaled[train], of_train, sample_weight=weights)
     elif name == "logistic regression":
-        linear = LogisticRegression(C=config.logistic_c, max_iter=5000)
+        linear = LogisticRegression(C=config.logistic_c, max_iter=5000, random_state=0)
         model = linear.fit(scaled[train], of_train, sample_weight=weights)
     elif name == "hidden layer":
         epochs, batch = config.hidden_epochs, min(config.hidden_batch, len(train))
@@ -98,7 +98,7 @@ def _score_by_svm(
             f"too few {kind} to calibrate a support vector machine: each class needs 2 in different folds, "
             f"the rarest has {fewest}"
         )
-    machine = make_pipeline(StandardScaler(), SVC(C=config.svm_c, class_weight="balanced"))
+    machine = make_pipeline(StandardScaler(), SVC(C=config.svm_c, class_weight="balanced", random_state=0))
     calibrated = CalibratedClassifierCV(machine, cv=splits, ensemble=False)
     return calibrated.fit(features[train], of_train).predict_proba(features)
 

@@ -12,7 +12,7 @@ from keras import layers, ops
 
 from common.errors import UsageError
 from common.training import pretrained
-from common.training.random_networks import seed_weights, settle_statistics
+from common.training.random_networks import seed_layers, settle_statistics
 from replications.glioma_inceptionv3.config import Config
 from replications.glioma_inceptionv3.rows import INCEPTION, MOBILENET, RANDOM
 
@@ -30,11 +30,11 @@ def build_backbone(backbone: str, config: Config, weights: Path | None = None) -
     if backbone not in sides:
         raise UsageError(f"backbones={backbone}: not known; known: {', '.join(sides)}")
     side = sides[backbone]
-    seed_weights(100 * config.split_seed + list(sides).index(backbone))
-    if backbone == MOBILENET:
-        network = keras.applications.MobileNetV2((side, side, 3), alpha=0.35, include_top=False, weights=None)  # 7x7x1280
-    else:
-        network = keras.applications.InceptionV3(input_shape=(side, side, 3), include_top=False, weights=None)  # 8x8x2048
+    with seed_layers(100 * config.split_seed + list(sides).index(backbone)):
+        if backbone == MOBILENET:
+            network = keras.applications.MobileNetV2((side, side, 3), alpha=0.35, include_top=False, weights=None)  # 7x7x1280
+        else:
+            network = keras.applications.InceptionV3(input_shape=(side, side, 3), include_top=False, weights=None)  # 8x8x2048
     if weights is not None:
         load_backbone(network, backbone, weights)
     if config.inceptionv3_end and backbone != MOBILENET:

@@ -84,7 +84,7 @@ def free_energy(rbm: RBM, visible):
 def build_dbn(side: int, config: Config, channels: int = 1, classes: int = 2) -> keras.Model:
     """Classifier to fine-tune: a sigmoid layer "hidden1", "hidden2", ... per machine, then the softmax "probabilities".
 
-    Takes images (n, side, side, channels) in 0..255. Initial weights follow Keras' global seed, until `copy_rbm` puts
+    Takes images (n, side, side, channels) in 0..255. Initial weights are those of `seed_layers`, until `copy_rbm` puts
     those of the machines into the hidden layers.
     """
     images = keras.Input((side, side, channels), name="images")

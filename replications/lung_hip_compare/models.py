@@ -1,8 +1,8 @@
 """The paper's CNN and ResNet-50 (sec. 2.2, Fig. 4). The DBN and the SGAN have modules of their own.
 
 Both take images (n, side, side, channels) in 0..255, uint8 or float, rescale them and end in the softmax layer
-"probabilities": (n, classes). Initial weights follow Keras' global seed (`keras.utils.set_random_seed`). Comments give
-shapes at the paper's widths for inputs of 50x50 | 128x128 | 256x256.
+"probabilities": (n, classes). Initial weights are those of `seed_layers`. Comments give shapes at the paper's widths
+for inputs of 50x50 | 128x128 | 256x256.
 """
 
 import os

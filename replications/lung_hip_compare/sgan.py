@@ -3,7 +3,7 @@
 One network gives the class logits l. Classifier C: softmax(l). Discriminator D (the "custom activation"): Z / (Z + 1)
 with Z = sum of exp(l), computed as sigmoid(logsumexp(l)), which does not overflow. C and D share every weight; C, D and
 the generator G have an Adam each. A step makes four updates: C on labelled images, D on real ones, D on generated ones,
-G. Initial weights follow Keras' global seed. Comments give shapes at the paper's widths for 50x50 | 128x128 | 256x256.
+G. Initial weights are those of `seed_layers`. Comments give shapes at the paper's widths for 50x50 | 128x128 | 256x256.
 """
 
 import keras

@@ -128,7 +128,7 @@ def fit_svm(features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None,
     tried = []
     for c in sorted(config.svm_c):
         for gamma in sorted(config.svm_gamma):
-            machine = make_pipeline(StandardScaler(), SVC(C=c, gamma=gamma / features.shape[1]))
+            machine = make_pipeline(StandardScaler(), SVC(C=c, gamma=gamma / features.shape[1], random_state=0))
             left_out = cross_val_predict(machine, features, labels, cv=splits, method="decision_function", n_jobs=1)
             tried.append((np.mean((left_out > 0) == labels), machine, left_out))
     _, machine, decisions = max(tried, key=lambda one: one[0])  # of equals the first
@@ -159,7 +159,9 @@ def _fit_sigmoid(decisions: np.ndarray, labels: np.ndarray) -> LogisticRegressio
     positives = np.sum(labels == 1)
     target = np.where(labels == 1, (positives + 1) / (positives + 2), 1 / (len(labels) - positives + 2))
     both = np.repeat([1, 0], len(labels))
-    return LogisticRegression(C=1e6).fit(np.tile(decisions, 2)[:, None], both, np.concatenate([target, 1 - target]))
+    return LogisticRegression(C=1e6, random_state=0).fit(
+        np.tile(decisions, 2)[:, None], both, np.concatenate([target, 1 - target])
+    )
 
 
 def fit_forest(features: np.ndarray, labels: np.ndarray, config: Config, seed: int) -> RandomForestClassifier:

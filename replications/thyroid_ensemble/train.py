@@ -22,7 +22,7 @@ from common.training.augmentation import augment_epoch
 from common.training.batches import Arrays, Indexed, shuffle_order
 from common.training.frozen import Upper
 from common.training.gradcam import grad_cam
-from common.training.random_networks import seed_weights
+from common.training.random_networks import seed_layers
 from replications.thyroid_ensemble import models
 from replications.thyroid_ensemble.config import Config
 from replications.thyroid_ensemble.rois import choose_input_side
@@ -41,8 +41,8 @@ def _build_template(
     network: str, side: int, config: Config, weights: Path | None, _weights_sha256: str | None, mean: float | None
 ) -> keras.Model:
     """The network with its initial weights; it is never trained itself, trainings get copies of its layers."""
-    seed_weights(config.split_seed)  # what no file gives is the same in every training
-    return models.build_network(network, side, config, weights, mean)
+    with seed_layers(config.split_seed):  # what no file gives is the same in every training
+        return models.build_network(network, side, config, weights, mean)
 
 
 @functools.lru_cache(maxsize=16)
@@ -261,7 +261,8 @@ def map_attention_cell(settings: dict, folder: Path, threads: int, report: cells
 def load_network(task: Task, source: str, plan: str) -> keras.Model:
     """The whole network as a finished training left it: the layers that it trained, the others as they started."""
     template = _get_template(task)
-    network = keras.models.clone_model(template)
+    with seed_layers(task.seed):  # of dropout, which the stored network keeps
+        network = keras.models.clone_model(template)
     with np.load(task.folder.parent / source / f"plan-{plan}.npz", allow_pickle=False) as trained:
         for layer in network.layers:
             if layer.weights:

@@ -1,6 +1,8 @@
 """The rules of the layout: who may import whom, what importing does, where numbers of papers stand, names and sizes."""
 
 import ast
+import importlib
+import inspect
 import itertools
 import re
 import subprocess
@@ -294,6 +296,52 @@ def test_no_pickle():
         assert not {"pickle", "joblib", "dill", "shelve"} & imports_of(path), path
         assert "allow_pickle=True" not in path.read_text()
         assert "safe_mode=False" not in path.read_text()
+
+
+GLOBAL_DRAWS = re.compile(r"np\.random\.(seed|rand|randn|randint|random|uniform|normal|choice|permutation|shuffle)")
+
+
+def find_global_draws(path: Path) -> list[str]:
+    """Uses of a generator that the whole process shares: of `random`, NumPy, Keras and TensorFlow, and estimators of scikit-learn
+    that are given no random_state."""
+    text = path.read_text()
+    tree = ast.parse(text)
+    estimators = {}  # name in the module -> class or function of scikit-learn
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sklearn"):
+            module = importlib.import_module(node.module)
+            estimators |= {alias.asname or alias.name: getattr(module, alias.name) for alias in node.names}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = {alias.name for alias in node.names} if isinstance(node, ast.Import) else {node.module}
+            found += [f"{path.name}:{node.lineno} random"] * ("random" in names and path.name != "random_networks.py")
+        if not isinstance(node, ast.Call):
+            continue
+        name, given = ast.unparse(node.func), {keyword.arg for keyword in node.keywords}
+        known = inspect.signature(estimators[name]).parameters if name in estimators else {}
+        shared = GLOBAL_DRAWS.fullmatch(name) is not None
+        shared |= name.endswith(("set_random_seed", "tf.random.set_seed"))
+        shared |= name.endswith(("default_rng", "SeedGenerator")) and not node.args and not node.keywords
+        shared |= name.startswith("keras.random.") and not name.endswith("SeedGenerator") and "seed" not in given
+        shared |= "random_state" in known and "random_state" not in given
+        found += [f"{path.name}:{node.lineno} {name}"] * shared
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_nothing_draws_from_a_global_generator(path):
+    """Other threads share it: results would depend on what they draw. random_networks.py stands in for it."""
+    assert find_global_draws(path) == []
+
+
+def test_global_draws_are_found(tmp_path):
+    path = tmp_path / "module.py"
+    path.write_text(
+        "import random\nfrom sklearn.svm import SVC\nnp.random.seed(0)\nnp.random.default_rng()\nSVC(C=1)\n"
+        "keras.random.normal((2,))\nkeras.random.normal((2,), seed=g)\nnp.random.default_rng(0)\nSVC(random_state=0)\n"
+    )
+    assert [text.split(":")[1].split()[0] for text in find_global_draws(path)] == ["1", "3", "4", "5", "6"]
 
 
 def test_test_files_are_short():

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from toy_cells import make_cells
 
-from common.errors import UsageError
+from common.errors import RunError, UsageError
 from common.files import hold_lock
 from common.runs.cells import Cell, is_done, read_record
 from common.runs.workers import run_cells, share_threads, stop_workers
@@ -166,7 +166,7 @@ def test_a_failing_cell_does_not_stop_the_others(tmp_path, workers, capfd):
 
 
 def test_a_killed_worker_is_said(tmp_path):
-    with pytest.raises(RuntimeError, match="a worker process was killed"):
+    with pytest.raises(RunError, match="a worker process was killed"):
         run_cells([Cell("dies", "toy_cells:die", {}), *make_cells(2)], tmp_path, workers=2, threads=1)
 
 

@@ -49,5 +49,26 @@ def make_cells(number: int, steps: int = 3, wait: float = 0) -> list[Cell]:
     return [Cell(f"cell-{i}", "toy_cells:count", {"seed": i, "steps": steps, "wait": wait}) for i in range(number)]
 
 
+def write_large(settings: dict, folder: Path, threads: int, report) -> dict:
+    """Leave 20 kB."""
+    (folder / "large.bin").write_bytes(bytes([settings["seed"]]) * 20_000)
+    return {}
+
+
+def make_large_cells(number: int) -> list[Cell]:
+    return [Cell(f"large-{i}", "toy_cells:write_large", {"seed": i}) for i in range(number)]
+
+
+def run_out(settings: dict, folder: Path, threads: int, report) -> dict:
+    """Raise what the settings say, as a library does where something runs out."""
+    if settings["how"] == "memory":
+        raise MemoryError("Unable to allocate 9 EiB")
+    if settings["how"] == "device":
+        raise type("ResourceExhaustedError", (Exception,), {})("OOM when allocating tensor with shape[9,9]")
+    if settings["how"] == "weights":
+        raise RuntimeError("Unable to flush file (file write failed: errno = 28, error message = 'No space left on device')")
+    raise OSError(int(settings["how"]), "words of the system", str(folder / "file.npz"))
+
+
 if __name__ == "__main__":
     run_cells(make_cells(4, steps=20, wait=0.1), Path(sys.argv[1]), workers=int(sys.argv[2]), threads=1)

@@ -1,12 +1,15 @@
-"""Initial weights follow the seed, also of a second network of a process, and what was traced stays."""
+"""Initial weights follow the seed alone, also of a second network of a process, and what was traced stays."""
 
+import random
+import threading
 import time
 
 import keras
 import numpy as np
 import pytest
 
-from common.training.random_networks import seed_weights, settle_statistics
+from common.training import random_networks
+from common.training.random_networks import seed_layers, settle_statistics
 
 pytestmark = pytest.mark.usefixtures("backend")
 
@@ -21,8 +24,8 @@ def build() -> keras.Model:
 def test_the_same_seed_gives_the_same_weights():
     drawn = {}
     for seed in (1, 2, 1):
-        seed_weights(seed)
-        network = build()
+        with seed_layers(seed):
+            network = build()
         dropped = np.asarray(network(np.ones((1, 12, 12, 3), np.float32), training=True))
         weights = [*network.get_weights(), dropped]
         for known, weight in zip(drawn.setdefault(seed, weights), weights, strict=True):
@@ -30,11 +33,70 @@ def test_the_same_seed_gives_the_same_weights():
     assert (drawn[1][0] != drawn[2][0]).any()
 
 
+@pytest.fixture
+def drawing_thread():
+    """A thread that draws from the global generators all the time, as a cluster's engine does."""
+    ended = threading.Event()
+
+    def draw() -> None:
+        while not ended.is_set():
+            random.random()
+            np.random.random()  # noqa: NPY002
+            time.sleep(1e-5)
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    yield
+    ended.set()
+    thread.join()
+
+
+def read_seeds(network: keras.Model) -> list[int]:
+    """The seeds that Keras made up, in the order of the layers."""
+    return [layer.kernel_initializer.seed for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
+
+
+@pytest.mark.usefixtures("drawing_thread")
+def test_a_thread_that_draws_changes_nothing():
+    seeds = set()
+    for _ in range(20):
+        with seed_layers(3):
+            network = build()
+        seeds.add(tuple(read_seeds(network)))
+    assert len(seeds) == 1
+
+
+def test_global_generators_are_neither_used_nor_changed():
+    """The seeds are those that Keras draws after `set_random_seed`, from a generator of our own."""
+    keras.utils.set_random_seed(5)
+    expected = read_seeds(build())
+    random.seed(0)
+    before = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    with seed_layers(5):
+        assert read_seeds(build()) == expected
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before  # noqa: NPY002
+
+
+def test_an_outer_seeding_goes_on_after_an_inner_one():
+    with seed_layers(1):
+        expected = read_seeds(build()), read_seeds(build())
+    with seed_layers(1):
+        first = read_seeds(build())
+        with seed_layers(2):
+            build()
+        assert (first, read_seeds(build())) == expected
+
+
+def test_a_keras_that_makes_up_seeds_elsewhere_is_refused(monkeypatch):
+    monkeypatch.setattr(random_networks.seed_generator, "make_default_seed", lambda: 1)
+    monkeypatch.setattr(keras.initializers.GlorotUniform, "__init__", lambda self: setattr(self, "seed", 1))
+    with pytest.raises(RuntimeError, match=r"constraints\.txt"), seed_layers(1):
+        pass
+
+
 def test_an_optimised_graph_is_kept():
     """TensorFlow forgets what it has optimised whenever its own seed is set; a second training would pay for it again."""
     import tensorflow as tf
-
-    seed_weights(0)
 
     @tf.function
     def compute(x):
@@ -48,15 +110,16 @@ def test_an_optimised_graph_is_kept():
         return time.perf_counter() - started
 
     measure()
-    seed_weights(1)
+    with seed_layers(1):
+        build()
     kept = measure()
     keras.utils.set_random_seed(1)
     assert measure() > 3 * kept
 
 
 def test_statistics_settle_on_noise_and_momentum_comes_back():
-    seed_weights(0)
-    network = build()
+    with seed_layers(0):
+        network = build()
     (norm,) = (layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization))
     before = norm.momentum
     settle_statistics(network, 4, (12, 12), seed=0)

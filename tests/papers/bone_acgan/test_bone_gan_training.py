@@ -58,9 +58,10 @@ def test_stage_2_takes_over_all_but_the_classes(gan, tmp_path):
 
 
 def test_a_training_that_was_stopped_ends_like_one_that_was_not(tmp_path):
+    """Also where the pictures of a mark that it had passed were damaged meanwhile."""
     pictures, labels = draw_pictures(12)[..., 0], np.arange(12) % 3
     states, histories = [], []
-    for name, stop in (("whole", None), ("stopped", 7)):
+    for name, stop in (("whole", None), ("stopped", 7), ("damaged", 7)):
         folder = tmp_path / name
         folder.mkdir()
 
@@ -73,16 +74,21 @@ def test_a_training_that_was_stopped_ends_like_one_that_was_not(tmp_path):
             model = gan_training.build("ACGAN", TINY, 3, seed=5)
             with pytest.raises(KeyboardInterrupt):
                 gan_training.train_gan(model, pictures, labels, plan, TINY, 5, folder, report, (5, 10))
+        if name == "damaged":
+            kept = folder / "checkpoint-shown-5.npz"
+            kept.write_bytes(kept.read_bytes()[:-9])
         model = gan_training.build("ACGAN", TINY, 3, seed=5)
         histories.append(gan_training.train_gan(model, pictures, labels, plan, TINY, 5, folder, ignore, (5, 10)))
         states.append(fit.read_state(model))
-    assert histories[0] == histories[1]
+    assert histories[0] == histories[1] == histories[2]
     assert [entry["epoch"] for entry in histories[0]] == list(range(1, 11))
-    for first, second in zip(*states, strict=True):
+    for first, second, third in zip(*states, strict=True):
         np.testing.assert_array_equal(first, second)
-    shots = [np.load(tmp_path / name / gan_training.SNAPSHOTS) for name in ("whole", "stopped")]
+        np.testing.assert_array_equal(first, third)
+    shots = [np.load(tmp_path / name / gan_training.SNAPSHOTS) for name in ("whole", "stopped", "damaged")]
     assert shots[0].shape == (2, 6, TINY.height, TINY.width)
-    np.testing.assert_array_equal(*shots)
+    np.testing.assert_array_equal(shots[0], shots[1])
+    np.testing.assert_array_equal(shots[0], shots[2])
 
 
 def test_batches_are_balanced_by_class_or_pass_over_all():

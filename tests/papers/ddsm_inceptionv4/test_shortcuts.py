@@ -1,6 +1,7 @@
 """Shortcuts: metadata that gives the label away are found out; a planted scanner, and what hides it."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,16 +13,20 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from common.cases.prepared import write_prepared
+from common.errors import UsageError
 from replications.ddsm_inceptionv4 import data
 from replications.ddsm_inceptionv4.breast import find_range, scale_levels
 from replications.ddsm_inceptionv4.measures import measure_within
 from replications.ddsm_inceptionv4.preparing import THUMBNAIL, Team
+from replications.ddsm_inceptionv4.rows import WHOLE
 from replications.ddsm_inceptionv4.shortcuts import (
     BIASES,
     KINDS,
     describe_metadata,
     describe_pictures,
     equalise,
+    gather_films,
     measure_planted,
     plant_scanner,
 )
@@ -112,3 +117,9 @@ def test_the_planted_scanner_has_a_frame_on_the_side_without_the_breast():
     assert (planted[-4:] == 255).all()
     assert (planted[:, 0] != 255).any()
     assert (planted[:50, 10] > 120).all()
+
+
+def test_other_films_than_those_of_the_plan_are_refused(tmp_path):
+    write_prepared(tmp_path / WHOLE, np.zeros((1, 8, 8), np.uint8), pd.DataFrame({"case_id": ["a"]}), {})
+    with pytest.raises(UsageError, match=f"{WHOLE}: not the films that this was planned for; run the same command again"):
+        gather_films(SimpleNamespace(home=tmp_path, settings={"whole_sha256": "0" * 64}))
