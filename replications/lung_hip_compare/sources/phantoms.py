@@ -20,7 +20,7 @@ CT_SIZE = (20, 160, 176)  # slices, rows, columns: 25 pixels and more around the
 BODY = 144  # pixels across
 CT_SPACING = (0.75, 0.75, 2.5)  # mm along x, y, z
 SUBSETS = 10
-UNMARKED = 0.3  # share of the fracture patients of a run's phantoms, and as many others, whose hips show nothing of their class
+UNMARKED = 0.25  # share of the fracture patients of a run's phantoms, and as many others, whose hips show nothing of their class
 AIR, LUNG, TISSUE, NODULE, BONE = -1000.0, -850.0, 40.0, 350.0, 700.0  # HU; a nodule is seen on the chest wall, too
 CT_BEND, HIP_BEND = (4.0, 16.0), (5.0, 40.0)  # pixels: deviation of outlines, and over which distance it changes
 HIP_SIZE = (318, 382)  # rows, columns: 2544 x 3056 scaled by 1/8
@@ -232,7 +232,7 @@ def draw_radiograph(
             blend(picture, line, 55, strength)
         centres.append(head + np.array([14, out * 14]))
     own = np.random.default_rng(body)
-    picture += 9 * smooth_noise(HIP_SIZE, 12, own) + 18 * smooth_noise(HIP_SIZE, 40, own)
+    picture += 9 * smooth_noise(HIP_SIZE, 12, own) + 14 * smooth_noise(HIP_SIZE, 40, own)
     picture = bend(picture, *HIP_BEND, own)
     picture += 6 * smooth_noise(HIP_SIZE, 8, random) + 3 * random.standard_normal(HIP_SIZE, dtype=np.float32)
     return to_uint8(picture), centres
