@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import binomtest
 
-from common.figures.style import BLUE, GREY, NORMAL, SMALL, VERMILION, new_figure, pick_style, style_axes
+from common.figures.style import BLUE, GREY, NORMAL, SMALL, VERMILION, add_legend, new_figure, pick_style, style_axes
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def plot_history(
         style_axes(axes, title=heading, x="epoch", y=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if drawn:
-        figure.legend(handles=list(drawn.values()), loc="outside lower center", ncols=2, fontsize=SMALL, frameon=False)
+        add_legend(figure, list(drawn.values()))
     return figure
 
 

@@ -3,7 +3,7 @@
 Whatever differs in colour differs in hatching, marker or line style as well, so that a print in grey tells it apart.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from common.figures.style import (
     VERMILION,
     YELLOW,
     IntervalLine,
+    add_legend,
     new_figure,
     pick_style,
     style_axes,
@@ -181,15 +182,15 @@ def _draw_limits(axes: Axes, x: float, value: Value, colour: str) -> None:
 def _add_legend(figure: Figure, panels: Sequence[Panel], handles: list[Artist], level: str) -> None:
     if any(panel.level is not None for panel in panels):
         handles.append(Line2D([], [], color=GREY, linestyle=(0, (1, 1)), linewidth=1.4, label=level))
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=SMALL, frameon=False)
+    add_legend(figure, handles)
 
 
-def plot_intervals(lines: Sequence[IntervalLine], *, label: str, scale: float = 100.0) -> Figure:
+def plot_intervals(lines: Sequence[IntervalLine], *, label: str, scale: float = 100.0, say: Callable[[str], str] = str) -> Figure:
     """Forest plot, a line for each row: the paper's value with its tolerance, ours under both protocols with intervals.
 
-    Beside a line stands its verdict. Numbers of `lines` are fractions; label: the quantity with the unit on the axis; scale:
-    factor from a fraction to that unit. Dotted strokes: the rate of always giving the most frequent class, of each protocol's
-    own test set. ValueError without lines.
+    Beside a line stands its verdict, in the words of `say`. Numbers of `lines` are fractions; label: the quantity with the
+    unit on the axis; scale: factor from a fraction to that unit. Dotted strokes: the rate of always giving the most frequent
+    class, of each protocol's own test set. ValueError without lines.
     """
     if not lines:
         raise ValueError("no lines to plot")
@@ -236,7 +237,7 @@ def plot_intervals(lines: Sequence[IntervalLine], *, label: str, scale: float = 
                 )
         if line.verdict:
             beside = axes.get_yaxis_transform()  # x in shares of the axes, y in lines
-            axes.text(1.015, position, line.verdict, transform=beside, va="center", fontsize=SMALL, color=BLACK)
+            axes.text(1.015, position, say(line.verdict), transform=beside, va="center", fontsize=SMALL, color=BLACK)
         if position:
             axes.axhline(position - 0.5, color="#e3e6ea", linewidth=0.6)
     style_axes(axes, x=label)
@@ -260,7 +261,7 @@ def plot_intervals(lines: Sequence[IntervalLine], *, label: str, scale: float = 
     ]
     majority = "always the most frequent class of the test set"
     handles.append(Line2D([], [], color=GREY, linestyle=(0, (1, 1)), linewidth=1.4, label=majority))
-    figure.legend(handles=handles, loc="outside upper left", ncols=2, fontsize=SMALL, frameon=False)
+    add_legend(figure, handles, "outside upper left")
     return figure
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -60,6 +61,15 @@ def style_axes(axes: Axes, *, title: str = "", x: str = "", y: str = "") -> None
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e3e6ea", linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def add_legend(figure: Figure, handles: Sequence[Artist], place: str = "outside lower center") -> None:
+    """A legend beside the panels in two columns, in one where two are wider than the figure."""
+    for columns in (2, 1):
+        legend = figure.legend(handles=handles, loc=place, ncols=columns, fontsize=SMALL, frameon=False)
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def pick_style(number: int, colours: Sequence[str] = COLOURS) -> tuple[str, LineStyleType, str]:

@@ -182,7 +182,8 @@ def confirm_room(run: Run, amount: Amount) -> None:
 def confirm(run: Run, amount: Amount) -> None:
     """Ask on a terminal; else, or where the answer is no, UsageError with the line to type and the cheaper ways."""
     expected = f"this run takes about {name_time(amount.seconds)}"
-    cheaper = "cheaper: --preset demo, fewer --rows, one of --seeds"
+    smaller = "--preset demo, " if run.preset == "paper" else ""
+    cheaper = f"cheaper: {smaller}fewer --rows, one of --seeds"
     if sys.stdin.isatty() and sys.stderr.isatty():
         print(f"{expected}; {cheaper}\ngo on? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() in ("y", "yes"):

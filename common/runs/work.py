@@ -130,11 +130,14 @@ def _size(times: Times, network: Network, operations: str, of_step: bool) -> flo
 
 
 def _interpolate(size: float, timed: Sequence[tuple[float, float, str]], rate: float, least: float) -> float:
-    """Seconds of as many operations, between measured (operations, seconds); beyond the largest in proportion; least: of none."""
+    """Seconds of as many operations, between measured (operations, seconds); beyond the largest in proportion, at most at `rate`:
+    a small step takes nearly all its time beside its arithmetic. least: of none."""
     if not timed:
         return max(size / rate, least)
     sizes, seconds = [0.0, *(one[0] for one in timed)], [min(least, timed[0][1]), *(one[1] for one in timed)]
-    return seconds[-1] * size / sizes[-1] if size > sizes[-1] > 0 else float(np.interp(size, sizes, seconds))
+    if size > sizes[-1] > 0:
+        return min(seconds[-1] * size / sizes[-1], seconds[-1] + (size - sizes[-1]) / rate)
+    return float(np.interp(size, sizes, seconds))
 
 
 def add_up(works: Sequence[Work], times: Mapping[str, Times], workers: int, done: Sequence[Work] = ()) -> Amount:

@@ -18,7 +18,7 @@ from common.records.paper import Paper
 from common.records.results import Results
 from common.report.lines import collect_lines
 from common.report.series import build_roc, find_rows, list_off, list_runs, mark_off, read_curves
-from common.report.wording import PROTOCOL_NAMES
+from common.report.wording import PROTOCOL_NAMES, show_verdict
 from replications.lung_hip_compare import data
 from replications.lung_hip_compare.config import DATASETS, NETWORKS, Config
 from replications.lung_hip_compare.sources import hips
@@ -192,7 +192,7 @@ def draw_intervals(shown: Shown, results: Results) -> Iterator[Picture]:
             "The paper's bar is the 95 % sampling error of its own test set, its cases taken as independent; ours take those of "
             "a patient together. Beside each line stands the verdict on ours under the paper's protocol."
         )
-        figure = intervals.plot_intervals(named, label="accuracy (%)")
+        figure = intervals.plot_intervals(named, label="accuracy (%)", say=show_verdict)
         yield Picture("intervals.png", "Accuracy beside the paper's", _explain_star(results) + about, figure, of_paper=True)
 
 

@@ -21,7 +21,7 @@ from common.files import slug
 from common.records.paper import Paper
 from common.records.results import Results
 from common.report import lines, series
-from common.report.wording import PROTOCOL_NAMES
+from common.report.wording import PROTOCOL_NAMES, show_verdict
 from replications.thyroid_ensemble import rois
 from replications.thyroid_ensemble.config import CLASSES, NETWORKS, SCALES, Config
 from replications.thyroid_ensemble.experiments import BEST_DEPTH
@@ -278,7 +278,7 @@ def draw_accuracies(shown: Shown, results: Results) -> Iterator[Picture]:
             named = [replace(of_row[row], row=series.mark_row(results, row, protocols)) for row in run]
             about = end_caption(results, protocols, run, mark="Dagger (either protocol)")
             caption = f"The paper's bar is the 95 % sampling error of its own test set, pictures taken as independent. {about}"
-            yield Picture(file, title, caption, plot_intervals(named, label="accuracy (%)"), of_paper=True)
+            yield Picture(file, title, caption, plot_intervals(named, label="accuracy (%)", say=show_verdict), of_paper=True)
 
 
 def draw_confusions(shown: Shown, results: Results) -> Iterator[Picture]:

@@ -20,8 +20,8 @@ CT_SIZE = (20, 160, 176)  # slices, rows, columns: 25 pixels and more around the
 BODY = 144  # pixels across
 CT_SPACING = (0.75, 0.75, 2.5)  # mm along x, y, z
 SUBSETS = 10
-UNMARKED = 0.4  # share of the fracture patients of a run's phantoms, and as many others, whose hips show nothing of their class
-AIR, LUNG, TISSUE, BONE = -1000.0, -850.0, 40.0, 700.0  # HU
+UNMARKED = 0.25  # share of the fracture patients of a run's phantoms, and as many others, whose hips show nothing of their class
+AIR, LUNG, TISSUE, NODULE, BONE = -1000.0, -850.0, 40.0, 350.0, 700.0  # HU; a nodule is seen on the chest wall, too
 CT_BEND, HIP_BEND = (4.0, 16.0), (5.0, 40.0)  # pixels: deviation of outlines, and over which distance it changes
 HIP_SIZE = (318, 382)  # rows, columns: 2544 x 3056 scaled by 1/8
 HIP_CENTRES = ((150.0, 105.0), (150.0, 277.0))  # femoral heads of the standard pose, row and column
@@ -70,7 +70,7 @@ def draw_scan(nodules: int, others: int, random: np.random.Generator, strength: 
     """One CT: int16 HU (slices, rows, columns) and the candidates' voxels (n, 3), nodules first.
 
     Candidates of both classes lie on vessels, on the chest wall and free in the lung in the same shares; only nodules
-    have a ball of 4 to 7 pixels radius, TISSUE bright at strength 1.
+    have a ball of 5 to 8 pixels radius, NODULE bright at strength 1.
     """
     volume = np.full(CT_SIZE, AIR, dtype=np.float32)
     middle = np.array(CT_SIZE[1:]) / 2 + random.uniform(-3, 3, 2)
@@ -89,8 +89,8 @@ def draw_scan(nodules: int, others: int, random: np.random.Generator, strength: 
     vessels = [draw_vessel(volume, *lungs[index % 2], random) for index in range(16)]
     points = place_candidates(nodules + others, lungs, vessels, random)
     for point in points[:nodules]:
-        radius = random.uniform(4, 7)
-        blend(volume, soft_ellipsoid(CT_SIZE, point, (radius / 3, radius, radius), 1.5), TISSUE, strength)
+        radius = random.uniform(5, 8)
+        blend(volume, soft_ellipsoid(CT_SIZE, point, (radius / 3, radius, radius), 1.5), NODULE, strength)
     volume += 30 * smooth_noise(CT_SIZE, 2, random)
     return np.clip(np.rint(volume), -1024, 3071).astype("<i2"), points
 
@@ -213,7 +213,7 @@ def draw_radiograph(
         neck_end = head + scale * np.array([30 + 3 * pose[4], out * 32])
         step = np.array([-14.0, out * 8.0]) * (strength if side in broken else 0)
         if side in broken:
-            blend(picture, soft_ellipsoid(HIP_SIZE, head + (20, out * 25), (75, 60), 30), bright, 0.7 * strength)
+            blend(picture, soft_ellipsoid(HIP_SIZE, head + (20, out * 25), (95, 80), 30), bright, 0.85 * strength)
         shaft = neck_end + step + np.array([115, out * 6])
         blend(picture, soft_ellipsoid(HIP_SIZE, head, (27, 27), 3), bright * 0.95)  # socket
         blend(picture, soft_capsule(HIP_SIZE, neck_end + step, shaft, 15 * scale, 3), bright)
@@ -226,7 +226,7 @@ def draw_radiograph(
             blend(picture, line, 55, strength)
         centres.append(head + np.array([14, out * 14]))
     own = np.random.default_rng(body)
-    picture += 9 * smooth_noise(HIP_SIZE, 12, own) + 11 * smooth_noise(HIP_SIZE, 30, own)
+    picture += 9 * smooth_noise(HIP_SIZE, 12, own) + 14 * smooth_noise(HIP_SIZE, 40, own)
     picture = bend(picture, *HIP_BEND, own)
     picture += 6 * smooth_noise(HIP_SIZE, 8, random) + 3 * random.standard_normal(HIP_SIZE, dtype=np.float32)
     return to_uint8(picture), centres

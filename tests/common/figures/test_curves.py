@@ -26,6 +26,16 @@ def test_the_legend_says_how_few_seeds_a_mean_becomes_of():
     assert [line.get_label() for line in even.axes[0].lines if line.get_linewidth() == 2] == ["training, mean of n = 2 seeds"]
 
 
+@pytest.mark.parametrize(("name", "columns"), [("validation", 2), ("validation patients (loss without the penalty)", 1)])
+def test_the_legend_lies_within_the_figure(name, columns):
+    runs = {seed: {"loss": np.ones(length), "val_loss": np.ones(length)} for seed, length in enumerate((4, 3))}
+    figure = plot_history(runs, names=("training (loss with L2 penalty)", name))
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert legend._ncols == columns
+    assert 0 <= legend.get_window_extent().x0 < legend.get_window_extent().x1 <= figure.bbox.width
+
+
 def test_roc_area_equals_the_share_of_ordered_pairs():
     score = np.round(SCORES[0], 1)  # with ties
     pairs = score[Y_TRUE == 1][:, None] - score[Y_TRUE == 0][None]

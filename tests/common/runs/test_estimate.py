@@ -20,11 +20,11 @@ def make_network(name: str = "net", most: float = 100, batch: int = 4) -> Networ
     return Network(name, TOY, {"side": 8, "filters": 2}, batch, most)
 
 
-def open_toy(tmp_path: Path, *argv: str) -> Run:
+def open_toy(tmp_path: Path, *argv: str, preset: str = "demo") -> Run:
     options = parse_options(
         ["--out", str(tmp_path), "--workers", "1", "--threads", "1", *argv], "replications.toy.run", "", ["demo"]
     )
-    return open_run(Path("replications/toy"), options, "demo", {"epochs": 3}, synthetic=False, datasets={})
+    return open_run(Path("replications/toy"), options, preset, {"epochs": 3}, synthetic=False, datasets={})
 
 
 def list_long(days: float) -> list[Work]:
@@ -77,7 +77,9 @@ def test_networks_that_were_only_counted_lie_between_those_that_were_timed():
     }
     assert complete_times(found, networks, rate=1e9)["middle"]["step"] == pytest.approx(0.02)
     beyond = {"middle": found["middle"], "small": found["small"]}
-    assert complete_times(beyond, networks[:2], rate=1e9)["middle"]["step"] == pytest.approx(0.02)
+    assert complete_times(beyond, networks[:2], rate=1e7)["middle"]["step"] == pytest.approx(0.02)
+    # A small step takes nearly all its time beside its arithmetic: a thousand times as many operations are not as many seconds.
+    assert complete_times(beyond, networks[:2], rate=1e9)["middle"]["step"] == pytest.approx(0.01 + 1e6 / 1e9)
     assert complete_times({}, networks[:1], rate=1e3)["small"]["step"] == pytest.approx(3 * 100 / 1e3)
 
 
@@ -127,13 +129,15 @@ def test_a_dry_run_asks_nothing(tmp_path):
 def test_a_long_run_in_a_pipe_stops_with_the_line_to_type(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["run.py", "--seeds", "0,1"])
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
-    run = open_toy(tmp_path)
+    run = open_toy(tmp_path, preset="paper")
     assert run_main(lambda: 0 if estimate.announce(run, list_long(3)) else 1) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: this run takes about 3.0 days")
     assert "python -m replications.toy.run --seeds 0,1 --yes" in error
     assert all(way in error for way in ("--preset demo", "--rows", "--seeds"))
-    again = open_toy(tmp_path, "--yes")  # the folder is free again
+    assert run_main(lambda: 0 if estimate.announce(open_toy(tmp_path), list_long(3)) else 1) == 2
+    assert "--preset demo" not in capsys.readouterr().err.splitlines()[-1]
+    again = open_toy(tmp_path, "--yes", preset="paper")  # the folder is free again
     assert estimate.announce(again, list_long(3))
     again.lock.close()
     assert estimate.announce(open_toy(tmp_path), list_long(0.9))

@@ -73,7 +73,7 @@ def test_forest_plot_and_matrices_explain_the_names_of_hips(shown, results):
     known = results.rows[0]
     hips = known.model_copy(update={"row": "128x128 resized / CNN"})
     claims = [
-        claim.model_copy(update={"ours": 80.0, "verdict": "cannot tell"}) if claim.row == hips.row else claim
+        claim.model_copy(update={"ours": 80.0, "verdict": "phantoms"}) if claim.row == hips.row else claim
         for claim in results.claims
     ]
     table = shown.predictions[shown.predictions["row"] == known.row].assign(row=hips.row)
@@ -81,5 +81,8 @@ def test_forest_plot_and_matrices_explain_the_names_of_hips(shown, results):
     (picture,) = figures.draw_intervals(shown, changed)
     labels = [label.get_text() for axes in picture.figure.axes for label in axes.get_yticklabels()]
     assert any("128x128 resized (cropped to the hip) / CNN" in label for label in labels)
+    words = {text.get_text() for axes in picture.figure.axes for text in axes.texts}
+    assert "synthetic data" in words  # as the tables say
+    assert "phantoms" not in words
     (matrix, *_) = figures.draw_figure_6(replace(shown, predictions=table), changed)
     assert "128x128 resized (cropped to the hip)" in matrix.title

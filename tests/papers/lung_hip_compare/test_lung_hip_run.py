@@ -100,7 +100,7 @@ def learn_phantoms(folder: Path) -> float:
     images = np.asarray(dataset.images[fold.train])
     (folder / "cell").mkdir()
     model = fit.build_compiled(
-        "phantoms", "cnn", lambda: train.compile_classifier(models.build_cnn(50, settings), settings), 0, 20
+        "phantoms", "cnn", lambda: train.compile_classifier(models.build_cnn(settings.luna_side, settings), settings), 0, 20
     )
     fit.fit(
         model, lambda epoch: (images[o := shuffle_order(len(images), 0, epoch)], targets[o]), stage="CNN", epochs=30,

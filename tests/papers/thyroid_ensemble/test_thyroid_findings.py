@@ -93,7 +93,7 @@ def test_what_is_not_said_of_the_roi_and_of_the_difference(paper):
     (roi,) = (item for item in paper.deviations if item.paper.startswith("A radiologist marks"))
     assert "whole picture" in roi.ours
     assert "Without boxes" in roi.effect
-    for part in ("mean of five networks", "four fifths"):
+    for part in ("mean of several networks", "five, in the demo two"):
         assert part in paper.difference
 
 
