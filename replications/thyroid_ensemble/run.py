@@ -83,7 +83,7 @@ def run(options: cli.Options) -> int:
     ready = [training for training in needed if not (training.pretrained and training.network in missing)]
     seeds, about = options.seeds or config.seeds, (dataset.sha256, described.splits)
     asked = plans.plan_all(ready, config, options.protocols, seeds, *about, files)
-    if not announce(opened, efforts.list_works([*sources, *asked], folds_of, config)):
+    if not announce(opened, efforts.list_works([*sources, *asked], folds_of, config), missing):
         return 0
     log_command(opened)
     if sources:

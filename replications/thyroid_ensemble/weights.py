@@ -5,7 +5,8 @@ from pathlib import Path
 
 from common.cli import Options
 from common.errors import UsageError
-from common.training.weights import Offer, WeightFile, confirm_fetch, link_weights
+from common.training import weights
+from common.training.weights import Offer, WeightFile, confirm_fetch
 from replications.thyroid_ensemble.config import Config
 
 _GOOGLE = "https://storage.googleapis.com/tensorflow/keras-applications"
@@ -57,16 +58,12 @@ def confirm_weights(chosen: str, networks: Sequence[str], config: Config, option
 def provide_weights(chosen: str, networks: Sequence[str], config: Config, folder: Path) -> tuple[Files, dict[str, str]]:
     """ImageNet weights of the networks, linked into the run folder; and for each network without a file the reason.
 
-    chosen: imagenet (Keras' own cache, else downloaded) or a folder of files; others need no file. Raises UsageError that
-    names every file that could not be had, its address and checksum, and where to put it; from a folder only if it has
-    none of them.
+    chosen: imagenet (Keras' own cache, else downloaded) or a folder of files; others need no file. Raises UsageError as
+    `common.training.weights.provide_weights` says, for imagenet where any is lacking.
     """
     if chosen in (PHANTOM, "random"):
         return {}, {}
-    found, missing = link_weights(networks, lambda network: _find_file(network, chosen, config), folder)
-    if missing and (chosen == "imagenet" or not found):
-        raise UsageError("no initial weights: " + "; ".join(missing.values()) + "; or start with --weights random")
-    return found, missing
+    return weights.provide_weights(chosen, networks, lambda network: _find_file(network, chosen, config), folder, whole=True)
 
 
 def _find_file(network: str, chosen: str, config: Config) -> Path:
