@@ -14,6 +14,7 @@ READINGS = {  # settings that name one of several readings
     "stopping": ("test", "none"),
 }
 NETWORKS = ("AlexNet", "VGG16", "ResNet50")  # Table 2
+SMALL_NETWORKS = ("MobileNetV2", "SqueezeNet")  # ours: small enough to transfer from on a processor
 SCALES = (1, 2, 3)  # sec. 1.3
 CLASSES = ("benign", "malignant")
 # The five best models by the paper's names (Table 2): network and scale.
@@ -58,11 +59,15 @@ class Config:
     vgg16_side: int = 224
     resnet50_side: int = 224
     inceptionv3_side: int = 299  # [11] of Table 7
+    mobilenetv2_side: int = 224  # ours, a network that is not in the paper
+    squeezenet_side: int = 227  # ours, as above
     alexnet_variant: str = "torchvision"  # "original": with response normalisation and two groups; deviation, sec. 1.4
     width: float = 1.0  # factor on the filters of every convolution: below 1 only for small trial runs
     vgg16_end: str = "block5_pool"  # last layer of the backbone; an earlier one only for small trial runs
     resnet50_end: str = "conv5_block3_out"
     inceptionv3_end: str = "mixed10"
+    mobilenetv2_end: str = "out_relu"  # ours, a network that is not in the paper
+    squeezenet_end: str = "fire9"  # ours, as above
     source_task_images: int = 0  # weights "phantom" only: pictures of the synthetic task that stands for ImageNet
     source_task_epochs: int = 0
 
@@ -135,9 +140,13 @@ DEMO = replace(  # phantoms, narrow networks, small inputs, every table and figu
     vgg16_side=32,
     resnet50_side=32,
     inceptionv3_side=75,
+    mobilenetv2_side=32,
+    squeezenet_side=32,
     width=0.125,
     resnet50_end="conv3_block1_out",
     inceptionv3_end="mixed0",
+    mobilenetv2_end="block_6_project_BN",
+    squeezenet_end="fire5",
     vgg16_end="block4_pool",
     source_task_images=400,
     source_task_epochs=10,
@@ -162,6 +171,8 @@ SMOKE = replace(  # the smallest run that passes through every line
     phantom_images=2,
     resnet50_end="conv2_block2_out",
     vgg16_end="block2_pool",
+    mobilenetv2_end="block_2_project_BN",
+    squeezenet_end="fire3",
     source_task_images=120,
     source_task_epochs=1,
     transfer_epochs=2,

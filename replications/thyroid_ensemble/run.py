@@ -40,7 +40,7 @@ from common.runs.run import (
     prepare_shared,
     train,
 )
-from replications.thyroid_ensemble import data, efforts, experiments, figures, plans, selection, tasks, weights
+from replications.thyroid_ensemble import beyond, data, efforts, experiments, figures, plans, selection, tasks, weights
 from replications.thyroid_ensemble.config import CLASSES, PRESETS, Config
 from replications.thyroid_ensemble.rows import QUOTED
 from replications.thyroid_ensemble.sources import phantoms
@@ -100,6 +100,8 @@ def run(options: cli.Options) -> int:
     splits = {protocol: (pool.cases, folds) for protocol, (pool, folds) in folds_of.items()}
     tests, validation, history = collect_products(finished, opened.folder, config, lambda s: splits[s["protocol"]])
     predictions, choices, depths, gains = selection.derive_protocols(tests, validation, config)
+    fused, fusions = beyond.fuse_protocols(tests, validation, config)
+    predictions = pd.concat([predictions, *fused], ignore_index=True)
     predictions = predictions[predictions["row"].isin([row.name for row in wanted])].reset_index(drop=True)
     write_predictions(predictions, opened.folder / "predictions.csv.gz")
 
@@ -111,7 +113,7 @@ def run(options: cli.Options) -> int:
         rows,
         predictions,
         protocols=options.protocols,
-        compared=[experiments.COMPARED],
+        compared=experiments.COMPARED,
         checks=experiments.build_checks(choices, experiments.find_stuck(predictions)),
         counts=experiments.count_table_1(*folds_of["paper"]) if "paper" in folds_of else {},
         reasons=reasons | plans.explain_failures(wanted, needed, missing, failed, planned),
@@ -134,6 +136,7 @@ def run(options: cli.Options) -> int:
             *tabulate_unmarked(predictions, read_unmarked(source.path)),
             experiments.tabulate_choices(choices),
             experiments.tabulate_gains(gains),
+            *beyond.tabulate_fusions(fusions),
         ],
     )
     cases = figures.choose_shown_cases(dataset, folds_of)

@@ -77,7 +77,7 @@ def derive_rows(
     plans = {name_plan(n, scale, k): (n, scale, k) for n in NETWORKS for scale in SCALES for k in config.depths}
     for seed, of_seed in predictions.groupby("seed"):
         judged = of_seed if validation is None else validation[validation["seed"] == seed]
-        test, judge = _Scores(of_seed), _Scores(judged)
+        test, judge = Scores(of_seed), Scores(judged)
         depths = {}
         for network in NETWORKS:
             candidates = {k: name_plan(network, 1, k) for k in config.depths}
@@ -107,7 +107,7 @@ def choose_depth(accuracy: dict[int, float]) -> int:
 
 
 def _build_ensembles(
-    test: "_Scores", judge: "_Scores", best: dict[str, str], depths: dict[str, int], config: Config
+    test: "Scores", judge: "Scores", best: dict[str, str], depths: dict[str, int], config: Config
 ) -> tuple[list[pd.DataFrame], Choice]:
     """Predictions of the ensembles that the models `best` (name -> row) give, and the choice of them; chosen on `judge`."""
     on_test = {name: test.scores(row) for name, row in best.items()}
@@ -135,7 +135,7 @@ def _build_ensembles(
     return tables, choice
 
 
-class _Scores:
+class Scores:
     """The predictions of one protocol and seed by row, cases in one order."""
 
     def __init__(self, table: pd.DataFrame) -> None:
@@ -186,7 +186,7 @@ def measure_gains(predictions: pd.DataFrame, validation: pd.DataFrame | None, co
     """
     gains = []
     for seed, of_seed in predictions.groupby("seed"):
-        test = _Scores(of_seed)
+        test = Scores(of_seed)
         rows = [name_plan(network, scale, k) for network in NETWORKS for scale in SCALES for k in config.depths]
         if not all(map(test.has, rows)):
             continue
@@ -204,7 +204,7 @@ def measure_gains(predictions: pd.DataFrame, validation: pd.DataFrame | None, co
         found.pop("repeats")
         gains.append({"seed": test.seed, "what": "halves"} | found)
         if validation is not None:
-            judge = _Scores(validation[validation["seed"] == seed])
+            judge = Scores(validation[validation["seed"] == seed])
             of_judge = np.stack([judge.scores(row) for row in rows])
             chosen, other = (
                 measure_accuracy(fuse(scores, select(*given)), test.labels)
