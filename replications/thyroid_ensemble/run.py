@@ -40,7 +40,18 @@ from common.runs.run import (
     prepare_shared,
     train,
 )
-from replications.thyroid_ensemble import beyond, data, efforts, experiments, figures, plans, selection, tasks, weights
+from replications.thyroid_ensemble import (
+    beyond,
+    beyond_figures,
+    data,
+    efforts,
+    experiments,
+    figures,
+    plans,
+    selection,
+    tasks,
+    weights,
+)
 from replications.thyroid_ensemble.config import CLASSES, PRESETS, Config
 from replications.thyroid_ensemble.rows import QUOTED
 from replications.thyroid_ensemble.sources import phantoms
@@ -98,7 +109,7 @@ def run(options: cli.Options) -> int:
     if not finished:
         return 1
     splits = {protocol: (pool.cases, folds) for protocol, (pool, folds) in folds_of.items()}
-    tests, validation, history = collect_products(finished, opened.folder, config, lambda s: splits[s["protocol"]])
+    tests, validation, history = selection.collect_products(finished, opened.folder, config, lambda s: splits[s["protocol"]])
     predictions, choices, depths, gains = selection.derive_protocols(tests, validation, config)
     fused, fusions = beyond.fuse_protocols(tests, validation, config)
     predictions = pd.concat([predictions, *fused], ignore_index=True)
@@ -142,7 +153,8 @@ def run(options: cli.Options) -> int:
     cases = figures.choose_shown_cases(dataset, folds_of)
     attention = use_networks(opened, choices, finished, cases)
     shown = figures.Shown(paper, config, dataset, folds_of, predictions, history, depths, cases, attention)
-    return close_run(opened, paper, results, lambda found: figures.draw_figures(shown, found), failed)
+    drawn = (figures.draw_figures, beyond_figures.draw_figures)
+    return close_run(opened, paper, results, lambda found: (one for draw in drawn for one in draw(shown, found)), failed)
 
 
 def choose_source(options: cli.Options) -> tuple[str, data.Source, Config]:
@@ -152,23 +164,6 @@ def choose_source(options: cli.Options) -> tuple[str, data.Source, Config]:
         phantoms.write_phantoms(folder, config, seed=config.split_seed, unmarked=phantoms.UNMARKED)
 
     return find_or_make(PACKAGE, options, PRESETS, data.find_source, make, ("own", data.NAMES["own"]))
-
-
-def collect_products(
-    finished: Sequence[Cell], folder: Path, config: Config, splits: products.Splits
-) -> tuple[dict[str, pd.DataFrame], pd.DataFrame | None, pd.DataFrame]:
-    """Test predictions by protocol (leakfree: the mean of the folds' networks), validation predictions, history.
-
-    splits: as `products.collect_predictions` takes them.
-    """
-    tests = products.collect_predictions(finished, folder, splits)
-    by_protocol = {str(protocol): part for protocol, part in tests.groupby("protocol")}
-    validation = None
-    if "leakfree" in by_protocol:
-        by_protocol["leakfree"] = selection.pool_folds(by_protocol["leakfree"], config.inner_folds)
-        leakfree = [cell for cell in finished if cell.settings["protocol"] == "leakfree"]
-        validation = products.collect_predictions(leakfree, folder, splits, products.VALIDATION)
-    return by_protocol, validation, products.collect_history(finished, folder)
 
 
 def use_networks(

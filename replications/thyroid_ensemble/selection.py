@@ -5,13 +5,16 @@ enumerated. Under `paper` all this is chosen on the test images, as in the paper
 predictions of the inner cross-validation, and the test patients are scored once, by the mean of the folds' networks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from common.records.predictions import extract_scores
+from common.runs import products
+from common.runs.cells import Cell
 from replications.thyroid_ensemble.config import LETTERS, NETWORKS, SCALES, SUBSETS, Config
 from replications.thyroid_ensemble.ensemble import (
     SelectedEnsemble,
@@ -51,6 +54,23 @@ class Choice:
     ranking: tuple[str, ...]  # nine models, best first
     ensemble: SelectedEnsemble
     subsets: dict[str, Weights]  # Table 3's subsets by the published letters
+
+
+def collect_products(
+    finished: Sequence[Cell], folder: Path, config: Config, splits: products.Splits
+) -> tuple[dict[str, pd.DataFrame], pd.DataFrame | None, pd.DataFrame]:
+    """Test predictions by protocol (leakfree: the mean of the folds' networks), validation predictions, history.
+
+    splits: as `products.collect_predictions` takes them.
+    """
+    tests = products.collect_predictions(finished, folder, splits)
+    by_protocol = {str(protocol): part for protocol, part in tests.groupby("protocol")}
+    validation = None
+    if "leakfree" in by_protocol:
+        by_protocol["leakfree"] = pool_folds(by_protocol["leakfree"], config.inner_folds)
+        leakfree = [cell for cell in finished if cell.settings["protocol"] == "leakfree"]
+        validation = products.collect_predictions(leakfree, folder, splits, products.VALIDATION)
+    return by_protocol, validation, products.collect_history(finished, folder)
 
 
 def pool_folds(predictions: pd.DataFrame, folds: int) -> pd.DataFrame:
