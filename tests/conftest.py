@@ -30,6 +30,15 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def real_weights() -> Path:
+    """$REPLICATIONS_DATA/weights, or skip."""
+    folder = Path(os.environ.get("REPLICATIONS_DATA", "")) / "weights"
+    if "REPLICATIONS_DATA" not in os.environ or not folder.is_dir():
+        pytest.skip("needs real weight files: set REPLICATIONS_DATA to the folder that holds weights/")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def backend() -> dict:
     """TensorFlow, started once a process with one thread and deterministic operations."""
     from common.training import fit

@@ -7,7 +7,7 @@ distinction, so that every figure reads in grey.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -18,6 +18,8 @@ from matplotlib.typing import LineStyleType
 from PIL import Image
 
 from common.files import replace_file
+
+Place = Literal["outside lower center", "outside upper left"]  # of a legend
 
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442",
@@ -63,7 +65,7 @@ def style_axes(axes: Axes, *, title: str = "", x: str = "", y: str = "") -> None
     axes.set_axisbelow(True)
 
 
-def add_legend(figure: Figure, handles: Sequence[Artist], place: str = "outside lower center") -> None:
+def add_legend(figure: Figure, handles: Sequence[Artist], place: Place = "outside lower center") -> None:
     """A legend beside the panels in two columns, in one where two are wider than the figure."""
     for columns in (2, 1):
         legend = figure.legend(handles=handles, loc=place, ncols=columns, fontsize=SMALL, frameon=False)

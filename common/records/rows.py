@@ -37,7 +37,9 @@ def select_rows(rows: Sequence[Row], options: Options, unavailable: dict[str, st
         else:
             wanted.append(row)
     if not wanted:
-        raise UsageError("no row is left: check --tables and --rows against the rows of paper.toml")
+        named = [why for row, why in unavailable.items() if options.rows and any(part in row for part in options.rows)]
+        why = f" ({named[0]})" if named else ""
+        raise UsageError(f"no row is left{why}: check --tables and --rows against the rows of paper.toml")
     if unmet := [part for part in options.rows or () if not any(part in row.name for row in rows)]:
         raise UsageError(f"--rows {shorten(unmet[0])}: no row contains this text; check it against the rows of paper.toml")
     return wanted, reasons

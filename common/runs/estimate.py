@@ -4,7 +4,7 @@ import dataclasses
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from common.cli import count_cores
 from common.errors import UsageError
@@ -24,14 +24,22 @@ LEAST_BYTES = 20e6  # of predictions, figures and the report
 DAY, HOUR, MINUTE = 24 * 3600, 3600, 60
 
 
-def announce(run: Run, works: Sequence[Work]) -> bool:
+def announce(run: Run, works: Sequence[Work], missing: Mapping[str, str] | None = None) -> bool:
     """Print what the run will do and what it costs; whether it is to be done (not with --dry-run).
 
     works: all trainings that the command asks for; those that are done do not count, but with --publish those that rest on
-    uncommitted code do. What was measured stays in the run's folder; a dry run takes away a folder that it made. Raises
-    UsageError for a run of more than a day without --yes, unless the user agrees on the terminal, and for a disk that is too
-    small.
+    uncommitted code do. missing: network -> why its initial weights are not there; what needs them is no part of works. What was
+    measured stays in the run's folder; a dry run takes away a folder that it made. Raises UsageError for a run of more than a
+    day without --yes, unless the user agrees on the terminal, for a disk that is too small, and where for want of weights nothing
+    is left to do.
     """
+    for network, why in (missing or {}).items():
+        print(f"not run, what starts from weights of {network}: {why}", file=sys.stderr)
+    if missing and not works:
+        run.lock.close()
+        if run.fresh:
+            shutil.rmtree(run.folder)
+        raise UsageError(f"no row can be run without {', '.join(missing)}: get the files named above, or --weights random")
     home = run.folder / "cells"
     unclean = find_unclean(home, read_commands(run.folder / COMMANDS)) if run.options.publish else []
     done = [work for work in works if (home / work.key / RECORD).is_file() and home / work.key not in unclean]

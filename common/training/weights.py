@@ -59,6 +59,30 @@ def confirm_fetch(chosen: str, offers: Sequence[Offer], options: Options) -> str
     return "random" if options.dry_run else chosen
 
 
+def provide_weights(
+    chosen: str, networks: Sequence[str], find: Callable[[str], Path], folder: Path, *, whole: bool = False
+) -> tuple[dict[str, WeightFile], dict[str, str]]:
+    """Weight files linked into the run folder (see `link_weights`); and for each network without a file the reason.
+
+    chosen: imagenet, or the user's folder of files. What such a folder lacks is no error: the rows of those networks are not
+    run, and the others are (`runs.estimate.announce` says which, and refuses a run of which nothing is left). Raises UsageError
+    where there is no such folder, and for imagenet where none of the files could be had; whole: where any could not.
+    """
+    if chosen != "imagenet":
+        require_folder(chosen)
+    found, missing = link_weights(networks, find, folder)
+    if missing and chosen == "imagenet" and (whole or not found):
+        raise UsageError("no initial weights: " + "; ".join(missing.values()) + "; or start with --weights random")
+    return found, missing
+
+
+def require_folder(chosen: str) -> Path:
+    """The user's folder of weight files. Raises UsageError where there is none: a slip of the pen is no missing file."""
+    if not Path(chosen).is_dir():
+        raise UsageError(f"--weights {chosen}: no such folder; give imagenet, random, or a folder of weight files")
+    return Path(chosen)
+
+
 def link_weights(
     networks: Sequence[str], find: Callable[[str], Path], folder: Path
 ) -> tuple[dict[str, WeightFile], dict[str, str]]:

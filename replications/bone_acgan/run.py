@@ -70,7 +70,8 @@ def run(options: cli.Options) -> int:
     asked = plans.list_places(config, options.protocols, options.seeds or config.seeds)
     known = plans.list_places(config, options.protocols, list_seeds(options, config.seeds))
     ready = [one for one in classifiers if not (one.transfer and any(name in missing for name in list_branches(one.network)))]
-    if not announce(opened, efforts.list_works(gans, ready, asked, config, placed, folds_of, described.splits)):
+    works = efforts.list_works(gans, ready, asked, config, placed, folds_of, described.splits)
+    if not announce(opened, works, missing):
         return 0
     log_command(opened)
 

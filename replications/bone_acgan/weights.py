@@ -5,6 +5,7 @@ from pathlib import Path
 
 from common.cli import Options
 from common.errors import UsageError
+from common.training import weights
 from common.training.weights import Offer, WeightFile, confirm_fetch, link_weights
 from replications.bone_acgan.config import Config
 
@@ -70,14 +71,11 @@ def confirm_weights(chosen: str, networks: Sequence[str], options: Options) -> s
 def provide_weights(chosen: str, networks: Sequence[str], folder: Path) -> tuple[Files, dict[str, str]]:
     """ImageNet weights of the networks, linked into the run folder; and for each network without a file the reason.
 
-    Raises UsageError where "imagenet" lacks any, or a folder has none of them.
+    Raises UsageError as `common.training.weights.provide_weights` says, for "imagenet" where any is lacking.
     """
     if chosen == RANDOM:
         return {}, {}
-    found, missing = link_weights(networks, lambda network: _find_file(*ADDRESSES[network], chosen), folder)
-    if networks and missing and (chosen == "imagenet" or not found):
-        raise UsageError("no initial weights: " + "; ".join(missing.values()) + "; or start with --weights random")
-    return found, missing
+    return weights.provide_weights(chosen, networks, lambda network: _find_file(*ADDRESSES[network], chosen), folder, whole=True)
 
 
 def provide_features(chosen: str, folder: Path) -> WeightFile | None:

@@ -87,7 +87,7 @@ def run(options: cli.Options) -> int:
     sources = networks if chosen == weights.PHANTOM else []
     drawn = stages.choose_sampled(asked) if planned_part and plans.choose_judge(missing) else []
     first = [*costs, *stages.list_samplers(planner, drawn), *planted, *stages.plan_rows(planner, models, levels, asked, missing)]
-    if not announce(opened, efforts.list_works(first, sources, drawn, folds_of, config)):
+    if not announce(opened, efforts.list_works(first, sources, drawn, folds_of, config), missing):
         return 0
     log_command(opened)
     if sources:

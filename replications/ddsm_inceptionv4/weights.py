@@ -5,7 +5,8 @@ from pathlib import Path
 
 from common.cli import Options
 from common.errors import UsageError
-from common.training.weights import Offer, WeightFile, confirm_fetch, link_weights
+from common.training import weights
+from common.training.weights import Offer, WeightFile, confirm_fetch
 from replications.ddsm_inceptionv4.config import Config
 from replications.ddsm_inceptionv4.rows import INCEPTION, MOBILE
 
@@ -55,15 +56,11 @@ def confirm_weights(chosen: str, networks: Sequence[str], options: Options) -> s
 def provide_weights(chosen: str, networks: Sequence[str], folder: Path) -> tuple[Files, dict[str, str]]:
     """ImageNet weights of the networks, linked into the run folder; and for each network without a file the reason.
 
-    Raises UsageError where a folder, or the download, gives none of them.
+    Raises UsageError as `common.training.weights.provide_weights` says.
     """
     if chosen in (RANDOM, PHANTOM) or not networks:
         return {}, {}
-    found, missing = link_weights(networks, lambda network: _find_file(network, chosen), folder)
-    if missing and not found:
-        tell = "or start with --weights random; --rows vanilla needs none"
-        raise UsageError("no initial weights: " + "; ".join(missing.values()) + f"; {tell}")
-    return found, missing
+    return weights.provide_weights(chosen, networks, lambda network: _find_file(network, chosen), folder)
 
 
 def _find_file(network: str, chosen: str) -> Path:

@@ -90,7 +90,8 @@ def run(options: cli.Options) -> int:
     )  # ends here if a leakfree split leaks
     setups = dict.fromkeys((t.backbone, t.view) for t in needed if t.backbone and t.backbone not in missing)
     extractions = {setup: plans.plan_bottlenecks(*setup, datasets[setup[1]], config, files) for setup in setups}
-    if not announce(opened, efforts.list_works(needed, extractions, config, datasets, divided, options.seeds or ())):
+    works = efforts.list_works(needed, extractions, config, datasets, divided, options.seeds or ())
+    if not announce(opened, works, missing):
         return 0
     log_command(opened)
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from common.cli import Options
-from common.errors import UsageError
-from common.training.weights import Offer, WeightFile, confirm_fetch, link_weights
+from common.training import weights
+from common.training.weights import Offer, WeightFile, confirm_fetch
 from replications.glioma_inceptionv3.rows import INCEPTION, MOBILENET
 
 _GOOGLE = "https://storage.googleapis.com/tensorflow/keras-applications"
@@ -42,16 +42,13 @@ def confirm_weights(chosen: str, backbones: Sequence[str], options: Options) -> 
 def provide_weights(chosen: str, backbones: Sequence[str], folder: Path) -> tuple[Files, dict[str, str]]:
     """ImageNet weights of the backbones, linked into the run folder; and for each backbone without a file the reason.
 
-    chosen: imagenet (Keras' own cache, else downloaded) or a folder of files; random needs none. Raises UsageError where a
-    backbone needs a file and there is none at all, with the name of every file, its address and where to put it.
+    chosen: imagenet (Keras' own cache, else downloaded) or a folder of files; random needs none. Raises UsageError as
+    `common.training.weights.provide_weights` says.
     """
     wanted = [backbone for backbone in backbones if backbone in ADDRESSES]
     if chosen == RANDOM_WEIGHTS or not wanted:
         return {}, {}
-    found, missing = link_weights(wanted, lambda backbone: _find_file(backbone, chosen), folder)
-    if not found:
-        raise UsageError("no initial weights: " + "; ".join(missing.values()) + "; or start with --weights random")
-    return found, missing
+    return weights.provide_weights(chosen, wanted, lambda backbone: _find_file(backbone, chosen), folder)
 
 
 def _find_file(backbone: str, chosen: str) -> Path:

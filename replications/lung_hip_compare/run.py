@@ -76,6 +76,7 @@ def run(options: cli.Options) -> int:
     datasets = {name: dataset for name, (_, dataset) in prepared.items()}
     given = weights.confirm_weights(options, wanted=any(row.name == experiments.IMAGENET_ROW for row in wanted))
     start, sha256 = weights.choose_weights(given, opened.folder)
+    lacking = {experiments.IMAGENET_ROW: why} if (why := weights.explain_missing(options.weights)) else {}
     print("splits: measuring what they leak", file=sys.stderr)
     described, counts, splits = experiments.describe_datasets(
         datasets, config, options.protocols
@@ -87,7 +88,7 @@ def run(options: cli.Options) -> int:
     trainings = experiments.list_trainings(config, start, sha256)
     asked = [training for training in trainings if any(training.row in row.needs for row in wanted)]
     planned = experiments.plan_all(asked, config, options.protocols, options.seeds or config.seeds, datasets, described)
-    if not announce(opened, efforts.list_works(planned, splits)):
+    if not announce(opened, efforts.list_works(planned, splits), lacking):
         return 0
     log_command(opened)
 
@@ -166,6 +167,8 @@ def choose_rows(options: cli.Options, config: Config, sources: Sources, paper: P
             unavailable[training.row] = f'the paper prints "-"; --rows "{training.row}" runs it (98 million weights at 256x256)'
         elif training.row == experiments.IMAGENET_ROW and options.weights in (None, "random"):
             unavailable[training.row] = "no ImageNet weights asked for: --weights imagenet or a folder of weight files"
+        elif training.row == experiments.IMAGENET_ROW and (reason := weights.explain_missing(options.weights)):
+            unavailable[training.row] = reason
         elif training.row == experiments.IMAGENET_ROW and (config.resnet_width, config.resnet_blocks) != (64, (3, 4, 6, 3)):
             unavailable[training.row] = "ImageNet weights fit only the full ResNet-50 (preset paper)"
     if reason := held_out.explain_unavailable(sources["luna"]):

@@ -11,6 +11,7 @@ from common.ranges import DISK, MEMORY, SEED, SEEDS, TIME, Conflict, above, belo
 from common.records.contract import Contract
 
 NETWORKS = ("AlexNet", "VGG16", "ResNet50")  # Table 2
+SMALL_NETWORKS = ("MobileNetV2", "SqueezeNet")  # ours: small enough to transfer from on a processor
 SCALES = (1, 2, 3)  # sec. 1.3
 CLASSES = ("benign", "malignant")
 # The five best models by the paper's names (Table 2): network and scale.
@@ -19,6 +20,8 @@ LETTERS = {
 }  # fmt: skip
 # Layers that a backbone may end with.
 VGG16_ENDS = tuple(f"block{number}_pool" for number in range(1, 6))
+MOBILENETV2_ENDS = (*(f"block_{number}_project_BN" for number in range(1, 17)), "out_relu")
+SQUEEZENET_ENDS = tuple(f"fire{number}" for number in range(2, 10))
 RESNET50_ENDS = tuple(
     f"conv{stage}_block{n}_out" for stage, blocks in ((2, 3), (3, 4), (4, 6), (5, 3)) for n in range(1, blocks + 1)
 )
@@ -69,6 +72,8 @@ class Config:
     vgg16_side: Annotated[int, within(32, 1_024, MEMORY)] = 224
     resnet50_side: Annotated[int, within(32, 1_024, MEMORY)] = 224
     inceptionv3_side: Annotated[int, within(75, 1_024, MEMORY)] = 299  # [11] of Table 7
+    mobilenetv2_side: Annotated[int, within(32, 1_024, MEMORY)] = 224  # ours, a network that is not in the paper
+    squeezenet_side: Annotated[int, within(32, 1_024, MEMORY)] = 227  # ours, as above
     # "original": with response normalisation and two groups; deviation, sec. 1.4
     alexnet_variant: Annotated[str, one_of("torchvision", "original")] = "torchvision"
     # factor on the filters of every convolution: below 1 only for small trial runs
@@ -77,6 +82,8 @@ class Config:
     vgg16_end: Annotated[str, one_of(*VGG16_ENDS)] = "block5_pool"
     resnet50_end: Annotated[str, one_of(*RESNET50_ENDS)] = "conv5_block3_out"
     inceptionv3_end: Annotated[str, one_of(*INCEPTIONV3_ENDS)] = "mixed10"
+    mobilenetv2_end: Annotated[str, one_of(*MOBILENETV2_ENDS)] = "out_relu"  # ours, a network that is not in the paper
+    squeezenet_end: Annotated[str, one_of(*SQUEEZENET_ENDS)] = "fire9"  # ours, as above
     # weights "phantom" only: pictures of the synthetic task that stands for ImageNet
     source_task_images: Annotated[int, within(0, 100_000, MEMORY)] = 0
     source_task_epochs: Annotated[int, within(0, 10_000, TIME)] = 0
@@ -178,9 +185,13 @@ DEMO = replace(  # phantoms, narrow networks, small inputs, every table and figu
     vgg16_side=32,
     resnet50_side=32,
     inceptionv3_side=75,
+    mobilenetv2_side=32,
+    squeezenet_side=32,
     width=0.125,
     resnet50_end="conv3_block1_out",
     inceptionv3_end="mixed0",
+    mobilenetv2_end="block_6_project_BN",
+    squeezenet_end="fire5",
     vgg16_end="block4_pool",
     source_task_images=400,
     source_task_epochs=10,
@@ -206,6 +217,8 @@ SMOKE = replace(  # the smallest run that passes through every line
     phantom_images=2,
     resnet50_end="conv2_block2_out",
     vgg16_end="block2_pool",
+    mobilenetv2_end="block_2_project_BN",
+    squeezenet_end="fire3",
     source_task_images=120,
     source_task_epochs=1,
     transfer_epochs=2,

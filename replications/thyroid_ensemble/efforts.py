@@ -14,7 +14,10 @@ from replications.thyroid_ensemble.rois import choose_input_side
 
 BUILD = "replications.thyroid_ensemble.specimens:build_specimen"
 WHOLE, UPPER, LOWER, MIDDLE = "whole", "upper", "lower", "middle"  # parts of a network, cut at the freeze boundary
-PUBLISHED = {"AlexNet": (0.71e9, 227), "VGG16": (15.5e9, 224), "ResNet50": (4.1e9, 224), "InceptionV3": (5.7e9, 299)}
+PUBLISHED = {
+    "AlexNet": (0.71e9, 227), "VGG16": (15.5e9, 224), "ResNet50": (4.1e9, 224), "InceptionV3": (5.7e9, 299),
+    "MobileNetV2": (0.059e9, 224), "SqueezeNet": (0.35e9, 227),
+}  # fmt: skip
 Divided = Mapping[str, tuple[Dataset, Sequence[Fold]]]  # protocol -> cases and folds
 
 
@@ -51,6 +54,8 @@ def plan_work(cell: Cell, divided: Divided, config: Config) -> Work:
         return Work(cell.key, (train("all", config.scratch_epochs),))
     if kind == "classic":
         return Work(cell.key, seconds=_guess_svm(count, config))
+    if kind == "trees":
+        return Work(cell.key, seconds=0.03 * count + 2e-3 * config.forest_trees)
     if kind == "fused":
         return Work(cell.key, (replace(train("0", 0), once=count),), _guess_svm(count, config))
     if kind == "forest":
@@ -62,7 +67,7 @@ def plan_work(cell: Cell, divided: Divided, config: Config) -> Work:
 
 
 def _guess_svm(count: int, config: Config) -> float:
-    """Seconds of descriptors and support vector machines, by rule of thumb."""
+    """Seconds of descriptors (computed once a process; at most) and support vector machines, by rule of thumb."""
     machines = len(config.svm_c) * len(config.svm_gamma) * config.svm_folds
     return 0.03 * count + 0.3 * machines * (count / 1000) ** 2
 
@@ -76,5 +81,6 @@ def describe(network: str, scale: int, plan: str, part: str, config: Config, dee
     operations, published = PUBLISHED[network]
     most = operations * (side / published) ** 2 * config.width**1.5
     if part in (UPPER, MIDDLE):
-        most = 1e6 if plan == "0" else most if plan == "first block" else 0.4 * most
+        head = 2e4 if config.head_pooling == "average" else 1e6  # 2048 channels to 8 units; a flattened map is larger
+        most = head if plan == "0" else most if plan == "first block" else 0.4 * most
     return Network(title, BUILD, settings, config.batch_size, most)

@@ -4,6 +4,7 @@ The trainings behind the rows stand in plans.py, what is chosen in selection.py,
 TensorFlow.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 
@@ -18,6 +19,7 @@ from common.evaluation.verdicts import NOT_RUN, check_pairs
 from common.records.results import OwnColumn, OwnTable
 from common.records.rows import Row
 from common.report.wording import PROTOCOL_NAMES, format_value
+from replications.thyroid_ensemble import beyond
 from replications.thyroid_ensemble.config import CLASSES, LETTERS, NETWORKS, SCALES, SUBSETS, Config
 from replications.thyroid_ensemble.plans import list_trainings
 from replications.thyroid_ensemble.rows import (
@@ -45,8 +47,8 @@ from replications.thyroid_ensemble.selection import Choice
 
 Stuck = Mapping[tuple[str, str], Sequence[int]]  # protocol, row -> seeds
 BEST_DEPTH = {"AlexNet": 4, "VGG16": 3, "ResNet50": 2}  # Fig. 9
-# Rows whose differences are tested: the ensemble, its kinds of fusion, single networks, the methods of others.
-COMPARED = (ENSEMBLE, *FUSIONS, *SINGLES, *CLASSICS, BLOCK, FOREST, FUSED)
+# Groups of rows whose differences are tested: the paper's (ensemble, kinds of fusion, single networks, methods of others); ours.
+COMPARED = ((ENSEMBLE, *FUSIONS, *SINGLES, *CLASSICS, BLOCK, FOREST, FUSED), beyond.COMPARED)
 
 
 # ---------------------------------------------------------------------------------------- rows of the tables and figures
@@ -110,6 +112,7 @@ TABLES: dict[str, Callable[[Config], list[str]]] = {
     "Fig. 10": list_figure_10,
     "fixed weights": lambda _config: [name_fixed_weights()],
     "patients": lambda _config: [PATIENTS],
+    **{table: functools.partial(beyond.list_table, table) for table in beyond.TABLES},
 }
 
 
@@ -141,7 +144,8 @@ def _list_needs(config: Config) -> dict[str, frozenset[str]]:
     needs |= {name_classic(name): frozenset([name_training("classic", name, 1)]) for name in DESCRIPTORS}
     needs |= {name_scratch(network): frozenset([name_training("scratch", network, 1)]) for network in NETWORKS}
     depths: tuple[int | str, ...] = (0, *config.depths, "all")  # 0: Fig. 8
-    return needs | {name_depth(network, depth): need_transfer((network, 1)) for network in NETWORKS for depth in depths}
+    needs |= {name_depth(network, depth): need_transfer((network, 1)) for network in NETWORKS for depth in depths}
+    return needs | beyond.list_needs()
 
 
 def count_table_1(dataset: Dataset, folds: Sequence[Fold]) -> dict[tuple[str, str, str], int]:
@@ -169,13 +173,21 @@ OF_KINDS = {
     "forest": (*OF_NETWORKS, "transfer_", "tune_", "stopping", "source_task_", "forest_"),
     "fused": (*OF_NETWORKS, "source_task_", "hog_", "lbp_", "svm_"),
     "classic": ("svm_",),
+    "head": (*OF_NETWORKS, "transfer_", "stopping", "source_task_"),
+    "trees": ("forest_trees", "forest_leaf"),
 }
 OF_NAMES = {
     "AlexNet": "alexnet_", "VGG16": "vgg16_", "ResNet50": "resnet50_", "InceptionV3": "inceptionv3_",
-    "ULBP": "lbp_", "GLCM": "glcm_", "Gabor": "gabor_",
+    "ULBP": "lbp_", "GLCM": "glcm_", "Gabor": "gabor_", "MobileNetV2": "mobilenetv2_", "SqueezeNet": "squeezenet_",
 }  # fmt: skip
 OF_FUSIONS = ("weight_step",)
-FUSED_ROWS = (ENSEMBLE, *FUSIONS, PATIENTS, *map(name_subset, SUBSETS))  # members and weights are enumerated
+FUSED_ROWS = (
+    ENSEMBLE,
+    *FUSIONS,
+    PATIENTS,
+    *map(name_subset, SUBSETS),
+    *beyond.FUSED_BEYOND,
+)  # members and weights are enumerated
 STEP_1 = tuple(map(name_transferred, NETWORKS))  # rows without step 2
 # Settings that shape nothing of the paper's own protocol; nor do those of the phantoms.
 FREE_SETTINGS = ("seeds", "split_seed", "cache_gigabytes", "source", "inner_folds")

@@ -1,8 +1,9 @@
-"""The networks of sec. 1.4 and 1.5: three backbones of keras.applications and AlexNet, standardisation, the new head.
+"""The networks of sec. 1.4 and 1.5: backbones of keras.applications, AlexNet and SqueezeNet; standardisation, the new head.
 
 Sizes in comments are those of the paper preset (input 224 pixels, AlexNet 227).
 """
 
+import functools
 import math
 from pathlib import Path
 
@@ -18,10 +19,16 @@ APPLICATIONS = {
     "VGG16": keras.applications.VGG16,  # 13 convolutions, block1_conv1 .. block5_conv3; 7x7x512
     "ResNet50": keras.applications.ResNet50,  # conv1_conv, then 16 blocks conv2_block1 .. conv5_block3; 7x7x2048
     "InceptionV3": keras.applications.InceptionV3,  # [11] of Table 7; 94 convolutions; 8x8x2048 at 299 pixels
+    "MobileNetV2": functools.partial(keras.applications.MobileNetV2, alpha=0.35),  # ours; 7x7x1280
 }
+SQUEEZED = {2: 16, 3: 16, 4: 32, 5: 32, 6: 48, 7: 48, 8: 64, 9: 64}  # filters of the squeeze layer of SqueezeNet's fire modules
 # Grey value -> what the ImageNet weights expect of it: (value - mean) * factor. VGG16 and ResNet50: 0..255 minus the mean
-# colour; InceptionV3: -1..1; AlexNet of torchvision: 0..1, standardised by the mean standard deviation of the colours.
-FACTORS = {"VGG16": 1.0, "ResNet50": 1.0, "InceptionV3": 1 / 127.5, "AlexNet": 1 / (255 * 0.2260), "AlexNet original": 1.0}
+# colour, as SqueezeNet; InceptionV3 and MobileNetV2: -1..1; AlexNet of torchvision: 0..1, standardised by the mean standard
+# deviation of the colours.
+FACTORS = {
+    "VGG16": 1.0, "ResNet50": 1.0, "InceptionV3": 1 / 127.5, "AlexNet": 1 / (255 * 0.2260), "AlexNet original": 1.0,
+    "MobileNetV2": 1 / 127.5, "SqueezeNet": 1.0,
+}  # fmt: skip
 # The networks' own means (option mean = "imagenet"), in the order of channels that the weights expect.
 CAFFE_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
 
@@ -30,12 +37,32 @@ def build_backbone(network: str, side: int, config: Config) -> keras.Model:
     """Feature maps of standardised pictures (side, side, 3), random weights; narrower where config.width < 1."""
     if network == "AlexNet":
         return alexnet.build_alexnet(side, config.alexnet_variant, config.width)
-    model = APPLICATIONS[network](include_top=False, weights=None, input_shape=(side, side, 3))
+    if network == "SqueezeNet":
+        model = build_squeezenet(side)
+    else:
+        model = APPLICATIONS[network](include_top=False, weights=None, input_shape=(side, side, 3))
     end = getattr(config, f"{network.lower()}_end")
     if end not in {layer.name for layer in model.layers}:
         raise UsageError(f"{network.lower()}_end={end}: {network} has no such layer")
     model = keras.Model(model.input, model.get_layer(end).output, name=network)
     return model if config.width == 1 else narrow(model, config.width)
+
+
+def build_squeezenet(side: int) -> keras.Model:
+    """SqueezeNet 1.1 (Iandola et al. 2016) without its last layer: 722,496 parameters, 13x13x512 at 227 pixels.
+
+    Takes blue, green, red 0..255 minus the mean colour, as Caffe's, from which its weights were converted.
+    """
+    images = keras.Input((side, side, 3), name="images")
+    x = layers.Conv2D(64, 3, strides=2, activation="relu", name="conv1")(images)  # 113x113
+    for number, filters in SQUEEZED.items():
+        if number in (2, 4, 6):
+            x = layers.MaxPooling2D(3, strides=2, name=f"pool{number - 1}")(x)  # 56x56, 27x27, 13x13
+        x = layers.Conv2D(filters, 1, activation="relu", name=f"fire{number}_squeeze1x1")(x)
+        one = layers.Conv2D(4 * filters, 1, activation="relu", name=f"fire{number}_expand1x1")(x)
+        three = layers.Conv2D(4 * filters, 3, padding="same", activation="relu", name=f"fire{number}_expand3x3")(x)
+        x = layers.Concatenate(name=f"fire{number}")([one, three])
+    return keras.Model(images, x, name="squeezenet")
 
 
 def narrow(model: keras.Model, width: float) -> keras.Model:
@@ -67,7 +94,7 @@ def standardise(grey: keras.KerasTensor, network: str, config: Config, dataset_m
     if config.mean != "imagenet":
         raise UsageError(f"mean={config.mean}: choose one of image, dataset, imagenet")
     colours = layers.Concatenate(name="three_channels")([grey] * 3)
-    if network == "InceptionV3":
+    if network in ("InceptionV3", "MobileNetV2"):
         return layers.Rescaling(factor, offset=-1.0, name="standardised")(colours)
     if network == "AlexNet" and config.alexnet_variant == "torchvision":
         means, stds = alexnet.TORCHVISION_MEAN, alexnet.TORCHVISION_STD
@@ -81,7 +108,7 @@ def build_head(features: keras.KerasTensor, config: Config) -> keras.KerasTensor
     if config.head_pooling not in ("average", "flatten"):
         raise UsageError(f"head_pooling={config.head_pooling}: choose one of average, flatten")
     pooling = layers.GlobalAveragePooling2D if config.head_pooling == "average" else layers.Flatten
-    x = pooling(name="pooled")(features)  # 512 (VGG16), 2048 (ResNet50), 256 (AlexNet)
+    x = pooling(name="pooled")(features)  # 512 (VGG16, SqueezeNet), 2048 (ResNet50), 256 (AlexNet), 1280 (MobileNetV2)
     for i, units in enumerate(config.head_units, start=1):
         penalty = keras.regularizers.L2(config.head_l2)
         dense = layers.Dense(units, "relu", kernel_initializer="he_normal", kernel_regularizer=penalty, name=f"head{i}")
@@ -131,6 +158,9 @@ def load_backbone(backbone: keras.Model, network: str, path: Path, config: Confi
             backbone.load_weights(path)
         except (ValueError, OSError, KeyError) as error:
             raise UsageError(f"{path}: not the weights of {network} ({str(error).splitlines()[0]})") from None
+    elif network == "SqueezeNet":  # its file calls layers as Keras 1 let it, "fire2/squeeze1x1"
+        names = {layer.name: layer.name.replace("_", "/") for layer in backbone.layers if layer.weights}
+        pretrained.load_keras_file(backbone, path, names=names)
     else:
         pretrained.load_keras_file(backbone, path)
 

@@ -12,7 +12,7 @@ from common.records.results import Split
 from common.records.rows import Row, explain_rows
 from common.runs.cells import Cell
 from common.training.weights import WeightFile
-from replications.thyroid_ensemble.config import NETWORKS, SCALES, Config
+from replications.thyroid_ensemble.config import NETWORKS, SCALES, SMALL_NETWORKS, Config
 from replications.thyroid_ensemble.rows import (
     BLOCK,
     DESCRIPTORS,
@@ -20,9 +20,12 @@ from replications.thyroid_ensemble.rows import (
     FUSED,
     name_classic,
     name_depth,
+    name_forest,
+    name_head,
     name_model,
     name_plan,
     name_scratch,
+    name_scratch_scale,
     name_training,
     name_transferred,
 )
@@ -62,10 +65,19 @@ def list_trainings(config: Config) -> list[Training]:
         if network == "VGG16":
             trainings.append(Training("fused", f"{MODULE}.baselines:train_fused_cell", network, 1, {"svm": FUSED}))
     trainings.append(Training("forest", f"{MODULE}.baselines:train_forest_cell", "InceptionV3", 1, {"all": FOREST}))
+    trainings += _list_beyond(transfer)
     for name in DESCRIPTORS:
-        rows = {"svm": name_classic(name)}
-        trainings.append(Training("classic", f"{MODULE}.baselines:train_classic_cell", name, 1, rows, pretrained=False))
+        for kind, row in (("classic", {"svm": name_classic(name)}), ("trees", {"trees": name_forest(name)})):
+            trainings.append(Training(kind, f"{MODULE}.baselines:train_classic_cell", name, 1, row, pretrained=False))
     return trainings
+
+
+def _list_beyond(transfer: str) -> list[Training]:
+    """Rows of ours: the new head on two small networks, and AlexNet without transfer at the other scales."""
+    heads = [Training("head", transfer, n, scale, {"0": name_head(n, scale)}) for n in SMALL_NETWORKS for scale in SCALES]
+    scratch = f"{MODULE}.train:train_scratch_cell"
+    others = {scale: {"all": name_scratch_scale("AlexNet", scale)} for scale in SCALES if scale != 1}
+    return heads + [Training("scratch", scratch, "AlexNet", scale, rows, pretrained=False) for scale, rows in others.items()]
 
 
 def name_cell(cell: Cell) -> str:

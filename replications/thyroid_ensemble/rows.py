@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from replications.thyroid_ensemble.config import NETWORKS, SCALES, SUBSETS
+from replications.thyroid_ensemble.config import NETWORKS, SCALES, SMALL_NETWORKS, SUBSETS
 
 DESCRIPTORS = ("ULBP", "GLCM", "Gabor")  # Table 6
 BLOCK = "[10] ResNet50, first residual block"  # Table 7
@@ -63,6 +63,32 @@ def name_fixed_weights() -> str:
     letters, weights = PUBLISHED
     return f"{{{', '.join(f'{w} {letter}' for letter, w in zip(letters, weights, strict=True))}}} as published"
 
+
+# ------------------------------------------------------------------------------------------- beyond the paper, rows of ours
+
+
+def name_head(network: str, scale: int) -> str:
+    """A small network at one scale: its convolutions as transferred, the new head alone trained."""
+    return f"{network}, head alone, scale {scale}"
+
+
+def name_scratch_scale(network: str, scale: int) -> str:
+    """Without transfer; at scale 1 it is Fig. 8's."""
+    return name_scratch(network) if scale == 1 else f"{name_scratch(network)}, scale {scale}"
+
+
+def name_forest(descriptor: str) -> str:
+    return f"{descriptor} + random forest"
+
+
+HEADS = tuple(name_head(network, scale) for network in SMALL_NETWORKS for scale in SCALES)
+SCRATCHES = tuple(name_scratch_scale("AlexNet", scale) for scale in SCALES)
+FORESTS = tuple(map(name_forest, DESCRIPTORS))
+# Fusion over the three scales of one network -> its members.
+SCALES_FUSED = {f"{n}, head alone, three scales fused": tuple(name_head(n, s) for s in SCALES) for n in SMALL_NETWORKS}
+SCALES_FUSED["AlexNet, no transfer, three scales fused"] = SCRATCHES
+SMALL_ENSEMBLE = "ensemble of small networks"  # three of HEADS, chosen as the paper chooses three of nine
+# ---------------------------------------------------------------------------------------------------------------------------
 
 SUBSET_ROWS = (*map(name_subset, SUBSETS), name_fixed_weights())  # Table 3, and ours beside it
 

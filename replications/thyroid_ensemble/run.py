@@ -41,7 +41,18 @@ from common.runs.run import (
     train,
 )
 from common.runs.undo import run_or_undo
-from replications.thyroid_ensemble import data, efforts, experiments, figures, plans, selection, tasks, weights
+from replications.thyroid_ensemble import (
+    beyond,
+    beyond_figures,
+    data,
+    efforts,
+    experiments,
+    figures,
+    plans,
+    selection,
+    tasks,
+    weights,
+)
 from replications.thyroid_ensemble.config import CLASSES, PRESETS, Config
 from replications.thyroid_ensemble.rows import QUOTED
 from replications.thyroid_ensemble.sources import phantoms
@@ -84,7 +95,7 @@ def run(options: cli.Options) -> int:
     ready = [training for training in needed if not (training.pretrained and training.network in missing)]
     seeds, about = options.seeds or config.seeds, (dataset.sha256, described.splits)
     asked = plans.plan_all(ready, config, options.protocols, seeds, *about, files)
-    if not announce(opened, efforts.list_works([*sources, *asked], folds_of, config)):
+    if not announce(opened, efforts.list_works([*sources, *asked], folds_of, config), missing):
         return 0
     log_command(opened)
     if sources:
@@ -99,8 +110,10 @@ def run(options: cli.Options) -> int:
     if not finished:
         return 1
     splits = {protocol: (pool.cases, folds) for protocol, (pool, folds) in folds_of.items()}
-    tests, validation, history = collect_products(finished, opened.folder, config, lambda s: splits[s["protocol"]])
+    tests, validation, history = selection.collect_products(finished, opened.folder, config, lambda s: splits[s["protocol"]])
     predictions, choices, depths, gains = selection.derive_protocols(tests, validation, config)
+    fused, fusions = beyond.fuse_protocols(tests, validation, config)
+    predictions = pd.concat([predictions, *fused], ignore_index=True)
     predictions = predictions[predictions["row"].isin([row.name for row in wanted])].reset_index(drop=True)
     write_predictions(predictions, opened.folder / "predictions.csv.gz")
 
@@ -112,7 +125,7 @@ def run(options: cli.Options) -> int:
         rows,
         predictions,
         protocols=options.protocols,
-        compared=[experiments.COMPARED],
+        compared=experiments.COMPARED,
         checks=experiments.build_checks(choices, experiments.find_stuck(predictions)),
         counts=experiments.count_table_1(*folds_of["paper"]) if "paper" in folds_of else {},
         reasons=reasons | plans.explain_failures(wanted, needed, missing, failed, planned),
@@ -135,12 +148,14 @@ def run(options: cli.Options) -> int:
             *tabulate_unmarked(predictions, read_unmarked(source.path)),
             experiments.tabulate_choices(choices),
             experiments.tabulate_gains(gains),
+            *beyond.tabulate_fusions(fusions),
         ],
     )
     cases = figures.choose_shown_cases(dataset, folds_of)
     attention = use_networks(opened, choices, finished, cases)
     shown = figures.Shown(paper, config, dataset, folds_of, predictions, history, depths, cases, attention)
-    return close_run(opened, paper, results, lambda found: figures.draw_figures(shown, found), failed)
+    drawn = (figures.draw_figures, beyond_figures.draw_figures)
+    return close_run(opened, paper, results, lambda found: (one for draw in drawn for one in draw(shown, found)), failed)
 
 
 def choose_source(options: cli.Options) -> tuple[str, data.Source, Config]:
@@ -150,23 +165,6 @@ def choose_source(options: cli.Options) -> tuple[str, data.Source, Config]:
         phantoms.write_phantoms(folder, config, seed=config.split_seed, unmarked=phantoms.UNMARKED)
 
     return find_or_make(PACKAGE, options, PRESETS, data.find_source, make, ("own", data.NAMES["own"]))
-
-
-def collect_products(
-    finished: Sequence[Cell], folder: Path, config: Config, splits: products.Splits
-) -> tuple[dict[str, pd.DataFrame], pd.DataFrame | None, pd.DataFrame]:
-    """Test predictions by protocol (leakfree: the mean of the folds' networks), validation predictions, history.
-
-    splits: as `products.collect_predictions` takes them.
-    """
-    tests = products.collect_predictions(finished, folder, splits)
-    by_protocol = {str(protocol): part for protocol, part in tests.groupby("protocol")}
-    validation = None
-    if "leakfree" in by_protocol:
-        by_protocol["leakfree"] = selection.pool_folds(by_protocol["leakfree"], config.inner_folds)
-        leakfree = [cell for cell in finished if cell.settings["protocol"] == "leakfree"]
-        validation = products.collect_predictions(leakfree, folder, splits, products.VALIDATION)
-    return by_protocol, validation, products.collect_history(finished, folder)
 
 
 def use_networks(

@@ -5,13 +5,16 @@ enumerated. Under `paper` all this is chosen on the test images, as in the paper
 predictions of the inner cross-validation, and the test patients are scored once, by the mean of the folds' networks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from common.records.predictions import extract_scores
+from common.runs import products
+from common.runs.cells import Cell
 from replications.thyroid_ensemble.config import LETTERS, NETWORKS, SCALES, SUBSETS, Config
 from replications.thyroid_ensemble.ensemble import (
     SelectedEnsemble,
@@ -53,6 +56,23 @@ class Choice:
     subsets: dict[str, Weights]  # Table 3's subsets by the published letters
 
 
+def collect_products(
+    finished: Sequence[Cell], folder: Path, config: Config, splits: products.Splits
+) -> tuple[dict[str, pd.DataFrame], pd.DataFrame | None, pd.DataFrame]:
+    """Test predictions by protocol (leakfree: the mean of the folds' networks), validation predictions, history.
+
+    splits: as `products.collect_predictions` takes them.
+    """
+    tests = products.collect_predictions(finished, folder, splits)
+    by_protocol = {str(protocol): part for protocol, part in tests.groupby("protocol")}
+    validation = None
+    if "leakfree" in by_protocol:
+        by_protocol["leakfree"] = pool_folds(by_protocol["leakfree"], config.inner_folds)
+        leakfree = [cell for cell in finished if cell.settings["protocol"] == "leakfree"]
+        validation = products.collect_predictions(leakfree, folder, splits, products.VALIDATION)
+    return by_protocol, validation, products.collect_history(finished, folder)
+
+
 def pool_folds(predictions: pd.DataFrame, folds: int) -> pd.DataFrame:
     """Mean score of each case over the inner folds' networks, as fold -1; rows of which a fold is missing are left out."""
     keys = ["protocol", "row", "seed", "case_id", "patient_id", "y_true"]
@@ -77,7 +97,7 @@ def derive_rows(
     plans = {name_plan(n, scale, k): (n, scale, k) for n in NETWORKS for scale in SCALES for k in config.depths}
     for seed, of_seed in predictions.groupby("seed"):
         judged = of_seed if validation is None else validation[validation["seed"] == seed]
-        test, judge = _Scores(of_seed), _Scores(judged)
+        test, judge = Scores(of_seed), Scores(judged)
         depths = {}
         for network in NETWORKS:
             candidates = {k: name_plan(network, 1, k) for k in config.depths}
@@ -107,7 +127,7 @@ def choose_depth(accuracy: dict[int, float]) -> int:
 
 
 def _build_ensembles(
-    test: "_Scores", judge: "_Scores", best: dict[str, str], depths: dict[str, int], config: Config
+    test: "Scores", judge: "Scores", best: dict[str, str], depths: dict[str, int], config: Config
 ) -> tuple[list[pd.DataFrame], Choice]:
     """Predictions of the ensembles that the models `best` (name -> row) give, and the choice of them; chosen on `judge`."""
     on_test = {name: test.scores(row) for name, row in best.items()}
@@ -135,7 +155,7 @@ def _build_ensembles(
     return tables, choice
 
 
-class _Scores:
+class Scores:
     """The predictions of one protocol and seed by row, cases in one order."""
 
     def __init__(self, table: pd.DataFrame) -> None:
@@ -186,7 +206,7 @@ def measure_gains(predictions: pd.DataFrame, validation: pd.DataFrame | None, co
     """
     gains = []
     for seed, of_seed in predictions.groupby("seed"):
-        test = _Scores(of_seed)
+        test = Scores(of_seed)
         rows = [name_plan(network, scale, k) for network in NETWORKS for scale in SCALES for k in config.depths]
         if not all(map(test.has, rows)):
             continue
@@ -204,7 +224,7 @@ def measure_gains(predictions: pd.DataFrame, validation: pd.DataFrame | None, co
         found.pop("repeats")
         gains.append({"seed": test.seed, "what": "halves"} | found)
         if validation is not None:
-            judge = _Scores(validation[validation["seed"] == seed])
+            judge = Scores(validation[validation["seed"] == seed])
             of_judge = np.stack([judge.scores(row) for row in rows])
             chosen, other = (
                 measure_accuracy(fuse(scores, select(*given)), test.labels)

@@ -1,16 +1,17 @@
-"""Initial weights of the four networks: which file, from where, and how it comes into the run folder."""
+"""Initial weights of the networks: which file, from where, and how it comes into the run folder."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from common.cli import Options
 from common.errors import UsageError
-from common.training.weights import Offer, WeightFile, confirm_fetch, link_weights
+from common.training import weights
+from common.training.weights import Offer, WeightFile, confirm_fetch
 from replications.thyroid_ensemble.config import Config
 
 _GOOGLE = "https://storage.googleapis.com/tensorflow/keras-applications"
 # Network -> address of its ImageNet weights without top, and the checksum that its publishers state: MD5 of
-# keras.applications; of AlexNet, the beginning of the sha256 that stands in the file's name.
+# keras.applications; of AlexNet, the beginning of the sha256 that stands in the file's name; of the last two none is stated.
 ADDRESSES = {
     "AlexNet": ("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", "7be5be79"),
     "VGG16": (f"{_GOOGLE}/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", "6d6bbae143d832006294945121d1f1fc"),
@@ -19,8 +20,14 @@ ADDRESSES = {
         f"{_GOOGLE}/inception_v3/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
         "bcbd6486424b2319ff4ef7d526e38f63",
     ),
+    "MobileNetV2": (f"{_GOOGLE}/mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5", ""),
+    "SqueezeNet": (
+        "https://github.com/rcmalli/keras-squeezenet/releases/download/v1.0/"
+        "squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        "",
+    ),
 }
-MEGABYTES = {"AlexNet": 245, "VGG16": 59, "ResNet50": 95, "InceptionV3": 88}
+MEGABYTES = {"AlexNet": 245, "VGG16": 59, "ResNet50": 95, "InceptionV3": 88, "MobileNetV2": 2, "SqueezeNet": 3}
 # What is taken from a folder instead: the same weights without pickle, or those of Caffe.
 ALEXNET_FILES = {"torchvision": "alexnet-owt-7be5be79.safetensors", "original": "bvlc_alexnet.safetensors"}
 PHANTOM = "phantom"  # weights of train.train_source_cell
@@ -57,16 +64,12 @@ def confirm_weights(chosen: str, networks: Sequence[str], config: Config, option
 def provide_weights(chosen: str, networks: Sequence[str], config: Config, folder: Path) -> tuple[Files, dict[str, str]]:
     """ImageNet weights of the networks, linked into the run folder; and for each network without a file the reason.
 
-    chosen: imagenet (Keras' own cache, else downloaded) or a folder of files; others need no file. Raises UsageError that
-    names every file that could not be had, its address and checksum, and where to put it; from a folder only if it has
-    none of them.
+    chosen: imagenet (Keras' own cache, else downloaded) or a folder of files; others need no file. Raises UsageError as
+    `common.training.weights.provide_weights` says, for imagenet where any is lacking.
     """
     if chosen in (PHANTOM, "random"):
         return {}, {}
-    found, missing = link_weights(networks, lambda network: _find_file(network, chosen, config), folder)
-    if missing and (chosen == "imagenet" or not found):
-        raise UsageError("no initial weights: " + "; ".join(missing.values()) + "; or start with --weights random")
-    return found, missing
+    return weights.provide_weights(chosen, networks, lambda network: _find_file(network, chosen, config), folder, whole=True)
 
 
 def _find_file(network: str, chosen: str, config: Config) -> Path:

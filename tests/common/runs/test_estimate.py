@@ -122,6 +122,18 @@ def test_a_dry_run_leaves_no_folder_of_its_own(tmp_path, capsys):
     assert first.folder.exists()
 
 
+def test_what_is_not_run_for_want_of_weights_is_said_first(tmp_path, capsys):
+    missing = {"VGG16": "vgg16.h5: not here; get it there"}
+    assert not estimate.announce(open_toy(tmp_path, "--dry-run"), [Work("new", seconds=1)], missing)
+    first, second, *_ = capsys.readouterr().err.splitlines()[-4:]
+    assert first == "not run, what starts from weights of VGG16: vgg16.h5: not here; get it there"
+    assert second.startswith("to do: 1 trainings")
+    run = open_toy(tmp_path)
+    with pytest.raises(UsageError, match="no row can be run without VGG16: get the files named above"):
+        estimate.announce(run, [], missing)
+    assert not run.folder.exists()
+
+
 def test_a_dry_run_asks_nothing(tmp_path):
     assert not estimate.announce(open_toy(tmp_path, "--dry-run"), list_long(3))
 

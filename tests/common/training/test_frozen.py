@@ -7,7 +7,7 @@ import pytest
 from common.errors import UsageError
 from common.training import cuts
 from common.training.frozen import open_upper
-from common.training.weights import link_weights
+from common.training.weights import link_weights, provide_weights
 
 pytestmark = pytest.mark.usefixtures("backend")
 
@@ -67,6 +67,33 @@ def test_weight_files_are_linked_and_missing_ones_explained(tmp_path):
     assert missing == {"B": "b.h5: not here; get it there"}
     assert (run / found["A"].file).read_bytes() == b"weights"
     assert len(found["A"].sha256) == 64
+
+
+def test_a_folder_may_lack_files_but_the_download_may_not(tmp_path):
+    """What a folder lacks is told, whatever it has; imagenet is refused where nothing, or where not all could be had."""
+    given, run = tmp_path / "given", tmp_path / "run"
+    given.mkdir()
+    run.mkdir()
+
+    def find(network: str):
+        if not (given / f"{network}.h5").is_file():
+            raise UsageError(f"{network}.h5: not here; get it there")
+        return given / f"{network}.h5"
+
+    assert provide_weights(str(given), ["a", "b"], find, run, whole=True) == (
+        {},
+        {n: f"{n}.h5: not here; get it there" for n in "ab"},
+    )
+    with pytest.raises(UsageError, match=r"no initial weights: a\.h5: .*; b\.h5: .*; or start with --weights random"):
+        provide_weights("imagenet", ["a", "b"], find, run)
+    (given / "a.h5").write_bytes(b"weights")
+    for chosen in (str(given), "imagenet"):
+        found, missing = provide_weights(chosen, ["a", "b"], find, run)
+        assert (list(found), list(missing)) == (["a"], ["b"])
+    with pytest.raises(UsageError, match=r"no initial weights: b\.h5"):
+        provide_weights("imagenet", ["a", "b"], find, run, whole=True)
+    with pytest.raises(UsageError, match="--weights .*elsewhere: no such folder"):
+        provide_weights(str(tmp_path / "elsewhere"), ["a"], find, run)
 
 
 @pytest.mark.parametrize("linked", [False, True])

@@ -1,7 +1,6 @@
 """Weight files found and checked; Keras' files give the networks they came from; damaged and hostile ones end in one line."""
 
 import hashlib
-import os
 from pathlib import Path
 
 import h5py
@@ -239,15 +238,6 @@ def test_weight_file_is_downloaded_into_the_cache_of_keras(tmp_path, monkeypatch
 
 
 # --- real files
-
-
-@pytest.fixture(scope="module")
-def real_weights() -> Path:
-    """$REPLICATIONS_DATA/weights, or skip."""
-    folder = Path(os.environ.get("REPLICATIONS_DATA", "")) / "weights"
-    if "REPLICATIONS_DATA" not in os.environ or not folder.is_dir():
-        pytest.skip("needs real weight files: set REPLICATIONS_DATA to the folder that holds weights/")
-    return folder
 
 
 @pytest.mark.realdata

@@ -182,8 +182,11 @@ def test_leaks_are_tabulated_for_every_mode(datasets):
 
 def test_weights_that_are_missing_are_said(tmp_path):
     (tmp_path / "run").mkdir()
-    with pytest.raises(UsageError, match="no initial weights: .*inception_v3_weights.*or start with --weights random"):
-        weights.provide_weights(str(tmp_path), [rows.INCEPTION], tmp_path / "run")
+    found, missing = weights.provide_weights(str(tmp_path), [rows.INCEPTION], tmp_path / "run")
+    assert (found, list(missing)) == ({}, [rows.INCEPTION])
+    assert "inception_v3_weights" in missing[rows.INCEPTION]
+    with pytest.raises(UsageError, match="no such folder"):
+        weights.provide_weights(str(tmp_path / "elsewhere"), [rows.INCEPTION], tmp_path / "run")
     name = weights.ADDRESSES[rows.MOBILENET][0].rpartition("/")[2]
     (tmp_path / name).write_bytes(b"weights")
     found, missing = weights.provide_weights(str(tmp_path), list(PAPER.backbones), tmp_path / "run")

@@ -44,6 +44,18 @@ def test_a_training_that_fails_is_said_and_the_others_go_on(tmp_path, capsys, mo
     assert {row.row for row in results.rows} == {"LUNA16 / DBN"}
 
 
+def test_a_folder_without_the_imagenet_file_leaves_out_its_row_alone(tmp_path, capsys):
+    argv = ["--preset", "smoke", "--out", str(tmp_path), "--workers", "1", "--threads", "1", "--dry-run", "--weights"]
+    assert run.main([*argv, str(tmp_path), "--rows", "LUNA16"]) == 0
+    error = capsys.readouterr().err
+    assert f"not run, what starts from weights of {experiments.IMAGENET_ROW}: {tmp_path}" in error
+    assert "to do: " in error
+    assert run.main([*argv, str(tmp_path), "--rows", "ImageNet"]) == 2
+    assert config.IMAGENET_FILE in capsys.readouterr().err.splitlines()[-1]
+    assert run.main([*argv, str(tmp_path / "elsewhere"), "--rows", "LUNA16"]) == 2
+    assert "no such folder" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_departures_belong_to_the_rows_that_they_shape():
     short = replace(config.PAPER, resnet_epochs=6)
     departed = {row.name: experiments.list_departures(row.name, short, config.PAPER) for row in ROWS_OF_PAPER}

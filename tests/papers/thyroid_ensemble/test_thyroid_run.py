@@ -16,7 +16,7 @@ from common.records import paper
 from common.records.predictions import extract_scores, read_predictions
 from common.records.results import read_results
 from common.runs import workers
-from replications.thyroid_ensemble import data, experiments, plans, rows, run
+from replications.thyroid_ensemble import beyond, data, experiments, plans, rows, run
 from replications.thyroid_ensemble.config import DEMO, NETWORKS, PAPER, SUBSETS
 
 ROOT = Path(__file__).parents[3]
@@ -135,14 +135,21 @@ def test_rows_not_trained_as_published_are_found():
     assert depart() == depart("some/folder", seeds=(0,), cache_gigabytes=1.0) == {}
     tuned = depart(tune_epochs=8)
     assert tuned["ensemble"] == tuned[rows.FOREST] == ["tune_epochs = 8 instead of 100"]
-    assert not {"ULBP + SVM", rows.FUSED, "VGG16, no transfer"} & tuned.keys()
+    assert not {"ULBP + SVM", rows.FUSED, "VGG16, no transfer", *beyond.ROWS} & tuned.keys()
     untrained = {"ULBP + SVM", "GLCM + SVM", "Gabor + SVM", *(f"{network}, no transfer" for network in NETWORKS)}
+    scratches = {*rows.SCRATCHES, "AlexNet, no transfer, three scales fused"}
+    untrained |= {*rows.FORESTS, *scratches}
     random = depart("random")
     assert random.keys() == {row.name for row in found} - untrained
     assert {tuple(departures) for departures in random.values()} == {("random initial weights instead of ImageNet's",)}
-    assert depart(lbp_points=4).keys() == {"ULBP + SVM", rows.FUSED}
+    assert depart(lbp_points=4).keys() == {"ULBP + SVM", "ULBP + random forest", rows.FUSED}
+    assert depart(forest_malignant_cost=1.0).keys() == {rows.FOREST}  # ours weigh both errors alike
+    assert depart(forest_trees=10).keys() == {rows.FOREST, *rows.FORESTS}
+    assert depart(squeezenet_side=224).keys() == {row for row in beyond.ROWS if "SqueezeNet" in row or row == rows.SMALL_ENSEMBLE}
+    assert depart(scratch_epochs=5).keys() == {*scratches, *(f"{network}, no transfer" for network in NETWORKS)}
     # Voting and the mean are over the members that the enumeration of weights chooses; the published weights are not chosen.
     fused = {"ensemble", "class voting", "mean probability", "ensemble, per patient", *map(rows.name_subset, SUBSETS)}
+    fused |= {*beyond.FUSED_BEYOND}
     assert depart(weight_step=0.2).keys() == fused
     assert depart(inner_folds=3) == {}  # of the leak-free protocol alone
     one_depth = {rows.BLOCK, *(f"{network}, all layers" for network in NETWORKS)}
