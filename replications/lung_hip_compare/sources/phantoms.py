@@ -226,7 +226,7 @@ def draw_radiograph(
             blend(picture, line, 55, strength)
         centres.append(head + np.array([14, out * 14]))
     own = np.random.default_rng(body)
-    picture += 9 * smooth_noise(HIP_SIZE, 12, own) + 14 * smooth_noise(HIP_SIZE, 40, own)
+    picture += 9 * smooth_noise(HIP_SIZE, 12, own) + 18 * smooth_noise(HIP_SIZE, 40, own)
     picture = bend(picture, *HIP_BEND, own)
     picture += 6 * smooth_noise(HIP_SIZE, 8, random) + 3 * random.standard_normal(HIP_SIZE, dtype=np.float32)
     return to_uint8(picture), centres
