@@ -58,7 +58,7 @@ PUBLIC_IDS = {  # patients, nodules of a picture, and patients with their label
     "hou2024": r"batch[12]-[0-9]+(/[01])?",
     "tn5000": r"[0-9]{4,6}(-n[0-9]+)?(/[01])?",
     "tn3k": r"(trainval|test)-[0-9]{4}(/[01])?",
-    "ddti": r"[0-9]+(_[0-9]+)?(-n[0-9]+)?(/[01])?",
+    "ddti": r"[0-9]{1,3}(_[0-9]+)?(-n[0-9]+)?(/[01])?",
 }
 LAYOUT = {"thyroid": ["cases.csv"], "hou2024": [], "tn5000": ["Annotations"], "tn3k": ["label4trainval.csv"], "ddti": []}
 PACKAGE = "thyroid_ensemble"

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pydicom
 import pytest
 from PIL import Image, PngImagePlugin
@@ -120,7 +121,7 @@ def tabulate(dataset: Dataset):
             scores = random.dirichlet(np.ones(classes), len(dataset.cases)).round(6)
             about = {"protocol": protocol, "row": "a row", "seed": seed, "fold": -1}
             tables.append(tabulate_scores(dataset.cases, scores / scores.sum(axis=1, keepdims=True), **about))
-    return products.pd.concat(tables, ignore_index=True)
+    return pd.concat(tables, ignore_index=True)
 
 
 @pytest.mark.parametrize("name", OWN)
