@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.errors import UsageError
-from common.files import hash_file, hold_lock, put_in_place
+from common.files import hash_file, hold_lock, load_json, put_in_place
 from common.records.provenance import has_changed_code
 
 RECORD = "cell.json"
@@ -73,7 +73,7 @@ def read_record(cell: Cell, home: Path) -> dict:
 def find_record(folder: Path) -> dict | None:
     """The record that a finished cell has left in its folder; None where there is none that can be read."""
     try:
-        record = json.loads((folder / RECORD).read_text())
+        record = load_json(folder / RECORD)
         return record if {"digest", "files", "threads"} <= record.keys() else None
     except (OSError, ValueError, AttributeError):
         return None

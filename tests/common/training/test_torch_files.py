@@ -11,7 +11,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from weight_writers import WRITERS, Storage, Tensor, assert_one_line, lay, make_state, make_tensors, save_torch
+from torch_writers import WRITERS, Storage, Tensor, lay, make_state, make_tensors, save_torch
+from weight_writers import assert_one_line
 
 from common.errors import UsageError
 from common.training.torch_files import read_torch_file
