@@ -100,7 +100,7 @@ def run_cell(cell: Cell, home: Path, threads: int, report: Report) -> None:
         dirty = has_changed_code(Path(source.__file__ or "").parent)
         if dirty:
             (partial / UNCLEAN).touch()
-        started = time.time()
+        started = time.monotonic()
         outcome = function(cell.settings, partial, threads, report)
         for path in [*partial.glob("checkpoint-*"), *partial.glob(".checkpoint-*")]:
             path.unlink()
@@ -110,7 +110,7 @@ def run_cell(cell: Cell, home: Path, threads: int, report: Report) -> None:
             "dirty": True if (partial / UNCLEAN).exists() else dirty,  # None: not known
             "files": {str(p.relative_to(partial)): hash_file(p) for p in products},
             "outcome": outcome,
-            "seconds": round(time.time() - started, 3),
+            "seconds": round(time.monotonic() - started, 3),
             "settings": cell.settings,
             "threads": sorted({int(n) for n in claim.read_text().split()[1:]}),
         }

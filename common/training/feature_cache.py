@@ -131,7 +131,7 @@ def _open_entry(entry: Path, digest: str, count: int) -> Features | None:
         if record["digest"] != digest or any(hash_file(entry / name) != known for name, known in record["files"].items()):
             return None
         arrays = tuple(np.load(entry / name, mmap_mode="r", allow_pickle=False) for name in sorted(record["files"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return Features(arrays, digest, held) if arrays and all(len(array) == count for array in arrays) else None
 
