@@ -10,6 +10,7 @@ from PIL import Image
 from reader import Reader, check_read, is_chosen, raise_first
 from thyroid_samples import draw, draw_contour, save, write_case, write_own
 
+from common.data.pictures import read_picture
 from replications.thyroid_ensemble import data, predict
 from replications.thyroid_ensemble.config import PAPER, SMOKE
 from replications.thyroid_ensemble.sources import ddti
@@ -115,11 +116,17 @@ def read_kind(kind: str, path: Path) -> None:
 
 
 def read_whole(kind: str, path: Path) -> None:
-    """Of one damaged file in fifteen up to the joined patients, which takes long."""
+    """Of one damaged file in fifteen up to the joined patients: the search for copies takes long, and that of DDTI begins in its
+    own reader."""
     home, source = find_source(kind, path)
-    if not is_chosen(path):
-        return read_kind(kind, path)
-    check_read(*data.read_source(source, PAPER), home)
+    if is_chosen(path):
+        check_read(*data.read_source(source, PAPER), home)
+    elif kind == "own":
+        read_kind(kind, path)
+    elif path.suffix == ".xml":
+        read_marks(path)
+    else:
+        read_picture(path)
 
 
 def write_new(folder: Path, name: str, **options) -> Path:
