@@ -1,10 +1,13 @@
 """What a command cannot help, in one line: faults of the command or its data, and of the machine; and what `main` makes of it."""
 
+import contextlib
 import errno
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 AGAIN = "then the same command goes on where it stopped"
@@ -30,6 +33,10 @@ REASONS = {
 # Faults that every further training would meet as well.
 OF_ALL = (*FULL, errno.EROFS, errno.EIO, errno.EMFILE, errno.ESTALE, errno.ENODEV)
 NUMBER = re.compile(r"errno = (\d+)|\[Errno (\d+)\]")  # in the words of a library that loses the number
+
+
+class Terminated(KeyboardInterrupt):
+    """The program was asked to end (SIGTERM): it ends as by Ctrl-C, and what is temporary is cleared up."""
 
 
 class UsageError(Exception):
@@ -96,23 +103,63 @@ def to_one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
-def shorten(text: str, most: int) -> str:
-    """The text, cut in its middle where it has more characters: the file stands first, what to do last.
+def quote(text: str, most: int = 60) -> str:
+    """A text from elsewhere as messages show it: in quotes, on one line, of at most that many letters.
 
-    >>> shorten("mine.toml: " + "x" * 100 + "; rename it", 40)
-    'mine.toml: xxxxxxxxxx ... xxx; rename it'
+    >>> print(quote("two\\nlines"), quote("a" * 99, 10))
+    'two\\nlines' 'aaaaaa...
     """
-    if len(text) <= most:
-        return text
-    end = (most - 5) * 2 // 5
-    return f"{text[: most - 5 - end]} ... {text[-end:]}"
+    shown = repr(text[: most + 1])
+    return shown if len(text) <= most and len(shown) <= most + 2 else shown[: most - 3] + "..."
+
+
+def shorten(text: str, most: int = 240) -> str:
+    """One line of at most `most` letters; what is cut out stands in the middle, as lines end in what to do.
+
+    >>> shorten("row '" + "x" * 500 + "' is unknown; correct it", 40)
+    "row 'xxxxxxxxxxx ...  unknown; correct it"
+    """
+    line = to_one_line(text)
+    return line if len(line) <= most else f"{line[: most // 2 - 4]} ... {line[len(line) - most // 2 :]}"
+
+
+@contextlib.contextmanager
+def keep_short(path: Path) -> Iterator[None]:
+    """A UsageError about the content of a file stays one line of moderate length, whatever stands there; its path stays whole."""
+    try:
+        yield
+    except UsageError as error:
+        before, name, after = str(error).partition(str(path))
+        raise UsageError(before + name + shorten(after) if name else shorten(before)) from None
+
+
+@contextlib.contextmanager
+def heed_termination() -> Iterator[None]:
+    """While this is open, SIGTERM raises Terminated in the main thread of this process; its children end as they always do."""
+    owner = os.getpid()
+
+    def end(number: int, _frame: object) -> None:
+        if os.getpid() == owner:
+            raise Terminated
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    if threading.current_thread() is not threading.main_thread():  # only there can it be told
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def run_main(main: Callable[[], int], most: int | None = None) -> int:
     """Call main(); turn a UsageError into one line, of `most` characters, and exit code 2, a RunError, an error of the system
-    and a lack of memory into one line and exit code 1, Ctrl-C into 130."""
+    and a lack of memory into one line and exit code 1, Ctrl-C into 130, SIGTERM into 143."""
     try:
-        return main()
+        with heed_termination():
+            return main()
     except UsageError as error:
         line = f"error: {to_one_line(str(error))}"
         print(line if most is None else shorten(line, most), file=sys.stderr)
@@ -123,9 +170,9 @@ def run_main(main: Callable[[], int], most: int | None = None) -> int:
     except RunError as error:
         print(f"error: {to_one_line(str(error))}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("stopped; the same command goes on where it stopped", file=sys.stderr)
-        return 130
+        return 143 if isinstance(error, Terminated) else 130
     except (OSError, MemoryError, RuntimeError) as error:
         if find_number(error) is None and not isinstance(error, OSError):
             raise  # a fault of ours keeps its traceback

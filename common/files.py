@@ -9,6 +9,7 @@ import math
 import os
 import re
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,27 @@ MOST_DIGITS = 1000  # of a whole number in JSON: more take long to read
 FOLDERS = re.compile(r"(?<![\w:/.])/(?:[^\s/:;,'\"()]+/)+(?=[^\s/:;,'\"()])")  # of an absolute path
 
 
+KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+
+
 def hash_file(path: Path) -> str:
     """sha256 of a file's bytes, 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_file(path: Path) -> os.stat_result:
+    """Facts of a file that may be opened. Raises OSError where there is none, UsageError for a folder, pipe, socket or device:
+    opening it may wait for ever, reading it may never end.
+
+    >>> check_file(Path("/dev/zero"))
+    Traceback (most recent call last):
+    common.errors.UsageError: /dev/zero: a device, not a file
+    """
+    facts = os.stat(path)
+    if not stat.S_ISREG(facts.st_mode):
+        raise UsageError(f"{path}: {KINDS.get(stat.S_IFMT(facts.st_mode), 'a device')}, not a file")
+    return facts
 
 
 def slug(text: str) -> str:
@@ -207,7 +225,8 @@ def write_json_atomic(path: Path, content: Any) -> None:
 
 
 def load_json(path: Path) -> Any:
-    """Content of a JSON file. Raises ValueError, in one line, where it is not valid JSON with finite numbers."""
+    """Content of a JSON file. Raises ValueError, in one line, where it is not valid JSON with finite numbers; OSError and
+    UsageError as `check_file`."""
 
     def read_number(text: str) -> float:
         if not math.isfinite(number := float(text)):
@@ -219,6 +238,7 @@ def load_json(path: Path) -> Any:
             raise ValueError(f"a whole number of {len(text)} digits")
         return int(text)
 
+    check_file(path)
     try:
         return json.loads(
             path.read_text(encoding="utf-8"), parse_constant=read_number, parse_float=read_number, parse_int=read_whole

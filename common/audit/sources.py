@@ -9,7 +9,7 @@ from common.audit.outcomes import Outcome
 from common.audit.papers import audit_paper, audit_results
 from common.audit.summary import summarise_paper, summarise_results
 from common.audit.table_files import SUFFIXES, Grid, read_table_file
-from common.errors import UsageError
+from common.errors import UsageError, keep_short
 from common.records.claims import Claim
 from common.records.paper import Headline, Paper, load_paper
 from common.records.paper_entries import read_classes, read_fold_sizes
@@ -91,6 +91,11 @@ def audit_source(path: Path, options: TableOptions) -> list[Audit]:
     >>> audit.summary
     '1 of the 2 printed numbers cannot be right as printed; 1 was not checked.'
     """
+    with keep_short(path):
+        return _audit(path, options)
+
+
+def _audit(path: Path, options: TableOptions) -> list[Audit]:
     if is_table(path):
         return [_audit_table(grid, options) for grid in read_table_file(path)]
     source = show_path(path)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from common.audit.workbooks import read_workbook
 from common.errors import UsageError
+from common.files import check_file
 from common.records.printed_tables import Place, Rows
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".md", ".markdown", ".xlsx", ".xlsm")
@@ -50,7 +51,7 @@ def read_table_file(path: Path) -> list[Grid]:
     if suffix not in SUFFIXES:
         raise UsageError(f"{path}: cannot tell what it is; a table is {', '.join(SUFFIXES)}, a paper .toml")
     try:
-        if path.stat().st_size > MOST_BYTES:
+        if check_file(path).st_size > MOST_BYTES:
             raise UsageError(f"{path}: larger than {MOST_BYTES:,} bytes; give the table alone")
         content = path.read_bytes()
     except OSError as error:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from common.csv_text import read_table, write_table
 from common.errors import UsageError
-from common.files import hash_file, replace_folder
+from common.files import hash_file, load_json, replace_folder
 
 FILES = {"images": "images.npy", "cases": "cases.csv"}
 # Columns that are text even where every value looks like a number.
@@ -91,7 +91,7 @@ def load_dataset(folder: Path) -> Dataset:
     ((2, 8, 8, 1), [0, 1], 8)
     """
     try:
-        info = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+        info = load_json(folder / "data.json")
         if _hash_info(info) != info["info_sha256"]:
             raise UsageError(f"{folder / 'data.json'}: damaged; delete the folder and prepare it again")
         for name, file in FILES.items():

@@ -23,7 +23,7 @@ import scipy
 from common.cases.candidates import learn_space
 from common.cases.descriptions import Descriptions, describe_images
 from common.cases.duplicates import choose_limit, compare_images, find_near_duplicates
-from common.files import write_text_atomic
+from common.files import load_json, write_text_atomic
 
 KEPT = "searches"  # folder in that of the prepared data set
 SEARCH_CODE = ("borders", "candidates", "descriptions", "duplicates", "registration", "searches")  # modules beside this one
@@ -142,7 +142,7 @@ class Searches:
 def _read(path: Path, key: str) -> Found | None:
     """A kept search; None where there is none of this key, or a damaged one."""
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = load_json(path)
         found = kept["found"]
         if kept["key"] != key or kept["sha256"] != _hash_found(key, found):
             return None

@@ -2,17 +2,19 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn, Protocol
 
 import numpy as np
 import pandas as pd
 
-from common.errors import UsageError
+from common.errors import UsageError, quote
+from common.files import check_file
 
 MAX_TABLE_BYTES = 256 << 20
 MAX_LINE_BYTES = 1 << 16
+MOST_LETTERS = 120  # of the columns that a message names
 
 
 class NumberedLines(Protocol):
@@ -37,7 +39,7 @@ def read_csv_table(path: Path, columns: Mapping[str, type], *, max_rows: int = 1
         header = next(lines, [])
         missing = [name for name in columns if name not in header]
         if missing:
-            found = ", ".join(name if name.isprintable() else repr(name) for name in header)[:300] or "nothing"
+            found = show_columns(header)
             hint = "; separated by semicolons? use commas" if ";" in "".join(header) and len(header) == 1 else ""
             raise UsageError(f"{path}:1: no column {', '.join(missing)} in the header line; found: {found}{hint}")
         double = [name for name in columns if header.count(name) > 1]
@@ -63,6 +65,16 @@ def read_csv_table(path: Path, columns: Mapping[str, type], *, max_rows: int = 1
     return pd.DataFrame(table).astype({name: str for name, kind in columns.items() if kind is str})
 
 
+def show_columns(header: Sequence[str]) -> str:
+    """The names of a table's columns as messages show them, cut where they are many or long.
+
+    >>> show_columns(["path", "la\\tbel"]), show_columns([])
+    ("path, 'la\\\\tbel'", 'nothing')
+    """
+    shown = ", ".join(name if name.isprintable() and len(name) < MOST_LETTERS else quote(name) for name in header)
+    return shown[:MOST_LETTERS] or "nothing"
+
+
 def read_header(path: Path) -> list[str]:
     """Names of the columns of a CSV file, as `read_csv_table` takes them; UsageError as there."""
     try:
@@ -80,8 +92,8 @@ def _convert_numbers(texts: list[str], kind: type) -> np.ndarray:
 
 def _read_table_bytes(path: Path) -> bytes:
     try:
-        if path.stat().st_size > MAX_TABLE_BYTES:
-            raise UsageError(f"{path}: {path.stat().st_size} bytes are too many for a table; is it the right file?")
+        if (size := check_file(path).st_size) > MAX_TABLE_BYTES:
+            raise UsageError(f"{path}: {size} bytes are too many for a table; is it the right file?")
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None

@@ -1,25 +1,33 @@
 """Downloads with checksum, and archives that are unpacked only if no member leaves the folder."""
 
+import contextlib
 import http.client
+import re
 import shutil
+import socket
 import stat
+import threading
 import time
+import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from common.data.folder import resolve_inside
-from common.errors import UsageError
-from common.files import hash_file, put_in_place, replace_file
+from common.errors import UsageError, quote, shorten
+from common.files import check_file, hash_file, put_in_place, replace_file
 
 BLOCK = 1 << 20
 ATTEMPTS = 3  # connections per download call without any progress before it gives up
 TIMEOUT = 30  # seconds without an answer
+MOST_SECONDS_OF_HEADERS = 60.0
+LEAST_SPEED, WINDOW = 1000, 60.0  # bytes a second, over so many seconds
+MOST_SECONDS = 12 * 3600.0  # for one file; the next call goes on from there
 MAX_ARCHIVE_BYTES = 64 << 30  # unpacked
 MAX_ARCHIVE_MEMBERS = 1_000_000
 MAX_COMPRESSION = 1032  # the most that deflate can reach
@@ -38,8 +46,7 @@ def download(url: str, path: Path, sha256: str, size: int, *, page: str = "") ->
             f"check sha256 {sha256} ({size} bytes), put it into {path.parent}"
         )
 
-    if not url.startswith(("https://", "http://")):
-        raise fail("only http and https addresses are fetched")
+    _check_address(url)
     if path.exists():
         if path.stat().st_size == size and hash_file(path) == sha256:
             return path
@@ -71,15 +78,18 @@ def _fetch(url: str, part: Path, size: int, fail: Callable[[str], UsageError]) -
         task = progress.add_task(part.stem, total=size)
         while (have := part.stat().st_size if part.exists() else 0) < size:
             try:
-                _receive(url, part, have, size, lambda done: progress.update(task, completed=done))
+                _receive(url, part, have, size, started, lambda done: progress.update(task, completed=done))
                 reason = "the connection ended early"
             except urllib.error.HTTPError as error:
                 if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-                    raise fail(f"the server answers {error.code} {error.reason}") from None
+                    raise fail(f"the server answers {error.code} {shorten(str(error.reason), 120)}") from None
                 part.unlink(missing_ok=True)
                 reason = "the offered file is smaller than expected"
+            except _Slow as error:
+                have = part.stat().st_size if part.exists() else 0
+                raise fail(f"{error} at {have} of {size} bytes; the same command goes on from there") from None
             except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
-                reason = f"no connection: {getattr(error, 'reason', None) or error or type(error).__name__}"
+                reason = f"no connection: {_explain(error)}"
             except ValueError as error:
                 raise fail(str(error)) from None
             have = part.stat().st_size if part.exists() else 0
@@ -91,21 +101,105 @@ def _fetch(url: str, part: Path, size: int, fail: Callable[[str], UsageError]) -
         console.print(f"{part.stem}: {size / 1e6:.1f} MB in {time.monotonic() - started:.0f} s", highlight=False)
 
 
-def _receive(url: str, part: Path, have: int, size: int, show: Callable[[int], None]) -> None:
-    """One connection: append what it gives. Starts again from 0 where the server does not resume."""
+def _receive(url: str, part: Path, have: int, size: int, started: float, show: Callable[[int], None]) -> None:
+    """One connection: append what it gives. Starts again from 0 where the server does not resume.
+
+    Raises ValueError, before anything is written, for an answer that says it is a page or has another size.
+    """
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+    with _open(request) as answer:
         resumed = answer.status == 206
         if resumed and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             raise ValueError("the server resumes at another place than asked")
         have = have if resumed else 0
+        _check_offer(answer, size - have)
         with open(part, "ab" if resumed else "wb") as file:
-            while block := answer.read1(BLOCK):
+            for block in _iterate_blocks(answer, started):
                 if have + len(block) > size:
                     raise ValueError(f"the offered file is larger than {size} bytes")
                 file.write(block)
                 have += len(block)
                 show(have)
+
+
+class _Slow(Exception):
+    """A server that gives too little in a time, or takes too long in all: another attempt would not end sooner."""
+
+
+@contextlib.contextmanager
+def _open(request: urllib.request.Request) -> Iterator[http.client.HTTPResponse]:
+    """The answer to a request. A server that gives its headers drop by drop is cut off, too."""
+    opened: list[socket.socket] = []
+
+    def keep(connection: type[http.client.HTTPConnection]) -> Callable[..., http.client.HTTPConnection]:
+        class Kept(connection):  # type: ignore[misc,valid-type]
+            def connect(self) -> None:
+                super().connect()
+                opened.append(self.sock)
+
+        return Kept
+
+    class Plain(urllib.request.HTTPHandler):
+        def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+            return self.do_open(keep(http.client.HTTPConnection), req)
+
+    class Secure(urllib.request.HTTPSHandler):
+        def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+            return self.do_open(keep(http.client.HTTPSConnection), req)
+
+    late = threading.Event()
+
+    def cut() -> None:
+        late.set()
+        for kept in opened:
+            with contextlib.suppress(OSError):
+                kept.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(MOST_SECONDS_OF_HEADERS, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        opener = urllib.request.build_opener(Plain, Secure)
+        answer = opener.open(request, timeout=TIMEOUT)
+        if late.is_set():  # what is left of the headers is read as if they were whole
+            raise TimeoutError
+    except (OSError, http.client.HTTPException):
+        if late.is_set():
+            raise _Slow(f"no answer in {MOST_SECONDS_OF_HEADERS:.0f} s") from None
+        raise
+    finally:
+        timer.cancel()
+    with answer:
+        yield answer
+
+
+def _iterate_blocks(answer: http.client.HTTPResponse, started: float) -> Iterator[bytes]:
+    """What a server gives. Raises _Slow for less than LEAST_SPEED over WINDOW seconds, and after MOST_SECONDS since `started`."""
+    begun, received = time.monotonic(), 0
+    while block := answer.read1(BLOCK):
+        yield block
+        now, received = time.monotonic(), received + len(block)
+        if now - started > MOST_SECONDS:
+            raise _Slow(f"not done in {MOST_SECONDS / 3600:.1f} hours")
+        if now - begun >= WINDOW:
+            if received < LEAST_SPEED * WINDOW:
+                raise _Slow(f"slower than {LEAST_SPEED / 1000:.0f} kB/s")
+            begun, received = now, 0
+
+
+def _check_offer(answer: http.client.HTTPResponse, expected: int) -> None:
+    """Raise ValueError for an answer whose headers say that it is something else."""
+    stated, kind = answer.headers.get("Content-Length", ""), answer.headers.get_content_type()
+    length = int(stated) if re.fullmatch("[0-9]{1,18}", stated) else None
+    if length == expected or (length is None and kind != "text/html"):
+        return
+    what = "a web page" if length is None else "smaller than expected" if length < expected else f"larger than {expected} bytes"
+    came = "" if length is None else f": {length} bytes of {quote(kind, 40)} came instead of {expected}"
+    raise ValueError(f"the offered file is {what}{came}")
+
+
+def _explain(error: BaseException) -> str:
+    return shorten(str(getattr(error, "reason", None) or error or type(error).__name__), 120)
 
 
 def extract_zip(
@@ -118,13 +212,14 @@ def extract_zip(
     disk has free, and a compression that no image reaches.
     """
     try:
+        check_file(path)
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             _check_members(path, folder, members, max_bytes, max_members)
             folder.mkdir(parents=True, exist_ok=True)
             return [_extract_member(archive, member, folder) for member in members if not member.is_dir()]
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise UsageError(f"{path}: damaged or unsupported zip archive: {error}; download it again") from None
+        raise UsageError(f"{path}: damaged or unsupported zip archive: {shorten(str(error), 120)}; download it again") from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be unpacked into {folder}: {error.strerror or error}") from None
 
@@ -170,16 +265,25 @@ def fetch(url: str, path: Path, max_bytes: int, by_hand: str) -> None:
 
     What came must be verified by its content. Raises UsageError that ends with `by_hand`: how to get it without this program.
     """
-    if not url.startswith(("https://", "http://")):
-        raise UsageError(f"{url[:200]}: only http and https addresses are fetched")
+    _check_address(url)
+    started = time.monotonic()
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, path.open("wb") as file:
-            while block := answer.read(BLOCK):
+        with _open(urllib.request.Request(url)) as answer, replace_file(path) as part, part.open("wb") as file:
+            if answer.headers.get_content_type() == "text/html":
+                raise UsageError(f"{url}: a web page came instead of the file; {by_hand}")
+            for block in _iterate_blocks(answer, started):
                 file.write(block)
                 if file.tell() > max_bytes:
                     raise UsageError(f"{url}: more than {max_bytes} bytes; {by_hand}")
             missing = int(answer.headers.get("Content-Length") or file.tell()) - file.tell()
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise UsageError(f"{url}: {getattr(error, 'reason', None) or error}; {by_hand}") from None
-    if missing:
-        raise UsageError(f"{url}: the connection ended {missing} bytes early; {by_hand}")
+            if missing:
+                raise UsageError(f"{url}: the connection ended {missing} bytes early; {by_hand}")
+    except (OSError, http.client.HTTPException, ValueError, _Slow) as error:
+        raise UsageError(f"{url}: {_explain(error)}; {by_hand}") from None
+
+
+def _check_address(url: str) -> None:
+    if not url.startswith(("https://", "http://")):
+        raise UsageError(f"{quote(url, 200)}: only http and https addresses are fetched")
+    if not url.isprintable() or " " in url:
+        raise UsageError(f"{quote(url, 200)}: an address with spaces, line breaks or control characters; correct it")

@@ -10,10 +10,12 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 
-from common.errors import UsageError, to_one_line
+from common.errors import UsageError, quote, to_one_line
+from common.files import check_file
 
 MAX_LIST_BYTES = 4 * 2**20
 MAX_DEPTH = 12
+MOST_NAME_BYTES, MOST_PATH_BYTES = 255, 2048  # of a file, as file systems have it
 SHOWN = 5  # names of a folder in a message
 # What systems, editors and storage servers put beside the data: of macOS ("._a.png", ".DS_Store"), Office, Windows, NAS boxes.
 HIDDEN_STARTS = (".", "~$", "__MACOSX")
@@ -99,15 +101,18 @@ def resolve_inside(folder: Path, relative: str, *, follow_links: bool = False) -
     Raises UsageError for absolute names, drive letters, '..', control characters, and symbolic links that lead out. With
     follow_links, links are accepted, for folders that the user laid out with links to large data.
     """
+    sizes = [len(part.encode(errors="replace")) for part in relative.split("/")]
+    if max(sizes) > MOST_NAME_BYTES or sum(sizes) > MOST_PATH_BYTES:
+        raise UsageError(f"{folder}: {quote(relative)}: a name of {len(relative)} letters is too long for a file; correct it")
     if has_control_characters(relative):
-        raise UsageError(f"{folder}: {relative[:200]!r}, a name in the data folder, holds control characters; correct it")
+        raise UsageError(f"{folder}: {quote(relative)}, a name in the data folder, holds control characters; correct it")
     windows = PureWindowsPath(relative)  # knows both separators and drive letters
     if not relative or windows.anchor or ".." in windows.parts:
-        raise UsageError(f"{folder}: the name {relative[:200]!r} leaves the data folder; correct the table or archive")
+        raise UsageError(f"{folder}: the name {quote(relative)} leaves the data folder; correct the table or archive")
     path = folder / relative
     # Path.resolve() would raise RuntimeError on a link to itself.
     if not follow_links and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
-        raise UsageError(f"{folder}: {relative[:200]!r} is a link out of the data folder; put the file there itself")
+        raise UsageError(f"{folder}: {quote(relative)} is a link out of the data folder; put the file there itself")
     return path
 
 
@@ -172,10 +177,10 @@ def read_lines(path: Path, errors: str = "strict") -> list[str]:
     """Lines of a list (UTF-8), without outer spaces; UsageError if it cannot be read or is no text. errors: "replace" puts a mark
     in the place of what is no UTF-8."""
     try:
-        if not path.is_file():
+        if not path.exists():
             raise UsageError(f"{path}: no such file")
-        if path.stat().st_size > MAX_LIST_BYTES:
-            raise UsageError(f"{path}: {path.stat().st_size} bytes are too many for a list")
+        if (size := check_file(path).st_size) > MAX_LIST_BYTES:
+            raise UsageError(f"{path}: {size} bytes are too many for a list")
         return [line.strip() for line in path.read_text(encoding="utf-8-sig", errors=errors).splitlines()]
     except UnicodeDecodeError:
         raise UsageError(f"{path}: not UTF-8 text") from None

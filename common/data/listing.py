@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from common.data.csv_files import read_csv_table, read_header
+from common.data.csv_files import read_csv_table, read_header, show_columns
 from common.data.folder import has_control_characters
 from common.data.names import find_listed, name_listed
 from common.data.patients import normalise_patient
@@ -94,9 +94,8 @@ def read_cases(table: CaseTable, needed: Sequence[str], optional: Sequence[str] 
         unnamed = [name for name in missing if name not in dict(table.columns)]
         hint = f"; yours may be named: --columns {','.join(f'{name}=YOURS' for name in unnamed)}" if unnamed else ""
         shown = ", ".join(table.find_column(name) for name in missing)
-        found = ", ".join(name if name.isprintable() else repr(name) for name in header)[:300] or "nothing"
         split = "; separated by semicolons? use commas" if ";" in "".join(header) and len(header) == 1 else ""
-        raise UsageError(f"{table.path}:1: no column {shown} in the header line; found: {found}{split or hint}")
+        raise UsageError(f"{table.path}:1: no column {shown} in the header line; found: {show_columns(header)}{split or hint}")
     there = {name: table.find_column(name) for name in known if table.find_column(name) in header}
     read = read_csv_table(table.path, dict.fromkeys(there.values(), str))
     return pd.DataFrame({ours: read[theirs] for ours, theirs in there.items()})

@@ -5,7 +5,6 @@ import hashlib
 import logging
 import os
 import re
-import stat
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
@@ -15,6 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from common.errors import UsageError
+from common.files import check_file
 
 MAX_FILE_BYTES = 256 * 2**20
 MAX_PIXELS = 64_000_000  # a radiograph of the paper has 3056 x 2544 = 7.8 million
@@ -43,12 +43,9 @@ def read_picture(
     lost; without colours, where wanted.
     """
     try:
-        facts = path.stat()
+        file_bytes = check_file(path).st_size
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from None
-    if not stat.S_ISREG(facts.st_mode):
-        raise UsageError(f"{path}: a folder or device, not a file")
-    file_bytes = facts.st_size
     if file_bytes == 0:
         raise UsageError(f"{path}: the file is empty")
     if file_bytes > MAX_FILE_BYTES:
@@ -89,6 +86,7 @@ def read_size(path: Path, formats: tuple[str, ...] = ("JPEG", "PNG")) -> tuple[i
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
+            check_file(path)
             with Image.open(path, formats=formats) as picture:
                 return _read_shown_size(picture)
         except Image.DecompressionBombError:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from common.errors import UsageError
+from common.errors import UsageError, keep_short
+from common.files import check_file
 from common.records.claims import Claim, read_claim
 from common.records.metric_names import name_metric
 from common.records.paper_entries import list_entries, name_table, read_classes, read_fields, refuse_repetition
@@ -130,12 +131,14 @@ def load_paper(path: Path) -> Paper:
     """Read a paper.toml; the folder that holds it gives the paper its name. Raises UsageError as `parse_paper` does."""
     path = Path(path)
     try:
+        check_file(path)
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); give the path of a paper.toml") from None
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not a valid TOML file: {error}") from None
-    return parse_paper(text, path)
+    with keep_short(path):
+        return parse_paper(text, path)
 
 
 def parse_paper(text: str, path: Path) -> Paper:

@@ -14,8 +14,8 @@ import pandas as pd
 
 from common.cli import PROTOCOLS
 from common.csv_text import render_table, restore_cell
-from common.errors import UsageError
-from common.files import write_gzip_atomic
+from common.errors import UsageError, shorten
+from common.files import check_file, write_gzip_atomic
 
 KEYS = ("protocol", "row", "seed", "fold", "case_id", "patient_id", "y_true")
 MAX_CHARACTERS = 2**28  # of an unpacked predictions file: a guard against damaged or hostile archives
@@ -25,6 +25,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
     """The predictions table of a .csv.gz file, checked; UsageError names the file, the line and the fault."""
     repair = "restore the file or run the experiment again"
     try:
+        check_file(path)
         with gzip.open(path, "rt", encoding="utf-8", newline="") as stream:
             text = stream.read(MAX_CHARACTERS + 1)
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
@@ -116,7 +117,7 @@ def _check_columns(frame: pd.DataFrame, source: str) -> None:
     scores = [f"y_score_{c}" for c in range(len(frame.columns) - len(KEYS))]
     if len(scores) < 2 or list(frame.columns) != [*KEYS, *scores]:
         expected = ", ".join([*KEYS, "y_score_0, y_score_1, ..."])
-        raise UsageError(f"{source}: the columns are {', '.join(map(str, frame.columns))}, but must be {expected}")
+        raise UsageError(f"{source}: the columns are {shorten(', '.join(map(str, frame.columns)), 120)}, but must be {expected}")
 
 
 def _parse_numbers(column: pd.Series, kind: type, source: str) -> np.ndarray:

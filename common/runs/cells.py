@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import OF_ALL, RunError, UsageError, find_number, tell_system_error
-from common.files import hash_file, hold_lock, put_in_place, write_text_atomic
+from common.files import hash_file, hold_lock, load_json, put_in_place, write_text_atomic
 from common.records.provenance import has_changed_code
 
 RECORD = "cell.json"
@@ -83,7 +83,7 @@ def find_record(folder: Path) -> dict | None:
     """The record that a finished cell has left in its folder; None where there is none that can be read, and none for a damaged
     one: it holds the sha256 of all that it says."""
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = load_json(folder / RECORD)
         return record if is_whole(record) else None
     except (OSError, ValueError, RecursionError):
         return None
@@ -154,9 +154,9 @@ def _run_function(cell: Cell, partial: Path, threads: int, report: Report) -> No
     dirty = has_changed_code(Path(source.__file__ or "").parent)
     if dirty:
         (partial / UNCLEAN).touch()
-    started = time.time()
+    started = time.monotonic()
     outcome = function(cell.settings, partial, threads, report)
-    seconds = round(time.time() - started, 3)
+    seconds = round(time.monotonic() - started, 3)
     for path in [*partial.glob("checkpoint-*"), *partial.glob(".checkpoint-*")]:
         path.unlink()
     products = sorted(p for p in partial.rglob("*") if p.is_file() and not p.name.startswith("."))

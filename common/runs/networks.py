@@ -1,7 +1,6 @@
 """The stored networks of a finished run, found and checked for new pictures: what the `predict` of every package shares."""
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from common.errors import UsageError
-from common.files import hash_file
+from common.files import hash_file, load_json
 from common.records.results import Results, read_results
 from common.runs.cells import RECORD
 
@@ -57,7 +56,7 @@ def read_network(cell: Path) -> tuple[Path, dict[str, Any]]:
     """
     path = cell / MODEL
     try:
-        record = json.loads((cell / RECORD).read_text())
+        record = load_json(cell / RECORD)
         if hash_file(path) == record["files"][MODEL]:
             return path, record["settings"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

@@ -4,6 +4,8 @@ import re
 import zipfile
 from pathlib import Path
 
+from common.files import check_file
+
 HDF5 = b"\x89HDF\r\n\x1a\n"
 ZIP = b"PK\x03\x04"
 STARTS = {
@@ -29,6 +31,7 @@ def name_format(path: Path) -> str:
         if path.is_dir():
             saved = (path / "saved_model.pb").exists()
             return "a SavedModel of TensorFlow: save its weights as .weights.h5" if saved else "a folder"
+        check_file(path)
         with path.open("rb") as file:
             start = file.read(512)
         size = path.stat().st_size

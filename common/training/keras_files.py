@@ -10,7 +10,7 @@ import mmap
 import re
 import struct
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ import h5py
 import numpy as np
 
 from common.errors import UsageError
+from common.files import check_file
+from common.training.formats import name_format
+from common.training.torch_files import DAMAGE, shorten_error
 
 HDF5_FILTERS = {1, 2, 3}  # deflate, shuffle, checksum; others would load a plug-in
 MAX_DEFLATE = 1032  # the most that deflate can reach
@@ -26,10 +29,44 @@ MAX_NAMES = 100_000  # of weights, in a nested model
 MEMBER = "model.weights.h5"  # of a .keras archive
 
 
+def read_layers(
+    path: Path, wanted: Mapping[str, Sequence[tuple[int, ...]]], shown: Mapping[str, str] | None = None
+) -> dict[str, list]:
+    """Weights of the wanted layers of an HDF5 file or .keras archive: layer of the file -> its arrays.
+
+    wanted: layer of the file -> shapes of its weights; shown: what messages add to its name. Raises UsageError where a layer is
+    missing in the file, a shape differs, values are not finite, the file is damaged or refers to other files.
+    """
+    values = {}
+    try:
+        with open_weights(path) as file:
+            found, known = find_layers(file, set(wanted), path)
+            for name, shapes in wanted.items():
+                where = f"{path}: layer {name}{(shown or {}).get(name, '')}"
+                if (items := found.get(name)) is None:
+                    raise UsageError(f"{where}: not in the file; {_show_names(known)}")
+                if len(items) != len(shapes):
+                    counts = f"{len(items)} weights in the file, {len(shapes)} weights in the model"
+                    raise UsageError(f"{where}: {counts}: of another network?")
+                values[name] = [read_dataset(item, shape, where) for item, shape in zip(items, shapes, strict=True)]
+    except DAMAGE as error:
+        kind = name_format(path)
+        found_out = f"it is {kind}" if kind and "HDF5" not in kind else shorten_error(error)
+        raise UsageError(f"{path}: missing, damaged or no HDF5 file: {found_out}") from None
+    return values
+
+
+def _show_names(known: Collection[str]) -> str:
+    if not known:
+        return "it has no layers with names"
+    return f"it has {len(known)} layers: {', '.join(map(repr, sorted(known)[:4]))[:200]}{', ...' * (len(known) > 4)}"
+
+
 @contextlib.contextmanager
 def open_weights(path: Path) -> Iterator[h5py.File]:
     """The HDF5 file at `path`, or in the .keras archive there. Raises what zipfile and h5py raise, ValueError for a damaged heap
     of texts, UsageError for an archive without such a file."""
+    check_file(path)
     content = _read_archive(path) if zipfile.is_zipfile(path) else None
     if content is not None:
         _check_heaps(content)

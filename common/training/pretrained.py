@@ -14,9 +14,10 @@ import numpy as np
 from keras import layers as kinds
 
 from common.errors import UsageError
+from common.files import check_file
 from common.training.formats import name_format
-from common.training.keras_files import check_finite, find_layers, open_weights, read_dataset
-from common.training.torch_files import DAMAGE, shorten_error
+from common.training.keras_files import check_finite, read_layers
+from common.training.torch_files import shorten_error
 from common.training.weights import locate_cache
 
 
@@ -36,6 +37,7 @@ def find_weight_file(folder: Path | None, filename: str, address: str, checksum:
         if folder is None and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)  # Keras would fall back to a folder that all users share
             keras.utils.get_file(filename, address, cache_dir=path.parents[1], cache_subdir="models")
+        check_file(path)
         with open(path, "rb") as file:
             found = hashlib.file_digest(file, kind).hexdigest()
     except Exception as error:  # get_file raises plain Exception on every failure of the network
@@ -60,25 +62,11 @@ def load_keras_file(
     """
     targets = {name: layer for name, layer in _collect_layers(model).items() if name not in set(skip)}
     sources = {name: (names or {}).get(name, name) for name in targets}
-    values = {}
-    try:
-        with open_weights(path) as file:
-            found, known = find_layers(file, set(sources.values()), path)
-            for name, layer in targets.items():
-                where = f"{path}: layer {sources[name]}" + (f", for {name}" if sources[name] != name else "")
-                items, shapes = found.get(sources[name]), [tuple(weight.shape) for weight in layer.weights]
-                if items is None:
-                    raise UsageError(f"{where}: not in the file; {_show_names(known)}")
-                if len(items) != len(shapes):
-                    counts = f"{len(items)} weights in the file, {len(shapes)} weights in the model"
-                    raise UsageError(f"{where}: {counts}: of another network?")
-                values[name] = [read_dataset(item, shape, where) for item, shape in zip(items, shapes, strict=True)]
-    except DAMAGE as error:
-        kind = name_format(path)
-        found_out = f"it is {kind}" if kind and "HDF5" not in kind else shorten_error(error)
-        raise UsageError(f"{path}: missing, damaged or no HDF5 file: {found_out}") from None
+    wanted = {sources[name]: [tuple(weight.shape) for weight in layer.weights] for name, layer in targets.items()}
+    shown = {source: f", for {name}" for name, source in sources.items() if source != name}
+    values = read_layers(path, wanted, shown)
     for name, layer in targets.items():
-        layer.set_weights(values[name])
+        layer.set_weights(values[sources[name]])
 
 
 def _collect_layers(model: keras.Model) -> dict[str, keras.Layer]:
@@ -92,12 +80,6 @@ def _collect_layers(model: keras.Model) -> dict[str, keras.Layer]:
             raise ValueError(f"two layers are called {min(double)}: weights cannot be matched by name")
         found |= inner
     return found
-
-
-def _show_names(known: Collection[str]) -> str:
-    if not known:
-        return "it has no layers with names"
-    return f"it has {len(known)} layers: {', '.join(map(repr, sorted(known)[:4]))[:200]}{', ...' * (len(known) > 4)}"
 
 
 def copy_torch_weights(

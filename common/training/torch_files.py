@@ -17,6 +17,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from common.errors import UsageError
+from common.files import check_file
 from common.training.formats import name_format
 
 NOT_TORCH = (
@@ -45,6 +46,7 @@ def read_torch_file(path: Path) -> dict[str, np.ndarray]:
     """
     kind = name_format(path)
     try:
+        check_file(path)
         if kind.startswith(NOT_TORCH):
             raise UsageError(f"{path}: not what PyTorch writes, but {kind}")
         safe = path.suffix == ".safetensors" or kind == "a safetensors file"

@@ -6,7 +6,6 @@ Research software, not a medical device.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from operator import itemgetter
@@ -18,6 +17,7 @@ import pandas as pd
 from common import cli
 from common.data.dicom_pictures import looks_like_dicom
 from common.errors import UsageError, run_main
+from common.files import load_json
 from common.runs.answers import TABLE, check_scores, refuse_unread, show_answers, start_answers
 from common.runs.cells import quiet_start
 from common.runs.inputs import list_inputs, name_apart, read_each
@@ -80,7 +80,7 @@ def predict(given: argparse.Namespace) -> int:
 def choose_networks(run: Path) -> tuple[list[str], str]:
     """Cells of the stored networks, and their protocol. UsageError for a list that is missing, damaged or empty."""
     try:
-        stored = json.loads((run / LIST).read_text(encoding="utf-8"))
+        stored = load_json(run / LIST)
         known = [itemgetter("cell", "protocol")(entry) for entry in stored]
         cells, protocols = [str(cell) for cell, _ in known], {str(protocol) for _, protocol in known}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

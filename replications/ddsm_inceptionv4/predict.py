@@ -6,7 +6,6 @@ breast, Grad-CAM. Research software, not a medical device.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from operator import itemgetter
@@ -22,7 +21,7 @@ from common import cli
 from common.data.dicom_pictures import looks_like_dicom
 from common.errors import UsageError, run_main
 from common.figures import grids
-from common.files import slug
+from common.files import load_json, slug
 from common.runs.answers import check_scores, refuse_unread, show_answers, start_answers
 from common.runs.cells import quiet_start
 from common.runs.inputs import list_inputs, name_apart, name_file, read_each
@@ -114,7 +113,7 @@ def choose_network(run: Path, wanted: str) -> tuple[str, str, str]:
     """
     again = "the command that made this run makes it anew"
     try:
-        stored = json.loads((run / LIST).read_text(encoding="utf-8"))
+        stored = load_json(run / LIST)
         known = [tuple(map(str, itemgetter("row", "cell", "protocol")(entry))) for entry in stored]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(f"{run / LIST}: missing or damaged; {again}") from None

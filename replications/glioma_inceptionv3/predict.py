@@ -8,7 +8,6 @@ JPEG, PNG, DICOM (MR, one frame), or folders of them. Research software, not a m
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from common.data.nifti import NIFTI, hold_image
 from common.data.pictures import read_picture
 from common.errors import UsageError, run_main
 from common.figures import grids
-from common.files import slug
+from common.files import load_json, slug
 from common.runs.answers import check_scores, refuse_unread, show_answers, spread_over, start_answers
 from common.runs.cells import quiet_start
 from common.runs.inputs import Point, join_negative, list_inputs, name_apart, name_file, parse_point, read_each
@@ -130,7 +129,7 @@ def choose_network(run: Path, backbone: str | None, view: str | None) -> Stored:
     Raises UsageError for a damaged list and where none fits (names those there are).
     """
     try:
-        stored = json.loads((run / LIST).read_text(encoding="utf-8"))
+        stored = load_json(run / LIST)
         known = [Stored(*(str(line[name]) for name in Stored._fields)) for line in stored]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(f"{run / LIST}: missing or damaged; the command that made this run makes it anew") from None

@@ -9,7 +9,6 @@ shown are the mean and, of several, the spread. Research software, not a medical
 
 import argparse
 import functools
-import json
 import re
 import sys
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ from common.data.nifti import is_nifti, read_nifti
 from common.data.pictures import read_picture
 from common.errors import UsageError, run_main
 from common.figures import grids
-from common.files import slug
+from common.files import load_json, slug
 from common.runs.answers import check_scores, refuse_unread, show_answers, spread_over, start_answers
 from common.runs.cells import quiet_start
 from common.runs.inputs import WINDOW_HELP, Point, join_negative, list_inputs, name_apart, parse_point, parse_window, read_each
@@ -112,7 +111,7 @@ def find_networks(run: Path, row: str, protocol: str) -> list[tuple[Path, dict]]
     found, known = [], set()
     for record in sorted((run / "cells").glob("*/cell.json")):
         try:
-            written = json.loads(record.read_text())
+            written = load_json(record)
             settings = written["settings"]
             if MODEL not in written["files"]:
                 continue  # a scoring of a network, not a training

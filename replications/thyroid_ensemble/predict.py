@@ -9,7 +9,6 @@ malignant; the weights that the run chose fuse them. Research software, not a me
 
 import argparse
 import functools
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from PIL import Image, ImageDraw
 from common import cli
 from common.errors import UsageError, run_main
 from common.figures import grids
-from common.files import slug
+from common.files import load_json, slug
 from common.runs.answers import check_scores, refuse_unread, show_answers, start_answers
 from common.runs.cells import quiet_start
 from common.runs.inputs import WINDOW_HELP, join_negative, parse_window, read_each
@@ -152,7 +151,7 @@ def find_ensemble(run: Path, protocol: str | None) -> Stored:
     if not (run / STORED).is_file():
         raise UsageError(f"{run}: not a finished run; the command that began it goes on where it stopped")
     try:
-        entries = json.loads((run / STORED).read_text())
+        entries = load_json(run / STORED)
         if not entries:
             missing = "it needs all nine networks of the first seed; run the same command without --tables, --rows and --seeds"
             raise UsageError(f"{run}: no ensemble was stored; {missing}")

@@ -1,5 +1,7 @@
 """Flags, typed overrides and exit codes."""
 
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +104,9 @@ def test_exit_codes(capsys):
     assert run_main(fail) == 2
     assert capsys.readouterr().err == "error: data.csv:3: label 7 is not 0 or 1; correct it\n"
     assert run_main(interrupt) == 130
+    assert run_main(lambda: os.kill(os.getpid(), signal.SIGTERM) or 0) == 143
+    assert capsys.readouterr().err == 2 * "stopped; the same command goes on where it stopped\n"
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # as before
 
 
 def test_version_is_that_of_the_package(capsys):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from common.data.csv_files import read_csv_table
+from common.data.csv_files import read_csv_table, read_header
 from common.data.folder import walk_files
-from common.errors import UsageError
+from common.errors import UsageError, shorten
 from replications.ddsm_inceptionv4.sources.mammograms import Listing, Mammogram
 
 LISTS = {
@@ -47,12 +47,13 @@ def list_cbis(folder: Path) -> Listing:
     for _, of_film in rows.groupby(["patient_id", "breast", "view"]):
         first = of_film.iloc[0]
         series = sorted(of_film["series"].unique(), reverse=True)  # masses before calcifications
+        shown = shorten(series[0], 100)
         pathologies = {text.strip().upper() for text in of_film["pathology"]}
         found = next((films[name] for name in series if len(films.get(name, [])) == 1), [])
         if not PATIENT.fullmatch(first["patient_id"]) or not pathologies <= PATHOLOGIES.keys():
-            faults.append(f"{series[0]}: patient or pathology is not one of the collection")
+            faults.append(f"{shown}: patient or pathology is not one of the collection")
         elif len(found) != 1:
-            faults.append(f"{series[0]}: {len(films.get(series[0], []))} DICOM files below its folder, one expected")
+            faults.append(f"{shown}: {len(films.get(series[0], []))} DICOM files below its folder, one expected")
         else:
             twice += len(series) > 1
             label = max(PATHOLOGIES[name] for name in pathologies)
@@ -65,8 +66,8 @@ def list_cbis(folder: Path) -> Listing:
 
 
 def _read_list(path: Path, side: str) -> pd.DataFrame:
-    table = read_csv_table(path, COLUMNS)
-    density = next((name for name in DENSITIES if name in path.open(encoding="utf-8-sig").readline()), None)
+    table, header = read_csv_table(path, COLUMNS), read_header(path)
+    density = next((name for name in DENSITIES if name in header), None)
     written = read_csv_table(path, {density: str})[density] if density else pd.Series("", index=table.index)
     digits = written.where(written.isin(list("1234")), "0").astype(int)
     series = table["image file path"].str.replace("\\", "/").str.partition("/")[0].str.strip()

@@ -1,6 +1,5 @@
 """The subjects of a source: grade, site and how to get their slices; and the table of subjects that goes with volumes."""
 
-import csv
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.data.csv_files import read_csv_table
+from common.data.csv_files import read_csv_table, read_header
 from common.data.folder import has_control_characters
 from common.data.patients import normalise_patient
 from common.errors import UsageError
@@ -102,8 +101,7 @@ def read_table(path: Path, listing: Listing, subject: str, grade: str, optional:
     subject, grade: names of the columns. Raises UsageError for what is no such table.
     """
     read_csv_table(path, {subject: str, grade: str})  # whatever is wrong with the file is said here
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        known = [name for name in next(csv.reader(file)) if name in optional]
+    known = [name for name in read_header(path) if name in optional]
     table = read_csv_table(path, dict.fromkeys([subject, grade, *known], str))
     lines: dict[str, Line] = {}
     torn = set()

@@ -22,7 +22,7 @@ from common.data.folder import has_control_characters, list_entries
 from common.data.metaimage import Volume, read_header, read_region, world_to_voxel
 from common.data.names import find_listed
 from common.data.pictures import read_picture, read_size
-from common.errors import UsageError
+from common.errors import UsageError, quote
 from common.files import hash_file
 from replications.lung_hip_compare.config import Config
 
@@ -56,7 +56,7 @@ def list_patches(folder: Path, split: str) -> tuple[pd.DataFrame, list[str]]:
         match = PATCH_LINE.fullmatch(line.strip())
         where = f"{path.name} line {number}"
         if match is None or match[1] != split:
-            faults.append(f"{where}: expected '{split}/image_<row>.jpg 0|1', found {line[:60]!r}")
+            faults.append(f"{where}: expected '{split}/image_<row>.jpg 0|1', found {quote(line)}")
         elif match[3] not in ("0", "1"):
             faults.append(f"{where}: label {match[3][:20]!r} is not 0 or 1")
         else:

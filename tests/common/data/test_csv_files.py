@@ -99,7 +99,7 @@ def test_random_damage_never_escapes_as_another_error(tmp_path):
 def test_unreadable_and_oversized_tables(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"none.csv: cannot be read: No such file"):
         read_csv_table(tmp_path / "none.csv", COLUMNS)
-    with pytest.raises(UsageError, match="cannot be read: Is a directory"):
+    with pytest.raises(UsageError, match="a folder, not a file"):
         read_csv_table(tmp_path, COLUMNS)
     path = write(tmp_path / "t.csv", "path,label,score\na,1,1\nb,1,1\n")
     with pytest.raises(UsageError, match="2 rows, more than the 1 expected"):

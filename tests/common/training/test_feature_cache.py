@@ -129,7 +129,7 @@ def test_the_same_graph_built_twice_is_the_same_entry(tmp_path):
     assert len(digests) == 1
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate", "record", "delete", "swap"])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "record", "deep", "delete", "swap"])
 def test_a_damaged_entry_is_never_used(lower, tmp_path, damage):
     expected = np.array(cache(lower, tmp_path).inputs)
     (entry,) = entries(tmp_path)
@@ -142,6 +142,8 @@ def test_a_damaged_entry_is_never_used(lower, tmp_path, damage):
         os.truncate(file, file.stat().st_size // 2)
     elif damage == "record":
         (entry / feature_cache.RECORD).write_text("{")
+    elif damage == "deep":
+        (entry / feature_cache.RECORD).write_text("[" * 100_000)
     elif damage == "delete":
         file.unlink()
     else:  # whole, but of another origin

@@ -194,8 +194,8 @@ def test_truncated_and_other_files(tmp_path):
         with pytest.raises(UsageError, match="missing, damaged or no HDF5 file") as caught:
             load_keras_file(model, path)
         assert_one_line(caught, str(path))
-    for missing in (tmp_path / "none.h5", tmp_path):
-        with pytest.raises(UsageError, match="missing"):
+    for missing, message in ((tmp_path / "none.h5", "missing"), (tmp_path, "a folder, not a file")):
+        with pytest.raises(UsageError, match=message):
             load_keras_file(model, missing)
     with h5py.File(path, "w") as file:
         file["layers"] = np.zeros((5, 2))

@@ -7,7 +7,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 from keras import layers
-from weight_writers import WRITERS, assert_one_line, make_single, make_tensors, read_weights
+from torch_writers import WRITERS, make_tensors
+from weight_writers import assert_one_line, make_single, read_weights
 
 from common.errors import UsageError
 from common.training.pretrained import copy_torch_weights

@@ -11,7 +11,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from weight_writers import WRITERS, Storage, Tensor, assert_one_line, lay, make_state, make_tensors, save_torch
+from torch_writers import WRITERS, Storage, Tensor, lay, make_state, make_tensors, save_torch
+from weight_writers import assert_one_line
 
 from common.errors import UsageError
 from common.training.torch_files import read_torch_file
@@ -136,9 +137,11 @@ def test_what_is_no_archive_is_refused(content, tmp_path):
     assert_one_line(caught, str(path), "zip")
     if content[:2] != b"PK":
         assert_one_line(caught, "before version 1.6", "torch.save(torch.load(")
-    for missing in (tmp_path / "none.pth", tmp_path / "none.safetensors", tmp_path):
+    for missing in (tmp_path / "none.pth", tmp_path / "none.safetensors"):
         with pytest.raises(UsageError, match="missing"):
             read_torch_file(missing)
+    with pytest.raises(UsageError, match="a folder, not a file"):
+        read_torch_file(tmp_path)
 
 
 def damage(data: bytes, random: np.random.Generator) -> bytes:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from keras import layers
 from safetensors.numpy import save_file
-from weight_writers import assert_one_line, make_state, make_tensors, save_torch
+from torch_writers import make_state, make_tensors, save_torch
+from weight_writers import assert_one_line
 
 from common.errors import UsageError
 from common.training.pretrained import copy_torch_weights, find_weight_file, load_keras_file

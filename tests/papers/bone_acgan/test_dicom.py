@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from hostile import fuzz
 
 from common.errors import UsageError
 from replications.bone_acgan.sources.dicom import read_scan, write_scan
@@ -127,8 +126,3 @@ def test_nothing_that_names_a_person_is_read(scan):
     with pytest.raises(UsageError) as refused:
         read_scan(scan)
     assert "Doe" not in str(refused.value)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_fuzzed_scans(scan):
-    fuzz(scan, lambda: read_scan(scan), seed=11)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile import edit, fuzz
+from hostile import edit
 from PIL import Image
-from thyroid_runs import CONFIG, SIZE, copy_run, write_record, write_results
+from thyroid_runs import SIZE, copy_run, write_record, write_results
 
 from replications.thyroid_ensemble import predict
 
@@ -68,16 +68,6 @@ def test_hostile_pictures(tiny_run, pictures, tmp_path, capsys):
         error = refuse(capsys, tmp_path / "out", tmp_path / name, "--run", tiny_run)
         assert message in error
         assert name.split("\n")[0] in error
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(("name", "options"), [("d.tif", {}), ("d.tif", {"compression": "tiff_lzw"}), ("c.bmp", {})])
-def test_fuzzed_pictures(pictures, tmp_path, capfd, name, options):
-    """TIFF and BMP, which no other reader of this package takes; libtiff's own messages stay off the screen."""
-    with Image.open(pictures / name) as picture:
-        picture.resize((20, 15)).save(tmp_path / name, **options)
-    fuzz(tmp_path / name, lambda: predict.read_roi(tmp_path / name, None, CONFIG), seed=3)
-    assert capfd.readouterr() == ("", "")
 
 
 def test_boxes(tiny_run, pictures, tmp_path, capsys):
