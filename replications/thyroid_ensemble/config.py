@@ -20,7 +20,7 @@ LETTERS = {
 }  # fmt: skip
 # Layers that a backbone may end with.
 VGG16_ENDS = tuple(f"block{number}_pool" for number in range(1, 6))
-MOBILENETV2_ENDS = (*(f"block_{number}_project_BN" for number in range(1, 17)), "out_relu")
+MOBILENETV2_ENDS = (*(f"block_{number}_project_BN" for number in (2, 5, 6, 9, 12, 15)), "out_relu")
 SQUEEZENET_ENDS = tuple(f"fire{number}" for number in range(2, 10))
 RESNET50_ENDS = tuple(
     f"conv{stage}_block{n}_out" for stage, blocks in ((2, 3), (3, 4), (4, 6), (5, 3)) for n in range(1, blocks + 1)
