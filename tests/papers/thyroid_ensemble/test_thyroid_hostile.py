@@ -151,7 +151,7 @@ FATAL = {
     "tn5000: binary list": ("tn5000", lambda f: (f / LIST).write_bytes(b"\xff\xfe\0"), ["train.txt", "not UTF-8"]),
     "tn5000: no list": ("tn5000", lambda f: (f / LIST).unlink(), ["train.txt", "no such file"]),
     "tn5000: large list": ("tn5000", lambda f: os.truncate(f / LIST, 2**30), ["train.txt", "too many for a list"]),
-    "tn3k: a pipe": ("tn3k", lambda f: pipe(f / "tn3k/label4test.csv"), ["label4test.csv", "no such file"]),
+    "tn3k: a pipe": ("tn3k", lambda f: pipe(f / "tn3k/label4test.csv"), ["label4test.csv", "a pipe, not a file"]),
     "hou2024: missing column": ("hou2024", lambda f: edit(f / HOU / "batch1_image.csv", "path", "file"), ["no column path"]),
 }  # fmt: skip
 
