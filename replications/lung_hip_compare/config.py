@@ -110,7 +110,6 @@ PAPER = Config()
 
 DEMO = replace(  # phantoms of the paper's class ratios, small inputs, every table and figure; steps enough to learn
     PAPER,
-    luna_side=32,
     luna_phantom_scans=40,
     luna_phantom_nodules=2,
     hip_radiographs=(48, 26),
@@ -141,7 +140,6 @@ DEMO = replace(  # phantoms of the paper's class ratios, small inputs, every tab
 
 SMOKE = replace(  # the smallest run that passes through every line
     DEMO,
-    luna_side=50,
     luna_phantom_scans=10,
     luna_phantom_nodules=2,
     hip_radiographs=(10, 6),
