@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from common.cli import PROTOCOLS
 from common.evaluation import metrics
 from common.figures import grids
 from common.figures.curves import plot_roc
 from common.figures.intervals import plot_intervals, plot_steps
 from common.figures.style import Picture
-from common.records.results import Results
+from common.records.results import Metric, Results
 from common.report import lines, series
+from common.report.lines import Line
 from common.report.wording import PROTOCOL_NAMES
 from replications.thyroid_ensemble import beyond
 from replications.thyroid_ensemble.config import CLASSES, SCALES, SMALL_NETWORKS
@@ -17,8 +19,8 @@ from replications.thyroid_ensemble.figures import Shown, end_caption, select
 from replications.thyroid_ensemble.rows import CLASSICS, SCALES_FUSED, SMALL_ENSEMBLE, name_head, name_scratch_scale
 
 STEPS = (*map(str, SCALES), "fused")
+NOTHING = Metric(mean=None, sd=None, low=None, high=None, by_seed=[])
 CURVES = (SMALL_ENSEMBLE, *(row for row in SCALES_FUSED if row.startswith(SMALL_NETWORKS)), *CLASSICS)
-SHOWN = (*beyond.ROWS, *CLASSICS)  # the paper's own features stand beside ours
 
 
 def draw_figures(shown: Shown, results: Results) -> Iterator[Picture]:
@@ -48,7 +50,7 @@ def draw_forest(shown: Shown, results: Results) -> Iterator[Picture]:
     """Does transfer beat features: accuracies of both."""
     of_row = {line.row: line for line in reversed(lines.collect_lines(results, shown.paper)) if line.metric == "accuracy"}
     if protocols := series.list_protocols(results, beyond.ROWS):
-        run = [row for row in SHOWN if any(row in series.find_rows(results, protocol) for protocol in protocols)]
+        run = [row for row in beyond.SHOWN if any(row in series.find_rows(results, protocol) for protocol in protocols)]
         named = [replace(of_row[row], row=series.mark_row(results, row, protocols), paper=None, verdict="") for row in run]
         caption = (
             "Rows of ours, and the paper's classic features beside them. "
@@ -56,6 +58,20 @@ def draw_forest(shown: Shown, results: Results) -> Iterator[Picture]:
         )
         figure = plot_intervals(named, label="accuracy (%)")
         yield Picture("beyond-accuracy.png", "Beyond the paper: accuracy of transfer and features", caption, figure)
+        areas = [measure_area(line, row, results) for line, row in zip(named, run, strict=True)]
+        figure = plot_intervals(areas, label="area under the curve", scale=1)
+        caption = caption.replace(
+            "Rows", "As before, areas under the curve, which do not depend on how often a class occurs. Rows"
+        )
+        yield Picture("beyond-auc.png", "Beyond the paper: areas under the curve of transfer and features", caption, figure)
+
+
+def measure_area(line: Line, row: str, results: Results) -> Line:
+    """The line with areas in place of accuracies; always the most frequent class has 0.5."""
+    found = [series.find_rows(results, protocol).get(row) for protocol in PROTOCOLS]
+    ours, leakfree = (entry.metrics["auc"] if entry else NOTHING for entry in found)
+    values = replace(line, metric="auc", ours=ours.mean, low=ours.low, high=ours.high, majority=0.5, leakfree_majority=0.5)
+    return replace(values, leakfree=leakfree.mean, leakfree_low=leakfree.low, leakfree_high=leakfree.high)
 
 
 def draw_curves(shown: Shown, results: Results) -> Iterator[Picture]:

@@ -148,6 +148,7 @@ def run(options: cli.Options) -> int:
             *tabulate_unmarked(predictions, read_unmarked(source.path)),
             experiments.tabulate_choices(choices),
             experiments.tabulate_gains(gains),
+            *beyond.tabulate_areas(outcome.rows),
             *beyond.tabulate_fusions(fusions),
         ],
     )

@@ -63,6 +63,8 @@ def test_a_run_reads_the_data_of_its_rows_alone(user_hips, tmp_path, monkeypatch
     monkeypatch.setattr(run, "open_run", stop)
     options = ["--preset", "demo", "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--rows", "LUNA16 / CNN"]
     with pytest.raises(Opened, match=r"\['data/luna16'\]"):
+        run.run(parse_options([*options, "--tables", "2"], "x", "", ["demo"]))
+    with pytest.raises(Opened, match=r"\['data/luna16', 'data/luna16-held-out-list'\]"):
         run.run(parse_options(options, "x", "", ["demo"]))
 
 

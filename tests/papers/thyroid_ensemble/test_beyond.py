@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
+from common.evaluation.metrics import evaluate
 from common.records.predictions import extract_scores, tabulate_scores
 from replications.thyroid_ensemble import baselines, beyond, ensemble, experiments, plans, rows
 from replications.thyroid_ensemble.config import PAPER, SMALL_NETWORKS
@@ -104,3 +106,23 @@ def test_the_forest_of_ours_weighs_both_errors_alike():
         for cost in (1.0, small.forest_malignant_cost)
     ]
     assert malignant[1] > malignant[0] + 0.05
+
+
+def test_areas_stand_beside_each_other():
+    """From predictions: a row of one protocol alone has dashes, and no difference."""
+    tables = [tabulate("test", protocol, -1, seed) for protocol in ("paper", "leakfree") for seed in (0, 1)]
+    predictions = pd.concat(tables, ignore_index=True)
+    predictions = predictions[(predictions["protocol"] == "paper") | (predictions["row"] != rows.HEADS[0])]
+    found = evaluate(predictions)
+    (table,) = beyond.tabulate_areas(found)
+    lines = {line[0]: line for line in table.rows}
+    assert {len(line) for line in table.rows} == {len(table.columns)}
+    assert lines[rows.HEADS[0]][3:] == ["–", "–", "–"]
+    by_seed = [
+        roc_auc_score(part["y_true"], part["y_score_1"])
+        for _, part in predictions[predictions["row"] == rows.HEADS[5]].groupby(["protocol", "seed"])
+    ]  # leakfree first
+    means = np.mean(by_seed[2:]), np.mean(by_seed[:2])
+    assert [lines[rows.HEADS[5]][i] for i in (1, 3)] == [f"{mean:.3f}" for mean in means]
+    assert float(lines[rows.HEADS[5]][5].replace("−", "-")) == pytest.approx(means[1] - means[0], abs=6e-4)
+    assert beyond.tabulate_areas([row for row in found if row.row not in beyond.ROWS]) == []

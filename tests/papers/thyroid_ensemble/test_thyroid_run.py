@@ -38,6 +38,8 @@ def test_figures_of_the_paper_are_drawn(thyroid_smoke_run):
     drawn = {figure.file for figure in read_results(thyroid_smoke_run / "results.json").extra.figures}
     for number in (3, 4, 8, 9, 10, 11):
         assert any(name.startswith(f"figure{number}-") for name in drawn), number
+    of_both = {f"beyond-{name}-{protocol}.png" for name in ("roc", "confusion") for protocol in ("paper", "leakfree")}
+    assert {"beyond-scales.png", "beyond-accuracy.png", "beyond-auc.png", *of_both} <= drawn
 
 
 def test_images_of_a_patient_leak_under_the_paper_s_protocol(thyroid_smoke_run):
