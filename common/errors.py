@@ -114,13 +114,13 @@ def quote(text: str, most: int = 60) -> str:
 
 
 def shorten(text: str, most: int = 240) -> str:
-    """One line of at most `most` letters; what is cut out stands in the middle, as lines end in what to do.
+    """One line of at most `most` letters; what is cut out stands in the middle, as lines begin with the file and end in what to do.
 
-    >>> shorten("row '" + "x" * 500 + "' is unknown; correct it", 40)
-    "row 'xxxxxxxxxxx ...  unknown; correct it"
+    >>> shorten("mine.toml: " + "x" * 100 + "; rename it", 40)
+    'mine.toml: xxxxxxxxxx ... xxx; rename it'
     """
-    line = to_one_line(text)
-    return line if len(line) <= most else f"{line[: most // 2 - 4]} ... {line[len(line) - most // 2 :]}"
+    line, end = to_one_line(text), (most - 5) * 2 // 5
+    return line if len(line) <= most else f"{line[: most - 5 - end]} ... {line[-end:]}"
 
 
 @contextlib.contextmanager
