@@ -114,7 +114,7 @@ def quote(text: str, most: int = 60) -> str:
 
 
 def shorten(text: str, most: int = 240) -> str:
-    """One line of at most `most` letters; what is cut out stands in the middle, as lines begin with the file and end in what to do.
+    """One line of at most `most` letters, cut in its middle: lines begin with the file and end in what to do.
 
     >>> shorten("mine.toml: " + "x" * 100 + "; rename it", 40)
     'mine.toml: xxxxxxxxxx ... xxx; rename it'
