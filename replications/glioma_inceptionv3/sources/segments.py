@@ -64,7 +64,7 @@ def choose_segment(segments: list[Segment], wanted: str, path: Path) -> Segment:
 
     Raises UsageError with the names of all where none or several fit.
     """
-    shown = ", ".join(f"{one.number} {one.name!r}" for one in segments)[:120]
+    shown = ", ".join(f"{one.number} {one.name!r}" for one in segments)[:160]
     if wanted:
         by_name = [one for one in segments if one.name.casefold() == wanted.casefold()]
         fits = by_name or [one for one in segments if wanted in (one.id, str(one.number))]
