@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from common import __version__
 from common.errors import UsageError, explain_system_error
-from common.ranges import SEEDS, SHOWN, Conflict, read_setting, refuse_conflicts, shorten, within
+from common.ranges import SEEDS, SHOWN, Conflict, cut_end, read_setting, refuse_conflicts, within
 
 PROCESSES = within(1, 1024)  # --workers, --threads
 PROTOCOLS = ("paper", "leakfree")  # the paper's own, and the one that keeps patients apart
@@ -165,7 +165,7 @@ def apply_overrides(config: ConfigT, overrides: dict[str, str]) -> ConfigT:
         if key not in known:
             close = difflib.get_close_matches(key, known, 1)
             hint = f", did you mean {close[0]}?" if close else ""
-            raise UsageError(f"--set {shorten(key)}: unknown setting{hint} Known: {', '.join(sorted(known))}")
+            raise UsageError(f"--set {cut_end(key)}: unknown setting{hint} Known: {', '.join(sorted(known))}")
         changes[key] = read_setting(type(config), key, text, known[key])
     changed = dataclasses.replace(config, **changes)
     refuse_conflicts(changed, list(changed.find_conflicts()), list(overrides))
@@ -191,15 +191,15 @@ def _split_ints(text: str) -> tuple[int, ...]:
     try:
         numbers = tuple(int(part) for part in _split(text))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{shorten(text)!r} is not a list of whole numbers") from None
+        raise argparse.ArgumentTypeError(f"{cut_end(text)!r} is not a list of whole numbers") from None
     if not SEEDS.holds(numbers):
-        raise argparse.ArgumentTypeError(f"{shorten(text)}: must be {SEEDS}")
+        raise argparse.ArgumentTypeError(f"{cut_end(text)}: must be {SEEDS}")
     return numbers
 
 
 def _count(text: str) -> int:
     if not text.isdecimal() or len(text) > SHOWN or not PROCESSES.holds(int(text)):
-        raise argparse.ArgumentTypeError(f"{shorten(text)!r}: must be a whole number {PROCESSES}")
+        raise argparse.ArgumentTypeError(f"{cut_end(text)!r}: must be a whole number {PROCESSES}")
     return int(text)
 
 

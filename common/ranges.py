@@ -107,7 +107,7 @@ def read_setting(kind: type, name: str, text: str, example: object) -> object:
     common.errors.UsageError: --set rate=-1: must be above 0 and at most 1
     """
     typed, allowed = read_range(kind, name)
-    given = f"--set {name}={shorten(text)}"
+    given = f"--set {name}={cut_end(text)}"
     try:
         value = _parse(typed, text)
     except ValueError:
@@ -151,9 +151,9 @@ def show(value: object) -> str:
     >>> show((1, 2)), show(0.5)
     ('1,2', '0.5')
     """
-    return shorten(",".join(map(str, value)) if isinstance(value, tuple) else str(value))
+    return cut_end(",".join(map(str, value)) if isinstance(value, tuple) else str(value))
 
 
-def shorten(text: str) -> str:
+def cut_end(text: str) -> str:
     """The beginning of a text, for messages."""
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from common.cli import Options
 from common.errors import UsageError
-from common.ranges import shorten
+from common.ranges import cut_end
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def select_rows(rows: Sequence[Row], options: Options, unavailable: dict[str, st
         why = f" ({named[0]})" if named else ""
         raise UsageError(f"no row is left{why}: check --tables and --rows against the rows of paper.toml")
     if unmet := [part for part in options.rows or () if not any(part in row.name for row in rows)]:
-        raise UsageError(f"--rows {shorten(unmet[0])}: no row contains this text; check it against the rows of paper.toml")
+        raise UsageError(f"--rows {cut_end(unmet[0])}: no row contains this text; check it against the rows of paper.toml")
     return wanted, reasons
 
 

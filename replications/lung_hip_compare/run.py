@@ -69,7 +69,8 @@ def run(options: cli.Options) -> int:
     placed = {experiments.locate_dataset(name): found for name, found in prepared.items()}
     luna, held = sources["luna"], None
     if luna and any(row.tables == (held_out.TABLE,) for row in wanted):
-        placed[held_out.PLACE] = _, held = held_out.prepare(PACKAGE, options, luna, config)
+        placed[held_out.PLACE] = held_out.prepare(PACKAGE, options, luna, config)
+        held = placed[held_out.PLACE][1]
     opened = open_run(PACKAGE, options, preset, identity, synthetic=synthetic, datasets=placed)
     asked_seeds = dict.fromkeys((row.name for row in wanted), options.seeds or config.seeds)
     guard_results(opened, asked_seeds, sources=sources.values(), keeps_rows=True)
