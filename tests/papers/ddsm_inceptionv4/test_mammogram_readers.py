@@ -112,7 +112,7 @@ def test_a_table_with_semicolons_or_very_long_names(tmp_path):
     with pytest.raises(UsageError, match="separated by semicolons"):
         own.list_own(tmp_path)
     (tmp_path / "cases.csv").write_text(f"path,label,patient\n{'a' * 300}.png,1,p\n")
-    assert "File name too long" in own.list_own(tmp_path).faults[0]
+    assert "a name of 304 letters is too long for a file; correct it" in own.list_own(tmp_path).faults[0]
 
 
 @pytest.mark.parametrize("levels", [np.zeros((80, 60), np.uint16), np.full((1, 500), 9, np.uint16), np.arange(20).reshape(4, 5)])
