@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import hashlib
+import io
 import os
 import signal
 import subprocess
@@ -14,25 +15,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from common.files import LEFTOVER, hash_file
 from common.records.results import read_results, to_json
 
 ROOT = Path(__file__).parents[1]
+MEASURED = ("What a training costs",)  # tables of times, which no two runs have in common
 MARK = "KILL_AND_RESUME"  # in the environment of every process of an attempt
 ENDING = 120.0  # seconds after a kill within which all processes must be gone
 
 
 @dataclass(frozen=True)
 class Case:
-    """A command; share: of the kills."""
+    """A command; share: of the kills. A cluster has its own workers."""
 
     name: str
     package: str
     flags: tuple[str, ...]
     share: int
     on_cluster: bool = False
+    workers: int = 1
     like: str = ""  # the case whose undisturbed run it is held against; "": its own
 
 
@@ -45,21 +49,47 @@ def find_runs(out: Path, package: str) -> list[Path]:
 
 
 def list_outputs(run: Path) -> dict[str, str]:
-    """What a finished run is compared by: name -> sha256."""
+    """What a finished run is compared by: name -> sha256. Tables of measured times, and times of files, are left out."""
     results = read_results(run / "results.json")
+    measured = [table for table in results.extra.tables if table.title in MEASURED]
+    kept = [table for table in results.extra.tables if table.title not in MEASURED]
     cells = [cell.model_copy(update={"seconds": 0.0}) for cell in results.extra.cells]
     datasets = [entry.model_copy(update={"info_sha256": ""}) for entry in results.datasets]  # it holds times of files
-    extra = results.extra.model_copy(update={"commands": [], "cells": cells})
-    same = results.model_copy(update={"started": "", "seconds": 0.0, "command": "", "datasets": datasets, "extra": extra})
-    found = {"results.json": hashlib.sha256(repr(to_json(same)).encode()).hexdigest()}
+    extra = results.extra.model_copy(update={"commands": [], "cells": cells, "tables": kept})
+    update = {"started": "", "seconds": 0.0, "command": "", "datasets": datasets, "extra": extra}
+    found = {"results.json": hash_text(repr(to_json(results.model_copy(update=update))))}
+    # The beginnings of the lines of such a table in table.csv, table.md and table.tex.
+    timed = [f"{table.title}," for table in measured]
+    timed += [row[0] + between + row[1] for table in measured for row in table.rows for between in (" | ", " & ")]
     for path in [*run.glob("*.csv.gz"), *run.glob("table.*"), *run.glob("figures/*"), *run.glob("cells/**/*")]:
         name = str(path.relative_to(run))
-        if path.suffix == ".keras":  # a zip file, which holds the time of its writing
-            with zipfile.ZipFile(path) as packed:
-                found[name] = hashlib.sha256(packed.read("model.weights.h5")).hexdigest()
+        if path.suffix == ".keras":
+            found[name] = hash_weights(path)
+        elif path.parent == run and path.suffix in (".csv", ".md", ".tex"):
+            lines = path.read_text(encoding="utf-8").split("\n")
+            found[name] = hash_text("\n".join(line for line in lines if not line.removeprefix("| ").startswith(tuple(timed))))
         elif path.is_file() and path.name != "cell.json":  # times; its threads and commit are in results.json
             found[name] = hash_file(path)
     return found
+
+
+def hash_text(text: str) -> str:
+    """sha256."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_weights(path: Path) -> str:
+    """sha256 of every array of a .keras file with its name: beside them it holds the time of its writing, and the numbers by
+    which Keras counts the layers that a process has made."""
+    digest = hashlib.sha256()
+    with zipfile.ZipFile(path) as packed, h5py.File(io.BytesIO(packed.read("model.weights.h5"))) as file:
+
+        def add(name: str, item: h5py.Dataset | h5py.Group) -> None:
+            if isinstance(item, h5py.Dataset):
+                digest.update(f"{name} {item.dtype} {item.shape}".encode() + item[()].tobytes())
+
+        file.visititems(add)
+    return digest.hexdigest()
 
 
 def find_differences(wanted: dict[str, str], found: dict[str, str]) -> list[str]:
@@ -118,7 +148,8 @@ class Attempt:
     def __init__(self, case: Case, out: Path, mark: str, cluster: Any = None) -> None:
         self.mark, self.cluster = mark, cluster
         command = [sys.executable, "-m", f"replications.{case.package}.run", "--preset", "smoke", "--threads", "1", *case.flags]
-        command += ["--out", str(out), *(["--cluster", cluster.scheduler_address] if cluster is not None else [])]
+        where = ["--workers", str(case.workers)] if cluster is None else ["--cluster", cluster.scheduler_address]
+        command += ["--out", str(out), *where]
         out.mkdir(parents=True, exist_ok=True)
         self.log = out / "screen.txt"
         environment = {**os.environ, MARK: mark, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -179,7 +210,8 @@ class Attempt:
         expected = {0: True, 1: "KILL a worker" in killed, 143: "TERM" in killed, 130: "INT" in killed}
         expected |= {-signal.SIGKILL: any(way.startswith("KILL") for way in killed)}
         starting = text.startswith("Traceback") or not text  # Python itself, before the command's first line
-        expected |= {-signal.SIGTERM: "TERM" in killed and starting, -signal.SIGINT: "INT" in killed and starting}
+        alone = starting or "\nreport: " in text  # or after its last one
+        expected |= {-signal.SIGTERM: "TERM" in killed and alone, -signal.SIGINT: "INT" in killed and alone}
         faults = [] if expected.get(code) else [f"exit code {code}: {' / '.join(text.splitlines()[-3:])}"]
         if "Traceback" in text and not (starting and "INT" in killed):
             faults.append(f"a traceback: {' / '.join(text[text.index('Traceback') :].splitlines())[:400]}")

@@ -4,9 +4,9 @@
 
 Each case is one command of a package on its smallest phantoms, first undisturbed, then in chains: killed up to eight times in
 a row, at moments drawn from the duration of the undisturbed run, and begun again after each, until it ends. `--cluster` adds the
-long training on a Dask cluster of this machine. Compared: predictions, histories, tables, figures, results.json without times
-and hosts, and of every training predictions, history and weights. Looked for as well: processes, held locks and unfinished
-files that are left, and restarts that print a traceback or refuse.
+long training on a Dask cluster of this machine. Compared: predictions, histories, tables but those of measured times, figures,
+results.json without times and hosts, and of every training predictions, history and weights. Looked for as well: processes,
+held locks and unfinished files that are left, and restarts that print a traceback or refuse.
 
 --out keeps what was done (kills.json): the same command goes on there. Of a chain that went wrong the folder stays. Exit code 1
 where anything went wrong, 130 after Ctrl-C.
@@ -51,20 +51,20 @@ WAYS = {"KILL all": 0.5, "KILL the command": 0.1, "KILL a worker": 0.2, "TERM": 
 
 
 LONG = (  # half a minute of one training on an idle core: it writes checkpoints
-    "--protocol", "paper", "--tables", "2", "--rows", "LUNA16 / CNN", "--set", "cnn_epochs=800", "--workers", "1",
+    "--protocol", "paper", "--tables", "2", "--rows", "LUNA16 / CNN", "--set", "cnn_epochs=800",
 )  # fmt: skip
 CASES = (
-    Case("lung", "lung_hip_compare", ("--tables", "2", "--rows", "LUNA16 / CNN", "--workers", "2"), 36),
+    Case("lung", "lung_hip_compare", ("--tables", "2", "--rows", "LUNA16 / CNN"), 36, workers=2),
     Case("lung, long", "lung_hip_compare", LONG, 10),
-    Case("thyroid", "thyroid_ensemble", ("--rows", "Scale 1 / AlexNet", "--workers", "2"), 20),
-    Case("glioma", "glioma_inceptionv3", ("--rows", "run 1", "--seeds", "1", "--workers", "1"), 10),
+    Case("thyroid", "thyroid_ensemble", ("--rows", "Scale 1 / AlexNet"), 20, workers=2),
+    Case("glioma", "glioma_inceptionv3", ("--rows", "run 1", "--seeds", "1"), 10),
     Case("ddsm", "ddsm_inceptionv4", (
-        "--protocol", "leakfree", "--rows", "InceptionV4 vanilla", "--workers", "1", "--set", "label_levels=image",
+        "--protocol", "leakfree", "--rows", "InceptionV4 vanilla", "--set", "label_levels=image",
         "--set", "width=0.0625", "--set", "phantom_cases=16", "--set", "phantom_height=150", "--set", "epochs=2",
     ), 6),
     Case("bone", "bone_acgan", (
-        "--rows", "ResNet34 / data set 1", "--workers", "2", "--set", "classifier_updates=12", "--set", "leakfree_folds=2",
-    ), 10),
+        "--rows", "ResNet34 / data set 1", "--set", "classifier_updates=12", "--set", "leakfree_folds=2",
+    ), 10, workers=2),
     Case("lung, long, on a cluster", "lung_hip_compare", LONG, 8, on_cluster=True, like="lung, long"),
 )  # fmt: skip
 

@@ -15,7 +15,7 @@ from benchmarks import kill_and_resume
 from benchmarks.disturbed_runs import Attempt, Case, find_remains, find_runs, list_processes, tell_stage
 from common.files import hold_lock
 
-CASE = Case("texture", "thyroid_ensemble", ("--rows", "ULBP", "--workers", "1"), 1)  # the cheapest run that trains
+CASE = Case("texture", "thyroid_ensemble", ("--rows", "ULBP"), 1)  # the cheapest run that trains
 
 
 @pytest.fixture(scope="module")
