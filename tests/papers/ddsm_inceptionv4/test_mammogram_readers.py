@@ -87,6 +87,13 @@ def test_cbis_ddsm(tmp_path):
     assert read_levels(tmp_path, found.mammograms[0]).shape == FILM.shape
 
 
+def test_lists_of_cbis_ddsm_without_a_line(tmp_path):
+    for name in cbis.LISTS:
+        (tmp_path / name).write_text(CBIS)
+    with pytest.raises(UsageError, match="the lists are empty"):
+        cbis.list_cbis(tmp_path)
+
+
 def test_a_folder_of_ones_own(tmp_path):
     save(tmp_path / "a.png", 16)
     save(tmp_path / "b.tif", 16)
