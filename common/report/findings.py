@@ -26,11 +26,11 @@ def describe_finding(results: Results, paper: Paper) -> list[str]:
             f"No patients are known of {', '.join(dict.fromkeys(unknown))}: each picture counts as one patient, so that "
             "pictures of one person may stand on both sides of every split, the leak-free one included."
         )
-    sentences += [
+    sentences += dict.fromkeys(
         f"No patients are known of {dataset.name}: {dataset.stand_ins} stand for them wherever patients are spoken of."
         for dataset in results.datasets
         if dataset.stand_ins
-    ]
+    )
     sentences += [results.extra.finding] * bool(results.extra.finding)
     if not is_own(results):
         sentences += describe_main_statement(results, paper)
