@@ -176,6 +176,7 @@ UNPLACED = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR DS")
 @pytest.mark.parametrize("name", UNPLACED)
 def test_a_slice_without_a_place_is_refused(path, name):
     changes, message = UNPLACED[name]
