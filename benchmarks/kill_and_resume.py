@@ -254,7 +254,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown := set(packages) - {case.package for case in CASES}:
         parser.error(f"no such package: {', '.join(sorted(unknown))}")
     cases = [case for case in CASES if case.package in packages and (given.cluster or not case.on_cluster)]
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
+    for number in (signal.SIGINT, signal.SIGTERM):  # the first is ignored in the background of a shell
+        signal.signal(number, signal.default_int_handler)
     folder = given.out.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     code = 130

@@ -178,4 +178,6 @@ def test_stages(tmp_path):
 def test_a_record_of_another_seed_is_refused(command):
     with pytest.raises(SystemExit, match="begun with --seed 0"):
         kill_and_resume.main([*command, "2", "--seed", "1"])
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    # asked to end, it ends the run that it has started
+    assert {signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} == {signal.default_int_handler}
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
