@@ -18,6 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from common.cases.table import hash_pixels
 from common.files import LEFTOVER, hash_file
 from common.records.results import read_results, to_json
 
@@ -79,14 +80,14 @@ def hash_text(text: str) -> str:
 
 
 def hash_weights(path: Path) -> str:
-    """sha256 of every array of a .keras file with its name: beside them it holds the time of its writing, and the numbers by
+    """sha256 of all arrays of a .keras file with their names: beside them it holds the time of its writing, and the numbers by
     which Keras counts the layers that a process has made."""
     digest = hashlib.sha256()
     with zipfile.ZipFile(path) as packed, h5py.File(io.BytesIO(packed.read("model.weights.h5"))) as file:
 
         def add(name: str, item: h5py.Dataset | h5py.Group) -> None:
             if isinstance(item, h5py.Dataset):
-                digest.update(f"{name} {item.dtype} {item.shape}".encode() + item[()].tobytes())
+                digest.update(f"{name} {hash_pixels(np.asarray(item[()]))}".encode())
 
         file.visititems(add)
     return digest.hexdigest()

@@ -1,7 +1,5 @@
 """A run's finding in words."""
 
-import errno
-import os
 from collections.abc import Sequence
 
 from common.evaluation.differences import CANNOT_TELL
@@ -13,6 +11,7 @@ from common.report.lines import Line, collect_lines, is_own
 from common.report.wording import SYNTHETIC, choose_unit, format_value, name_metric, show_verdict
 
 NAMED_ROWS = 4  # of a list in a sentence
+MISSING_FILE = ": No such file or directory"  # as records of earlier versions say after "not here"
 
 
 def describe_finding(results: Results, paper: Paper) -> list[str]:
@@ -124,8 +123,8 @@ def _describe_line(line: Line) -> str:
     place = f"{'Table ' * line.table[0].isdigit()}{line.table}"
     parts = [f"{line.row}, {name_metric(line.metric, '')} ({place}): the paper {printed}."]
     if line.ours is None:
-        # What to do about it stands in the table of rows that were not run; there, too, in which folder a file was looked for.
-        why = line.reason.partition(";")[0].replace(HIDDEN_FOLDER, "").replace(f": {os.strerror(errno.ENOENT)}", "")
+        # What to do about it, and where a file was looked for, stands in the table of rows that were not run.
+        why = line.reason.partition(";")[0].replace(HIDDEN_FOLDER, "").replace(MISSING_FILE, "")
         parts.append(f"Not run under its own protocol{': ' + why if why else ''}.")
     elif line.verdict in (OFF_PROTOCOL, OTHER_DATA, PHANTOMS):
         about = f": {line.note}" if line.note else ""

@@ -7,7 +7,9 @@ import pytest
 
 from common.records.paper import load_paper
 from common.records.results import Results, RowResult, read_results
+from common.report.wording import format_duration
 from replications.lung_hip_compare import train
+from replications.lung_hip_compare.config import PRESETS
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +104,14 @@ def test_costs_are_those_of_the_accepted_trainings(accepted, costs):
     assert "one thread for each training and two trainings side by side" in costs
     cnn, dbn = ([trained[f"luna16-{of}-paper-seed{seed}"].seconds / 60 for seed in range(5)] for of in ("cnn", "dbn"))
     assert f"CNN {min(cnn):.0f} to {max(cnn):.0f} minutes and DBN {min(dbn):.0f} to {max(dbn):.0f} in the accepted run" in costs
+    hours = [float(re.search(rf"{network} ([0-9.]+) +hours", costs)[1]) for network in ("ResNet-50", "SGAN")]
+    total = len(PRESETS["paper"].seeds) * sum(hours)
+    assert f"Five seeds of ResNet-50 and SGAN alone are {total:.0f} hours of training" in costs
+
+
+def test_the_table_of_papers_says_that_its_cost_is_of_a_part(accepted, root):
+    (line,) = (line for line in (root / "README.md").read_text().splitlines() if "lung_hip_compare.run` |" in line)
+    assert f"| {format_duration(accepted.seconds)}, CPU, for 7 of 31 rows |" in line
 
 
 def test_every_accepted_row_is_run_as_published(accepted):
