@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "new_paper.md"
 NEEDED = (
+    "benchmarks",
     "common",
     "replications",
     "docs",
