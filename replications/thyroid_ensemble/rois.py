@@ -17,7 +17,7 @@ from PIL import Image
 from common.data.listing import Box, Window
 from common.data.names import find_listed
 from common.data.pictures import read_picture
-from common.errors import UsageError
+from common.errors import UsageError, quote
 from common.files import hash_file
 from replications.thyroid_ensemble.config import Config
 
@@ -172,7 +172,7 @@ def _read_shown(
         path = find_listed(folder, file, follow_links=follow_links, tell=shown == file)
         return read_picture(path, window=window, deep=deep), hash_file(path)
     except UsageError as error:
-        raise UsageError(str(error).replace(str(path), shown).replace(repr(file[:200]), repr(shown))) from None
+        raise UsageError(str(error).replace(str(path), shown).replace(quote(file), repr(shown))) from None
 
 
 def _cut_listed(

@@ -1,5 +1,6 @@
 """What every reader lists: a mammogram with what is known of it, and how its grey levels are read from its file."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -59,7 +60,7 @@ def restore(content: Mapping[str, Any]) -> Mammogram:
 def locate_file(folder: Path, mammogram: Mammogram) -> Path:
     """The file of a mammogram below its source, also where file systems have changed its name (`find_listed`)."""
     path = folder / mammogram.path
-    return path if path.exists() else find_listed(folder, mammogram.path, follow_links=True)
+    return path if os.path.exists(path) else find_listed(folder, mammogram.path, follow_links=True)
 
 
 def read_levels(folder: Path, mammogram: Mammogram) -> np.ndarray:

@@ -5,6 +5,7 @@ such code only: where the label comes from (by name in the first batch; by index
 unreadable) is taken from there.
 """
 
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -56,20 +57,14 @@ def read_hou2024(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame
                 unlabelled += 1
                 continue
             places = [(home / middle / line["path"]).as_posix() for middle in ("", "dataset")]
-            file = next((place for place in places if _is_file(folder, place)), places[0])
+            # os.path.isfile is false, not an error, for a name that no file can have
+            file = next((place for place in places if os.path.isfile(folder / name_listed(folder, place))), places[0])
             case_id, shown = f"{batch}-{number:05d}", f"{table.name} line {number}"
             lines.append((case_id, shown, file, f"{batch}-{found[0]}", found[1], None, "", ""))
     listed = pd.DataFrame(lines, columns=LISTED).astype({"box": object}).drop(columns="split")
     images, cases = read_rois(folder, listed, config, faults, follow_links=True)
     unused = {"pictures of patients without a label": unlabelled} if unlabelled else {}
     return images, cases, {"faults": faults, "unused": unused, "whole_pictures": len(cases)}
-
-
-def _is_file(folder: Path, place: str) -> bool:
-    try:
-        return (folder / name_listed(folder, place)).is_file()
-    except ValueError:  # a NUL byte; reading says so
-        return False
 
 
 def _read_diagnoses(path: Path, faults: list[str]) -> tuple[dict[str, tuple[str, int]], dict[str, tuple[str, int]]]:

@@ -1,5 +1,6 @@
 """Files as people have them: names that changed in passing, 12 bits, pictures on their side, masks of 16 bits."""
 
+import re
 import shutil
 import unicodedata
 
@@ -64,6 +65,17 @@ def test_a_near_miss_is_not_told_where_names_of_files_name_patients(tmp_path):
     (fault,) = notes["faults"]
     assert "a file whose name differs little is there" in fault
     assert pictures[0].stem not in fault
+
+
+def test_a_name_that_no_file_can_have_is_a_fault_of_its_line(tmp_path):
+    write_hou2024(tmp_path)
+    table = next(tmp_path.rglob("batch1_image.csv"))
+    table.write_text(table.read_text(encoding="utf-8-sig").replace("Name2_002.Jpg", f"Name2_{'0' * 300}.Jpg"))
+    _, cases, notes = published.read_hou2024(tmp_path / "hou2024", PAPER)
+    (fault,) = notes["faults"]
+    assert re.search("'batch1_image.csv line 5': a name of .* is too long for a file", fault)
+    assert "Name2" not in fault
+    assert len(cases) == 23
 
 
 def test_twelve_bits_and_a_picture_on_its_side(tmp_path):
