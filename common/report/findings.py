@@ -34,24 +34,7 @@ def describe_finding(results: Results, paper: Paper) -> list[str]:
     if not is_own(results):
         sentences += describe_main_statement(results, paper)
         sentences += [_describe_line(find_headline(lines, paper)), _tally_verdicts(lines)]
-    metric = paper.headline.metric
-    both = [
-        line.difference
-        for line in lines
-        if line.metric == metric and line.difference is not None and line.verdict != OFF_PROTOCOL
-    ]
-    if both:
-        unit, digits = choose_unit(metric)
-        mean, low, high = (
-            format_value(value, unit, digits, signed=True) for value in (sum(both) / len(both), min(both), max(both))
-        )
-        points = " points" if unit == "percent" else ""
-        published = "" if is_own(results) else "as published "
-        sentences.append(
-            f"Rows run {published}under both protocols: {len(both)}. There the leak-free {name_metric(metric, '')} minus "
-            f"that of the paper's protocol is {mean}{points} on average, from {low} to {high}; test and training cases differ as "
-            "well, so this is not the leak alone."
-        )
+    sentences += _describe_differences(lines, paper.headline.metric, "" if is_own(results) else "as published ")
     where = {"paper": "In the paper", "ours": "Here, under the paper's protocol", "leak-free": "Here, leak-free"}
     for who, text in where.items():
         if rows := [line.row for line in lines if who in line.no_better]:
@@ -64,6 +47,28 @@ def describe_finding(results: Results, paper: Paper) -> list[str]:
     if impossible:
         sentences.append(f"Impossible as printed: {'; '.join(name_row(*item) for item in impossible.items())}.")
     return sentences
+
+
+def _describe_differences(lines: Sequence[Line], metric: str, published: str) -> list[str]:
+    """What the rows that were run under both protocols differ by, in one sentence; nothing where there is none. published: how
+    they were run."""
+    both = [line for line in lines if line.metric == metric and line.difference is not None and line.verdict != OFF_PROTOCOL]
+    if not both:
+        return []
+    counted = f"Rows run {published}under both protocols: {len(both)}."
+    blind = [line for line in both if {"ours", "leak-free"} <= set(line.no_better)]
+    no_better = "no better than always giving the most frequent class under both, so that their accuracy can show no leak"
+    if len(blind) == len(both):
+        return [f"{counted} None tells what a leak is worth: they are {no_better}."]
+    unit, digits = choose_unit(metric)
+    gaps = [line.difference for line in both if line.difference is not None and line not in blind]
+    mean, low, high = (format_value(value, unit, digits, signed=True) for value in (sum(gaps) / len(gaps), min(gaps), max(gaps)))
+    points = " points" if unit == "percent" else ""
+    without = f" {len(blind)} of them {'is' if len(blind) == 1 else 'are'} {no_better}. Without them" if blind else " There"
+    return [
+        f"{counted}{without} the leak-free {name_metric(metric, '')} minus that of the paper's protocol is {mean}{points} on "
+        f"average, from {low} to {high}; test and training cases differ as well, so this is not the leak alone."
+    ]
 
 
 def _list_rows(rows: Sequence[str]) -> str:

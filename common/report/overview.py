@@ -47,6 +47,13 @@ class PairLine:
     verdict: str  # on ours beside the paper's, "" where there is none
     leak: tuple[float, float, float] | None  # the paper's protocol minus leak-free, with its 95 % interval; None if not known
 
+    @property
+    def is_blind(self) -> bool:
+        """Whether it is no better than always giving the most frequent class, under both protocols: that shows no leak."""
+        pairs = ((self.ours, self.majority), (self.leakfree, self.leakfree_majority))
+        # A mean of equal rates may differ from them in the last bit.
+        return all(mean is not None and rate is not None and mean <= rate + 1e-12 for mean, rate in pairs)
+
 
 @dataclass(frozen=True)
 class Overview:
@@ -149,14 +156,14 @@ def _describe_verdict(paper: Paper, results: Results, main: Line) -> str:
 
 def _describe_data(datasets: Sequence[DatasetEntry]) -> str:
     """Real or made up, the paper's or others, how many pictures of how many patients."""
-    parts = []
+    sizes: dict[tuple[str, str], list[str]] = {}
     for data in datasets:
         kind = "made-up pictures" if data.synthetic else "real pictures"
         kind += ", not the paper's" if data.substitute else ""
         of = "" if data.patients is None or data.patients_known is False else f" of {data.patients:,} patients"
         of = of.replace("patients", "stand-ins for patients") if data.stand_ins else of
-        parts.append(f"{kind}: {data.name}, {data.cases:,}{of}")
-    return "; ".join(parts)
+        sizes.setdefault((kind, data.name), []).append(f"{data.cases:,}{of}")
+    return "; ".join(f"{kind}: {name}, {' and '.join(counts)}" for (kind, name), counts in sizes.items())
 
 
 def show_leak(leak: Sequence[float], unit: str) -> str:
@@ -173,14 +180,18 @@ def show_leak(leak: Sequence[float], unit: str) -> str:
 def _describe_leaks(pairs: Sequence[PairLine], paper: Paper) -> str:
     """Of the first row that was run under both protocols, and over all of these."""
     unit, metric = find_claim(paper).unit, name_metric(paper.headline.metric, "")
-    known = [(line.row, line.leak) for line in pairs if line.leak]
+    measured = [line for line in pairs if line.leak]
+    known = [(line.row, line.leak) for line in measured if line.leak and not line.is_blind]
+    no_better = "no better than always giving the most frequent class under both protocols"
     if not known:
-        return "not measured"
-    first = f"{metric} {show_leak(known[0][1], unit)}: {known[0][0]}"
-    if len(known) == 1:
-        return first
-    low, high = (show_leak(end(leak for _, leak in known)[:1], unit).removesuffix(" points") for end in (min, max))
-    return f"{first}; all {len(known)} rows: {low} to {high}"
+        return f"not to be seen: the {metric} of all {len(measured)} rows is {no_better}" if measured else "not measured"
+    parts = [f"{metric} {show_leak(known[0][1], unit)}: {known[0][0]}"]
+    if len(known) > 1:
+        low, high = (show_leak(end(leak for _, leak in known)[:1], unit).removesuffix(" points") for end in (min, max))
+        parts.append(f"all {len(known)} rows: {low} to {high}")
+    if blind := len(measured) - len(known):
+        parts.append(f"{blind} more {'row is' if blind == 1 else 'rows are'} {no_better}")
+    return "; ".join(parts)
 
 
 def _describe_cost(results: Results, paper: Paper) -> str:

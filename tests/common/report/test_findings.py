@@ -165,6 +165,23 @@ def test_a_row_of_ours_alone_says_that_it_is_off_protocol(paper):
     assert "Rows run as published under both protocols: 2." in describe_finding(parse_results(content, "test"), paper)[2]
 
 
+def test_rows_that_only_give_the_most_frequent_class_tell_no_leak(paper):
+    def tell(*majorities: float) -> str:
+        rows = [
+            make_row("labels", f"row {i}", protocol, mean, majority_rate=make_metric(majority))
+            for i, majority in enumerate(majorities)
+            for protocol, mean in (("paper", 0.7), ("leakfree", 0.6))
+        ]
+        sentences = describe_finding(parse_results(make_content() | {"rows": rows}, "test"), paper)
+        return next(sentence for sentence in sentences if sentence.startswith("Rows run as published under both"))
+
+    assert "2. There the leak-free accuracy minus that of the paper's protocol is −10.0 points on average" in tell(0.5, 0.5)
+    assert "2. 1 of them is no better than always giving the most frequent class under both" in tell(0.5, 0.7)
+    assert "Without them the leak-free accuracy minus" in tell(0.5, 0.7)
+    assert "2. None tells what a leak is worth" in tell(0.7, 0.7)
+    assert "points" not in tell(0.7, 0.7)
+
+
 def test_of_many_rows_that_are_no_better_the_first_are_named(paper):
     def tell(count: int) -> str:
         rows = [make_row("labels", f"row {i}", "paper", 0.5, majority_rate=make_metric(0.5)) for i in range(count)]

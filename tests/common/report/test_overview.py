@@ -49,6 +49,27 @@ def test_the_leak_is_the_papers_protocol_minus_leak_free(paper):
     assert overview.leak == "accuracy +6.2 [+3.4, +9.0] points: set / net"
 
 
+def set_majority(content: dict, rates: dict[str, float]) -> dict:
+    """The same with these rates of the most frequent class in all rows of a name. rates: by the name of the row."""
+    for row in content["rows"]:
+        if row["row"] in rates:
+            row["metrics"]["majority_rate"] = make_metric(rates[row["row"]])
+    return content
+
+
+def test_rows_that_only_give_the_most_frequent_class_show_no_leak(paper):
+    content = make_paired_content()
+    for row in content["rows"][-2:]:
+        row["row"] = "other"
+    seen = describe_paper(paper, parse_results(set_majority(content, {"set / net": 0.8, "other": 0.8}), "test"), has_code=True)
+    assert seen.leak.endswith("points: set / net; all 2 rows: +6.2 to +40.0")
+    one = describe_paper(paper, parse_results(set_majority(content, {"set / net": 0.95, "other": 0.8}), "test"), has_code=True)
+    no_better = "no better than always giving the most frequent class under both protocols"
+    assert one.leak.endswith(f"points: other; 1 more row is {no_better}")
+    none = describe_paper(paper, parse_results(set_majority(content, {"set / net": 0.95, "other": 0.95}), "test"), has_code=True)
+    assert none.leak == f"not to be seen: the accuracy of all 2 rows is {no_better}"
+
+
 def test_beside_a_main_number_that_was_not_run_stands_the_first_that_was(paper):
     content = make_content()
     main = [row for row in content["rows"] if row["row"] == "set / net"]
@@ -109,6 +130,13 @@ def test_what_ours_are_made_on_is_said_plainly(paper, changes, words):
     content = make_content()
     content["datasets"][0] |= changes
     assert describe_paper(paper, parse_results(content, "test"), has_code=True).made_on == words
+
+
+def test_two_tasks_on_one_collection_name_it_once(paper):
+    content = make_content()
+    content["datasets"] = [content["datasets"][0] | {"dataset": task, "cases": cases} for task, cases in (("a", 500), ("b", 900))]
+    made_on = describe_paper(paper, parse_results(content, "test"), has_code=True).made_on
+    assert made_on == "real pictures: hospital, 500 of 250 patients and 900 of 250 patients"
 
 
 def test_contrasts_are_read_and_refused_twice(tmp_path):
