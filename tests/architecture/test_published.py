@@ -74,6 +74,12 @@ def test_readme_tables_are_current():
     assert main(["--check", "--root", str(ROOT)]) == 0
 
 
+@pytest.mark.parametrize("path", READMES[1:], ids=lambda p: p.parent.name)
+def test_a_readme_begins_with_what_matched(path):
+    first = path.read_text(encoding="utf-8").split("\n\n")[1]
+    assert re.match(r"\*\*.*\bmatch", first, re.DOTALL | re.IGNORECASE), first
+
+
 @pytest.mark.parametrize("path", READMES, ids=lambda p: p.parent.name)
 def test_commands_of_the_readme_run(path, monkeypatch):
     """Every `python -m module` that a README names answers --help, with every flag that stands beside it."""
