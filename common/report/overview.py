@@ -45,7 +45,9 @@ class PairLine:
     majority: float | None
     leakfree_majority: float | None
     verdict: str  # on ours beside the paper's, "" where there is none
-    leak: tuple[float, float, float] | None  # the paper's protocol minus leak-free, with its 95 % interval; None if not known
+    leak: (
+        tuple[float, float, float] | None
+    )  # the paper's protocol minus leak-free, with its 95 % interval; None: not known, or not to be seen
 
     @property
     def is_blind(self) -> bool:
@@ -156,14 +158,14 @@ def _describe_verdict(paper: Paper, results: Results, main: Line) -> str:
 
 def _describe_data(datasets: Sequence[DatasetEntry]) -> str:
     """Real or made up, the paper's or others, how many pictures of how many patients."""
-    sizes: dict[tuple[str, str], list[str]] = {}
+    sizes: dict[tuple[str, str, str], list[str]] = {}
     for data in datasets:
         kind = "made-up pictures" if data.synthetic else "real pictures"
         kind += ", not the paper's" if data.substitute else ""
         of = "" if data.patients is None or data.patients_known is False else f" of {data.patients:,} patients"
         of = of.replace("patients", "stand-ins for patients") if data.stand_ins else of
-        sizes.setdefault((kind, data.name), []).append(f"{data.cases:,}{of}")
-    return "; ".join(f"{kind}: {name}, {' and '.join(counts)}" for (kind, name), counts in sizes.items())
+        sizes.setdefault((kind, data.name, of), []).append(f"{data.cases:,}")
+    return "; ".join(f"{kind}: {name}, {' and '.join(counts)}{of}" for (kind, name, of), counts in sizes.items())
 
 
 def show_leak(leak: Sequence[float], unit: str) -> str:
@@ -180,16 +182,16 @@ def show_leak(leak: Sequence[float], unit: str) -> str:
 def _describe_leaks(pairs: Sequence[PairLine], paper: Paper) -> str:
     """Of the first row that was run under both protocols, and over all of these."""
     unit, metric = find_claim(paper).unit, name_metric(paper.headline.metric, "")
-    measured = [line for line in pairs if line.leak]
-    known = [(line.row, line.leak) for line in measured if line.leak and not line.is_blind]
+    known = [(line.row, line.leak) for line in pairs if line.leak]
+    blind = sum(line.is_blind for line in pairs)
     no_better = "no better than always giving the most frequent class under both protocols"
     if not known:
-        return f"not to be seen: the {metric} of all {len(measured)} rows is {no_better}" if measured else "not measured"
+        return f"not to be seen: the {metric} of all {blind} rows is {no_better}" if blind else "not measured"
     parts = [f"{metric} {show_leak(known[0][1], unit)}: {known[0][0]}"]
     if len(known) > 1:
         low, high = (show_leak(end(leak for _, leak in known)[:1], unit).removesuffix(" points") for end in (min, max))
         parts.append(f"all {len(known)} rows: {low} to {high}")
-    if blind := len(measured) - len(known):
+    if blind:
         parts.append(f"{blind} more {'row is' if blind == 1 else 'rows are'} {no_better}")
     return "; ".join(parts)
 
@@ -232,7 +234,7 @@ def _list_pairs(paper: Paper, results: Results | None, lines: Sequence[Line]) ->
 def _pair_rows(name: str, ours: RowResult, leakfree: RowResult, metric: str, line: Line | None, verdict: str) -> PairLine:
     first, second = ours.metrics[metric], leakfree.metrics[metric]
     rates = [row.metrics.get("majority_rate", NO_METRIC).mean if metric == "accuracy" else None for row in (ours, leakfree)]
-    return PairLine(
+    pair = PairLine(
         row=name,
         paper=line.paper if line else None,
         tolerance=line.tolerance if line else None,
@@ -247,6 +249,7 @@ def _pair_rows(name: str, ours: RowResult, leakfree: RowResult, metric: str, lin
         verdict=verdict,
         leak=subtract_means(first, second),
     )
+    return replace(pair, leak=None) if pair.is_blind else pair
 
 
 def _show_claim_alone(paper: Paper, main: Line | None, pairs: Sequence[PairLine]) -> list[PairLine]:

@@ -136,7 +136,7 @@ def test_two_tasks_on_one_collection_name_it_once(paper):
     content = make_content()
     content["datasets"] = [content["datasets"][0] | {"dataset": task, "cases": cases} for task, cases in (("a", 500), ("b", 900))]
     made_on = describe_paper(paper, parse_results(content, "test"), has_code=True).made_on
-    assert made_on == "real pictures: hospital, 500 of 250 patients and 900 of 250 patients"
+    assert made_on == "real pictures: hospital, 500 and 900 of 250 patients"
 
 
 def test_contrasts_are_read_and_refused_twice(tmp_path):

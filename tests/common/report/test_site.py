@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from sample_report import PAPER, Page, make_content, write_run
+from sample_report import PAPER, Page, make_content, make_metric, write_run
 
 from common.report.__main__ import main
 
@@ -165,6 +165,22 @@ def test_of_many_rows_the_first_stand_in_the_picture_and_the_short_table(tmp_pat
     assert re.search(r"<h3>In short.*?</table>", page, re.DOTALL)[0].count("<tr>") == 1 + 8
     index = Page((site / "index.html").read_text(encoding="utf-8")).text
     assert "what the paper's way of splitting adds to accuracy lies between +6.2 and +6.2 points" in index
+
+
+def test_a_row_that_only_gives_the_most_frequent_class_shows_no_leak(tmp_path):
+    content = make_content()
+    for row in content["rows"]:
+        row["metrics"]["accuracy"] |= {"error": 0.01, "df": 50.0}
+        row["metrics"]["majority_rate"] = make_metric(0.95)
+    site = make_site(tmp_path, content)
+    picture = (site / "papers.svg").read_text(encoding="utf-8")
+    assert "agrees within 5 points; no better than the most frequent class" in picture
+    assert "leak +" not in picture
+    assert (
+        "A row that is no better than always giving the most frequent class shows no leak"
+        in (site / "some_paper.html").read_text()
+    )
+    assert "way of splitting adds" not in (site / "index.html").read_text(encoding="utf-8")
 
 
 def test_the_same_inputs_give_the_same_bytes_wherever_the_checkout_lies(tmp_path):
