@@ -45,9 +45,7 @@ class PairLine:
     majority: float | None
     leakfree_majority: float | None
     verdict: str  # on ours beside the paper's, "" where there is none
-    leak: (
-        tuple[float, float, float] | None
-    )  # the paper's protocol minus leak-free, with its 95 % interval; None: not known, or not to be seen
+    leak: tuple[float, float, float] | None  # the paper's protocol minus leak-free, with its 95 % interval; None: not to be seen
 
     @property
     def is_blind(self) -> bool:
