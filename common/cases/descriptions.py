@@ -14,6 +14,9 @@ import numpy as np
 
 from common.cases.borders import find_content
 from common.cases.registration import COARSE_SIDE, THUMBNAIL, View, build_view, choose_width
+from common.cases.sketches import SKETCH, draw_sketch
+from common.parallel import spread
+from common.progress import track
 
 FREQUENCIES = 6  # highest frequency of a spectrum, periods over the window
 # Share trimmed from the left and right, and from the top and bottom, before a spectrum is taken: a crop of 20 % is compared with
@@ -32,6 +35,7 @@ class Descriptions:
 
     count: int
     thumbnails: np.ndarray  # (views, 128, 128) uint8 grey
+    sketches: np.ndarray  # (views, 64, 64) int8, `draw_sketch`
     coarse: np.ndarray  # (views, 24, 24) int8, locally normalised
     spectra: np.ndarray  # (views, 4 windows, 2 signs of the vertical frequency, 7, 7) float32; all zero without structure
     widths: np.ndarray  # (views,) float64: of the band in which each is compared (`choose_width`)
@@ -46,12 +50,22 @@ class Descriptions:
         views = np.concatenate([rows, inner[rows[bordered]]])
         image_of = np.concatenate([np.arange(len(rows)), bordered])
         return Descriptions(
-            len(rows), self.thumbnails[views], self.coarse[views], self.spectra[views], self.widths[views], image_of
+            len(rows),
+            self.thumbnails[views],
+            self.sketches[views],
+            self.coarse[views],
+            self.spectra[views],
+            self.widths[views],
+            image_of,
         )
 
     def build_view(self, view: int) -> View:
         """One of the views, ready to be compared."""
         return build_view(self.thumbnails[view], float(self.widths[view]))
+
+    def outline(self, view: int) -> tuple[np.ndarray, np.ndarray]:
+        """Thumbnail and sketch of one of the views, as `promises_copy` takes them."""
+        return self.thumbnails[view], self.sketches[view]
 
     def find_contents(self) -> np.ndarray:
         """The view of every image that has no border, (count,) int64: the second one where there are two."""
@@ -78,18 +92,16 @@ def describe_images(images: Iterable[np.ndarray]) -> Descriptions:
     """
     kept: list[list[_Described]] = [[], []]  # as it is; without border
     bordered = []
-    for row, image in enumerate(images):
-        image = _make_grey(np.asarray(image))
-        kept[0].append(_describe_view(image))
-        x0, y0, x1, y1 = find_content(image)
-        if (x1 - x0, y1 - y0) != (image.shape[1], image.shape[0]):
-            kept[1].append(_describe_view(image[y0:y1, x0:x1]))
-            bordered.append(row)
+    for row, views_of in enumerate(spread(_describe_image, track(images, "near-duplicates: describing pictures"))):
+        for lot, view in zip(kept, views_of, strict=False):
+            lot.append(view)
+        bordered += [row] * (len(views_of) - 1)
     count, views = len(kept[0]), len(kept[0]) + len(kept[1])
     # Filled one by one, and each part given up at once: a hundred thousand thumbnails are not to stand in memory twice.
     described = Descriptions(
         count,
         np.empty((views, THUMBNAIL, THUMBNAIL), np.uint8),
+        np.empty((views, SKETCH, SKETCH), np.int8),
         np.empty((views, COARSE_SIDE, COARSE_SIDE), np.int8),
         np.empty((views, len(WINDOWS), 2, FREQUENCIES + 1, FREQUENCIES + 1), np.float32),
         np.empty(views),
@@ -98,7 +110,7 @@ def describe_images(images: Iterable[np.ndarray]) -> Descriptions:
     for lot, end in ((kept[0], count), (kept[1], views)):
         for row in range(end - 1, end - 1 - len(lot), -1):
             part = lot.pop()
-            described.thumbnails[row], described.coarse[row] = part.thumbnail, part.coarse
+            described.thumbnails[row], described.sketches[row], described.coarse[row] = part.thumbnail, part.sketch, part.coarse
             described.spectra[row], described.widths[row] = part.spectrum, part.width
     return described
 
@@ -119,6 +131,7 @@ def join_descriptions(parts: Sequence[Descriptions]) -> Descriptions:
     return Descriptions(
         first[-1],
         stack([part.thumbnails for part in parts]),
+        stack([part.sketches for part in parts]),
         stack([part.coarse for part in parts]),
         stack([part.spectra for part in parts]),
         stack([part.widths for part in parts]),
@@ -140,14 +153,15 @@ def compute_spectrum(view: View) -> np.ndarray:
     spectrum = np.zeros((len(WINDOWS), 2, FREQUENCIES + 1, FREQUENCIES + 1), np.float32)
     if not view.structured:
         return spectrum
-    for window, (trimmed_x, trimmed_y) in enumerate(WINDOWS):
+    parts = []
+    for trimmed_x, trimmed_y in WINDOWS:
         x, y = round(trimmed_x * THUMBNAIL), round(trimmed_y * THUMBNAIL)
         part = view.everywhere[y : THUMBNAIL - y, x : THUMBNAIL - x]
         part = cv2.resize(part, (SPECTRUM_SIDE, SPECTRUM_SIDE), interpolation=cv2.INTER_AREA)
-        part = (part - (part * TAPER).sum() / TAPER.sum()) * TAPER
-        magnitude = np.sqrt(np.abs(np.fft.rfft2(part)))[:, : FREQUENCIES + 1]
-        spectrum[window, 0] = magnitude[: FREQUENCIES + 1]
-        spectrum[window, 1] = np.concatenate([magnitude[:1], magnitude[: -FREQUENCIES - 1 : -1]])
+        parts.append((part - (part * TAPER).sum() / TAPER.sum()) * TAPER)
+    magnitudes = np.sqrt(np.abs(np.fft.rfft2(np.stack(parts))[:, :, : FREQUENCIES + 1]))
+    spectrum[:, 0] = magnitudes[:, : FREQUENCIES + 1]
+    spectrum[:, 1, 0], spectrum[:, 1, 1:] = magnitudes[:, 0], magnitudes[:, : -FREQUENCIES - 1 : -1]
     return spectrum
 
 
@@ -182,13 +196,24 @@ class _Described(NamedTuple):
     """One view."""
 
     thumbnail: np.ndarray
+    sketch: np.ndarray
     coarse: np.ndarray
     spectrum: np.ndarray
     width: float
+
+
+def _describe_image(image: np.ndarray) -> list[_Described]:
+    """An image as it is and, where it has a border, without it."""
+    image = _make_grey(np.asarray(image))
+    x0, y0, x1, y1 = find_content(image)
+    bordered = (x1 - x0, y1 - y0) != (image.shape[1], image.shape[0])
+    return [_describe_view(image), *([_describe_view(image[y0:y1, x0:x1])] if bordered else [])]
 
 
 def _describe_view(image: np.ndarray) -> _Described:
     interpolation = cv2.INTER_LINEAR if max(image.shape) <= THUMBNAIL else cv2.INTER_AREA
     thumbnail = cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=interpolation)
     view = build_view(thumbnail, choose_width(image.shape))
-    return _Described(thumbnail, np.round(view.coarse * STEPS).astype(np.int8), compute_spectrum(view), view.width)
+    return _Described(
+        thumbnail, draw_sketch(view), np.round(view.coarse * STEPS).astype(np.int8), compute_spectrum(view), view.width
+    )
