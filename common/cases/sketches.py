@@ -10,8 +10,8 @@ import numpy as np
 
 from common.cases.registration import THUMBNAIL, Match, View, place_template, turn_image
 
-BELOW_MATCH = 0.29  # of the templates: 0.262
-BELOW_ROUGH = 0.30  # of the sketches, registered roughly: 0.14
+BELOW_MATCH = 0.31  # of the templates: 0.265
+BELOW_ROUGH = {32: 0.36, 64: 0.25}  # of the sketches, registered roughly at this side: 0.295, 0.171
 CERTAIN = 0.05  # templates that agree so nearly are registered in any case: a rough registration may fail
 SKETCH = 64  # side of a sketch, pixels
 SKETCH_STEPS, OUTSIDE = 40.0, -128  # of its int8 to 1; what marks background
@@ -58,7 +58,7 @@ def promises_copy(
         return True
     inside, warp = (sketch != OUTSIDE).astype(np.uint8), place_template(match)
     first, second = (np.where(image == OUTSIDE, 0, image).astype(np.float32) for image in (a[1], match.sign * sketch.astype(int)))
-    for side in (SKETCH // 2, SKETCH):  # coarse to fine: it fails less
+    for side, below in BELOW_ROUGH.items():  # coarse to fine: it fails less
         size, scale = (side, side), THUMBNAIL // side
         small_a, small_b = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (first, second))
         mask = cv2.resize(inside, size, interpolation=cv2.INTER_NEAREST)
@@ -67,7 +67,7 @@ def promises_copy(
             found, refined = cv2.findTransformECC(small_a, small_b, small, cv2.MOTION_AFFINE, ROUGH_STOP, mask, ROUGH_BLUR)
         except cv2.error:
             continue  # nothing is known from this side
-        if found < limit - BELOW_ROUGH:
+        if found < limit - below:
             return False
         warp = _scale_warp(refined, scale)
     return True

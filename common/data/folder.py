@@ -12,6 +12,7 @@ from pathlib import Path, PureWindowsPath
 
 from common.errors import UsageError, quote, to_one_line
 from common.files import check_file
+from common.progress import track
 
 MAX_LIST_BYTES = 4 * 2**20
 MAX_DEPTH = 12
@@ -152,7 +153,7 @@ def _enter_once(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Each folder below, itself included, with the names of its folders and files; no folder twice, as links may lead in a ring.
     Which folders are entered, and in which order, is what the caller leaves of their names."""
     seen = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
+    for place, folders, names in track(os.walk(folder, followlinks=True), "listing folders"):
         real = os.path.realpath(place)
         if real in seen:
             folders.clear()
