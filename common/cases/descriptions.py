@@ -6,7 +6,7 @@ inverted, and mirroring or a quarter turn only permutes the magnitudes.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import cv2
@@ -40,6 +40,9 @@ class Descriptions:
     spectra: np.ndarray  # (views, 4 windows, 2 signs of the vertical frequency, 7, 7) float32; all zero without structure
     widths: np.ndarray  # (views,) float64: of the band in which each is compared (`choose_width`)
     image_of: np.ndarray  # (views,) int64: position of the image; 0..count-1, then ascending
+    numbers: np.ndarray  # (views,) int64: of the views among all that were described together, of which these were taken
+    # Similarities that were computed for any part of those: (view, view, orientation, limit) -> similarity.
+    known: dict[tuple[int, int, int, float | None], float] = field(default_factory=dict, repr=False)
 
     def take(self, rows: np.ndarray) -> "Descriptions":
         """Return the descriptions of some images (positions or mask)."""
@@ -57,6 +60,8 @@ class Descriptions:
             self.spectra[views],
             self.widths[views],
             image_of,
+            self.numbers[views],
+            self.known,
         )
 
     def build_view(self, view: int) -> View:
@@ -106,6 +111,7 @@ def describe_images(images: Iterable[np.ndarray]) -> Descriptions:
         np.empty((views, len(WINDOWS), 2, FREQUENCIES + 1, FREQUENCIES + 1), np.float32),
         np.empty(views),
         np.concatenate([np.arange(count), np.array(bordered, np.int64)]),
+        np.arange(views),
     )
     for lot, end in ((kept[0], count), (kept[1], views)):
         for row in range(end - 1, end - 1 - len(lot), -1):
@@ -136,6 +142,7 @@ def join_descriptions(parts: Sequence[Descriptions]) -> Descriptions:
         stack([part.spectra for part in parts]),
         stack([part.widths for part in parts]),
         stack([part.image_of + start for part, start in zip(parts, first[:-1], strict=True)]),
+        np.arange(sum(len(part.image_of) for part in parts)),
     )
 
 

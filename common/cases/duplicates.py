@@ -198,20 +198,26 @@ def _compare_ranked(
     few: bool,
     limit: float | None,
 ) -> Iterator[tuple[tuple[int, int], float]]:
-    """Pairs of images with their similarities, of one query and its partners."""
-    query = views_b[ranked.query]
+    """Pairs of images with their similarities, of one query and its partners. Of parts of one set, such as the sides of several
+    folds, no two views are compared twice."""
+    query = int(views_b[ranked.query])
+    known = a.known if a.known is b.known else {}
     view_b: View | None = None
     templates: dict[int, list] = {}
     for partner, likely in zip(views_a[ranked.partners].tolist(), ranked.orientations.tolist(), strict=True):
         best = 0.0
         for orientation in range(ORIENTATIONS) if few else (likely,):
-            if orientation not in templates:
-                templates[orientation] = cut_templates(b.coarse[query].astype(np.float32) / STEPS, orientation)
-            match = match_templates(a.coarse[partner].astype(np.float32) / STEPS, templates[orientation])
-            if match.correlation < HOPELESS:
-                continue
-            if limit is not None and not promises_copy(a.outline(partner), b.outline(query), orientation, match, limit):
-                continue
-            view_b = view_b or b.build_view(query)
-            best = max(best, register_views(a.build_view(partner), view_b, orientation, match, limit))
+            key = (int(a.numbers[partner]), int(b.numbers[query]), orientation, limit)
+            if key not in known:
+                if orientation not in templates:
+                    templates[orientation] = cut_templates(b.coarse[query].astype(np.float32) / STEPS, orientation)
+                match = match_templates(a.coarse[partner].astype(np.float32) / STEPS, templates[orientation])
+                similarity = 0.0
+                if match.correlation >= HOPELESS and (
+                    limit is None or promises_copy(a.outline(partner), b.outline(query), orientation, match, limit)
+                ):
+                    view_b = view_b or b.build_view(query)
+                    similarity = register_views(a.build_view(partner), view_b, orientation, match, limit)
+                known[key] = similarity
+            best = max(best, known[key])
         yield (int(a.image_of[partner]), int(b.image_of[query])), best
