@@ -13,7 +13,7 @@ from common import progress
 from common.data.pictures import ignore_warnings, mute_stderr
 from common.data.reading import read_ahead
 from common.parallel import limit_libraries, spread
-from common.progress import MANY, tell_progress, track
+from common.progress import FIRST, MANY, tell_progress, track
 
 
 def test_short_work_says_nothing(capsys):
@@ -29,7 +29,7 @@ def test_of_very_many_things_the_first_line_comes_at_once(capsys):
 
 
 def test_one_slow_thing_is_told_within_two_seconds_and_then_again(capsys, monkeypatch):
-    assert progress.FIRST < 2
+    assert FIRST < 2
     monkeypatch.setattr(progress, "FIRST", 0.05)
     monkeypatch.setattr(progress, "EVERY", 0.05)
     with tell_progress("reading", total=4) as advance:
