@@ -20,6 +20,7 @@ from common.errors import UsageError
 
 LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?P<pid>[0-9]+)\.(?P<kind>part|old)", re.DOTALL)  # beside NAME, while it is replaced
 MOST_DIGITS = 1000  # of a whole number in JSON: more take long to read
+HIDDEN_FOLDER = "/path/to/"  # instead of absolute ones
 FOLDERS = re.compile(r"(?<![\w:/.])/(?:[^\s/:;,'\"()]+/)+(?=[^\s/:;,'\"()])")  # of an absolute path
 
 
@@ -63,7 +64,7 @@ def hide_folders(content: Any) -> Any:
     >>> hide_folders(["crop / whole", "3/4"])
     ['crop / whole', '3/4']
     """
-    return map_texts(content, lambda text: FOLDERS.sub("/path/to/", text))
+    return map_texts(content, lambda text: FOLDERS.sub(HIDDEN_FOLDER, text))
 
 
 def map_texts(content: Any, change: Callable[[str], str]) -> Any:

@@ -56,6 +56,7 @@ def read_table_file(path: Path) -> list[Grid]:
         content = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); give the path of a table") from None
+    markdown = False
     if suffix in (".xlsx", ".xlsm"):
         sheets = read_workbook(content, path, MOST_ROWS, MOST_COLUMNS)
         found = [(f", sheet {name}", rows) for name, rows in sheets]

@@ -21,6 +21,7 @@ from common.errors import UsageError
 
 SHOWN = ("WindowCenter", "WindowWidth", "VOILUTFunction", "BurnedInAnnotation")
 PLACED = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SeriesInstanceUID")
+MOST_LEVEL = 1e30  # of a window: beyond it float32 overflows
 LEAST_AXIAL = 0.9  # cosine between the normal of a slice and the patient's long axis
 BURNED = "text may be burned into the picture, as its header says: look at the sheet before it is passed on"
 NO_WINDOW = "no window in its header: shown from the lowest to the highest value"
@@ -98,7 +99,7 @@ def read_ct_slice(path: Path) -> Slice:
             thickness, series = float(data.SliceThickness), str(data.get("SeriesInstanceUID", "") or "")
             along, down = plane[:3], plane[3:]
             axes = np.stack([along, down, np.cross(along, down)], axis=1)
-            place = np.array([columns, rows, thickness, *position])
+            place = np.array([columns, rows, thickness, *position, *plane])
         except (KeyError, TypeError, ValueError, AttributeError):
             raise UsageError(f"{path}: does not say where it lies (position, orientation, spacing, thickness)") from None
         if position.shape != (3,) or not np.isfinite(place).all() or not (place[:3] > 0).all():
@@ -138,7 +139,7 @@ def _apply_window(levels: np.ndarray, data: Dataset, path: Path) -> np.ndarray |
         centre, width = map(float, first)
         kind = str(data.get("VOILUTFunction", "") or "LINEAR")
     least = 1 if kind == "LINEAR" else 0
-    if not (np.isfinite([centre, width]).all() and width > least):
+    if not (abs(centre) < MOST_LEVEL and least < width < MOST_LEVEL):
         raise UsageError(f"{path}: a window of centre {centre:g} and width {width:g} shows nothing")
     if kind == "LINEAR":
         return (levels - (centre - 0.5)) / (width - 1) + 0.5

@@ -55,6 +55,11 @@ def read_nifti_header(path: Path) -> NiftiHeader:
     code, bits = struct.unpack(f"{order}2h", start[70:74])
     (offset,) = struct.unpack(f"{order}f", start[108:112])
     forms = struct.unpack(f"{order}2h", start[252:256])
+    place = struct.unpack(f"{order}3f", start[80:92])  # distances of voxels
+    place += struct.unpack(f"{order}6f", start[256:280]) if forms[0] > 0 else ()
+    place += struct.unpack(f"{order}12f", start[280:328]) if forms[1] > 0 else ()
+    if not (np.abs(place) <= MAX_LENGTH).all():  # SimpleITK would tell it on the screen
+        raise UsageError(f"{path}: its header holds numbers that are no place in mm; write the file anew")
     if not 3 <= dimensions <= 7 or any(size < 1 for size in sizes[:dimensions]):
         raise UsageError(f"{path}: {dimensions} axes of {' x '.join(map(str, sizes))}; three of positive size are needed")
     if any(size != 1 for size in sizes[3:dimensions]):

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 
 from common.evaluation.differences import CANNOT_TELL
 from common.evaluation.verdicts import OFF_PROTOCOL, OTHER_DATA, PHANTOMS
+from common.files import HIDDEN_FOLDER
 from common.records.paper import Paper, name_row
 from common.records.results import Results
 from common.report.lines import Line, collect_lines, is_own
 from common.report.wording import SYNTHETIC, choose_unit, format_value, name_metric, show_verdict
+
+NAMED_ROWS = 4  # of a list in a sentence
+MISSING_FILE = ": No such file or directory"  # as records of earlier versions say after "not here"
 
 
 def describe_finding(results: Results, paper: Paper) -> list[str]:
@@ -21,11 +25,11 @@ def describe_finding(results: Results, paper: Paper) -> list[str]:
             f"No patients are known of {', '.join(dict.fromkeys(unknown))}: each picture counts as one patient, so that "
             "pictures of one person may stand on both sides of every split, the leak-free one included."
         )
-    sentences += [
+    sentences += dict.fromkeys(
         f"No patients are known of {dataset.name}: {dataset.stand_ins} stand for them wherever patients are spoken of."
         for dataset in results.datasets
         if dataset.stand_ins
-    ]
+    )
     sentences += [results.extra.finding] * bool(results.extra.finding)
     if not is_own(results):
         sentences += describe_main_statement(results, paper)
@@ -50,9 +54,8 @@ def describe_finding(results: Results, paper: Paper) -> list[str]:
         )
     where = {"paper": "In the paper", "ours": "Here, under the paper's protocol", "leak-free": "Here, leak-free"}
     for who, text in where.items():
-        rows = [line.row for line in lines if who in line.no_better]
-        if rows:
-            sentences.append(f"{text}: no better than always giving the most frequent class: {'; '.join(rows)}.")
+        if rows := [line.row for line in lines if who in line.no_better]:
+            sentences.append(f"{text}: no better than always giving the most frequent class: {_list_rows(rows)}.")
     found = set() if is_own(results) else {claim.key for claim in results.claims if claim.impossible}
     impossible: dict[str, list[str]] = {}
     for table, row, _ in dict.fromkeys(claim.printed_key for claim in paper.claims if claim.key in found):
@@ -61,6 +64,12 @@ def describe_finding(results: Results, paper: Paper) -> list[str]:
     if impossible:
         sentences.append(f"Impossible as printed: {'; '.join(name_row(*item) for item in impossible.items())}.")
     return sentences
+
+
+def _list_rows(rows: Sequence[str]) -> str:
+    """The rows, of many the first ones; the note of each stands in the tables."""
+    further = len(rows) - NAMED_ROWS
+    return "; ".join(rows) if further <= 1 else f"{'; '.join(rows[:NAMED_ROWS])}; and {further} more (see the notes)"
 
 
 def _tally_verdicts(lines: Sequence[Line]) -> str:
@@ -114,7 +123,8 @@ def _describe_line(line: Line) -> str:
     place = f"{'Table ' * line.table[0].isdigit()}{line.table}"
     parts = [f"{line.row}, {name_metric(line.metric, '')} ({place}): the paper {printed}."]
     if line.ours is None:
-        why = line.reason.partition(";")[0]  # what to do about it stands in the table of rows that were not run
+        # What to do about it, and where a file was looked for, stands in the table of rows that were not run.
+        why = line.reason.partition(";")[0].replace(HIDDEN_FOLDER, "").replace(MISSING_FILE, "")
         parts.append(f"Not run under its own protocol{': ' + why if why else ''}.")
     elif line.verdict in (OFF_PROTOCOL, OTHER_DATA, PHANTOMS):
         about = f": {line.note}" if line.note else ""

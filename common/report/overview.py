@@ -98,7 +98,7 @@ def describe_paper(paper: Paper, results: Results | None, has_code: bool) -> Ove
         return overview
     return replace(
         overview,
-        ours=_describe_ours(results, main),
+        ours=_describe_ours(results, main, lines),
         verdict=_describe_verdict(paper, results, main),
         made_on=_describe_data(results.datasets),
         leak=_describe_leaks(pairs, paper),
@@ -121,14 +121,21 @@ def _describe_claim(paper: Paper) -> str:
     return "; ".join([*words, f"{claim.row}, {name_metric(claim.metric, '')}: {number}"])
 
 
-def _describe_ours(results: Results, main: Line) -> str:
-    """The main number under both protocols; where it was not run, the package's own finding."""
+def _describe_ours(results: Results, main: Line, lines: Sequence[Line]) -> str:
+    """The main number under both protocols; where it was not run, the package's own finding, or the first number beside it."""
     if main.ours is None and results.extra.finding:
         return results.extra.finding
-    sign = PERCENT if main.unit == "percent" else ""
-    ours = "not run" if main.ours is None else format_value(main.ours, main.unit, main.digits) + sign
-    if main.leakfree is not None:
-        ours += f"; {format_value(main.leakfree, main.unit, main.digits)}{sign} with patients kept apart"
+    if main.ours is None and main.leakfree is None:
+        beside = next((line for line in lines if line.metric == main.metric and line.ours is not None), None)
+        return f"not run; beside it {beside.row}: {_show_both(beside)}" if beside else "not run"
+    return _show_both(main)
+
+
+def _show_both(line: Line) -> str:
+    sign = PERCENT if line.unit == "percent" else ""
+    ours = "not run" if line.ours is None else format_value(line.ours, line.unit, line.digits) + sign
+    if line.leakfree is not None:
+        ours += f"; {format_value(line.leakfree, line.unit, line.digits)}{sign} with patients kept apart"
     return ours
 
 

@@ -121,9 +121,12 @@ def run_cell(cell: Cell, home: Path, threads: int, report: Report) -> None:
     """
     partial, final = home / f"{cell.key}.partial", home / cell.key
     try:
+        if is_done(cell, home):  # by a worker of a cluster whose command was killed
+            return
         partial.mkdir(parents=True, exist_ok=True)
         with hold_lock(partial / ".lock", wait=True):
-            if is_done(cell, home):
+            if is_done(cell, home):  # meanwhile
+                shutil.rmtree(partial, ignore_errors=True)
                 return
             _run_function(cell, partial, threads, report)
             put_in_place(partial, final)

@@ -120,8 +120,12 @@ def _check_cluster(client: Any, address: str, home: Path) -> None:
         raise UsageError(f"--cluster {address}: {text}; one training takes a process: start them anew: {start}")
     probe = home / ".probe"
     probe.write_text(str(time.time()))
-    mine = Seen(probe.read_text(), hash_code(), str(CHECKOUT))
-    for name, seen in client.run(look_around, probe.resolve(), on_error="return").items():
+    try:
+        mine = Seen(probe.read_text(), hash_code(), str(CHECKOUT))
+        found = client.run(look_around, probe.resolve(), on_error="return")
+    finally:
+        probe.unlink(missing_ok=True)
+    for name, seen in found.items():
         if isinstance(seen, BaseException):
             tell = f"start it from the folder of the checkout, with its Python: {start}"
             raise UsageError(f"--cluster {address}: worker {name} does not have this code ({describe_failure(seen)}); {tell}")

@@ -41,7 +41,8 @@ def find_weight_file(folder: Path | None, filename: str, address: str, checksum:
         with open(path, "rb") as file:
             found = hashlib.file_digest(file, kind).hexdigest()
     except Exception as error:  # get_file raises plain Exception on every failure of the network
-        raise UsageError(f"{path}: not here: {getattr(error, 'strerror', None) or shorten_error(error)}; {advice}") from None
+        why = "" if isinstance(error, FileNotFoundError) else f": {getattr(error, 'strerror', None) or shorten_error(error)}"
+        raise UsageError(f"{path}: not here{why}; {advice}") from None
     if not found.startswith(checksum.lower()):
         what = name_format(path)
         raise UsageError(f"{path}: damaged or another file{f' ({what})' if what else ''}, its {kind} is {found}; {advice}")

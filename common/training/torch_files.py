@@ -16,7 +16,7 @@ import ml_dtypes  # with it NumPy and safetensors know bfloat16
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from common.errors import UsageError
+from common.errors import UsageError, to_one_line
 from common.files import check_file
 from common.training.formats import name_format
 
@@ -230,4 +230,5 @@ def _interpret(data: bytes, path: Path, open_storage: Callable[[str, np.dtype, i
 
 
 def shorten_error(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    """What a library says of a damaged file, whose bytes it may quote."""
+    return to_one_line(" ".join(str(error).split()))[:200] or type(error).__name__

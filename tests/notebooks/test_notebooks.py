@@ -112,6 +112,7 @@ def execute(
     """
     if run is None:
         monkeypatch.delenv("REPLICATION_RUN", raising=False)
+        monkeypatch.delenv("REPLICATIONS_DATA", raising=False)  # what is stored is what a reader without data sees
     else:
         monkeypatch.setenv("REPLICATION_RUN", str(run))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))  # nothing of the user's own profile

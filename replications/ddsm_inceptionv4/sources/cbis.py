@@ -70,5 +70,5 @@ def _read_list(path: Path, side: str) -> pd.DataFrame:
     density = next((name for name in DENSITIES if name in header), None)
     written = read_csv_table(path, {density: str})[density] if density else pd.Series("", index=table.index)
     digits = written.where(written.isin(list("1234")), "0").astype(int)
-    series = table["image file path"].str.replace("\\", "/").str.partition("/")[0].str.strip()
+    series = table["image file path"].str.replace("\\", "/").str.split("/", n=1).str[0].str.strip()
     return table.assign(density=digits, series=series, side=side)

@@ -23,6 +23,8 @@ from common.data.nifti import MAX_LENGTH, MAX_VOXELS, count_unpacked
 from common.errors import UsageError
 
 MAX_HEADER_BYTES = 2**20  # seven segments of 3D Slicer take 5 kB
+# Of a field: SimpleITK's reader copies a longer one into a message of 1,024, beyond its end.
+MOST_LETTERS = 500
 # The names of C and of stdint; which voxels are signed does not matter here.
 TYPE = re.compile(r"(?:signed |unsigned |u)?(char|short|int|long ?long|int8|int16|int32|int64|float|double)(?:_t| int)?")
 ITEM_BYTES = {"char": 1, "int8": 1, "short": 2, "int16": 2, "int": 4, "int32": 4, "float": 4, "int64": 8, "double": 8,
@@ -127,6 +129,8 @@ def _parse(path: Path, lines: list[str]) -> tuple[dict[str, Any], dict[str, str]
         elif (match := FIELD.fullmatch(line)) and (name := match[1].lower()) in FIELDS:
             if name in ("data file", "datafile") and re.match(r"LIST\b|.*%", match[2], re.IGNORECASE):
                 raise UsageError(f"{path}: its voxels lie in several files ({match[2][:40]!r}); write them into one")
+            if len(match[2]) > MOST_LETTERS and name != "content":
+                raise UsageError(f"{path}: line {number} of the header: {len(match[2]):,} letters for {name}, too many")
             kept.append(f"{name}: {match[2]}")
         else:
             raise UsageError(f"{path}: line {number} of the header is no field of an NRRD header")

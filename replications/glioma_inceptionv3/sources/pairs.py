@@ -83,7 +83,7 @@ def list_ucsf(folder: Path, config: Config) -> Listing:
 
 def _number_ucsf(name: str) -> str:
     match = re.match(r"UCSF-PDGM-0*([0-9]+)(?![0-9])", name, re.IGNORECASE)
-    return f"UCSF-PDGM-{int(match[1]):04d}" if match and not re.search("_FU", name) else name
+    return f"UCSF-PDGM-{match[1].zfill(4)}" if match and not re.search("_FU", name) else name
 
 
 def list_brats(folder: Path, config: Config) -> Listing:

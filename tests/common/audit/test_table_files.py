@@ -298,6 +298,12 @@ def read_parts(path: Path) -> dict[str, bytes]:
         return {name: packed.read(name) for name in packed.namelist()}
 
 
+def test_an_empty_workbook_is_refused(tmp_path):
+    Workbook().save(tmp_path / "empty.xlsx")
+    with pytest.raises(UsageError, match="empty.xlsx: no table in it$"):
+        read_table_file(tmp_path / "empty.xlsx")
+
+
 def test_workbooks_that_burst_or_define_entities_are_refused(tmp_path):
     parts = read_parts(write_xlsx(tmp_path / "t.xlsx", numbers=True))
     sheet = "xl/worksheets/sheet1.xml"

@@ -132,6 +132,7 @@ REFUSED = {
     "odd modality": (EIGHT, {"Modality": "SMITHSON"}, "another modality, not DX"),
     "flat": (np.full_like(RAMP, 7), {}, "all pixels are the same"),
     "window": (RAMP, {"WindowCenter": 5, "WindowWidth": 0}, "shows nothing"),
+    "window beyond float32": (RAMP, {"WindowCenter": "1e308", "WindowWidth": 200}, "shows nothing"),
     "window's shape": (RAMP, {"WindowCenter": 5, "WindowWidth": 9, "VOILUTFunction": "SMITHSON"}, "a shape that is not known"),
     "slope": (RAMP, {"RescaleSlope": "1e39", "RescaleIntercept": 0}, "not finite"),
     "no pixels": (RAMP, {"PixelData": None}, "holds no picture"),
@@ -168,12 +169,14 @@ UNPLACED = {
     "rescale": ({"RescaleIntercept": None}, "no Hounsfield units"),
     "spacing": ({"PixelSpacing": [0, 1]}, "none in mm"),
     "oblique": ({"ImageOrientationPatient": [1, 0, 0, 0.5, 0.5, 0]}, "right angles"),
+    "no number": ({"ImageOrientationPatient": [1, "nan", 0, 0, 1, 0]}, "none in mm"),
     "coronal": ({"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}, "not an axial slice"),
     "short": ({"ImageOrientationPatient": [1, 0, 0]}, "where it lies|right angles"),
     "far": ({"ImagePositionPatient": ["1e30", 0, 0]}, "place in mm"),
 }
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR DS")
 @pytest.mark.parametrize("name", UNPLACED)
 def test_a_slice_without_a_place_is_refused(path, name):
     changes, message = UNPLACED[name]

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from sample_report import PAPER, make_content, make_results, make_row
+from sample_report import PAPER, make_content, make_metric, make_results, make_row
 
 from common.records.paper import load_paper
 from common.records.results import parse_results
@@ -163,6 +163,25 @@ def test_a_row_of_ours_alone_says_that_it_is_off_protocol(paper):
     for row in content["rows"][-2:]:
         row["departures"] = []
     assert "Rows run as published under both protocols: 2." in describe_finding(parse_results(content, "test"), paper)[2]
+
+
+def test_of_many_rows_that_are_no_better_the_first_are_named(paper):
+    def tell(count: int) -> str:
+        rows = [make_row("labels", f"row {i}", "paper", 0.5, majority_rate=make_metric(0.5)) for i in range(count)]
+        results = parse_results(make_content(rows=rows), "test")
+        (said,) = (text for text in describe_finding(results, paper) if text.startswith("Here, under the paper's protocol: no"))
+        return said.partition("class: ")[2]
+
+    assert tell(5) == "row 0; row 1; row 2; row 3; row 4."
+    assert tell(6) == "row 0; row 1; row 2; row 3; and 2 more (see the notes)."
+
+
+@pytest.mark.parametrize("why", ["", ": No such file or directory"])
+def test_a_weight_file_that_is_not_here_is_named_without_its_folder(paper, why):
+    content = make_content(rows=[])
+    content["extra"]["not_run"] = [{"table": "2", "row": "set / net", "reason": f"/path/to/net.h5: not here{why}; get it"}]
+    told = describe_finding(parse_results(content, "test"), paper)
+    assert any(text.endswith("Not run under its own protocol: net.h5: not here.") for text in told)
 
 
 def test_a_run_without_the_headline_says_why(paper):

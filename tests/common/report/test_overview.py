@@ -49,6 +49,17 @@ def test_the_leak_is_the_papers_protocol_minus_leak_free(paper):
     assert overview.leak == "accuracy +6.2 [+3.4, +9.0] points: set / net"
 
 
+def test_beside_a_main_number_that_was_not_run_stands_the_first_that_was(paper):
+    content = make_content()
+    main = [row for row in content["rows"] if row["row"] == "set / net"]
+    other = [row for row in content["rows"] if row["row"] != "set / net"]
+    shown = describe_paper(paper, parse_results({**content, "rows": other}, "test"), has_code=True).ours
+    assert shown == "not run; beside it set / old net: 70.0\N{NO-BREAK SPACE}%"
+    shown = describe_paper(paper, parse_results({**content, "rows": main}, "test"), has_code=True).ours
+    assert shown.startswith("91.2")
+    assert describe_paper(paper, parse_results({**content, "rows": []}, "test"), has_code=True).ours == "not run"
+
+
 def test_rows_that_bear_two_names_are_paired_by_a_contrast(paper):
     contrasts = (Contrast("the other net", "paper / other", "leakfree / other"), Contrast("a third", "absent", "absent"))
     results = parse_results(make_paired_content(), "test")

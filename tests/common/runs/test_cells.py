@@ -13,7 +13,8 @@ from toy_cells import make_cells
 
 from common.errors import RunError, UsageError
 from common.files import hold_lock
-from common.runs.cells import Cell, is_done, read_record
+from common.runs import cells
+from common.runs.cells import Cell, is_done, read_record, run_cell
 from common.runs.workers import run_cells, share_threads, stop_workers
 
 TESTS = Path(__file__).parent
@@ -106,6 +107,17 @@ def test_killed_between_the_record_and_the_rename(tmp_path):
     assert run_cells([cell], tmp_path, workers=1, threads=1) == {}
     assert is_done(cell, home)
     assert set(read_record(cell, home)["files"]) == {"sum.txt"}
+
+
+@pytest.mark.parametrize("seen", [[True], [False, True]], ids=["before", "meanwhile"])
+def test_a_cell_that_another_worker_has_done_leaves_nothing(tmp_path, monkeypatch, seen):
+    """A worker of a cluster goes on with it when its command is killed; what waited for it finds it done."""
+    (cell,) = make_cells(1)
+    run_cell(cell, tmp_path, 1, lambda *_: None)
+    answers = iter(seen)
+    monkeypatch.setattr(cells, "is_done", lambda *_: next(answers))
+    run_cell(cell, tmp_path, 1, lambda *_: None)
+    assert [path.name for path in tmp_path.iterdir()] == [cell.key]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -140,6 +140,7 @@ def test_another_folder(scheduler, start_worker, tmp_path, monkeypatch):
     )
     message = refuse(scheduler, tmp_path)
     assert f"does not see {tmp_path / 'cells'}; put --out on a file system" in message
+    assert not list((tmp_path / "cells").iterdir())  # nothing of the question stays
 
 
 def test_without_dask_the_hint_names_the_checkout(tmp_path, monkeypatch):

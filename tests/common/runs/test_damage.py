@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hostile import mutate
+from mutator import mutate
 from toy_cells import make_cells
 
 from common.cases.prepared import link_dataset, load_dataset, write_prepared
@@ -23,13 +23,13 @@ from common.runs.workers import run_cells
 MUTATIONS = 300
 
 
-def damage(path: Path, look: Callable[[], object], seed: int = 0) -> list[object]:
+def damage(path: Path, look: Callable[[], object]) -> list[object]:
     """What `look` gives for mutated contents of a file, an error's line where it raises UsageError; other errors are not caught.
     The file is whole again afterwards."""
-    content, random = path.read_bytes(), np.random.default_rng(seed)
+    content = path.read_bytes()
     found: list[object] = []
-    for _ in range(MUTATIONS):
-        path.write_bytes(mutate(content, random))
+    for number in range(MUTATIONS):
+        path.write_bytes(mutate(content, number))
         try:
             found.append(look())
         except UsageError as error:

@@ -1,6 +1,7 @@
 """What is left in --out by a command that was refused, and by a dry run."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -122,12 +123,13 @@ def test_nothing_goes_while_another_command_works_there(tmp_path):
     assert "some_paper/prepared/own-1" in list_files(tmp_path)
 
 
-def test_an_out_that_cannot_be_made_is_left_to_the_run(tmp_path):
-    (tmp_path / "file").touch()
+def test_an_out_that_can_no_longer_be_made_is_left_to_the_run(tmp_path):
+    options = replace(ask(tmp_path), out=tmp_path / "file")
+    options.out.touch()
 
     def run(_options: Options) -> int:
         raise UsageError("says what is wrong")
 
     with pytest.raises(UsageError, match="says what is wrong"):
-        run_or_undo(run, ask(tmp_path / "file"), NAME)
+        run_or_undo(run, options, NAME)
     assert list_files(tmp_path) == ["file"]

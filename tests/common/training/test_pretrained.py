@@ -217,7 +217,7 @@ def test_weight_file_is_found_and_checked(tmp_path):
         with pytest.raises(UsageError, match="damaged or another file") as caught:
             find_weight_file(tmp_path, "net.h5", address, checksum)
         assert_one_line(caught, "get net.h5", f"from {address}", f"{checksum}", f"put it into {tmp_path}")
-    with pytest.raises(UsageError, match="No such file") as caught:
+    with pytest.raises(UsageError, match="net.h5: not here; get") as caught:
         find_weight_file(tmp_path / "none", "net.h5", address, sums[0])
     assert_one_line(caught, "get net.h5", f"from {address}", f"md5 {sums[0]}", f"put it into {tmp_path / 'none'}")
 

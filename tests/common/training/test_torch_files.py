@@ -193,6 +193,7 @@ def test_flipped_descriptions_in_whole_archives(tmp_path):
         ({"a": {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]}}, b"1234", "'a' has the type F8_E4M3"),
         ({"a": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}, b"1234", "'a' has the type U8"),
         ({}, b"", "no tensors in the file"),
+        ({"a": {"dtype": "I6\x7f", "shape": [1], "data_offsets": [0, 4]}}, b"1234", r"unknown variant `I6\\x7f`"),
     ],
 )
 def test_lying_headers(header, data, message, tmp_path):

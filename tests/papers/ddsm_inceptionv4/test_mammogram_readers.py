@@ -87,6 +87,13 @@ def test_cbis_ddsm(tmp_path):
     assert read_levels(tmp_path, found.mammograms[0]).shape == FILM.shape
 
 
+def test_lists_of_cbis_ddsm_without_a_line(tmp_path):
+    for name in cbis.LISTS:
+        (tmp_path / name).write_text(CBIS)
+    with pytest.raises(UsageError, match="the lists are empty"):
+        cbis.list_cbis(tmp_path)
+
+
 def test_a_folder_of_ones_own(tmp_path):
     save(tmp_path / "a.png", 16)
     save(tmp_path / "b.tif", 16)
@@ -112,7 +119,7 @@ def test_a_table_with_semicolons_or_very_long_names(tmp_path):
     with pytest.raises(UsageError, match="separated by semicolons"):
         own.list_own(tmp_path)
     (tmp_path / "cases.csv").write_text(f"path,label,patient\n{'a' * 300}.png,1,p\n")
-    assert "File name too long" in own.list_own(tmp_path).faults[0]
+    assert "a name of 304 letters is too long for a file; correct it" in own.list_own(tmp_path).faults[0]
 
 
 @pytest.mark.parametrize("levels", [np.zeros((80, 60), np.uint16), np.full((1, 500), 9, np.uint16), np.arange(20).reshape(4, 5)])

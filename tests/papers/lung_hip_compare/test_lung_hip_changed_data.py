@@ -35,7 +35,7 @@ EXAMPLE = Example(
         "split entry": move_to_test,
         "pixel": change_pixels("hips/p7.jpg"),
     },
-    "batch_size=10",
+    "batch_size=9",
 )
 
 

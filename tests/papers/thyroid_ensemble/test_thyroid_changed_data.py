@@ -20,7 +20,7 @@ def write(data: Path) -> None:
 
 EXAMPLE = Example(
     run.main,
-    ["ULBP"],
+    ["ULBP + SVM"],
     [],
     write,
     {

@@ -78,7 +78,8 @@ def test_statements_and_checks_name_the_sections_of_their_exhibits(paper):
 
 def test_headings_of_the_settings_name_the_sections_of_their_subject(root):
     text = (root / "replications" / "thyroid_ensemble" / "config.py").read_text()
-    headings = [line.strip("# ") for line in text.splitlines() if line.startswith("    # ") and list_sections(line)]
+    comments = [line.strip("# ") for line in text.splitlines() if line.startswith("    # ") and list_sections(line)]
+    headings = [comment for comment in comments if comment[0].isupper()]
     assert len(headings) >= len(SUBJECTS)
     for heading in headings:
         (expected,) = (sections for subject, sections in SUBJECTS.items() if heading.startswith(subject))
