@@ -6,7 +6,7 @@ other: the search for near-duplicates took eight times the processor time.
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -40,6 +40,8 @@ def limit_libraries() -> Iterator[None]:
 def spread(work: Callable[[ItemT], DoneT], items: Iterable[ItemT]) -> Iterator[DoneT]:
     """`work` of every item, in the order of the items, on all cores; items are taken as they are needed.
 
+    The first item that fails, in their order, ends it with its exception. However it ends, a generator of items is closed.
+
     >>> list(spread(abs, [-1, 2, -3]))
     [1, 2, 3]
     """
@@ -56,3 +58,5 @@ def spread(work: Callable[[ItemT], DoneT], items: Iterable[ItemT]) -> Iterator[D
         finally:
             for future in waiting:
                 future.cancel()
+            if isinstance(items, Generator):  # a traceback would keep it open, and a line of progress coming
+                items.close()

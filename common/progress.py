@@ -7,7 +7,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from typing import TypeVar
 
 ItemT = TypeVar("ItemT")
@@ -57,7 +57,8 @@ def tell_progress(what: str, total: int = 0) -> Iterator[Callable[[int], None]]:
 def track(items: Iterable[ItemT], what: str, *, sizes: Iterable[int] | None = None, total: int | None = None) -> Iterator[ItemT]:
     """The items, while `tell_progress` tells how many of them were taken.
 
-    sizes: how many things each item is, where it is not one; total: how many they are together; None: the items' own number.
+    sizes: how many things each item is, where it is not one; total: how many they are together; None: the items' own number. A
+    generator of items is closed, however it ends.
 
     >>> list(track("ab", "letters"))
     ['a', 'b']
@@ -65,6 +66,10 @@ def track(items: Iterable[ItemT], what: str, *, sizes: Iterable[int] | None = No
     if total is None:
         total = len(items) if isinstance(items, Sized) else 0
     with tell_progress(what, total) as advance:
-        for item, size in zip(items, sizes, strict=True) if sizes is not None else ((item, 1) for item in items):
-            yield item
-            advance(size)
+        try:
+            for item, size in zip(items, sizes, strict=True) if sizes is not None else ((item, 1) for item in items):
+                yield item
+                advance(size)
+        finally:
+            if isinstance(items, Generator):
+                items.close()

@@ -5,6 +5,7 @@ A spectrum holds the magnitudes of a view's lowest spatial frequencies. A magnit
 inverted, and mirroring or a quarter turn only permutes the magnitudes.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -119,6 +120,42 @@ def describe_images(images: Iterable[np.ndarray]) -> Descriptions:
             described.thumbnails[row], described.sketches[row], described.coarse[row] = part.thumbnail, part.sketch, part.coarse
             described.spectra[row], described.widths[row] = part.spectrum, part.width
     return described
+
+
+# By their `hash_images`, the pictures that `describe_once` described last: a run prepares a data set, then proves its splits.
+LAST: dict[str, Descriptions] = {}
+
+
+def describe_once(images: np.ndarray) -> Descriptions:
+    """`describe_images` of an array (n, h, w[, 1]) uint8. It is kept, with what is compared meanwhile, until `take_described`
+    asks for the same pixels or other ones are described: one data set at most, as it takes 22 kB a picture.
+
+    >>> images = np.random.default_rng(0).integers(0, 256, (3, 8, 8), np.uint8)
+    >>> kept = describe_once(images)
+    >>> sha256 = hash_images(images[..., None])
+    >>> take_described(sha256) is kept, take_described(sha256) is None
+    (True, True)
+    """
+    LAST.clear()
+    return LAST.setdefault(hash_images(images), describe_images(images))
+
+
+def take_described(sha256: str) -> Descriptions | None:
+    """What `describe_once` kept of the pictures of this `hash_images`; it is not kept any longer. None where nothing is."""
+    return LAST.pop(sha256, None)
+
+
+def hash_images(images: np.ndarray) -> str:
+    """sha256 of pictures (n, h, w) or (n, h, w, 1), the same for both; the array may be larger than the memory.
+
+    >>> hash_images(np.zeros((2, 4, 4), np.uint8)) != hash_images(np.zeros((2, 2, 8), np.uint8))
+    True
+    """
+    shape = images.shape[:3] if images.shape[3:] == (1,) else images.shape
+    digest = hashlib.sha256(f"{shape} {images.dtype}".encode())
+    for first in range(0, len(images), 1024):
+        digest.update(np.ascontiguousarray(images[first : first + 1024]).data)
+    return digest.hexdigest()
 
 
 def join_descriptions(parts: Sequence[Descriptions]) -> Descriptions:

@@ -21,7 +21,7 @@ import pandas as pd
 import scipy
 
 from common.cases.candidates import learn_space
-from common.cases.descriptions import Descriptions, describe_images
+from common.cases.descriptions import Descriptions, describe_images, hash_images, take_described
 from common.cases.duplicates import choose_limit, compare_images, find_near_duplicates
 from common.files import load_json, write_text_atomic
 from common.parallel import limit_libraries
@@ -98,15 +98,12 @@ class Searches:
 
     @cached_property
     def described(self) -> Descriptions:
-        """The descriptions of all images; made where something must be searched."""
-        return describe_images(self.images)
+        """The descriptions of all images; made where something must be searched, and not yet made when they were prepared."""
+        return take_described(self._pixels) or describe_images(self.images)
 
     @cached_property
-    def _content(self) -> str:
-        digest = hashlib.sha256(f"{self.images.shape} {self.images.dtype} {json.dumps(self.names)}".encode())
-        for first in range(0, len(self.images), 1024):  # the array may be larger than the memory
-            digest.update(np.ascontiguousarray(self.images[first : first + 1024]).data)
-        return digest.hexdigest()
+    def _pixels(self) -> str:
+        return hash_images(self.images)
 
     def search_sides(self, sides: np.ndarray, *, limit: float | None) -> Found:
         """`search_sides` of these pictures."""
@@ -131,7 +128,7 @@ class Searches:
         """What the search finds, or what it found before."""
         if self.folder is None:
             return search()
-        asked = json.dumps([kind, self._content, sides.tolist(), limit, hash_search_code()])
+        asked = json.dumps([kind, self._pixels, self.names, sides.tolist(), limit, hash_search_code()])
         key = hashlib.sha256(asked.encode()).hexdigest()
         path = self.folder / KEPT / f"{key[:16]}.json"
         if (found := _read(path, key)) is None:

@@ -111,8 +111,11 @@ def resolve_inside(folder: Path, relative: str, *, follow_links: bool = False) -
     if not relative or windows.anchor or ".." in windows.parts:
         raise UsageError(f"{folder}: the name {quote(relative)} leaves the data folder; correct the table or archive")
     path = folder / relative
+    names = Path(relative)
+    # Without a link below the folder nothing leads out, and that is seen at once.
+    linked = not follow_links and any(os.path.islink(folder / part) for part in (names, *names.parents[:-1]))
     # Path.resolve() would raise RuntimeError on a link to itself.
-    if not follow_links and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+    if linked and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         raise UsageError(f"{folder}: {quote(relative)} is a link out of the data folder; put the file there itself")
     return path
 

@@ -24,6 +24,7 @@ from common.files import hash_file
 from replications.thyroid_ensemble.config import Config
 
 ROI_MODES = ("box_resize", "centre_window")
+READ_BY = ("file", "path", "window")  # lines that agree in these show one picture, and their faults call it the same
 CASE_COLUMNS = ["case_id", "path", "sha256", "patient_id", "label"]
 
 
@@ -142,7 +143,7 @@ def read_rois(
     images, hashes, kept = [], [], []
     lines = enumerate(listed.to_dict("records"))
     # The nodules of one picture follow each other.
-    pictures = [list(group) for _, group in itertools.groupby(lines, lambda one: (one[1]["file"], one[1].get("window")))]
+    pictures = [list(group) for _, group in itertools.groupby(lines, lambda one: [one[1].get(name) for name in READ_BY])]
 
     def read(nodules: list[tuple[int, dict]]) -> tuple[str, list[np.ndarray | UsageError]]:
         first = nodules[0][1]

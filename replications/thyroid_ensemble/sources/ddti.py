@@ -7,6 +7,7 @@ is no pathology: the label comes from the grade, the same for all nodules of a c
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.parsers import expat
@@ -98,24 +99,28 @@ def read_ddti(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame, d
     missing = [name for name, (_, boxes) in marks.items() if boxes and name not in paths]
     faults += [f"{name}.jpg: its contours are there, the picture is not" for name in missing]
     lines, images, seen = [], [], []
-    whole: list[np.ndarray] = []
-    for (name, path), found in read_ahead(lambda one: (read_picture(one[1]), hash_file(one[1])), list(paths.items())):
-        if isinstance(found, UsageError):
-            faults.append(str(found))
-            continue
-        picture, sha256 = found
-        case = name.split("_")[0]
-        label, boxes = marks.get(name, (UNKNOWN, []))
-        seen.append((name, path.relative_to(folder).as_posix(), sha256, case, label))
-        whole.append(picture)
-        for number, box in enumerate(boxes if label != UNKNOWN else [], start=1):
-            try:
-                images.append(cut_roi(picture, box, config))
-                lines.append((f"{name}-n{number}", len(seen) - 1))
-            except UsageError as error:
-                faults.append(f"{path}: {error}")
+
+    def read_whole() -> Iterator[np.ndarray]:
+        """The whole pictures, one after the other: together they may be larger than the memory."""
+        for (name, path), found in read_ahead(lambda one: (read_picture(one[1]), hash_file(one[1])), list(paths.items())):
+            if isinstance(found, UsageError):
+                faults.append(str(found))
+                continue
+            picture, sha256 = found
+            case = name.split("_")[0]
+            label, boxes = marks.get(name, (UNKNOWN, []))
+            seen.append((name, path.relative_to(folder).as_posix(), sha256, case, label))
+            for number, box in enumerate(boxes if label != UNKNOWN else [], start=1):
+                try:
+                    images.append(cut_roi(picture, box, config))
+                    lines.append((f"{name}-n{number}", len(seen) - 1))
+                except UsageError as error:
+                    faults.append(f"{path}: {error}")
+            yield picture
+
+    described = describe_images(read_whole())
     pictures = pd.DataFrame(seen, columns=["name", "path", "sha256", "patient_id", "label"])
-    pictures["patient_id"], contradicting = _join_cases(pictures, describe_images(whole))
+    pictures["patient_id"], contradicting = _join_cases(pictures, described)
     cases = pictures.iloc[[row for _, row in lines]].reset_index(drop=True)
     cases.insert(0, "case_id", pd.Series([case_id for case_id, _ in lines], dtype=str))
     keep = ~cases["path"].isin(pictures["path"].iloc[contradicting]).to_numpy()
