@@ -83,6 +83,23 @@ def test_a_failure_comes_through_and_other_work_is_not_begun():
     assert len(begun) < 1000
 
 
+def test_ended_work_closes_what_it_took_its_items_from():
+    """Though the traceback still holds it: else lines of progress came behind the error."""
+    before, closed = threading.active_count(), []
+
+    def give():
+        try:
+            yield from range(100)
+        finally:
+            closed.append("here")
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        list(spread(lambda number: 1 // (number - 3), track(give(), "reading")))
+    assert caught.tb
+    assert closed == ["here"]
+    assert threading.active_count() == before
+
+
 def test_threads_that_read_leave_screen_and_warnings_as_they_were(capfd):
     filters = list(warnings.filters)
 
