@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from math import sqrt
 
-from scipy import stats
+import scipy
 
 from common.audit.checks import LARGEST_CASES, Check, read_cases, read_fraction, read_printed, select_numbers
 from common.audit.equations import Interval, list_names, overlap, solve_equation
@@ -221,7 +221,7 @@ def _check_split_size(check: Check, paper: Paper, lines: Sequence[Line]) -> list
     if sizes[-1] > total:
         raise check.fail("total", f"must be at least the largest test set, {sizes[-1]}")
     chi2 = sum((n - mean) ** 2 for n in sizes) / sd**2
-    p = float(stats.chi2.sf(chi2, len(sizes)))
+    p = float(scipy.stats.chi2.sf(chi2, len(sizes)))
     text = f"{total} x {float(share):g} = {mean:.1f} +- {sd:.1f}; nearest sizes that fit {', '.join(map(str, sizes))}: "
     text += f"chi-square {chi2:.2f} on {len(sizes)} df, p = {p:.2g}"
     if unique := [fractions[0][1] for fractions in found.values() if len(fractions) == 1]:

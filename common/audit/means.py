@@ -17,7 +17,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
-from scipy.optimize import linprog
+import scipy
 
 from common.audit.printed import Printed
 
@@ -115,7 +115,7 @@ def _solve(bounds: Mapping[str, Bounds], folds: tuple[FoldType, ...], average: s
         for t in range(types):
             for j in range(2):
                 equal[2 * t + j, 4 * t + j] = equal[2 * t + j, 4 * t + 2 + 1 - j] = 1
-    found = linprog(
+    found = scipy.optimize.linprog(
         np.zeros(2 * classes * types),
         np.array(rows),
         np.array(limits),

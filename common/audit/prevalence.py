@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
-from scipy.optimize import linprog
+import scipy
 
 from common.audit.contradictions import find_contradictions
 from common.audit.outcomes import AVERAGED, IMPOSSIBLE, POSSIBLE, VERDICT_OF_WAY, Line, Outcome
@@ -52,7 +52,7 @@ def bound_prevalence(printed: Mapping[str, Printed], way: str = "rounded") -> tu
         return 0.0, 1.0
     ends = []
     for sign in (1, -1):
-        found = linprog(
+        found = scipy.optimize.linprog(
             sign * np.array([1.0, 1, 0, 0]), np.array(rows), np.full(len(rows), TOLERANCE), np.ones((1, 4)), [1.0], (0, 1)
         )
         if found.status == 2:  # infeasible

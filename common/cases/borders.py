@@ -32,7 +32,8 @@ def find_content(image: np.ndarray) -> tuple[int, int, int, int]:
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if shrunk < 1 else image
     levels = {0, 255}
     for edge in (small[0], small[-1], small[:, 0], small[:, -1]):
-        median = int(np.median(edge))
+        in_order = np.sort(edge)
+        median = (int(in_order[(len(edge) - 1) // 2]) + int(in_order[len(edge) // 2])) // 2
         if (np.abs(edge.astype(int) - median) <= LEVEL).mean() >= CONSTANT:
             levels.add(median)
     grey = small.astype(int)
@@ -78,6 +79,9 @@ def _measure_steps(image: np.ndarray) -> np.ndarray:
 
 def _keep_at_edge(mask: np.ndarray) -> np.ndarray:
     """The connected parts of a mask that touch the image's edge, uint8 0 or 1."""
-    _, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
-    touching = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
-    return np.isin(parts, touching[touching > 0]).astype(np.uint8)
+    count, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    touching = np.zeros(count, np.uint8)
+    for edge in (parts[0], parts[-1], parts[:, 0], parts[:, -1]):
+        touching[edge] = 1
+    touching[0] = 0  # what is not masked
+    return touching[parts]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from common.cases.descriptions import describe_images
+from common.cases.descriptions import describe_once
 from common.cases.duplicates import HIGHEST_LIMIT, choose_limit, find_near_duplicates
 from common.cases.sources import Read, Source
 from common.cases.table import join_patients
@@ -51,7 +51,7 @@ def settle_copies(source: Source, read: Read, *, join: bool = True, highest: flo
     (['ann', 'ann'], ['1.png', '2.png'])
     """
     images, cases, notes = read
-    described = describe_images(images)
+    described = describe_once(images)
     limit = choose_limit(described, highest=highest)
     pairs = find_near_duplicates(described, limit=limit)
     found = [

@@ -5,8 +5,9 @@ A spectrum holds the magnitudes of a view's lowest spatial frequencies. A magnit
 inverted, and mirroring or a quarter turn only permutes the magnitudes.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import cv2
@@ -14,6 +15,9 @@ import numpy as np
 
 from common.cases.borders import find_content
 from common.cases.registration import COARSE_SIDE, THUMBNAIL, View, build_view, choose_width
+from common.cases.sketches import SKETCH, draw_sketch
+from common.parallel import spread
+from common.progress import track
 
 FREQUENCIES = 6  # highest frequency of a spectrum, periods over the window
 # Share trimmed from the left and right, and from the top and bottom, before a spectrum is taken: a crop of 20 % is compared with
@@ -32,10 +36,14 @@ class Descriptions:
 
     count: int
     thumbnails: np.ndarray  # (views, 128, 128) uint8 grey
+    sketches: np.ndarray  # (views, 64, 64) int8, `draw_sketch`
     coarse: np.ndarray  # (views, 24, 24) int8, locally normalised
     spectra: np.ndarray  # (views, 4 windows, 2 signs of the vertical frequency, 7, 7) float32; all zero without structure
     widths: np.ndarray  # (views,) float64: of the band in which each is compared (`choose_width`)
     image_of: np.ndarray  # (views,) int64: position of the image; 0..count-1, then ascending
+    numbers: np.ndarray  # (views,) int64: of the views among all that were described together, of which these were taken
+    # Similarities that were computed for any part of those: (view, view, orientation, limit) -> similarity.
+    known: dict[tuple[int, int, int, float | None], float] = field(default_factory=dict, repr=False)
 
     def take(self, rows: np.ndarray) -> "Descriptions":
         """Return the descriptions of some images (positions or mask)."""
@@ -46,12 +54,24 @@ class Descriptions:
         views = np.concatenate([rows, inner[rows[bordered]]])
         image_of = np.concatenate([np.arange(len(rows)), bordered])
         return Descriptions(
-            len(rows), self.thumbnails[views], self.coarse[views], self.spectra[views], self.widths[views], image_of
+            len(rows),
+            self.thumbnails[views],
+            self.sketches[views],
+            self.coarse[views],
+            self.spectra[views],
+            self.widths[views],
+            image_of,
+            self.numbers[views],
+            self.known,
         )
 
     def build_view(self, view: int) -> View:
         """One of the views, ready to be compared."""
         return build_view(self.thumbnails[view], float(self.widths[view]))
+
+    def outline(self, view: int) -> tuple[np.ndarray, np.ndarray]:
+        """Thumbnail and sketch of one of the views, as `promises_copy` takes them."""
+        return self.thumbnails[view], self.sketches[view]
 
     def find_contents(self) -> np.ndarray:
         """The view of every image that has no border, (count,) int64: the second one where there are two."""
@@ -78,29 +98,64 @@ def describe_images(images: Iterable[np.ndarray]) -> Descriptions:
     """
     kept: list[list[_Described]] = [[], []]  # as it is; without border
     bordered = []
-    for row, image in enumerate(images):
-        image = _make_grey(np.asarray(image))
-        kept[0].append(_describe_view(image))
-        x0, y0, x1, y1 = find_content(image)
-        if (x1 - x0, y1 - y0) != (image.shape[1], image.shape[0]):
-            kept[1].append(_describe_view(image[y0:y1, x0:x1]))
-            bordered.append(row)
+    for row, views_of in enumerate(spread(_describe_image, track(images, "near-duplicates: describing pictures"))):
+        for lot, view in zip(kept, views_of, strict=False):
+            lot.append(view)
+        bordered += [row] * (len(views_of) - 1)
     count, views = len(kept[0]), len(kept[0]) + len(kept[1])
     # Filled one by one, and each part given up at once: a hundred thousand thumbnails are not to stand in memory twice.
     described = Descriptions(
         count,
         np.empty((views, THUMBNAIL, THUMBNAIL), np.uint8),
+        np.empty((views, SKETCH, SKETCH), np.int8),
         np.empty((views, COARSE_SIDE, COARSE_SIDE), np.int8),
         np.empty((views, len(WINDOWS), 2, FREQUENCIES + 1, FREQUENCIES + 1), np.float32),
         np.empty(views),
         np.concatenate([np.arange(count), np.array(bordered, np.int64)]),
+        np.arange(views),
     )
     for lot, end in ((kept[0], count), (kept[1], views)):
         for row in range(end - 1, end - 1 - len(lot), -1):
             part = lot.pop()
-            described.thumbnails[row], described.coarse[row] = part.thumbnail, part.coarse
+            described.thumbnails[row], described.sketches[row], described.coarse[row] = part.thumbnail, part.sketch, part.coarse
             described.spectra[row], described.widths[row] = part.spectrum, part.width
     return described
+
+
+# By their `hash_images`, the pictures that `describe_once` described last: a run prepares a data set, then proves its splits.
+LAST: dict[str, Descriptions] = {}
+
+
+def describe_once(images: np.ndarray) -> Descriptions:
+    """`describe_images` of an array (n, h, w[, 1]) uint8. It is kept, with what is compared meanwhile, until `take_described`
+    asks for the same pixels or other ones are described: one data set at most, as it takes 22 kB a picture.
+
+    >>> images = np.random.default_rng(0).integers(0, 256, (3, 8, 8), np.uint8)
+    >>> kept = describe_once(images)
+    >>> sha256 = hash_images(images[..., None])
+    >>> take_described(sha256) is kept, take_described(sha256) is None
+    (True, True)
+    """
+    LAST.clear()
+    return LAST.setdefault(hash_images(images), describe_images(images))
+
+
+def take_described(sha256: str) -> Descriptions | None:
+    """What `describe_once` kept of the pictures of this `hash_images`; it is not kept any longer. None where nothing is."""
+    return LAST.pop(sha256, None)
+
+
+def hash_images(images: np.ndarray) -> str:
+    """sha256 of pictures (n, h, w) or (n, h, w, 1), the same for both; the array may be larger than the memory.
+
+    >>> hash_images(np.zeros((2, 4, 4), np.uint8)) != hash_images(np.zeros((2, 2, 8), np.uint8))
+    True
+    """
+    shape = images.shape[:3] if images.shape[3:] == (1,) else images.shape
+    digest = hashlib.sha256(f"{shape} {images.dtype}".encode())
+    for first in range(0, len(images), 1024):
+        digest.update(np.ascontiguousarray(images[first : first + 1024]).data)
+    return digest.hexdigest()
 
 
 def join_descriptions(parts: Sequence[Descriptions]) -> Descriptions:
@@ -119,10 +174,12 @@ def join_descriptions(parts: Sequence[Descriptions]) -> Descriptions:
     return Descriptions(
         first[-1],
         stack([part.thumbnails for part in parts]),
+        stack([part.sketches for part in parts]),
         stack([part.coarse for part in parts]),
         stack([part.spectra for part in parts]),
         stack([part.widths for part in parts]),
         stack([part.image_of + start for part, start in zip(parts, first[:-1], strict=True)]),
+        np.arange(sum(len(part.image_of) for part in parts)),
     )
 
 
@@ -140,14 +197,15 @@ def compute_spectrum(view: View) -> np.ndarray:
     spectrum = np.zeros((len(WINDOWS), 2, FREQUENCIES + 1, FREQUENCIES + 1), np.float32)
     if not view.structured:
         return spectrum
-    for window, (trimmed_x, trimmed_y) in enumerate(WINDOWS):
+    parts = []
+    for trimmed_x, trimmed_y in WINDOWS:
         x, y = round(trimmed_x * THUMBNAIL), round(trimmed_y * THUMBNAIL)
         part = view.everywhere[y : THUMBNAIL - y, x : THUMBNAIL - x]
         part = cv2.resize(part, (SPECTRUM_SIDE, SPECTRUM_SIDE), interpolation=cv2.INTER_AREA)
-        part = (part - (part * TAPER).sum() / TAPER.sum()) * TAPER
-        magnitude = np.sqrt(np.abs(np.fft.rfft2(part)))[:, : FREQUENCIES + 1]
-        spectrum[window, 0] = magnitude[: FREQUENCIES + 1]
-        spectrum[window, 1] = np.concatenate([magnitude[:1], magnitude[: -FREQUENCIES - 1 : -1]])
+        parts.append((part - (part * TAPER).sum() / TAPER.sum()) * TAPER)
+    magnitudes = np.sqrt(np.abs(np.fft.rfft2(np.stack(parts))[:, :, : FREQUENCIES + 1]))
+    spectrum[:, 0] = magnitudes[:, : FREQUENCIES + 1]
+    spectrum[:, 1, 0], spectrum[:, 1, 1:] = magnitudes[:, 0], magnitudes[:, : -FREQUENCIES - 1 : -1]
     return spectrum
 
 
@@ -182,13 +240,24 @@ class _Described(NamedTuple):
     """One view."""
 
     thumbnail: np.ndarray
+    sketch: np.ndarray
     coarse: np.ndarray
     spectrum: np.ndarray
     width: float
+
+
+def _describe_image(image: np.ndarray) -> list[_Described]:
+    """An image as it is and, where it has a border, without it."""
+    image = _make_grey(np.asarray(image))
+    x0, y0, x1, y1 = find_content(image)
+    bordered = (x1 - x0, y1 - y0) != (image.shape[1], image.shape[0])
+    return [_describe_view(image), *([_describe_view(image[y0:y1, x0:x1])] if bordered else [])]
 
 
 def _describe_view(image: np.ndarray) -> _Described:
     interpolation = cv2.INTER_LINEAR if max(image.shape) <= THUMBNAIL else cv2.INTER_AREA
     thumbnail = cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=interpolation)
     view = build_view(thumbnail, choose_width(image.shape))
-    return _Described(thumbnail, np.round(view.coarse * STEPS).astype(np.int8), compute_spectrum(view), view.width)
+    return _Described(
+        thumbnail, draw_sketch(view), np.round(view.coarse * STEPS).astype(np.int8), compute_spectrum(view), view.width
+    )

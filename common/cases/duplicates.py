@@ -12,11 +12,10 @@ equal files are found by their checksum. docs/leaks.md says what is found, as me
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from common.cases.candidates import QUERY_BLOCK, Ranked, Space, learn_space, place_spectra, rank_partners
 from common.cases.descriptions import STEPS, Descriptions, join_descriptions
@@ -28,7 +27,9 @@ from common.cases.registration import (
     match_templates,
     register_views,
 )
-from common.cli import count_cores
+from common.cases.sketches import promises_copy
+from common.parallel import limit_libraries, spread
+from common.progress import track
 
 # With fewer images all are compared, in every orientation: too few to learn from.
 FEW_IMAGES = 20
@@ -60,7 +61,8 @@ def find_near_duplicates(
     >>> table[["index_a", "index_b"]].to_numpy().tolist(), bool(table["similarity"][0] > 0.95)
     ([[0, 3]], True)
     """
-    return keep_alike(compare_images(a, b, candidates=candidates), choose_limit(a, b) if limit is None else limit)
+    limit = choose_limit(a, b) if limit is None else limit
+    return keep_alike(compare_images(a, b, candidates=candidates, limit=limit), limit)
 
 
 def keep_alike(table: pd.DataFrame, limit: float) -> pd.DataFrame:
@@ -97,17 +99,17 @@ def choose_limit(a: Descriptions, b: Descriptions | None = None, *, highest: flo
     random = np.random.default_rng(0)
     rows_a, rows_b = random.integers(a.count, size=draws), random.integers(b.count, size=draws)
     contents_a, contents_b = a.find_contents(), b.find_contents()
-    transformed = []
-    for row_a, row_b in zip(rows_a.tolist(), rows_b.tolist(), strict=True):
-        if within and row_a == row_b:
-            continue
-        views = {(row_a, row_b), (int(contents_a[row_a]), int(contents_b[row_b]))}
-        similarity = max(_register_best(a, b, view_a, view_b) for view_a, view_b in views)
-        transformed.append(np.arctanh(np.clip(similarity, 0, 0.999)))
-    low, median, high = np.quantile(transformed, [0.25, 0.5, 0.9])
+
+    def register(rows: tuple[int, int]) -> float:
+        views = {rows, (int(contents_a[rows[0]]), int(contents_b[rows[1]]))}
+        return max(_register_best(a, b, *pair) for pair in views)
+
+    drawn = [rows for rows in zip(rows_a.tolist(), rows_b.tolist(), strict=True) if not (within and rows[0] == rows[1])]
+    similarities = list(spread(register, track(drawn, "near-duplicates: pairs of strangers, for the limit")))
+    low, median, high = np.quantile(np.arctanh(np.clip(similarities, 0, 0.999)), [0.25, 0.5, 0.9])
     pairs = a.count * (a.count - 1) / 2 if within else a.count * b.count
-    spread = (high - low) / (norm.ppf(0.9) - norm.ppf(0.25))
-    limit = float(np.tanh(median + TAIL * spread * norm.isf(min(0.5, FALSE_ALARMS / pairs))))
+    deviation = (high - low) / (ndtri(0.9) - ndtri(0.25))
+    limit = float(np.tanh(median - TAIL * deviation * ndtri(min(0.5, FALSE_ALARMS / pairs))))
     return min(max(limit, LOWEST_LIMIT), highest)
 
 
@@ -120,14 +122,20 @@ def _register_best(a: Descriptions, b: Descriptions, view_a: int, view_b: int) -
 
 
 def compare_images(
-    a: Descriptions, b: Descriptions | None = None, *, candidates: int | None = None, space: Space | None = None
+    a: Descriptions,
+    b: Descriptions | None = None,
+    *,
+    candidates: int | None = None,
+    space: Space | None = None,
+    limit: float | None = None,
 ) -> pd.DataFrame:
     """Compare every image of b with those of a that may show the same picture, or the images of a with each other.
 
     Returns a table index_a, index_b (positions, int64), similarity (float64, -1 to 1, see `compare_thumbnails`), most similar
     first; within a, index_a < index_b. candidates: partners of each image that are compared, by the whole pictures and as many
     again by parts of them; of an image with more copies than that, that many are found. None: 3 to 10, by the number of images.
-    space: where spectra are compared; None: learnt from a and b (`learn_space`).
+    space: where spectra are compared; None: learnt from a and b (`learn_space`). limit: only similarities of at least so much
+    count, and a comparison stops where it cannot be reached (`promises_copy`): lower ones are rough, 0 where it stopped early.
 
     >>> from common.cases.descriptions import describe_images
     >>> rough = np.random.default_rng(0).integers(0, 256, (3, 8, 8), np.uint8)
@@ -140,22 +148,23 @@ def compare_images(
     if a.count and b.count:
         count = candidates or int(np.clip(COMPARISONS // (a.count + b.count), LEAST_CANDIDATES, MOST_CANDIDATES))
         few = a.count + (0 if within else b.count) < FEW_IMAGES
-        space = space or learn_space(a if within else join_descriptions([a, b]))
-        index, queries = (place_spectra(space, lot.spectra) for lot in (a, b))
+        with limit_libraries():
+            space = space or learn_space(a if within else join_descriptions([a, b]))
+            index, queries = (place_spectra(space, lot.spectra) for lot in (a, b))
         for views_a, views_b, rows in _pair_views(a, b, within):
             chosen_a, chosen_b = index[:, views_a], queries[:, views_b]
             partners = max(1, a.count) if few else count
 
             def compare(block: np.ndarray) -> list[tuple[tuple[int, int], float]]:
                 ranked = rank_partners(space, chosen_a, chosen_b, block, partners, within=within)  # noqa: B023
-                return [pair for one in ranked for pair in _compare_ranked(a, b, views_a, views_b, one, few)]  # noqa: B023
+                return [pair for one in ranked for pair in _compare_ranked(a, b, views_a, views_b, one, few, limit)]  # noqa: B023
 
-            with ThreadPoolExecutor(count_cores()) as pool:
-                blocks = [rows[first : first + QUERY_BLOCK] for first in range(0, len(rows), QUERY_BLOCK)]
-                for pairs in pool.map(compare, blocks):
-                    for (row_a, row_b), similarity in pairs:
-                        pair = (min(row_a, row_b), max(row_a, row_b)) if within else (row_a, row_b)
-                        found[pair] = max(similarity, found.get(pair, -1.0))
+            blocks = [rows[first : first + QUERY_BLOCK] for first in range(0, len(rows), QUERY_BLOCK)]
+            told = track(blocks, "near-duplicates: comparing pictures", sizes=map(len, blocks), total=len(rows))
+            for pairs in spread(compare, told):
+                for (row_a, row_b), similarity in pairs:
+                    pair = (min(row_a, row_b), max(row_a, row_b)) if within else (row_a, row_b)
+                    found[pair] = max(similarity, found.get(pair, -1.0))
     table = pd.DataFrame(
         {
             "index_a": np.fromiter((pair[0] for pair in found), np.int64, len(found)),
@@ -181,20 +190,34 @@ def _pair_views(a: Descriptions, b: Descriptions, within: bool) -> Iterator[tupl
 
 
 def _compare_ranked(
-    a: Descriptions, b: Descriptions, views_a: np.ndarray, views_b: np.ndarray, ranked: Ranked, few: bool
+    a: Descriptions,
+    b: Descriptions,
+    views_a: np.ndarray,
+    views_b: np.ndarray,
+    ranked: Ranked,
+    few: bool,
+    limit: float | None,
 ) -> Iterator[tuple[tuple[int, int], float]]:
-    """Pairs of images with their similarities, of one query and its partners."""
-    query = views_b[ranked.query]
+    """Pairs of images with their similarities, of one query and its partners. Of parts of one set, such as the sides of several
+    folds, no two views are compared twice."""
+    query = int(views_b[ranked.query])
+    known = a.known if a.known is b.known else {}
     view_b: View | None = None
     templates: dict[int, list] = {}
     for partner, likely in zip(views_a[ranked.partners].tolist(), ranked.orientations.tolist(), strict=True):
         best = 0.0
         for orientation in range(ORIENTATIONS) if few else (likely,):
-            if orientation not in templates:
-                templates[orientation] = cut_templates(b.coarse[query].astype(np.float32) / STEPS, orientation)
-            match = match_templates(a.coarse[partner].astype(np.float32) / STEPS, templates[orientation])
-            if match.correlation < HOPELESS:
-                continue
-            view_b = view_b or b.build_view(query)
-            best = max(best, register_views(a.build_view(partner), view_b, orientation, match))
+            key = (int(a.numbers[partner]), int(b.numbers[query]), orientation, limit)
+            if key not in known:
+                if orientation not in templates:
+                    templates[orientation] = cut_templates(b.coarse[query].astype(np.float32) / STEPS, orientation)
+                match = match_templates(a.coarse[partner].astype(np.float32) / STEPS, templates[orientation])
+                similarity = 0.0
+                if match.correlation >= HOPELESS and (
+                    limit is None or promises_copy(a.outline(partner), b.outline(query), orientation, match, limit)
+                ):
+                    view_b = view_b or b.build_view(query)
+                    similarity = register_views(a.build_view(partner), view_b, orientation, match, limit)
+                known[key] = similarity
+            best = max(best, known[key])
         yield (int(a.image_of[partner]), int(b.image_of[query])), best

@@ -15,6 +15,7 @@ import pandas as pd
 from common.csv_text import read_table, write_table
 from common.errors import UsageError
 from common.files import hash_file, load_json, replace_folder
+from common.progress import track
 
 FILES = {"images": "images.npy", "cases": "cases.csv"}
 # Columns that are text even where every value looks like a number.
@@ -144,7 +145,7 @@ def hash_listing(files: Collection[Path]) -> str:
     (True, False)
     """
     listing = hashlib.sha256()
-    for path in files:
+    for path in track(files, "looking for changed files"):
         if path.is_dir():  # a link to a folder: where it leads
             listing.update(os.fsencode(path) + b"\t" + os.fsencode(os.path.realpath(path)) + b"\n")
             continue

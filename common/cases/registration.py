@@ -9,6 +9,7 @@ count: labels and callipers are drawn into copies.
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -31,6 +32,8 @@ ORIENTATIONS = 4  # as is, mirrored, transposed, both; half turns are tried with
 # A comparison stops where a correlation is below these; copies of the kinds in benchmarks/picture_copies.py lie above.
 HOPELESS = 0.55  # of the templates
 WORTH_REFINING = 0.75  # of the overlap, after the blurred refinement
+# Where only similarities of at least a limit count, the overlap may then lie at most so far below it; common.cases.sketches.
+BELOW_BLURRED = 0.10
 # A registration beyond these is no copy but a stranger pulled into shape.
 MAX_STRETCH = 1.24  # ratio of the two axes' scales: a side cut by 15 % gives 1.18
 MAX_SCALE = 1.32  # and 1 / MAX_SCALE: a crop of 20 % gives 1.25
@@ -40,6 +43,12 @@ LEAST_OVERLAP, LEAST_SHARE = 0.25, 0.55  # of the image; of the smaller of the t
 # Correlation of two pictures as they lie: the closest strangers of 2,000 CT patches, 474 ultrasound pictures and 322 mammograms
 # reach 0.970, 0.910 and 0.984.
 IN_PLACE = 0.995
+# From a template to the central part of a coarse image, by its enlargement.
+WARPS = {
+    scale: np.array([[1 / scale, 0, offset], [0, 1 / scale, offset]], np.float32)
+    for scale in SCALES
+    for offset in [(COARSE_SIDE - 1) / 2 - (TEMPLATE - 1) / 2 / scale]
+}
 LINEAR, NEAREST = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
 
 
@@ -107,12 +116,23 @@ def normalise_locally(image: np.ndarray, mask: np.ndarray, width: float = 1.0) -
     True
     """
     sigmas = (FINE * width, COARSE * width)
-    fine, coarse = (np.maximum(cv2.GaussianBlur(mask, (0, 0), sigma), 1e-3) for sigma in sigmas)
+    everywhere = bool(mask.all())
+    fine, coarse = (_blur_ones(mask.shape, sigma) if everywhere else _blur_mask(mask, sigma) for sigma in sigmas)
     image = image * mask
     passed = (cv2.GaussianBlur(image, (0, 0), sigmas[0]) / fine - cv2.GaussianBlur(image, (0, 0), sigmas[1]) / coarse) * mask
     squares = passed * passed
     spread = cv2.GaussianBlur(squares, (0, 0), sigmas[1]) / coarse + FLAT**2 + 0.02 * squares.sum() / max(mask.sum(), 1.0)
     return np.clip(passed / np.sqrt(spread), -CLIP, CLIP) * mask
+
+
+def _blur_mask(mask: np.ndarray, sigma: float) -> np.ndarray:
+    return np.maximum(cv2.GaussianBlur(mask, (0, 0), sigma), 1e-3)
+
+
+@lru_cache(maxsize=16)
+def _blur_ones(shape: tuple[int, int], sigma: float) -> np.ndarray:
+    """The same of a mask of ones: that of most pictures."""
+    return _blur_mask(np.ones(shape, np.float32), sigma)
 
 
 def turn_image(image: np.ndarray, orientation: int) -> np.ndarray:
@@ -135,14 +155,12 @@ def cut_templates(coarse: np.ndarray, orientation: int) -> list[tuple[int, float
     (10, (16, 16))
     """
     found = []
-    middle, half_template = (COARSE_SIDE - 1) / 2, (TEMPLATE - 1) / 2
     for half in (0, 4):
         turned = turn_image(coarse, orientation | half)
-        for scale in SCALES:
-            offset = middle - half_template / scale
-            warp = np.array([[1 / scale, 0, offset], [0, 1 / scale, offset]], np.float32)
+        for scale, warp in WARPS.items():
             template = cv2.warpAffine(turned, warp, (TEMPLATE, TEMPLATE), flags=LINEAR)
-            found.append((half, scale, template / max(float(np.linalg.norm(template)), 1e-3)))
+            flat = template.ravel()
+            found.append((half, scale, template / max(float(np.sqrt(flat @ flat)), 1e-3)))
     return found
 
 
@@ -171,8 +189,22 @@ def match_templates(coarse: np.ndarray, templates: list[tuple[int, float, np.nda
     return best
 
 
-def register_views(a: View, b: View, orientation: int, match: Match) -> float:
+def place_template(match: Match) -> np.ndarray:
+    """Warp (2, 3) float32 from a pixel of a to the pixel of the turned b, pixel centres at integers.
+
+    >>> place_template(Match(1.0, 0, 1, 1.0, 4, 4)).tolist()  # the middle in the middle
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    """
+    scale, ratio = match.scale, THUMBNAIL / COARSE_SIDE
+    middle = (COARSE_SIDE - 1) / 2 - (TEMPLATE - 1) / 2 / scale
+    moves = [ratio * (middle - place / scale + 0.5 - 0.5 / scale) - 0.5 + 0.5 / scale for place in (match.left, match.top)]
+    return np.array([[1 / scale, 0, moves[0]], [0, 1 / scale, moves[1]]], np.float32)
+
+
+def register_views(a: View, b: View, orientation: int, match: Match, limit: float | None = None) -> float:
     """Similarity of two views from a match of their templates (`cut_templates` of b): -1 to 1, see `compare_thumbnails`.
+
+    limit: only similarities of at least so much count; others may be those of the blurred refinement.
 
     >>> rough = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
     >>> view = build_view(cv2.resize(rough, (128, 128), interpolation=cv2.INTER_CUBIC))
@@ -186,9 +218,9 @@ def register_views(a: View, b: View, orientation: int, match: Match) -> float:
     if in_place >= IN_PLACE:
         return in_place
     turned = replace(b, thumbnail=thumbnail, mask=mask, normalised=normalised)
-    rough = _refine_small(a, turned, _place_template(match))
+    rough = _refine_small(a, turned, place_template(match))
     similarity = _correlate_overlap(a, turned, match.sign, rough)
-    if similarity < WORTH_REFINING:
+    if similarity < max(WORTH_REFINING, -1 if limit is None else limit - BELOW_BLURRED):
         return similarity
     sharp = _refine(a.normalised, turned.normalised, turned.mask, rough, 1)
     return max(similarity, _correlate_overlap(a, turned, match.sign, sharp))
@@ -213,14 +245,6 @@ def compare_thumbnails(a: np.ndarray, b: np.ndarray, orientation: int, width: fl
         return 0.0
     match = match_templates(view_a.coarse, cut_templates(view_b.coarse, orientation))
     return register_views(view_a, view_b, orientation, match) if match.correlation >= HOPELESS else 0.0
-
-
-def _place_template(match: Match) -> np.ndarray:
-    """Warp (2, 3) float32 from a pixel of a to the pixel of the turned b, pixel centres at integers."""
-    scale, ratio = match.scale, THUMBNAIL / COARSE_SIDE
-    middle = (COARSE_SIDE - 1) / 2 - (TEMPLATE - 1) / 2 / scale
-    moves = [ratio * (middle - place / scale + 0.5 - 0.5 / scale) - 0.5 + 0.5 / scale for place in (match.left, match.top)]
-    return np.array([[1 / scale, 0, moves[0]], [0, 1 / scale, moves[1]]], np.float32)
 
 
 def _refine_small(a: View, b: View, warp: np.ndarray) -> np.ndarray:

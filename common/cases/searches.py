@@ -21,12 +21,14 @@ import pandas as pd
 import scipy
 
 from common.cases.candidates import learn_space
-from common.cases.descriptions import Descriptions, describe_images
+from common.cases.descriptions import Descriptions, describe_images, hash_images, take_described
 from common.cases.duplicates import choose_limit, compare_images, find_near_duplicates
 from common.files import load_json, write_text_atomic
+from common.parallel import limit_libraries
 
 KEPT = "searches"  # folder in that of the prepared data set
-SEARCH_CODE = ("borders", "candidates", "descriptions", "duplicates", "registration", "searches")  # modules beside this one
+# Modules beside this one.
+SEARCH_CODE = ("borders", "candidates", "descriptions", "duplicates", "registration", "searches", "sketches")
 
 Pair = tuple[int, int, float]  # positions of two cases on different sides, and their similarity
 
@@ -37,8 +39,8 @@ class Found:
 
     limit: float  # of similarity
     image_pairs: int  # between sides, searched
-    compared: int  # registered, because they looked alike
-    closest: Pair | None  # None where nothing looked alike
+    compared: int  # because they looked alike
+    closest: Pair | None  # None where nothing looked alike; below the limit its similarity may be rough (`compare_images`)
     pairs: tuple[Pair, ...]  # of at least the limit, closest first
 
 
@@ -68,11 +70,12 @@ def search_sides(
     described, sides = described.take(used), sides[used]
     limit = choose_limit(described) if limit is None else limit
     parts = sorted((np.flatnonzero(sides == side) for side in pd.unique(sides)), key=len, reverse=True)
-    image_pairs, space = 0, learn_space(described)
+    with limit_libraries():
+        image_pairs, space = 0, learn_space(described)
     found: list[Pair] = []
     for larger, smaller in combinations(parts, 2):
         image_pairs += len(larger) * len(smaller)
-        table = compare_images(described.take(larger), described.take(smaller), candidates=candidates, space=space)
+        table = compare_images(described.take(larger), described.take(smaller), candidates=candidates, space=space, limit=limit)
         rows = (used[larger[table["index_a"]]].tolist(), used[smaller[table["index_b"]]].tolist(), table["similarity"].tolist())
         found.extend(zip(*rows, strict=True))
     found.sort(key=lambda pair: (-pair[2], names[pair[0]], names[pair[1]]))
@@ -95,15 +98,12 @@ class Searches:
 
     @cached_property
     def described(self) -> Descriptions:
-        """The descriptions of all images; made where something must be searched."""
-        return describe_images(self.images)
+        """The descriptions of all images; made where something must be searched, and not yet made when they were prepared."""
+        return take_described(self._pixels) or describe_images(self.images)
 
     @cached_property
-    def _content(self) -> str:
-        digest = hashlib.sha256(f"{self.images.shape} {self.images.dtype} {json.dumps(self.names)}".encode())
-        for first in range(0, len(self.images), 1024):  # the array may be larger than the memory
-            digest.update(np.ascontiguousarray(self.images[first : first + 1024]).data)
-        return digest.hexdigest()
+    def _pixels(self) -> str:
+        return hash_images(self.images)
 
     def search_sides(self, sides: np.ndarray, *, limit: float | None) -> Found:
         """`search_sides` of these pictures."""
@@ -128,7 +128,7 @@ class Searches:
         """What the search finds, or what it found before."""
         if self.folder is None:
             return search()
-        asked = json.dumps([kind, self._content, sides.tolist(), limit, hash_search_code()])
+        asked = json.dumps([kind, self._pixels, self.names, sides.tolist(), limit, hash_search_code()])
         key = hashlib.sha256(asked.encode()).hexdigest()
         path = self.folder / KEPT / f"{key[:16]}.json"
         if (found := _read(path, key)) is None:

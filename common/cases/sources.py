@@ -226,7 +226,8 @@ def drop_contradictions(source: Source, read: Read, apart: str = "path") -> Read
     (1, ['c.png'], ['the same picture has both labels: a.png, b.png (2 cases)'])
     """
     images, cases, notes = read
-    for sha256, group in cases.groupby("sha256"):
+    several = cases["sha256"].duplicated(keep=False)
+    for sha256, group in cases[several].groupby("sha256"):
         if group["label"].nunique() > 1 and group[apart].nunique() > 1:
             shown = ", ".join(group["path"].unique()[:SHOWN_FAULTS])
             notes["faults"].append(f"the same picture has both labels: {shown} ({len(group)} cases)")

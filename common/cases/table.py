@@ -130,6 +130,8 @@ def _assign_groups(cases: pd.DataFrame, shares: list[float], seed: int, by: str,
         raise UsageError(f"split: the case table has no column {by!r} to group by")
     if cases[by].isna().any():
         raise UsageError(f"split: {int(cases[by].isna().sum())} cases without {by}: every case needs one")
+    if cases.empty:
+        raise UsageError(f"split: no cases for {len(shares)} {noun}")
     groups, group_of = np.unique(cases[by].astype(str).to_numpy(object), return_inverse=True)
     labels, label_of = np.unique(cases["label"].to_numpy(), return_inverse=True)
     counts = np.zeros((len(groups), len(labels)))

@@ -12,6 +12,7 @@ from pathlib import Path, PureWindowsPath
 
 from common.errors import UsageError, quote, to_one_line
 from common.files import check_file
+from common.progress import track
 
 MAX_LIST_BYTES = 4 * 2**20
 MAX_DEPTH = 12
@@ -110,8 +111,11 @@ def resolve_inside(folder: Path, relative: str, *, follow_links: bool = False) -
     if not relative or windows.anchor or ".." in windows.parts:
         raise UsageError(f"{folder}: the name {quote(relative)} leaves the data folder; correct the table or archive")
     path = folder / relative
+    names = Path(relative)
+    # Without a link below the folder nothing leads out, and that is seen at once.
+    linked = not follow_links and any(os.path.islink(folder / part) for part in (names, *names.parents[:-1]))
     # Path.resolve() would raise RuntimeError on a link to itself.
-    if not follow_links and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+    if linked and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         raise UsageError(f"{folder}: {quote(relative)} is a link out of the data folder; put the file there itself")
     return path
 
@@ -152,7 +156,7 @@ def _enter_once(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Each folder below, itself included, with the names of its folders and files; no folder twice, as links may lead in a ring.
     Which folders are entered, and in which order, is what the caller leaves of their names."""
     seen = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
+    for place, folders, names in track(os.walk(folder, followlinks=True), "listing folders"):
         real = os.path.realpath(place)
         if real in seen:
             folders.clear()

@@ -11,7 +11,8 @@ from common.data.csv_files import read_csv_table, read_header, show_columns
 from common.data.folder import has_control_characters
 from common.data.names import find_listed, name_listed
 from common.data.patients import normalise_patient
-from common.errors import UsageError
+from common.errors import UsageError, to_one_line
+from common.progress import track
 
 TABLE = "cases.csv"
 NEEDED = ("path", "label", "patient")
@@ -126,7 +127,8 @@ def list_own(
     """
     table = table or CaseTable(folder / TABLE)
     listed, faults = [], []
-    for number, line in enumerate(read_cases(table, NEEDED, (*BOX, *WINDOW, *optional)).to_dict("records"), start=2):
+    lines = read_cases(table, NEEDED, (*BOX, *WINDOW, *optional)).to_dict("records")
+    for number, line in enumerate(track(lines, f"{to_one_line(table.name)}: lines"), start=2):
         more = {name: line.get(name, "").strip() for name in optional}
         try:
             box = read_box([line.get(name, "").strip() for name in BOX])

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sys
+import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from common.errors import UsageError
 from common.files import check_file
+from common.progress import SCREEN
 
 MAX_FILE_BYTES = 256 * 2**20
 MAX_PIXELS = 64_000_000  # a radiograph of the paper has 3056 x 2544 = 7.8 million
@@ -52,8 +54,7 @@ def read_picture(
         raise UsageError(f"{path}: {file_bytes} bytes, more than the {MAX_FILE_BYTES} that a picture may have")
     logging.getLogger("PIL").addHandler(SILENT)  # what Pillow logs of a damaged file, the error says
     silence = mute_stderr() if "TIFF" in formats else contextlib.nullcontext()
-    with silence, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's own size warning: the limit below is stricter
+    with silence, ignore_warnings():  # Pillow's own size warning: the limit below is stricter
         try:
             # By the file, not its name: Pillow maps an uncompressed TIFF of that name, and garbles one that lies on its side.
             with path.open("rb") as file, Image.open(file, formats=formats) as opened:
@@ -83,8 +84,7 @@ def read_picture(
 def read_size(path: Path, formats: tuple[str, ...] = ("JPEG", "PNG")) -> tuple[int, int]:
     """(width, height) as a viewer shows it, by the header alone; of a JPEG no pixel is decoded. Raises UsageError if there is no
     such header."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with ignore_warnings():
         try:
             check_file(path)
             with Image.open(path, formats=formats) as picture:
@@ -164,12 +164,36 @@ def hash_list(sha256s: Iterable[str]) -> str:
 @contextlib.contextmanager
 def mute_stderr() -> Iterator[None]:
     """Keep what libtiff writes past Python to the screen away from it: the error says the same in one line."""
-    sys.stderr.flush()
-    screen, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    with SCREEN:  # one thread at a time: the second would take nowhere for the screen
+        sys.stderr.flush()
+        screen, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        try:
+            yield
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
+            os.close(nowhere)
+
+
+class _Ignored:
+    """How many threads ignore warnings, and what brings the filters back that were there before the first of them."""
+
+    lock, count, filters = threading.Lock(), 0, contextlib.ExitStack()
+
+
+@contextlib.contextmanager
+def ignore_warnings() -> Iterator[None]:
+    """No warnings, from any thread: those of Python's own `catch_warnings` get each other's filters back."""
+    with _Ignored.lock:
+        if not _Ignored.count:
+            _Ignored.filters.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+        _Ignored.count += 1
     try:
         yield
     finally:
-        os.dup2(screen, 2)
-        os.close(screen)
-        os.close(nowhere)
+        with _Ignored.lock:
+            _Ignored.count -= 1
+            if not _Ignored.count:
+                _Ignored.filters.close()

@@ -8,8 +8,8 @@ docs/verdicts.md explains them and holds the measured error rates.
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from common.records.results import Metric
 
@@ -106,7 +106,7 @@ def measure_interval(evidence: Evidence, level: float) -> tuple[np.ndarray, np.n
     lost = ours**2 / (patients - 1) + (SEED_WEIGHT * trainings) ** 2 / (evidence.seeds - 1)
     with np.errstate(divide="ignore", invalid="ignore"):  # without any variance of ours: infinitely many degrees of freedom
         freedom = np.where(lost > 0, (ours + paper + SEED_WEIGHT * trainings) ** 2 / lost, np.inf)
-    half = stats.t.ppf(0.5 + level / 2, freedom) * np.sqrt(ours + paper + trainings)
+    half = scipy.stats.t.ppf(0.5 + level / 2, freedom) * np.sqrt(ours + paper + trainings)
     return evidence.difference - half, evidence.difference + half
 
 
@@ -184,7 +184,7 @@ def is_spread_by_chance(evidence: Evidence, level: float = 0.95) -> bool:
     if evidence.trainings_alone is None:
         return False
     between, alone = float(evidence.between_seeds), float(evidence.trainings_alone)  # type: ignore[arg-type]
-    limit = stats.chi2.ppf(level, evidence.seeds - 1) / (evidence.seeds - 1)
+    limit = scipy.stats.chi2.ppf(level, evidence.seeds - 1) / (evidence.seeds - 1)
     return bool(between < limit * (between - alone))
 
 
@@ -223,7 +223,7 @@ def expect_gain(choices: int, error: float, correlation: float = CORRELATION_OF_
     [0.0, 0.564, 1.163]
     """
     draws = np.linspace(-10, 10, 20001)
-    density = choices * stats.norm.pdf(draws) * stats.norm.cdf(draws) ** (choices - 1)
+    density = choices * scipy.stats.norm.pdf(draws) * scipy.stats.norm.cdf(draws) ** (choices - 1)
     return float(np.trapezoid(draws * density, draws)) * error * float(np.sqrt(1 - correlation)) + 0.0
 
 
@@ -245,5 +245,5 @@ def subtract_means(first: Metric, second: Metric) -> tuple[float, float, float] 
     mean_a, error_a, df_a, mean_b, error_b, df_b = known
     variance = error_a**2 + error_b**2
     freedom = variance**2 / (error_a**4 / df_a + error_b**4 / df_b)
-    half = float(stats.t.ppf(0.975, freedom)) * variance**0.5
+    half = float(scipy.stats.t.ppf(0.975, freedom)) * variance**0.5
     return mean_a - mean_b, mean_a - mean_b - half, mean_a - mean_b + half

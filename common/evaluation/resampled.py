@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 
 class Resampled(NamedTuple):
@@ -35,7 +35,7 @@ def compare_resampled(values: ArrayLike, test_share: float) -> Resampled:
         return Resampled(mean, *[float("nan")] * 3)
     error = float(np.sqrt(values.var(ddof=1) * (1 / values.size + test_share)))
     df = values.size - 1
-    half = float(stats.t.ppf(0.975, df)) * error
+    half = float(scipy.stats.t.ppf(0.975, df)) * error
     if error == 0:
         return Resampled(mean, mean, mean, 1.0 if mean == 0 else 0.0)
-    return Resampled(mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, df)))
+    return Resampled(mean, mean - half, mean + half, float(2 * scipy.stats.t.sf(abs(mean) / error, df)))

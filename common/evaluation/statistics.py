@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
-from sklearn.metrics import auc, roc_curve
 
 from common.evaluation.placements import place_cases
 
@@ -90,7 +89,7 @@ def delong_test(y_true: ArrayLike, score_a: ArrayLike, score_b: ArrayLike, level
     difference = float(positives_a.mean() - positives_b.mean())
     error = float(np.sqrt(_mean_variance(positives_a - positives_b) + _mean_variance(negatives_a - negatives_b)))
     z = _ratio(difference, error)
-    p = float(2 * stats.norm.sf(abs(z)))
+    p = float(2 * scipy.stats.norm.sf(abs(z)))
     half = _normal_quantile(level) * error
     return PairedAuc(difference, z, p, difference - half, difference + half)
 
@@ -141,7 +140,7 @@ def mcnemar_exact(correct_a: ArrayLike, correct_b: ArrayLike) -> McNemar:
         raise ValueError(f"two vectors over the same cases are needed, not shapes {a.shape} and {b.shape}")
     only_a, only_b = int(np.sum(a & ~b)), int(np.sum(b & ~a))
     discordant = only_a + only_b
-    p = float(stats.binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
+    p = float(scipy.stats.binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
     return McNemar(only_a, only_b, min(1.0, p))
 
 
@@ -181,14 +180,14 @@ def expected_calibration_error(y_true: ArrayLike, score: ArrayLike, bins: int = 
     y, s = _probabilities(y_true, score)
     if bins < 1:
         raise ValueError(f"at least one bin is needed, not {bins}")
-    place = np.floor((stats.rankdata(s) - 0.5) * bins / s.size).astype(int)
+    place = np.floor((scipy.stats.rankdata(s) - 0.5) * bins / s.size).astype(int)
     return float(np.abs(np.bincount(place, weights=s - y)).sum() / s.size)
 
 
 def _normal_quantile(level: float) -> float:
     if not 0 < level < 1:
         raise ValueError(f"a confidence level lies between 0 and 1, not {level}")
-    return float(stats.norm.ppf(0.5 + level / 2))
+    return float(scipy.stats.norm.ppf(0.5 + level / 2))
 
 
 def _ratio(mean: float, error: float) -> float:
@@ -245,6 +244,8 @@ def compute_roc(y_true: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.n
     y_true = np.asarray(y_true)
     if not (np.any(y_true == 0) and np.any(y_true == 1)):
         raise ValueError("an ROC curve needs cases of both classes")
+    from sklearn.metrics import auc, roc_curve  # half a second, which the first word of every command would wait for
+
     false_positive, true_positive, _ = roc_curve(y_true, score, pos_label=1)
     return false_positive, true_positive, float(auc(false_positive, true_positive))
 

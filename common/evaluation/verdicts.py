@@ -6,7 +6,7 @@ docs/verdicts.md explains the words; the arithmetic is in `common.evaluation.dif
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from scipy import stats
+import scipy
 
 from common.errors import UsageError
 from common.evaluation.differences import (
@@ -215,7 +215,7 @@ def _vary_printed(claim: Claim, positive_class: str | None, effect: float) -> fl
 def _measure_tolerance(claim: Claim, positive_class: str | None) -> float | None:
     """95 % half-width of a printed fraction, its cases taken as independent."""
     spread = "" if claim.unit == "count" else _vary_printed(claim, positive_class, 1.0)
-    return None if isinstance(spread, str) else float(stats.norm.ppf(0.975)) * spread**0.5
+    return None if isinstance(spread, str) else float(scipy.stats.norm.ppf(0.975)) * spread**0.5
 
 
 def _vary_ours(metric: Metric) -> float | None:
@@ -225,7 +225,7 @@ def _vary_ours(metric: Metric) -> float | None:
         return error**2
     if metric.low is None or metric.high is None:
         return None
-    return ((metric.high - metric.low) / (2 * float(stats.norm.ppf(0.975)))) ** 2  # a record of intervals alone
+    return ((metric.high - metric.low) / (2 * float(scipy.stats.norm.ppf(0.975)))) ** 2  # a record of intervals alone
 
 
 def _weigh(

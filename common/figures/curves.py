@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from scipy.stats import binomtest
 
 from common.figures.style import BLUE, GREY, NORMAL, SMALL, VERMILION, add_legend, new_figure, pick_style, style_axes
 
@@ -75,7 +75,7 @@ def plot_reliability(
         groups = [group for group in np.array_split(order, min(bins, len(order))) if len(group)]
         expected = [score[group].mean() for group in groups]
         observed = np.array([y_true[group].mean() for group in groups])
-        limits = [binomtest(int(y_true[group].sum()), len(group)).proportion_ci(method="wilson") for group in groups]
+        limits = [scipy.stats.binomtest(int(y_true[group].sum()), len(group)).proportion_ci(method="wilson") for group in groups]
         errors = [observed - [limit.low for limit in limits], [limit.high for limit in limits] - observed]
         colour, line, marker = pick_style(number)
         upper.errorbar(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from common.runs.cells import Cell, read_record
 
@@ -59,8 +59,8 @@ def measure_gap(train: Sequence[float], validation: Sequence[float], errors: Seq
     """
     a, b = np.asarray(train, float), np.asarray(validation, float)
     count, difference = len(a), float((a - b).mean())
-    within = stats.norm.ppf(0.975) * np.sqrt(np.mean(np.square(errors)))
-    between = stats.t.ppf(0.975, count - 1) * (a - b).std(ddof=1) / np.sqrt(count) if count > 1 else 0.0
+    within = scipy.stats.norm.ppf(0.975) * np.sqrt(np.mean(np.square(errors)))
+    between = scipy.stats.t.ppf(0.975, count - 1) * (a - b).std(ddof=1) / np.sqrt(count) if count > 1 else 0.0
     half = float(np.hypot(within, between))
     return Gap(float(a.mean()), float(b.mean()), difference - half, difference + half, count)
 

@@ -34,6 +34,7 @@ from common.cases.sources import (
 from common.data.folder import list_entries, list_files
 from common.data.phantoms import MARKER
 from common.errors import UsageError, run_main
+from common.progress import track
 from replications.glioma_inceptionv3.config import CLASSES, PAPER, VIEWS, Config
 from replications.glioma_inceptionv3.rows import COUNTED
 from replications.glioma_inceptionv3.slices import make_picture, select_slices
@@ -144,7 +145,7 @@ def _read_views(source: Source, config: Config, _listing: str) -> tuple[dict[str
     sites: dict[str, dict[str, int]] = {}
     remarks: dict[str, int] = {}
     drawn: list[Drawn] = []
-    for subject in acquire.show_progress(listing.subjects, source.name):
+    for subject in track(listing.subjects, f"{source.name}: reading subjects"):
         try:
             slices = subject.read()
         except UsageError as error:

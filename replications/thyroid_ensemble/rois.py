@@ -4,6 +4,7 @@ The paper says "fixed size 128x128" and no more. `roi_mode` "box_resize" is a sq
 "centre_window" is a fixed window around the box's centre, as it is.
 """
 
+import itertools
 import math
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -17,11 +18,13 @@ from PIL import Image
 from common.data.listing import Box, Window
 from common.data.names import find_listed
 from common.data.pictures import read_picture
+from common.data.reading import read_ahead
 from common.errors import UsageError, quote
 from common.files import hash_file
 from replications.thyroid_ensemble.config import Config
 
 ROI_MODES = ("box_resize", "centre_window")
+READ_BY = ("file", "path", "window")  # lines that agree in these show one picture, and their faults call it the same
 CASE_COLUMNS = ["case_id", "path", "sha256", "patient_id", "label"]
 
 
@@ -138,21 +141,26 @@ def read_rois(
     ROI. What cannot be read or cut is left out, with one line in `faults`. sha256 is the file's.
     """
     images, hashes, kept = [], [], []
-    last: tuple[str, Window | None] | None = None
-    picture, sha256 = np.empty((0, 0), np.uint8), ""
-    for index, line in enumerate(listed.to_dict("records")):
-        try:
-            window = line.get("window")
-            if (line["file"], window) != last:  # the nodules of one picture follow each other
-                last = None
-                picture, sha256 = _read_shown(folder, line["file"], line["path"], follow_links, window=window)
-                last = line["file"], window
-            images.append(_cut_listed(folder, line, picture, config, follow_links))
-        except UsageError as error:
-            faults.append(str(error))
+    lines = enumerate(listed.to_dict("records"))
+    # The nodules of one picture follow each other.
+    pictures = [list(group) for _, group in itertools.groupby(lines, lambda one: [one[1].get(name) for name in READ_BY])]
+
+    def read(nodules: list[tuple[int, dict]]) -> tuple[str, list[np.ndarray | UsageError]]:
+        first = nodules[0][1]
+        picture, sha256 = _read_shown(folder, first["file"], first["path"], follow_links, window=first.get("window"))
+        return sha256, [_cut_listed(folder, line, picture, config, follow_links) for _, line in nodules]
+
+    for nodules, found in read_ahead(read, pictures):
+        if isinstance(found, UsageError):
+            faults += [str(found)] * len(nodules)
             continue
-        hashes.append(sha256)
-        kept.append(index)
+        for (index, _), roi in zip(nodules, found[1], strict=True):
+            if isinstance(roi, UsageError):
+                faults.append(str(roi))
+                continue
+            images.append(roi)
+            hashes.append(found[0])
+            kept.append(index)
     cases = listed.iloc[kept].reset_index(drop=True).drop(columns=["file", "box", "mask", "window"], errors="ignore")
     cases["sha256"] = pd.Series(hashes, dtype=str)
     others = [name for name in cases if name not in CASE_COLUMNS]
@@ -177,8 +185,8 @@ def _read_shown(
 
 def _cut_listed(
     folder: Path, line: Mapping[Hashable, Any], picture: np.ndarray, config: Config, follow_links: bool
-) -> np.ndarray:
-    """ROI of one line of `read_rois`' list; the path as it is shown begins every UsageError."""
+) -> np.ndarray | UsageError:
+    """ROI of one line of `read_rois`' list, or its fault, which the path as it is shown begins."""
     try:
         box = line["box"] or (0, 0, picture.shape[1], picture.shape[0])
         if line["mask"]:
@@ -189,4 +197,4 @@ def _cut_listed(
             box = box_of_mask(mask)
         return cut_roi(picture, box, config)
     except UsageError as error:
-        raise UsageError(f"{line['path']}: {error}") from None
+        return UsageError(f"{line['path']}: {error}")

@@ -19,10 +19,11 @@ PACKAGES = sorted(p.parent for p in (ROOT / "replications").glob("*/config.py"))
 MODULES = [*COMMON, *(m for p in PACKAGES for m in sorted(p.rglob("*.py")))]
 # room -> rooms it may import, besides itself; a file of common/ itself is a room of its own
 FLOOR = {"errors"}
-GROUND = FLOOR | {"files", "cli", "ranges", "csv_text"}
+GROUND = FLOOR | {"files", "cli", "ranges", "csv_text", "progress", "parallel"}
 MIDDLE = GROUND | {"data", "training", "records"}
 MAY_IMPORT = {
     "errors": set(), "files": FLOOR, "ranges": FLOOR, "csv_text": FLOOR, "cli": FLOOR | {"ranges"}, "figures": FLOOR | {"files"},
+    "progress": FLOOR, "parallel": FLOOR | {"cli"},
     "data": GROUND, "training": GROUND, "records": GROUND,
     "cases": MIDDLE, "evaluation": MIDDLE,
 }  # fmt: skip

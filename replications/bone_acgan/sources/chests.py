@@ -14,6 +14,7 @@ import pandas as pd
 from common.data.folder import walk_files
 from common.data.phantoms import smooth_noise
 from common.data.pictures import read_picture
+from common.data.reading import read_ahead
 from common.errors import UsageError
 from common.files import hash_file
 from replications.bone_acgan.config import Config
@@ -32,19 +33,24 @@ def read_chests(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame,
     """
     faults: list[str] = []
     pictures, lines = [], []
+    found = []
     for path in sorted(walk_files(folder)):
         parts = [part.lower() for part in path.relative_to(folder).parts[:-1]]
         label = next((FOLDERS[part] for part in parts if part in FOLDERS), None)
-        if label is None or "masks" in parts or path.suffix.lower() not in PICTURES:
+        if label is not None and "masks" not in parts and path.suffix.lower() in PICTURES:
+            found.append((path, label))
+
+    def read(one: tuple[Path, int]) -> tuple[np.ndarray, str]:
+        picture = cv2.resize(read_picture(one[0]), (config.width, config.height), interpolation=cv2.INTER_AREA)
+        return picture, hash_file(one[0])
+
+    for (path, label), made in read_ahead(read, found, "reading chest radiographs"):
+        if isinstance(made, UsageError):
+            faults.append(str(made))
             continue
         name = path.relative_to(folder).as_posix()
-        try:
-            grey = read_picture(path)
-        except UsageError as error:
-            faults.append(str(error))
-            continue
-        pictures.append(cv2.resize(grey, (config.width, config.height), interpolation=cv2.INTER_AREA))
-        lines.append((name, name, hash_file(path), name, label))
+        pictures.append(made[0])
+        lines.append((name, name, made[1], name, label))
     if not lines:
         raise UsageError(f"{folder}: no pictures in folders COVID, Lung_Opacity, Normal, Viral Pneumonia")
     cases = pd.DataFrame(lines, columns=["case_id", "path", "sha256", "patient_id", "label"])

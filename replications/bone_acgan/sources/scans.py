@@ -19,6 +19,7 @@ from common.data.names import find_listed, fold_name
 from common.data.pictures import read_picture
 from common.errors import UsageError
 from common.files import hash_file
+from common.progress import track
 from replications.bone_acgan.body import draw_body
 from replications.bone_acgan.config import CLASSES, Config
 from replications.bone_acgan.sources.dicom import VIEWS, read_scan
@@ -71,7 +72,8 @@ def read_own(folder: Path, config: Config, table: CaseTable | None = None) -> tu
     faults: list[str] = []
     views: list[View] = []
     labels: dict[Path, int] = {}
-    for number, line in enumerate(read_cases(table, ("path", "label"), ("patient", "view")).to_dict("records"), start=1):
+    lines = read_cases(table, ("path", "label"), ("patient", "view")).to_dict("records")
+    for number, line in enumerate(track(lines, "reading pictures"), start=1):
         where = f"{table.name} case {number}"
         label = SPELLINGS.get(line["label"].strip().lower())
         name, patient = line["path"].strip(), line.get("patient", "").strip()
@@ -169,7 +171,8 @@ def read_bs80k(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame, 
     for part, view in (("wholebodyant", "anterior"), ("wholebodypost", "posterior")):
         places = [path for path in walk_files(folder) if part in path.parent.name.lower()]
         labels = _read_list([path for path in places if path.suffix.lower() == ".txt"])
-        for path in sorted(path for path in places if path.suffix.lower() in (".jpg", ".jpeg", ".png")):
+        listed = sorted(path for path in places if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+        for path in track(listed, f"reading {view} pictures"):
             if fold_name(path.name) not in labels:
                 unlabelled += 1
                 continue

@@ -17,6 +17,7 @@ import pandas as pd
 from common.data.csv_files import read_csv_table
 from common.data.folder import walk_files
 from common.errors import UsageError
+from common.progress import track
 from replications.ddsm_inceptionv4.sources.ics import STEM, Film, Ics, read_ics
 from replications.ddsm_inceptionv4.sources.mammograms import SUFFIXES, Listing, Mammogram
 from replications.ddsm_inceptionv4.sources.overlay import read_overlay
@@ -49,7 +50,7 @@ def list_ddsm(folder: Path) -> Listing:
     mammograms: list[Mammogram] = []
     pathologies: dict[str, int] = defaultdict(int)
     unmarked = 0
-    for (stem, view), places in sorted(known.films.items()):
+    for (stem, view), places in track(sorted(known.films.items()), "reading the descriptions of films"):
         path = _choose(places)
         if path is None:
             faults.append(f"{_name(folder, places[0])}: no film that is read; known: .LJPEG, .LJPEG.1, {', '.join(SUFFIXES)}")

@@ -7,7 +7,8 @@ from pathlib import Path
 from common.data.dicom import is_dicom
 from common.data.listing import CaseTable, read_cases
 from common.data.names import find_listed, name_listed
-from common.errors import UsageError
+from common.errors import UsageError, to_one_line
+from common.progress import track
 from replications.ddsm_inceptionv4.sources.mammograms import SUFFIXES, Listing, Mammogram
 
 TABLE = "cases.csv"
@@ -31,7 +32,7 @@ def list_own(folder: Path, table: CaseTable | None = None) -> Listing:
     faults: list[str] = []
     mammograms: list[Mammogram] = []
     seen: set[str] = set()
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(track(lines, f"{to_one_line(table.name)}: lines"), start=1):
         try:
             one = _read_line(folder, {str(name): str(value).strip() for name, value in line.items()})
             if (file := name_listed(folder, one.path)) in seen:

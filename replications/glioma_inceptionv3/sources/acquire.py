@@ -1,9 +1,7 @@
 """What lies in the data folder beside the report's tables, and what to get where: the texts behind data.py's command."""
 
-import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +9,6 @@ import pandas as pd
 from common.cases.copies import describe_gaps, list_copies
 from common.records.paper import load_paper
 
-Item = TypeVar("Item")
-EVERY = 10.0  # seconds between two lines about a long reading
 NEARLY, FEW = 0.9, 5  # share of a grade from which a site is nearly that grade, of so many subjects or more
 HOW_TO_GET = """\
 The report's collection is not named (glioma data of TCIA, 80 subjects of grades II, III and IV). Nothing is downloaded for you.
@@ -32,16 +28,6 @@ BraTS, or the segmentations of TCGA-LGG and TCGA-GBM at TCIA: no WHO grade; it m
     brats/grades.csv  columns subject,grade and, where known, site; brats/<subject>/<subject>_<sequence>.nii.gz, in any folders
     TCGA-GBM is grade IV only, TCGA-LGG II and III only: then the collection tells the grade, and is best named as the site
 Which one: --set source=own, lgg, ucsf or brats; without it, the first of them that is there."""
-
-
-def show_progress(items: Sequence[Item], name: str) -> Iterator[Item]:
-    """The items, with a line on stderr every ten seconds."""
-    told = time.monotonic()
-    for number, item in enumerate(items):
-        if time.monotonic() - told > EVERY:
-            told = time.monotonic()
-            print(f"{name}: {number} of {len(items)} subjects read", file=sys.stderr)
-        yield item
 
 
 def describe_steps(notes: Mapping[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@
 to a square, as the paper's 128x128 and 256x256 imply: the aspect ratio of 3056x2544 is not kept.
 """
 
+import itertools
 import math
 import os
 from pathlib import Path
@@ -18,6 +19,7 @@ from common.data.listing import BOX, TABLE, CaseTable, Listed, drop_repeated, li
 from common.data.names import find_listed, name_listed
 from common.data.patients import normalise_patient
 from common.data.pictures import read_picture
+from common.data.reading import read_ahead
 from common.errors import UsageError
 from common.files import hash_file
 from replications.lung_hip_compare.config import Config
@@ -125,22 +127,28 @@ def read_hips(
         table = whole
     side = choose_side(dataset, config)
     images, lines = [], []
-    last: str | None = None
-    picture = np.empty((0, 0), np.uint8)
-    for index, line in enumerate(table.to_dict("records")):
-        try:
-            if line["path"] != last:  # the hips of a picture usually follow each other
-                last = None
-                path = find_listed(folder, line["file"])
-                picture, last = read_picture(path, window=line["window"]), line["path"]
-            part = crop_picture(picture, line["box"], line["path"]) if cropped else picture
-            scaled = scale_picture(part, side)
-        except UsageError as error:
-            faults.append(str(error))
-            continue
-        images.append(scaled)
-        sha256 = hash_pixels(scaled) if cropped else hash_file(path)
-        lines.append((f"h{index:03d}", line["path"], sha256, line["patient"], line["label"], line["side"]))
+    # The hips of a picture usually follow each other.
+    pictures = [list(group) for _, group in itertools.groupby(enumerate(table.to_dict("records")), lambda one: one[1]["path"])]
+
+    def read(hips: list[tuple[int, dict]]) -> list[tuple[np.ndarray, str] | UsageError]:
+        path = find_listed(folder, hips[0][1]["file"])
+        picture = read_picture(path, window=hips[0][1]["window"])
+        found: list[tuple[np.ndarray, str] | UsageError] = []
+        for _, line in hips:
+            try:
+                scaled = scale_picture(crop_picture(picture, line["box"], line["path"]) if cropped else picture, side)
+                found.append((scaled, hash_pixels(scaled) if cropped else hash_file(path)))
+            except UsageError as error:
+                found.append(error)
+        return found
+
+    for hips, found in read_ahead(read, pictures):
+        for (index, line), hip in zip(hips, [found] * len(hips) if isinstance(found, UsageError) else found, strict=True):
+            if isinstance(hip, UsageError):
+                faults.append(str(hip))
+                continue
+            images.append(hip[0])
+            lines.append((f"h{index:03d}", line["path"], hip[1], line["patient"], line["label"], line["side"]))
     cases = pd.DataFrame(lines, columns=["case_id", "path", "sha256", "patient_id", "label", "side"])
     stacked = np.stack(images) if images else np.empty((0, side, side), np.uint8)
     return stacked, cases, {"faults": faults, "radiographs": len(whole), "patients_known": kind != "fracatlas"}

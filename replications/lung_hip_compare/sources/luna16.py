@@ -22,8 +22,10 @@ from common.data.folder import has_control_characters, list_entries
 from common.data.metaimage import Volume, read_header, read_region, world_to_voxel
 from common.data.names import find_listed
 from common.data.pictures import read_picture, read_size
+from common.data.reading import read_ahead
 from common.errors import UsageError, quote
 from common.files import hash_file
+from common.progress import track
 from replications.lung_hip_compare.config import Config
 
 PATCH_SPLITS = ("train", "test", "val")
@@ -80,31 +82,32 @@ def read_patches(folder: Path, config: Config, lists: Sequence[str] = COUNTED) -
     reason}], `unused` {what: count}. A patch that the slice border clipped (one side short, at least half of it left)
     is excluded, as the paper's counts imply; any other size is a fault.
     """
-    tables, faults = [], []
-    for split in lists:
-        table, bad_lines = list_patches(folder, split)
-        tables.append(table)
-        faults += bad_lines
-    listed = pd.concat(tables, ignore_index=True)
+    tables = [list_patches(folder, split) for split in lists]
+    listed = pd.concat([table for table, _ in tables], ignore_index=True)
+    faults = [line for _, bad_lines in tables for line in bad_lines]
     unused = _count_unused(folder, listed)
     rows = listed["candidate_row"]
     faults += [f"{path}: its row is also in another list" for path in listed.loc[rows.duplicated(), "path"]]
     listed = listed[~rows.duplicated(keep=False)].reset_index(drop=True)  # which side it is on, nobody knows
     side = config.luna_side
     images, hashes, keep, excluded = [], [], [], []
-    for index, relative in enumerate(listed["path"]):
-        try:
-            path = find_listed(folder, relative)
-            if path.is_file() and path.stat().st_size and _is_clipped(read_size(path, ("JPEG",)), side):
-                width, height = read_size(path, ("JPEG",))
-                reason = f"{width}x{height} pixels: clipped at the border of the slice; not in the paper's counts"
-                excluded.append({"path": relative, "reason": reason})
-                continue
-            images.append(read_picture(path, (side, side), ("JPEG",)))
-            hashes.append(hash_file(path))
+
+    def read(relative: str) -> tuple[np.ndarray, str] | tuple[int, int]:
+        path = find_listed(folder, relative)
+        if path.is_file() and path.stat().st_size and _is_clipped(size := read_size(path, ("JPEG",)), side):
+            return size
+        return read_picture(path, (side, side), ("JPEG",)), hash_file(path)
+
+    for index, (relative, found) in enumerate(read_ahead(read, listed["path"].to_list())):
+        if isinstance(found, UsageError):
+            faults.append(str(found))
+        elif isinstance(found[0], int):
+            reason = f"{found[0]}x{found[1]} pixels: clipped at the border of the slice; not in the paper's counts"
+            excluded.append({"path": relative, "reason": reason})
+        else:
+            images.append(found[0])
+            hashes.append(found[1])
             keep.append(index)
-        except UsageError as error:
-            faults.append(str(error))
     cases = listed.iloc[keep].reset_index(drop=True)
     rows, block = cases["candidate_row"], config.luna_block_rows
     cases.insert(0, "case_id", pd.Series([f"row-{row:06d}" for row in rows], dtype=str))
@@ -130,8 +133,7 @@ def _count_unused(folder: Path, listed: pd.DataFrame) -> dict:
     unused = {}
     for split in PATCH_SPLITS:
         found = {f"{split}/{path.stem}.jpg" for path in list_entries(folder / split, ".jpg") if path.name.startswith("image_")}
-        extra = found - set(listed["path"])
-        if extra:
+        if extra := found - set(listed["path"]):
             unused["validation patches" if split == "val" else f"unlisted files in {split}/ (rotated copies)"] = len(extra)
     return unused
 
@@ -256,7 +258,7 @@ def read_originals(folder: Path, config: Config, lists: Sequence[str] = COUNTED)
     split_of = {int(row): split for split in lists for row in chosen[split]}
     volumes, faults = find_volumes(folder)
     images, lines = [], []
-    for name, group in candidates.loc[list(split_of)].groupby("seriesuid", sort=True):
+    for name, group in track(list(candidates.loc[list(split_of)].groupby("seriesuid", sort=True)), "reading scans"):
         scan = str(name)
         try:
             if scan not in volumes:
@@ -340,8 +342,7 @@ def split_row_blocks(rows: np.ndarray, config: Config) -> np.ndarray:
     borders = np.round(np.linspace(0, rows.max() + 1, STRETCHES + 1)[1:-1] / block).astype(int) * block
     order = np.random.default_rng(config.split_seed).permutation(STRETCHES)
     side_of = np.full(STRETCHES, "train", dtype="<U10")
-    side_of[order[:2]] = "test"
-    side_of[order[2]] = "validation"
+    side_of[order[:2]], side_of[order[2]] = "test", "validation"
     sides = side_of[np.searchsorted(borders, rows, side="right")]
     for border, before, after in zip(borders, side_of[:-1], side_of[1:], strict=True):
         if before != after:

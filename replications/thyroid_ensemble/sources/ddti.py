@@ -7,6 +7,7 @@ is no pathology: the label comes from the grade, the same for all nodules of a c
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.parsers import expat
@@ -14,11 +15,12 @@ from xml.parsers import expat
 import numpy as np
 import pandas as pd
 
-from common.cases.descriptions import Descriptions, describe_images, join_descriptions
+from common.cases.descriptions import Descriptions, describe_images
 from common.cases.duplicates import find_near_duplicates
 from common.cases.table import join_patients
 from common.data.folder import walk_files
 from common.data.pictures import read_picture
+from common.data.reading import read_ahead
 from common.errors import UsageError
 from common.files import hash_file
 from replications.thyroid_ensemble.config import Config
@@ -96,23 +98,27 @@ def read_ddti(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame, d
     paths, faults = _name_pictures(files, folder), notes["faults"]
     missing = [name for name, (_, boxes) in marks.items() if boxes and name not in paths]
     faults += [f"{name}.jpg: its contours are there, the picture is not" for name in missing]
-    lines, images, seen, described = [], [], [], []
-    for name, path in paths.items():
-        try:
-            picture = read_picture(path)
-        except UsageError as error:
-            faults.append(str(error))
-            continue
-        case = name.split("_")[0]
-        label, boxes = marks.get(name, (UNKNOWN, []))
-        seen.append((name, path.relative_to(folder).as_posix(), hash_file(path), case, label))
-        described.append(describe_images([picture]))
-        for number, box in enumerate(boxes if label != UNKNOWN else [], start=1):
-            try:
-                images.append(cut_roi(picture, box, config))
-                lines.append((f"{name}-n{number}", len(seen) - 1))
-            except UsageError as error:
-                faults.append(f"{path}: {error}")
+    lines, images, seen = [], [], []
+
+    def read_whole() -> Iterator[np.ndarray]:
+        """The whole pictures, one after the other: together they may be larger than the memory."""
+        for (name, path), found in read_ahead(lambda one: (read_picture(one[1]), hash_file(one[1])), list(paths.items())):
+            if isinstance(found, UsageError):
+                faults.append(str(found))
+                continue
+            picture, sha256 = found
+            case = name.split("_")[0]
+            label, boxes = marks.get(name, (UNKNOWN, []))
+            seen.append((name, path.relative_to(folder).as_posix(), sha256, case, label))
+            for number, box in enumerate(boxes if label != UNKNOWN else [], start=1):
+                try:
+                    images.append(cut_roi(picture, box, config))
+                    lines.append((f"{name}-n{number}", len(seen) - 1))
+                except UsageError as error:
+                    faults.append(f"{path}: {error}")
+            yield picture
+
+    described = describe_images(read_whole())
     pictures = pd.DataFrame(seen, columns=["name", "path", "sha256", "patient_id", "label"])
     pictures["patient_id"], contradicting = _join_cases(pictures, described)
     cases = pictures.iloc[[row for _, row in lines]].reset_index(drop=True)
@@ -140,11 +146,11 @@ def _name_pictures(files: list[Path], folder: Path) -> dict[str, Path]:
     return found
 
 
-def _join_cases(pictures: pd.DataFrame, described: list[Descriptions]) -> tuple[pd.Series, list[int]]:
+def _join_cases(pictures: pd.DataFrame, described: Descriptions) -> tuple[pd.Series, list[int]]:
     """Joined patient ids of all pictures, graded or not, and positions of those whose copies have the other label."""
     if pictures.empty:
         return pictures["patient_id"], []
-    copies = find_near_duplicates(join_descriptions(described))
+    copies = find_near_duplicates(described)
     pairs = [(int(a), int(b)) for a, b in zip(copies["index_a"], copies["index_b"], strict=True)]
     for rows in pictures.groupby("sha256").indices.values():
         pairs += [(int(rows[0]), int(row)) for row in rows[1:]]

@@ -9,10 +9,12 @@ import pytest
 from sample_pictures import COPIES, make_images
 
 from common.cases import searches
-from common.cases.descriptions import describe_images
+from common.cases.copies import settle_copies
+from common.cases.descriptions import LAST, describe_images
 from common.cases.duplicates import find_near_duplicates
 from common.cases.folds import Fold, describe_splits, gather_fold, measure_leak, name_sides
 from common.cases.prepared import Dataset, load_dataset, write_prepared
+from common.cases.sources import Source
 from common.cases.table import LeakError, assert_no_leak, hash_pixels
 
 KINDS = ("jpeg", "quarter turn", "letterboxed", "gamma 2")
@@ -163,3 +165,24 @@ def test_a_folder_that_cannot_be_written_is_no_fault(tmp_path, monkeypatch):
     dataset, (fold, _) = write_set(tmp_path / "set"), make_folds()
     (tmp_path / "set" / searches.KEPT).write_text("in the way")
     assert [count_searches(dataset, fold, monkeypatch) for _ in range(2)] == [1, 1]
+
+
+def test_pictures_are_described_once_for_preparing_them_and_for_their_splits(tmp_path, monkeypatch):
+    dataset, folds = write_set(tmp_path / "set"), make_folds()
+    cases = dataset.cases.assign(patient_id=dataset.cases["case_id"])
+    sides = name_sides(folds[0], COUNT)
+    direct = searches.Searches(dataset.images, cases["case_id"]).search_sides(sides, limit=LIMIT)
+    own = Source("own", tmp_path, "made up", synthetic=True)
+    settle_copies(own, (np.asarray(dataset.images)[..., 0], cases, {"faults": []}))
+    described = describe_images(dataset.images)
+    with monkeypatch.context() as patched:
+        patched.setattr(searches, "describe_images", lambda _images: pytest.fail("described again"))
+        again = searches.Searches(dataset.images, cases["case_id"])
+        assert again.search_sides(sides, limit=LIMIT) == direct
+    assert not LAST, "what was taken is not kept for longer"
+    for name in ("thumbnails", "sketches", "spectra"):
+        np.testing.assert_array_equal(getattr(again.described, name), getattr(described, name))
+    settle_copies(own, (np.asarray(dataset.images)[::-1, ..., 0].copy(), cases, {"faults": []}))
+    turned = searches.Searches(dataset.images, cases["case_id"])
+    assert turned.search_sides(sides, limit=LIMIT) == direct, "descriptions of other pictures are not taken"
+    assert len(LAST) == 1

@@ -2,14 +2,19 @@
 
 import json
 import shutil
+import weakref
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hostile import edit
 from thyroid_samples import draw_contour, prepare, save, write_case, write_ddti
 
 from common.cases.folds import measure_leak
+from common.cli import count_cores
 from common.data.folder import walk_files
+from common.data.pictures import read_picture
+from common.parallel import AHEAD
 from replications.thyroid_ensemble import data
 from replications.thyroid_ensemble.config import PAPER
 from replications.thyroid_ensemble.sources import ddti
@@ -34,6 +39,27 @@ def test_ddti_behind_links(tmp_path):
     (tmp_path / "data" / "ddti" / "pictures").symlink_to(tmp_path / "disk" / "ddti" / "images")
     (tmp_path / "disk" / "ddti" / "images" / "again").symlink_to(tmp_path / "disk" / "ddti" / "images")  # a ring
     assert len(prepare(tmp_path / "data", tmp_path / "out").cases) == 30
+
+
+def test_ddti_holds_few_whole_pictures_at_a_time(tmp_path, monkeypatch):
+    """They are large, and of each only the nodules are kept."""
+    folder, alive, most = tmp_path / "ddti", weakref.WeakValueDictionary(), 0
+    write_case(folder, 1, "2", {1: [draw_contour(10, 10, 40, 40)]})
+    for number in range(2, 61):
+        save(folder / "images" / f"{number}_1.jpg", number)
+
+    class Picture(np.ndarray):
+        """One that can be watched."""
+
+    def read_watched(path):
+        nonlocal most
+        alive[path] = picture = read_picture(path).view(Picture)
+        most = max(most, len(alive))
+        return picture
+
+    monkeypatch.setattr(ddti, "read_picture", read_watched)
+    assert ddti.read_ddti(folder, PAPER)[2]["pictures"] == 60
+    assert 0 < most <= 2 * (AHEAD + 1) * count_cores() + 2  # some wait when they are read, and some when they are described
 
 
 def test_ddti_counts_what_it_does_not_use(tmp_path):
