@@ -1,19 +1,23 @@
 """The leak that phantoms were given: accuracy on patients whose pictures show nothing of their class (`common.data.unmarked`)."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
 from common.cli import PROTOCOLS
 from common.evaluation.metrics import evaluate
+from common.records.predictions import extract_scores
 from common.records.results import OwnColumn, OwnTable, RowResult
 
 COLUMNS = {"cases": "number", "accuracy (%)": "number", "95 % interval": "text"}
 NAMES = {"paper": "The paper's protocol", "leakfree": "Patients kept apart"}
+IN_WORDS = {"paper": "the paper's protocol", "leakfree": "patients kept apart"}
 NOTE = (
-    "A leak put in on purpose: of some phantom patients, as many ill as healthy, the pictures show nothing of the class. With "
-    "patients kept apart, nothing but chance gets them right, and the interval should hold 50. What the paper's protocol has "
-    "above that, it has from other pictures of the same patients among those that it trained on."
+    "A leak put in on purpose: of some phantom patients, as many of each class, the pictures show nothing of the class. With "
+    "patients kept apart, nothing but chance gets them right, and the interval should hold {chance}. What the paper's protocol "
+    "has above that, it has from other pictures of the same patients among those that it trained on: at 100 it recalls every "
+    "one of them. Put in: {patients} patients, with {cases} of the {of} cases tested. Found, of what chance leaves, mean of the "
+    "rows: {found}."
 )
 
 
@@ -44,7 +48,22 @@ def tabulate_unmarked(predictions: pd.DataFrame, unmarked: Collection[str]) -> l
         columns += [OwnColumn(name=name, kind=kind, group=NAMES[protocol]) for name, kind in COLUMNS.items()]
     rows = sorted({row for _, row in found})
     lines = [[row, *(text for protocol in protocols for text in _describe(found.get((protocol, row))))] for row in rows]
-    return [OwnTable(title="The leak that was put in", columns=columns, rows=lines, note=NOTE)]
+    chance = 1 / extract_scores(part).shape[1]
+    shares = {name: _measure_recall([row for row in found.values() if row.protocol == name], chance) for name in protocols}
+    note = NOTE.format(
+        chance=f"{100 * chance:.0f}",
+        patients=part["patient_id"].nunique(),
+        cases=part["case_id"].nunique(),
+        of=predictions["case_id"].nunique(),
+        found=", ".join(f"{100 * share:.0f} % under {IN_WORDS[name]}" for name, share in shares.items()),
+    )
+    return [OwnTable(title="The leak that was put in", columns=columns, rows=lines, note=note)]
+
+
+def _measure_recall(rows: Sequence[RowResult], chance: float) -> float:
+    """What the rows get right beyond chance, on average, as a share of what chance leaves; below 0 where they get less."""
+    right = [mean for row in rows if (mean := row.metrics["accuracy"].mean) is not None]
+    return (sum(right) / len(right) - chance) / (1 - chance)
 
 
 def _describe(row: RowResult | None) -> list[str]:

@@ -157,12 +157,12 @@ def name_time(seconds: float) -> str:
     """A duration in the unit that people would use.
 
     >>> name_time(20), name_time(200), name_time(3 * 3600), name_time(1e7)
-    ('20 s', '3 min', '3.0 h', '116 days')
+    ('20 s', '3.3 min', '3.0 h', '116 days')
     """
     for unit, size, least in (("days", DAY, 2 * DAY), ("h", HOUR, 100 * MINUTE), ("min", MINUTE, 100)):
         if seconds >= least:
             value = seconds / size
-            return f"{value:.0f} {unit}" if value >= 10 or unit == "min" else f"{value:.1f} {unit}"
+            return f"{value:.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
     return f"{seconds:.0f} s"
 
 

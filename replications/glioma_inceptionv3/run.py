@@ -13,6 +13,7 @@ from pathlib import Path
 from common import cli
 from common.audit.papers import find_impossible_claims
 from common.cases.prepared import Dataset
+from common.data.unmarked import read_unmarked
 from common.errors import run_main
 from common.evaluation.outcome import judge_run, list_changes
 from common.evaluation.verdicts import name_standing
@@ -147,6 +148,7 @@ def run(options: cli.Options) -> int:
             subjects.tabulate_subjects(predictions, config, classes),
             subjects.tabulate_leaks(divided, datasets, config),
             subjects.tabulate_rates(finished, opened.folder, config),
+            *subjects.tabulate_recalled(predictions, read_unmarked(source.path), config),
         ],
         finding=decomposition.summarise(steps, described.name, classes),
     )
@@ -159,7 +161,7 @@ def choose_source(options: cli.Options) -> tuple[str, data.Source, Config]:
     """Preset, source and settings: the data folder if there is one, else phantoms; smoke takes phantoms."""
 
     def make(folder: Path, config: Config) -> None:
-        data.write_phantoms(folder, config, seed=config.split_seed)
+        data.write_phantoms(folder, config, seed=config.split_seed, unmarked=data.UNMARKED if config.phantom_signal else 0.0)
 
     return find_or_make(PACKAGE, options, PRESETS, data.find_source, make)
 
