@@ -132,7 +132,7 @@ def run(options: cli.Options) -> int:
         impossible=find_impossible_claims(paper),
     )
     steps = decomposition.decompose(predictions, config, alike)
-    classes = list(info["classes"])
+    classes, unmarked = list(info["classes"]), read_unmarked(source.path)
     results = build_results(
         opened,
         outcome,
@@ -148,9 +148,10 @@ def run(options: cli.Options) -> int:
             subjects.tabulate_subjects(predictions, config, classes),
             subjects.tabulate_leaks(divided, datasets, config),
             subjects.tabulate_rates(finished, opened.folder, config),
-            *subjects.tabulate_recalled(predictions, read_unmarked(source.path), config),
+            *subjects.tabulate_recalled(predictions, unmarked, config),
         ],
-        finding=decomposition.summarise(steps, described.name, classes),
+        finding=subjects.summarise_recalled(predictions, unmarked, config)
+        or decomposition.summarise(steps, described.name, classes),
     )
     attention = use_networks(opened, finished, files, datasets, config)
     pictures = shown.gather(paper, config, source, datasets, predictions, history, steps, attention, read_sheets(source, config))

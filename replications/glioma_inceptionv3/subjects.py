@@ -14,7 +14,7 @@ from common.evaluation.confusion import estimate_confusion
 from common.evaluation.intervals import Estimate
 from common.evaluation.resampled import Resampled, compare_resampled
 from common.evaluation.samples import choose_areas, count_by_patient, gather_sample, select_row
-from common.evaluation.unmarked import tabulate_unmarked
+from common.evaluation.unmarked import summarise_unmarked, tabulate_unmarked
 from common.records.predictions import extract_scores
 from common.records.results import OwnColumn, OwnTable
 from common.runs.cells import Cell, read_record
@@ -147,5 +147,14 @@ def tabulate_rates(finished: Sequence[Cell], folder: Path, config: Config) -> Ow
 def tabulate_recalled(predictions: pd.DataFrame, unmarked: Collection[str], config: Config) -> list[OwnTable]:
     """What each mode gets right of the phantoms whose tumours show nothing of the grade (see `tabulate_unmarked`): the last layer
     on each backbone and view, with the true grades. No table where there are none."""
+    return tabulate_unmarked(_pick_heads(predictions, config), unmarked)
+
+
+def summarise_recalled(predictions: pd.DataFrame, unmarked: Collection[str], config: Config) -> str:
+    """The same in words (see `summarise_unmarked`); "" where there are none."""
+    return summarise_unmarked(_pick_heads(predictions, config), unmarked)
+
+
+def _pick_heads(predictions: pd.DataFrame, config: Config) -> pd.DataFrame:
     heads = [name_row(*setup) for setup in product(list_modes(), config.backbones, config.views)]
-    return tabulate_unmarked(predictions[predictions["row"].isin(heads)].reset_index(drop=True), unmarked)
+    return predictions[predictions["row"].isin(heads)].reset_index(drop=True)
