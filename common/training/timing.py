@@ -141,7 +141,8 @@ def _limit_steps(arrays: Any) -> int:
 def _time_calls(call: Callable[[int], None], *, traced: bool, most: int) -> tuple[float, float, float]:
     """Seconds of the first call, of a later one of a single round, and of a further round in one call of at most `most`.
 
-    Rounds are added until they take long beside the call itself, which is never twice alike: else its whims would count as theirs.
+    Rounds are added until they take long beside the call itself, whose cost is never twice the same: else its whims would count
+    as theirs.
     """
 
     def clock(rounds: int) -> float:

@@ -100,7 +100,9 @@ def test_a_slow_demo_and_one_that_says_nothing_are_found():
     assert demos.judge_times(silent) == ["said nothing of the time that it would take"]
 
 
-@pytest.mark.parametrize(("seconds", "how"), [(42.0, "on this CPU"), (150.0, "on this CPU"), (7000.0, "on this CPU"), (50.0, "short")])
+@pytest.mark.parametrize(
+    ("seconds", "how"), [(42.0, "on this CPU"), (150.0, "on this CPU"), (7000.0, "on this CPU"), (50.0, "short")]
+)
 def test_the_time_that_a_run_says_is_read(tmp_path, seconds, how):
     options = parse_options(["--out", str(tmp_path)], "replications.toy.run", "", ["demo"])
     run = open_run(Path("replications/toy"), options, "demo", {}, synthetic=False, datasets={})
