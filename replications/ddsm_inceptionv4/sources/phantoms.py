@@ -53,7 +53,7 @@ def write_phantoms(folder: Path, config: Config, seed: int, strength: float = 1.
         hidden = choose_unmarked(lesions, unmarked)
         if unmarked:
             (folder / FOLDER).mkdir(parents=True)
-            write_unmarked(folder / FOLDER, [name_woman(number, int(scanners[number])) for number in np.flatnonzero(hidden)])
+            write_unmarked(folder / FOLDER, [name_woman(int(number), int(scanners[number])) for number in np.flatnonzero(hidden)])
         for number in range(config.phantom_cases):
             part = int(plan.integers(2)) if lesions[number] else 2
             random = np.random.default_rng([seed, 2, number])
