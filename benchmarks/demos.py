@@ -2,10 +2,10 @@
 
 `python -m benchmarks.demos [--only PACKAGE ...] [--out FOLDER]` runs each demo as a user does, on phantoms, and holds it to
 what it promises: it ends within MOST_SECONDS; what it says beforehand of the time that is left is right within FACTOR; every
-row of both protocols is better than always naming the most frequent class, by the lower end of its 95 % interval (UNLEARNABLE: those
-that cannot be, and why); and of the leak that was put in more is found under the paper's protocol than with patients kept
-apart. Together they end within ALL_SECONDS. Exit code 1 if a promise is broken. Limits are those of two idle cores: on a
-busy machine compare the processor time. `--read` judges the finished runs of `--out`, without times.
+row of both protocols is better than always naming the most frequent class, by the lower end of its 95 % interval
+(UNLEARNABLE: those that cannot be, and why); and of the leak that was put in more is found under the paper's protocol than
+with patients kept apart. Together they end within ALL_SECONDS. Exit code 1 if a promise is broken. Limits are those of two
+idle cores: on a busy machine compare the processor time. `--read` judges the finished runs of `--out`, without times.
 """
 
 import argparse
