@@ -49,14 +49,23 @@ def judge(*predictions: pd.DataFrame, package: str = "toy") -> list[str]:
 
 def test_a_network_that_answers_one_class_is_found():
     assert judge(predict("good", know(0.95)), predict("constant", ONE_CLASS)) == [
-        "constant, paper: from 53.8 %, most frequent class 66.7 %"
+        "constant, paper: 66.7 %, most frequent class 66.7 %, AUC 0.50"
     ]
 
 
 def test_a_network_hardly_better_than_the_most_frequent_class_is_found():
-    """Three of four cases, where that class has two of three: the interval reaches below."""
-    found = judge(predict("hardly", know(0.75)), predict("good", know(0.95), "leakfree"), predict("bad", ~ONE_CLASS, "leakfree"))
+    """Seven of ten cases, where that class has two of three: the interval reaches below."""
+    found = judge(predict("hardly", know(0.7)), predict("good", know(0.95), "leakfree"), predict("bad", ~ONE_CLASS, "leakfree"))
     assert [fault.split(":")[0] for fault in found] == ["hardly, paper", "bad, leakfree"]
+
+
+def test_a_network_that_is_right_by_far_is_clear_though_few_patients_leave_its_interval_wide():
+    """Ten patients, of whom one is ill: all right, but the interval reaches below 90 %."""
+    cases = pd.DataFrame({"case_id": list("abcdefghij"), "patient_id": list("abcdefghij"), "label": [1] + [0] * 9})
+    about = {"protocol": "paper", "row": "CNN", "seed": 0, "fold": 0}
+    right, scores = np.eye(2)[cases["label"]], np.tile([0.9, 0.1], (10, 1))
+    assert not judge(tabulate_scores(cases, right, **about))
+    assert judge(tabulate_scores(cases, scores, **about))
 
 
 def test_only_rows_that_are_named_with_a_reason_are_left_out(monkeypatch):
@@ -121,4 +130,4 @@ def test_the_exit_code_says_whether_a_promise_is_broken(monkeypatch, tmp_path, c
     assert "| bone_acgan | 50 | 50 | 60 | 70 | 1 of 1 |" in capsys.readouterr().out
     results = results.model_copy(update={"rows": rows})
     assert demos.main(["--only", "bone_acgan"]) == 1
-    assert "bone_acgan: CNN, leakfree: from" in capsys.readouterr().out
+    assert "bone_acgan: CNN, leakfree: 66.7 %" in capsys.readouterr().out
