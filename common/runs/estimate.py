@@ -20,6 +20,7 @@ MEASURING = 10  # seconds, of each worker
 RATE = 2e9  # multiply-adds a second of one thread, which every processor of these years surpasses
 SHORT = 300  # seconds at that rate, up to which nothing is measured
 LONG = 24 * 3600  # seconds from which the user is asked
+CLOSING = 12  # seconds of intervals, figures and the report, which follow the trainings
 LEAST_BYTES = 20e6  # of predictions, figures and the report
 DAY, HOUR, MINUTE = 24 * 3600, 3600, 60
 
@@ -70,9 +71,10 @@ def estimate(run: Run, works: Sequence[Work], done: Sequence[Work] = ()) -> tupl
     bound = bound_seconds(works, rate, team)
     if bound <= SHORT or not networks:
         amount = add_up(works, complete_times({}, networks, rate), team, done)
-        return dataclasses.replace(amount, seconds=bound), "short"
+        return dataclasses.replace(amount, seconds=bound + CLOSING), "short"
     found, device, failed = measure(run, networks, team, threads)
     amount = add_up(works, complete_times(found, networks, rate), team, done)
+    amount = dataclasses.replace(amount, seconds=amount.seconds + CLOSING)
     if failed:
         return amount, f"not measured ({failed}); by a low rate"
     timed = sum("picture" in times or "step" in times for times in found.values())

@@ -136,6 +136,7 @@ def test_the_estimate_is_that_of_the_device(tmp_path, not_short):
         assert "1 of 1 networks measured" in how
         seconds.append(amount.seconds)
     assert 0.19 < (seconds[1] - seconds[0]) / 100 < 0.6
+    assert seconds[0] > 50 * 0.19 + estimate.CLOSING  # figures and the report follow
 
 
 def test_a_measurement_that_fails_is_said(tmp_path, capsys, not_short):
