@@ -22,6 +22,8 @@ FOUND = (
     "A leak was put in: of {patients} patients, with {cases} of the {of} cases tested, the pictures show nothing of the class. "
     "Found of it, as a share of what chance leaves, mean of the rows: {found}."
 )
+UNSEEN = " These networks do not recall a patient by other pictures, so that this leak adds nothing to their accuracy here."
+LEAST_SEEN = 0.1  # of what chance leaves
 
 
 def tabulate_unmarked(predictions: pd.DataFrame, unmarked: Collection[str]) -> list[OwnTable]:
@@ -78,13 +80,14 @@ def summarise_unmarked(predictions: pd.DataFrame, unmarked: Collection[str]) -> 
     for row in evaluate(part):
         if (mean := row.metrics["accuracy"].mean) is not None:
             right.setdefault(row.protocol, []).append(mean)
-    shares = {name: (sum(means) / len(means) - chance) / (1 - chance) for name, means in right.items()}
-    return FOUND.format(
+    shares = {name: max(0.0, (sum(means) / len(means) - chance) / (1 - chance)) for name, means in right.items()}
+    found = FOUND.format(
         patients=part["patient_id"].nunique(),
         cases=part["case_id"].nunique(),
         of=predictions.loc[predictions["row"].isin(part["row"]), "case_id"].nunique(),
         found=", ".join(f"{100 * share:.0f} % {IN_WORDS[name]}" for name, share in shares.items()),
     )
+    return found + UNSEEN * (shares.get("paper", 1.0) < LEAST_SEEN)
 
 
 def _describe(row: RowResult | None) -> list[str]:
