@@ -1,7 +1,8 @@
 """Phantoms whose pictures show nothing of their class: what a network gets right of them beyond chance, it learnt elsewhere.
 
-They put a leak of known size into a trial run. With patients kept apart nothing tells their class, so half of them come out
-right; where other pictures of the same patients are in training, more do. `common.evaluation.unmarked` makes the table.
+They put a leak of known size into a trial run. With patients kept apart nothing tells their class, so of two classes half of
+them come out right; where other pictures of the same patients are in training, more do. `common.evaluation.unmarked` makes the
+table.
 """
 
 from collections.abc import Collection
@@ -16,15 +17,17 @@ FILE = "unmarked.csv"  # in the folder of the phantoms: one column, patient
 
 
 def choose_unmarked(labels: np.ndarray, share: float) -> np.ndarray:
-    """Which patients are unmarked, bool (n,): `share` of the smaller class, and as many of the other, spread over them.
+    """Which patients are unmarked, bool (n,): `share` of the smallest class, and as many of each other, spread over them.
 
-    labels: class of each patient, 0 or 1, int (n,).
+    labels: class of each patient, int (n,).
 
     >>> choose_unmarked(np.array([0, 0, 0, 0, 1, 1, 1, 1, 0]), 0.5).tolist()
     [True, False, False, False, True, False, False, True, True]
+    >>> choose_unmarked(np.array([0, 2, 1, 0, 1, 2]), 0.5).tolist()
+    [True, True, True, False, False, False]
     """
     chosen = np.zeros(len(labels), bool)
-    classes = [np.flatnonzero(labels == label) for label in (0, 1)]
+    classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     each = round(share * min(len(places) for places in classes))
     for places in classes:
         chosen[places[np.linspace(0, len(places) - 1, each).round().astype(int)]] = True

@@ -17,7 +17,8 @@ MISSING_FILE = ": No such file or directory"  # as records of earlier versions s
 def describe_finding(results: Results, paper: Paper) -> list[str]:
     """Sentences for the head of the report, computed from the numbers; the package's own finding and the headline claim first."""
     if results.synthetic:
-        return [f"{SYNTHETIC} The run shows that the code works, from the raw files to this report."]
+        works = f"{SYNTHETIC} The run shows that the code works, from the raw files to this report."
+        return [works, *([results.extra.finding] * bool(results.extra.finding))]
     lines = collect_lines(results, paper)
     sentences = _describe_own(results, lines, paper) if is_own(results) else []
     if unknown := [dataset.name for dataset in results.datasets if dataset.patients_known is False]:

@@ -20,6 +20,7 @@ MEASURING = 10  # seconds, of each worker
 RATE = 2e9  # multiply-adds a second of one thread, which every processor of these years surpasses
 SHORT = 300  # seconds at that rate, up to which nothing is measured
 LONG = 24 * 3600  # seconds from which the user is asked
+CLOSING = 12  # seconds of intervals, figures and the report, which follow the trainings
 LEAST_BYTES = 20e6  # of predictions, figures and the report
 DAY, HOUR, MINUTE = 24 * 3600, 3600, 60
 
@@ -70,9 +71,10 @@ def estimate(run: Run, works: Sequence[Work], done: Sequence[Work] = ()) -> tupl
     bound = bound_seconds(works, rate, team)
     if bound <= SHORT or not networks:
         amount = add_up(works, complete_times({}, networks, rate), team, done)
-        return dataclasses.replace(amount, seconds=bound), "short"
+        return dataclasses.replace(amount, seconds=bound + CLOSING), "short"
     found, device, failed = measure(run, networks, team, threads)
     amount = add_up(works, complete_times(found, networks, rate), team, done)
+    amount = dataclasses.replace(amount, seconds=amount.seconds + CLOSING)
     if failed:
         return amount, f"not measured ({failed}); by a low rate"
     timed = sum("picture" in times or "step" in times for times in found.values())
@@ -157,12 +159,12 @@ def name_time(seconds: float) -> str:
     """A duration in the unit that people would use.
 
     >>> name_time(20), name_time(200), name_time(3 * 3600), name_time(1e7)
-    ('20 s', '3 min', '3.0 h', '116 days')
+    ('20 s', '3.3 min', '3.0 h', '116 days')
     """
     for unit, size, least in (("days", DAY, 2 * DAY), ("h", HOUR, 100 * MINUTE), ("min", MINUTE, 100)):
         if seconds >= least:
             value = seconds / size
-            return f"{value:.0f} {unit}" if value >= 10 or unit == "min" else f"{value:.1f} {unit}"
+            return f"{value:.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
     return f"{seconds:.0f} s"
 
 

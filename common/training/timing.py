@@ -18,7 +18,8 @@ from common.training.operations import count_forward, count_held, count_step
 Report = Callable[[str, int, int, dict], None]  # stage, networks done, networks in all, logs
 SCORING = 256  # pictures of a forward pass at a time
 LEAST = 0.3  # seconds of repeated steps, so that the clock sees more than one
-MOST_STEPS = 40
+FEW_STEPS, MOST_STEPS = 40, 1000  # in one call; more than the first only as far as MOST_BYTES of arrays go
+MOST_BYTES = 64 * 2**20
 HEAVY = 2e10  # multiply-adds of a step from which it is done with few pictures, operation by operation: tracing would take longer
 
 
@@ -116,7 +117,7 @@ def time_network(specimen: Specimen, batch: int, operations: float) -> dict[str,
         def train(steps: int) -> None:
             model.fit(feed_batches(_repeat(arrays, steps), few), epochs=1, shuffle=False, verbose=0)
 
-        first, one, more = _time_calls(train, traced=not heavy)
+        first, one, more = _time_calls(train, traced=not heavy, most=_limit_steps(arrays))
         found |= {"trace": max(0.0, first - one), "epoch": max(0.0, one - more), "step": more * batch / few}
     if specimen.scores:
         size = few if heavy else min(SCORING, batch if not specimen.trains else SCORING)
@@ -125,14 +126,24 @@ def time_network(specimen: Specimen, batch: int, operations: float) -> dict[str,
         def predict(batches: int) -> None:
             fit.predict_values(model, _repeat(inputs, batches), size)
 
-        first, one, more = _time_calls(predict, traced=not heavy)
+        first, one, more = _time_calls(predict, traced=not heavy, most=_limit_steps(inputs))
         found |= {"trace": found.get("trace", 0.0) + max(0.0, first - one), "call": max(0.0, one - more), "picture": more / size}
     model.run_eagerly = False
     return found
 
 
-def _time_calls(call: Callable[[int], None], *, traced: bool) -> tuple[float, float, float]:
-    """Seconds of the first call, of a later one of a single round, and of a further round in one call."""
+def _limit_steps(arrays: Any) -> int:
+    """Steps of a call whose arrays are laid out beforehand."""
+    size = sum(array.nbytes for array in keras.tree.flatten(arrays))
+    return int(np.clip(MOST_BYTES // max(size, 1), FEW_STEPS, MOST_STEPS))
+
+
+def _time_calls(call: Callable[[int], None], *, traced: bool, most: int) -> tuple[float, float, float]:
+    """Seconds of the first call, of a later one of a single round, and of a further round in one call of at most `most`.
+
+    Rounds are added until they take long beside the call itself, whose cost is never twice the same: else its whims would count
+    as theirs.
+    """
 
     def clock(rounds: int) -> float:
         started = time.monotonic()
@@ -146,8 +157,11 @@ def _time_calls(call: Callable[[int], None], *, traced: bool) -> tuple[float, fl
     if one > LEAST:
         return first, one, one
     one = min(one, clock(1))
-    rounds = int(np.clip(LEAST / max(one, 1e-6), 4, MOST_STEPS))
+    rounds = int(np.clip(LEAST / max(one, 1e-6), 4, FEW_STEPS))
     many = clock(rounds)
+    while many - one < LEAST / 2 and rounds < most:
+        rounds = min(4 * rounds, most)
+        many = clock(rounds)
     return first, one, max(many - one, 0.0) / (rounds - 1) if many > one else many / rounds
 
 

@@ -13,8 +13,10 @@ import numpy as np
 from common import cli
 from common.audit.papers import find_impossible_claims
 from common.cases.folds import describe_splits
+from common.data.unmarked import read_unmarked
 from common.errors import run_main
 from common.evaluation.outcome import judge_run
+from common.evaluation.unmarked import summarise_unmarked, tabulate_unmarked
 from common.evaluation.verdicts import name_standing
 from common.records.paper import load_paper
 from common.records.predictions import write_predictions
@@ -115,6 +117,7 @@ def run(options: cli.Options) -> int:
     folds = {protocol: of for protocol, (_, of) in folds_of.items()}
     cases = stages.choose_cases(scans, folds)
     attention = stages.keep_networks(opened, finished, cases)
+    unmarked = read_unmarked(source.path)
     results = build_results(
         opened,
         outcome,
@@ -125,7 +128,9 @@ def run(options: cli.Options) -> int:
         config=asdict(config),
         selection=SELECTION,
         finished=finished,
+        finding=summarise_unmarked(predictions, unmarked),
         tables=[
+            *tabulate_unmarked(predictions, unmarked),
             measures.tabulate_gain(outcome.comparisons),
             implied.tabulate_recall(paper, predictions),
             measures.tabulate_quality(found),
@@ -140,7 +145,7 @@ def run(options: cli.Options) -> int:
 
 
 def make_phantoms(folder: Path, config: Config) -> None:
-    phantoms.write_phantoms(folder, config, seed=config.split_seed)
+    phantoms.write_phantoms(folder, config, seed=config.split_seed, unmarked=phantoms.UNMARKED)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from common.records.results import OwnColumn, OwnTable, RowResult
 from common.runs.cells import Cell, read_record
 from replications.ddsm_inceptionv4.config import Config
 from replications.ddsm_inceptionv4.gaps import Gap
-from replications.ddsm_inceptionv4.rows import PER_BREAST, PER_PATIENT, SOFTMAX, find_last_block, name_start
+from replications.ddsm_inceptionv4.rows import PER_BREAST, PER_PATIENT, SOFTMAX, find_last_block, list_models, name_start
 from replications.ddsm_inceptionv4.sample_measures import tabulate_samples
 from replications.ddsm_inceptionv4.shortcuts import BIAS, BIASES, DRAWS, Planted
 
@@ -56,6 +56,12 @@ def summarise_leak(found: Sequence[RowResult], networks: Sequence[str], name: st
             else ""
         )
     return ""
+
+
+def pick_women(predictions: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """The rows of networks whose labels are of the woman: all her films bear the same, so that another film of hers tells it."""
+    rows = [model.row for model in list_models(config) if model.level == "case"]
+    return predictions[predictions["row"].isin(rows)].reset_index(drop=True)
 
 
 def measure_f(precision: float, recall: float, beta: float) -> float:

@@ -11,9 +11,11 @@ from pathlib import Path
 from common import cli
 from common.audit.papers import find_impossible_claims
 from common.cases.folds import describe_splits
+from common.data.unmarked import read_unmarked
 from common.errors import run_main
 from common.evaluation.metrics import evaluate
 from common.evaluation.outcome import judge_run
+from common.evaluation.unmarked import summarise_unmarked, tabulate_unmarked
 from common.evaluation.verdicts import name_standing
 from common.records.paper import load_paper
 from common.records.predictions import write_predictions
@@ -141,6 +143,7 @@ def run(options: cli.Options) -> int:
     scanned = shortcuts.read_planted([opened.folder / "cells" / cell.key for cell in planted if cell.key not in failed])
     sets = sample_measures.read_samples([cell for cell in finished if cell.settings["row"] == JUDGEMENT], opened.folder)
     networks_of = stages.list_networks(opened, kept, failed)
+    of_women, unmarked = measures.pick_women(predictions, config), read_unmarked(source.path)
     results = build_results(
         opened,
         outcome,
@@ -151,8 +154,12 @@ def run(options: cli.Options) -> int:
         config=asdict(config),
         selection=SELECTION,
         finished=finished,
-        finding=measures.summarise_leak(found, experiments.list_summed_up(config), described.name),
-        tables=measures.tabulate_all(six, within, overfitted, spent, finished, opened.folder, config, scanned, sets, judge or ""),
+        finding=summarise_unmarked(of_women, unmarked)
+        or measures.summarise_leak(found, experiments.list_summed_up(config), described.name),
+        tables=[
+            *measures.tabulate_all(six, within, overfitted, spent, finished, opened.folder, config, scanned, sets, judge or ""),
+            *tabulate_unmarked(of_women, unmarked),
+        ],
     )
     seen = stages.map_attention(opened, planner, networks_of, finished, films, folds_of)
     samplers = stages.find_samplers(finished)
@@ -175,7 +182,7 @@ def run(options: cli.Options) -> int:
 
 
 def make_phantoms(folder: Path, config: Config) -> None:
-    phantoms.write_phantoms(folder, config, seed=config.split_seed)
+    phantoms.write_phantoms(folder, config, seed=config.split_seed, unmarked=phantoms.UNMARKED)
 
 
 if __name__ == "__main__":

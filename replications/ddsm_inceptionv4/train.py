@@ -21,7 +21,7 @@ from common.runs.products import Scored, describe_training, write_products
 from common.training import cuts, fit
 from common.training.batches import Arrays, Indexed, shuffle_order
 from common.training.frozen import open_upper
-from common.training.random_networks import seed_layers
+from common.training.random_networks import seed_layers, take_statistics
 from replications.ddsm_inceptionv4 import models
 from replications.ddsm_inceptionv4.config import CLASSES, Config
 from replications.ddsm_inceptionv4.gaps import measure_error
@@ -31,6 +31,7 @@ from replications.ddsm_inceptionv4.variants import open_variants, resize_picture
 
 PACKAGE = Path(__file__).parent
 FILL_BATCH = 32
+STATISTICS = 128  # pictures of the source task that batch normalisation takes its means and variances from
 MOST_SEEN = 2000  # training pictures that the gap to the validation pictures is measured on
 
 
@@ -222,6 +223,7 @@ def train_source_cell(settings: dict, folder: Path, threads: int, report: cells.
 
     epochs, size = config.source_task_epochs, config.batch_size
     fit.fit(model, arrays_of_epoch, stage="source", epochs=epochs, batch_size=size, folder=folder, report=report)
+    take_statistics(kept[0], lambda: model(images[:STATISTICS], training=True))
     kept[0].save_weights(folder / "backbone.weights.h5")
     return describe_training(PACKAGE, environment)
 

@@ -110,16 +110,16 @@ class Config:
 
 PAPER = Config()
 
-DEMO = replace(  # phantoms whose tumours show the subject and nothing of the grade; every table and figure
+DEMO = replace(  # phantoms of which some show the subject and nothing of the grade; every table and figure
     PAPER,
     phantom_subjects=40,
     phantom_slices=10,
-    phantom_signal=0.0,
     side=75,
     inceptionv3_end="mixed5",
     backbones=("InceptionV3",),
     steps=2000,
-    baseline_runs=2,
+    leakfree_repeats=1,  # two would tell little of how much repeats vary, and the intervals would be as wide
+    baseline_runs=1,
     baseline_backbones=("InceptionV3",),
     forest_trees=50,
     hidden_units=64,
@@ -130,12 +130,11 @@ SMOKE = replace(  # the smallest run that passes through every line
     DEMO,
     phantom_subjects=24,
     phantom_slices=4,
+    phantom_signal=0.0,
     views=("crop",),
     steps=200,
     leakfree_folds=3,
-    leakfree_repeats=1,
     leakfree_rates=(1e-3, 1e-2, 1e-1),
-    baseline_runs=1,
     svm_folds=2,
     forest_trees=20,
     hidden_epochs=3,

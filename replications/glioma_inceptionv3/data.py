@@ -39,7 +39,7 @@ from replications.glioma_inceptionv3.config import CLASSES, PAPER, VIEWS, Config
 from replications.glioma_inceptionv3.rows import COUNTED
 from replications.glioma_inceptionv3.slices import make_picture, select_slices
 from replications.glioma_inceptionv3.sources import acquire, lgg, pairs
-from replications.glioma_inceptionv3.sources.phantoms import write_phantoms  # noqa: F401
+from replications.glioma_inceptionv3.sources.phantoms import UNMARKED, write_phantoms  # noqa: F401
 from replications.glioma_inceptionv3.sources.subjects import Listing, Slices, Subject
 from replications.glioma_inceptionv3.texture import FEATURES, describe_lesion
 

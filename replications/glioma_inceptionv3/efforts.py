@@ -6,12 +6,13 @@ from common.runs.cells import Cell
 from common.runs.work import Network, Stage, Work
 from common.training.weights import WeightFile
 from replications.glioma_inceptionv3 import plans
-from replications.glioma_inceptionv3.config import Config
+from replications.glioma_inceptionv3.config import INCEPTIONV3_ENDS, Config
 from replications.glioma_inceptionv3.rows import FIXED, LEAKFREE, MOBILENET
 
 BUILD = "replications.glioma_inceptionv3.specimens:build_specimen"
 PUBLISHED = (5.7e9, 299), (0.06e9, 224)  # multiply-adds and side of InceptionV3 and MobileNetV2 0.35
-FEATURES = {MOBILENET: 1280}  # of pooled bottlenecks, at most; of the others 2048
+MOBILENET_FEATURES = 1280  # of pooled bottlenecks
+INCEPTION_FEATURES = dict(zip(INCEPTIONV3_ENDS, (256, 288, 288, 768, 768, 768, 768, 768, 1280, 2048, 2048), strict=True))
 Extractions = Mapping[tuple[str, str], Cell]  # (backbone, view) -> the cell of its bottlenecks
 
 
@@ -58,7 +59,8 @@ def describe_backbone(backbone: str, config: Config) -> Network:
 def describe_head(training: plans.Training, pictures: int, config: Config) -> Network:
     """The new last layer on a table of bottlenecks: one head, under leakfree one for each rate."""
     rates = config.leakfree_rates if training.mode == LEAKFREE else (1.0,)
-    features = FEATURES.get(training.backbone, 2048)
+    whole = INCEPTIONV3_ENDS[-1]
+    features = MOBILENET_FEATURES if training.backbone == MOBILENET else INCEPTION_FEATURES[config.inceptionv3_end or whole]
     settings = {
         "backbone": "",
         "config": plans.reduce_config(config),

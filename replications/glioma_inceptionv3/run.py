@@ -13,6 +13,7 @@ from pathlib import Path
 from common import cli
 from common.audit.papers import find_impossible_claims
 from common.cases.prepared import Dataset
+from common.data.unmarked import read_unmarked
 from common.errors import run_main
 from common.evaluation.outcome import judge_run, list_changes
 from common.evaluation.verdicts import name_standing
@@ -131,7 +132,7 @@ def run(options: cli.Options) -> int:
         impossible=find_impossible_claims(paper),
     )
     steps = decomposition.decompose(predictions, config, alike)
-    classes = list(info["classes"])
+    classes, unmarked = list(info["classes"]), read_unmarked(source.path)
     results = build_results(
         opened,
         outcome,
@@ -147,8 +148,10 @@ def run(options: cli.Options) -> int:
             subjects.tabulate_subjects(predictions, config, classes),
             subjects.tabulate_leaks(divided, datasets, config),
             subjects.tabulate_rates(finished, opened.folder, config),
+            *subjects.tabulate_recalled(predictions, unmarked, config),
         ],
-        finding=decomposition.summarise(steps, described.name, classes),
+        finding=subjects.summarise_recalled(predictions, unmarked, config)
+        or decomposition.summarise(steps, described.name, classes),
     )
     attention = use_networks(opened, finished, files, datasets, config)
     pictures = shown.gather(paper, config, source, datasets, predictions, history, steps, attention, read_sheets(source, config))
@@ -159,7 +162,7 @@ def choose_source(options: cli.Options) -> tuple[str, data.Source, Config]:
     """Preset, source and settings: the data folder if there is one, else phantoms; smoke takes phantoms."""
 
     def make(folder: Path, config: Config) -> None:
-        data.write_phantoms(folder, config, seed=config.split_seed)
+        data.write_phantoms(folder, config, seed=config.split_seed, unmarked=data.UNMARKED if config.phantom_signal else 0.0)
 
     return find_or_make(PACKAGE, options, PRESETS, data.find_source, make)
 

@@ -1,7 +1,7 @@
 """Tables of ours: leak-free metrics of subjects, what each mode leaves on both sides, the learning rates chosen."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from common.evaluation.confusion import estimate_confusion
 from common.evaluation.intervals import Estimate
 from common.evaluation.resampled import Resampled, compare_resampled
 from common.evaluation.samples import choose_areas, count_by_patient, gather_sample, select_row
+from common.evaluation.unmarked import summarise_unmarked, tabulate_unmarked
 from common.records.predictions import extract_scores
 from common.records.results import OwnColumn, OwnTable
 from common.runs.cells import Cell, read_record
@@ -141,3 +142,19 @@ def tabulate_rates(finished: Sequence[Cell], folder: Path, config: Config) -> Ow
         f"{high}. Where the pictures say nothing of the grade, the best rate is the one that learns least."
     )
     return OwnTable(title="Learning rates of the leak-free mode", columns=columns, rows=lines, note=note)
+
+
+def tabulate_recalled(predictions: pd.DataFrame, unmarked: Collection[str], config: Config) -> list[OwnTable]:
+    """What each mode gets right of the phantoms whose tumours show nothing of the grade (see `tabulate_unmarked`): the last layer
+    on each backbone and view, with the true grades. No table where there are none."""
+    return tabulate_unmarked(_pick_heads(predictions, config), unmarked)
+
+
+def summarise_recalled(predictions: pd.DataFrame, unmarked: Collection[str], config: Config) -> str:
+    """The same in words (see `summarise_unmarked`); "" where there are none."""
+    return summarise_unmarked(_pick_heads(predictions, config), unmarked)
+
+
+def _pick_heads(predictions: pd.DataFrame, config: Config) -> pd.DataFrame:
+    heads = [name_row(*setup) for setup in product(list_modes(), config.backbones, config.views)]
+    return predictions[predictions["row"].isin(heads)].reset_index(drop=True)

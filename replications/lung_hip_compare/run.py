@@ -16,7 +16,7 @@ from common.data.folder import find_data
 from common.data.layout import refuse_layout
 from common.data.unmarked import read_unmarked
 from common.errors import run_main
-from common.evaluation.unmarked import tabulate_unmarked
+from common.evaluation.unmarked import summarise_unmarked, tabulate_unmarked
 from common.records.paper import Paper, load_paper
 from common.records.predictions import write_predictions
 from common.records.results import Weights
@@ -110,6 +110,7 @@ def run(options: cli.Options) -> int:
 
     reasons |= explain_failures(failed, [*planned, *scorings])
     outcome = experiments.judge(paper, predictions, config, preset, options.protocols, described, counts, reasons)
+    unmarked = frozenset[str]().union(*(read_unmarked(source.path) for source in sources.values() if source))
     results = build_results(
         opened,
         outcome,
@@ -118,9 +119,8 @@ def run(options: cli.Options) -> int:
         config=asdict(config),
         selection=SELECTION,
         finished=finished,
-        tables=[
-            table for source in sources.values() if source for table in tabulate_unmarked(predictions, read_unmarked(source.path))
-        ],
+        tables=tabulate_unmarked(predictions, unmarked),
+        finding=summarise_unmarked(predictions, unmarked),
     )
     shown = figures.Shown(paper, config, datasets, predictions, history)
     return close_run(opened, paper, results, lambda found: figures.draw_figures(shown, found), failed)

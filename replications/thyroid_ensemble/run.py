@@ -18,7 +18,7 @@ from common.cases.folds import describe_splits
 from common.data.unmarked import read_unmarked
 from common.errors import run_main
 from common.evaluation.outcome import judge_run, list_changes
-from common.evaluation.unmarked import tabulate_unmarked
+from common.evaluation.unmarked import summarise_unmarked, tabulate_unmarked
 from common.evaluation.verdicts import name_standing
 from common.files import write_json_atomic
 from common.records.paper import load_paper
@@ -136,6 +136,7 @@ def run(options: cli.Options) -> int:
         positive_class=CLASSES[1],
     )
     checksums = {f"{network} sha256": file.sha256 for network, file in files.items()}
+    unmarked = read_unmarked(source.path)
     results = build_results(
         opened,
         outcome,
@@ -145,12 +146,13 @@ def run(options: cli.Options) -> int:
         selection=SELECTION,
         finished=finished,
         tables=[
-            *tabulate_unmarked(predictions, read_unmarked(source.path)),
+            *tabulate_unmarked(predictions, unmarked),
             experiments.tabulate_choices(choices),
             experiments.tabulate_gains(gains),
             *beyond.tabulate_areas(outcome.rows),
             *beyond.tabulate_fusions(fusions),
         ],
+        finding=summarise_unmarked(predictions, unmarked),
     )
     cases = figures.choose_shown_cases(dataset, folds_of)
     attention = use_networks(opened, choices, finished, cases)

@@ -22,7 +22,7 @@ from common.training.augmentation import augment_epoch
 from common.training.batches import Arrays, Indexed, shuffle_order
 from common.training.frozen import Upper
 from common.training.gradcam import grad_cam
-from common.training.random_networks import seed_layers
+from common.training.random_networks import seed_layers, take_statistics
 from replications.thyroid_ensemble import models
 from replications.thyroid_ensemble.config import Config
 from replications.thyroid_ensemble.rois import choose_input_side
@@ -30,6 +30,7 @@ from replications.thyroid_ensemble.rows import name_step_1
 from replications.thyroid_ensemble.tasks import Task, augment_patches, describe_augmentation, open_task
 
 PACKAGE = Path(__file__).parent
+STATISTICS = 256  # pictures of the source task that batch normalisation takes its means and variances from
 CACHE = "cache"  # folder of the run that holds frozen activations
 
 
@@ -230,6 +231,7 @@ def train_source_cell(settings: dict, folder: Path, threads: int, report: cells.
 
     epochs, size = config.source_task_epochs, config.batch_size
     fit.fit(model, arrays_of_epoch, stage="source", epochs=epochs, batch_size=size, folder=folder, report=report)
+    take_statistics(kept[0], lambda: model(images[:STATISTICS], training=True))
     kept[0].save_weights(folder / "backbone.weights.h5")
     return describe_training(PACKAGE, environment)
 

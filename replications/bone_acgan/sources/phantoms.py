@@ -13,6 +13,7 @@ import numpy as np
 
 from common.csv_text import write_lines
 from common.data.phantoms import write_once
+from common.data.unmarked import choose_unmarked, write_unmarked
 from replications.bone_acgan.config import CLASSES, Config
 from replications.bone_acgan.sources.anatomy import COLUMNS, MM_PER_PIXEL, ROWS, Lesion, draw_anatomy, expect_counts
 from replications.bone_acgan.sources.chests import write_chests
@@ -22,6 +23,7 @@ CHESTS = "chests"  # folder
 TABLE, LESIONS = "cases.csv", "lesions.npz"
 VISIBLE = 2.0  # counts of a pixel
 SHARES = (0.4682, 0.3642)  # of health and metastases, Table 1
+UNMARKED = 0.4  # share of the rarest class's patients in a run's phantoms, and as many of each other, whose views show no lesion
 # Places of lesions: x, y (mm), how much the anterior and the posterior view show.
 SPINE = [(0, y, 0.45 if y > 560 else 0.3, 1.0) for y in range(235, 730, 27)]
 RIBS = [(70, 345, 0.5, 0.9), (100, 380, 0.7, 0.8), (120, 425, 0.8, 0.8), (135, 465, 0.8, 0.8), (140, 505, 0.8, 0.8),
@@ -34,34 +36,40 @@ JOINTS = [(175, 322), (78, 1252), (66, 1605), (240, 868), (218, 628), (98, 848),
 SINGLE = [*SPINE[12:], *RIBS, (72, 1650, 0.9, 0.8), (80, 1270, 0.9, 0.7), (24, 690, 0.6, 1)]
 
 
-def write_phantoms(folder: Path, config: Config, seed: int, strength: float = 1.0) -> None:
+def write_phantoms(folder: Path, config: Config, seed: int, strength: float = 1.0, unmarked: float = 0.0) -> None:
     """Write bone_scans/ and chests/, and a marker that the folder is synthetic.
 
     bone_scans: cases.csv (path, label, patient) and a file for each of phantom_patients patients, in the paper's shares of the
     classes; lesions.npz, where their lesions lie (`read_lesions`). chests: phantom_chests pictures (`chests.write_chests`).
-    strength: factor on phantom_signal. The same seed gives the same files; files that are there, whole, stay as they are.
+    strength: factor on phantom_signal; unmarked: share of the patients of the rarest class, and as many of each other, of whose
+    lesions the views show nothing. The same seed gives the same files; files that are there, whole, stay as they are.
     Raises UsageError if the folder holds anything else.
     """
     settings = {name: value for name, value in asdict(config).items() if name.startswith("phantom_")}
 
     def write() -> None:
         (folder / "bone_scans").mkdir(parents=True)
-        _write_scans(folder / "bone_scans", config, seed, strength)
+        _write_scans(folder / "bone_scans", config, seed, strength, unmarked)
         write_chests(folder / CHESTS, config.phantom_chests, seed)
 
-    write_once(folder, {"seed": seed, "settings": settings, "strength": strength}, ("bone_scans", CHESTS), write)
+    recipe = {"seed": seed, "settings": settings, "strength": strength} | ({"unmarked": unmarked} if unmarked else {})
+    write_once(folder, recipe, ("bone_scans", CHESTS), write)
 
 
-def _write_scans(folder: Path, config: Config, seed: int, strength: float) -> None:
+def _write_scans(folder: Path, config: Config, seed: int, strength: float, unmarked: float) -> None:
     count = config.phantom_patients
     first, second = (round(count * share) for share in SHARES)
     labels = np.repeat(np.arange(3), (first, second, count - first - second))
     labels = np.random.default_rng([seed, 1]).permutation(labels)
+    hidden = choose_unmarked(labels, unmarked)
+    if unmarked:
+        write_unmarked(folder, [f"phantom{number:03d}" for number in np.flatnonzero(hidden)])
     lines, masks = [], {}
     for number, label in enumerate(map(int, labels)):
         name = f"phantom{number:03d}"
         random = np.random.default_rng([seed, 2, number])
-        counts, masks[f"{name}.dcm"] = draw_scan(label, config.phantom_anatomy, strength * config.phantom_signal, random)
+        signal = 0.0 if hidden[number] else strength * config.phantom_signal
+        counts, masks[f"{name}.dcm"] = draw_scan(label, config.phantom_anatomy, signal, random)
         write_scan(folder / f"{name}.dcm", counts, name, MM_PER_PIXEL)
         lines.append([f"{name}.dcm", CLASSES[label], name])
     packed: dict[str, Any] = {name: np.packbits(mask) for name, mask in masks.items()}

@@ -15,6 +15,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, JPEGLosslessSV1, generate_uid
 
 from common.data.phantoms import write_once
+from common.data.unmarked import choose_unmarked, write_unmarked
 from replications.ddsm_inceptionv4.config import Config
 from replications.ddsm_inceptionv4.sources.breasts import draw_breast, draw_spot, draw_woman
 from replications.ddsm_inceptionv4.sources.ics import FILMS
@@ -29,14 +30,16 @@ SCANNERS = (
 )
 WIDTH = 0.57  # of a film, of its height
 CONTRAST = 0.28  # of a lesion with a signal of 1
+UNMARKED = 0.25  # share of the women with a lesion in a run's phantoms, and as many without, whose films show nothing of it
 PARTS = (("cancers", "cancer_01", "MALIGNANT"), ("benigns", "benign_01", "BENIGN"), ("normals", "normal_01", ""))
 
 
-def write_phantoms(folder: Path, config: Config, seed: int, strength: float = 1.0) -> None:
+def write_phantoms(folder: Path, config: Config, seed: int, strength: float = 1.0, unmarked: float = 0.0) -> None:
     """Write ddsm/ in the archive's layout, phantom_cases cases of which half have a lesion in one breast, and a marker that the
     folder is synthetic.
 
-    strength: factor on phantom_signal. The same seed gives the same files; files that are there, whole, stay as they are.
+    strength: factor on phantom_signal; unmarked: share of the women with a lesion, and as many without, whose films show nothing
+    of it. The same seed gives the same files; files that are there, whole, stay as they are.
     Raises UsageError if the folder holds anything else.
     """
     settings = {name: value for name, value in asdict(config).items() if name.startswith("phantom_")}
@@ -46,24 +49,35 @@ def write_phantoms(folder: Path, config: Config, seed: int, strength: float = 1.
         lesions = plan.permutation(np.arange(config.phantom_cases) % 2)
         first = plan.random(config.phantom_cases) < np.where(lesions, config.phantom_scanner, 1 - config.phantom_scanner)
         others = plan.integers(1, len(SCANNERS), config.phantom_cases)
+        scanners = np.where(first, 0, others)
+        hidden = choose_unmarked(lesions, unmarked)
+        if unmarked:
+            (folder / FOLDER).mkdir(parents=True)
+            write_unmarked(folder / FOLDER, [name_woman(int(number), int(scanners[number])) for number in np.flatnonzero(hidden)])
         for number in range(config.phantom_cases):
-            scanner = 0 if first[number] else int(others[number])
             part = int(plan.integers(2)) if lesions[number] else 2
             random = np.random.default_rng([seed, 2, number])
-            write_case(folder / FOLDER, number, scanner, part, strength * config.phantom_signal, config, random)
+            signal = 0.0 if hidden[number] else strength * config.phantom_signal
+            write_case(folder / FOLDER, number, int(scanners[number]), part, signal, config, random)
 
-    write_once(folder, {"seed": seed, "settings": settings, "strength": strength}, (FOLDER,), write)
+    recipe = {"seed": seed, "settings": settings, "strength": strength} | ({"unmarked": unmarked} if unmarked else {})
+    write_once(folder, recipe, (FOLDER,), write)
+
+
+def name_woman(number: int, scanner: int) -> str:
+    """What the names of the films of a case have in common; scanner: position in SCANNERS."""
+    return f"{SCANNERS[scanner][0]}_{number + 1:04d}_1"
 
 
 def write_case(
     folder: Path, number: int, scanner: int, part: int, signal: float, config: Config, random: np.random.Generator
 ) -> None:
     """One case of four films. scanner, part: positions in SCANNERS and PARTS; signal: of its lesion."""
-    letter, digitiser, resolution, _, _, bits = SCANNERS[scanner]
+    _, digitiser, resolution, _, _, bits = SCANNERS[scanner]
     group, volume, pathology = PARTS[part]
     home = folder / group / volume / f"case{number + 1:04d}"
     home.mkdir(parents=True)
-    stem = f"{letter}_{number + 1:04d}_1"
+    stem = name_woman(number, scanner)
     woman = draw_woman(random, config.phantom_patient)
     side = ("LEFT", "RIGHT")[int(random.integers(2))] if pathology else ""
     spot = draw_spot(random, signal * CONTRAST)

@@ -17,6 +17,7 @@ from scipy.ndimage import map_coordinates
 
 from common.csv_text import write_lines
 from common.data.phantoms import blend, smooth_noise, soft_ellipsoid, write_once
+from common.data.unmarked import choose_unmarked, write_unmarked
 from replications.glioma_inceptionv3.config import CLASSES, Config
 
 SIDE, EMPTY = 64, 3  # pixels of a slice; slices without lesion at either end
@@ -32,38 +33,48 @@ SMALL = 0.25  # radius of the first and the last lesion slice, which the area fi
 OWN = {"tissue": 0.6, "head": 0.97, "place": 0.97, "shape": 0.97}
 CELLS, EDGE = 3, 3.0  # the subject's pattern: CELLS x CELLS levels; pixels over which the tumour ends
 SITES = ("A", "B", "C")
+UNMARKED = 0.4  # share of the rarest grade's subjects in a run's phantoms, and as many of each other, without the grade's pattern
 
 
-def write_phantoms(folder: Path, config: Config, seed: int, strength: float | None = None) -> None:
+def write_phantoms(folder: Path, config: Config, seed: int, strength: float | None = None, unmarked: float = 0.0) -> None:
     """Write glioma/subjects.csv (subject, grade, site), glioma/<subject>/sample.nrrd with sample.seg.nrrd, and a marker that the
     folder is synthetic.
 
     phantom_subjects subjects in the report's shares of the grades, each with about phantom_slices slices that the area filter
-    keeps, and two that it drops; strength: of the grade's pattern, instead of phantom_signal. The same seed gives the same files;
-    files that are there, whole, stay as they are. Raises UsageError if the folder holds anything else.
+    keeps, and two that it drops; strength: of the grade's pattern, instead of phantom_signal; unmarked: share of the subjects of
+    the rarest grade, and as many of each other, that have none. The same seed gives the same files; files that are there, whole,
+    stay as they are. Raises UsageError if the folder holds anything else.
     """
     settings = {name: value for name, value in asdict(config).items() if name.startswith("phantom_")}
     signal = config.phantom_signal if strength is None else strength
 
     def write() -> None:
         (folder / "glioma").mkdir(parents=True)
-        _write_subjects(folder / "glioma", config, seed, signal)
+        _write_subjects(folder / "glioma", config, seed, signal, unmarked)
 
-    write_once(folder, {"seed": seed, "settings": settings, "strength": signal}, ("glioma",), write)
+    recipe = {"seed": seed, "settings": settings, "strength": signal} | ({"unmarked": unmarked} if unmarked else {})
+    write_once(folder, recipe, ("glioma",), write)
 
 
-def _write_subjects(folder: Path, config: Config, seed: int, signal: float) -> None:
+def _write_subjects(folder: Path, config: Config, seed: int, signal: float, unmarked: float) -> None:
     random = np.random.default_rng([seed, 1])
     count = config.phantom_subjects
     first, second = (round(count * share) for share in SHARES)
     grades = random.permutation(np.repeat(np.arange(3), (first, second, count - first - second)))
     sites = random.choice(SITES, count)
     counts = np.maximum(config.phantom_slices + random.permutation(np.arange(count) % 3 - 1), 1)
+    hidden = choose_unmarked(grades, unmarked)
+    if unmarked:
+        write_unmarked(folder, [f"phantom{number:03d}" for number in np.flatnonzero(hidden)])
     lines = []
     for number, (grade, site, slices) in enumerate(zip(grades, sites, counts, strict=True)):
         name = f"phantom{number:03d}"
         volume, mask = draw_subject(
-            int(grade), int(slices) + 2, signal, config.phantom_texture, np.random.default_rng([seed, 2, number])
+            int(grade),
+            int(slices) + 2,
+            0.0 if hidden[number] else signal,
+            config.phantom_texture,
+            np.random.default_rng([seed, 2, number]),
         )
         (folder / name).mkdir()
         _write_volume(folder / name / "sample.nrrd", volume)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from common.evaluation.unmarked import tabulate_unmarked
+from common.evaluation.unmarked import summarise_unmarked, tabulate_unmarked
 from common.records.predictions import tabulate_scores
 
 
@@ -39,3 +39,27 @@ def test_a_row_of_one_protocol_alone_has_dashes():
     (table,) = tabulate_unmarked(both, {"p00", "p01"})
     assert [line[0] for line in table.rows] == ["CNN", "SGAN"]
     assert table.rows[1][4:] == ["–"] * 3
+
+
+def test_how_much_was_put_in_and_found_is_said():
+    """Of 40 cases the paper's protocol gets all right, patients apart half: of what chance leaves all, and nothing."""
+    both = pd.concat([predict("paper", 1.0, 0), predict("leakfree", 0.0, 0), predict("leakfree", 1.0, 1).assign(seed=1)])
+    said = summarise_unmarked(both, {f"p{number:02d}" for number in range(20)})
+    assert "of 20 patients, with 40 of the 60 cases tested" in said
+    assert said.endswith("100 % under the paper's protocol, 0 % with patients kept apart.")
+    assert summarise_unmarked(both, frozenset()) == ""
+
+
+def test_chance_is_that_of_the_classes():
+    """Three classes, of which every patient is given the first: a third is right, which is chance."""
+    labels = np.arange(30) % 3
+    names = [f"p{number}" for number in range(30)]
+    cases = pd.DataFrame({"case_id": names, "patient_id": names, "label": labels})
+    scores = np.tile([0.8, 0.1, 0.1], (30, 1))
+    predictions = tabulate_scores(cases, scores, protocol="paper", row="CNN", seed=0, fold=0)
+    (table,) = tabulate_unmarked(predictions, set(names))
+    assert "the interval should hold 33." in table.note
+    said = summarise_unmarked(predictions, set(names))
+    assert ": 0 % under the paper's protocol. These networks do not recall a patient" in said
+    wrong = tabulate_scores(cases, np.roll(np.eye(3)[labels], 1, axis=1), protocol="paper", row="CNN", seed=0, fold=0)
+    assert ": 0 % under" in summarise_unmarked(wrong, set(names))  # less than chance is not less than nothing

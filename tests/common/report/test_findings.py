@@ -248,3 +248,14 @@ def test_departures_without_an_override_are_said_in_every_table(paper):
     ]
     (net,) = [line for line in collect_lines(results, paper) if line.leakfree is not None]
     assert "other settings: random initial weights" in net.note
+
+
+def test_what_was_found_in_phantoms_follows_what_they_are(paper):
+    content = make_content()
+    content["datasets"][0]["synthetic"] = True
+    content["extra"]["finding"] = "Found of the leak: 80 %."
+    first, second = describe_finding(parse_results(content, "test"), paper)
+    assert first.startswith("Synthetic data: these numbers say nothing about the paper.")
+    assert second == "Found of the leak: 80 %."
+    content["extra"]["finding"] = ""
+    assert describe_finding(parse_results(content, "test"), paper) == [first]

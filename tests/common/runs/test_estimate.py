@@ -173,7 +173,15 @@ def test_a_long_run_asks_on_a_terminal(tmp_path, monkeypatch, answer, goes_on):
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0, "0 s"), (99, "99 s"), (100, "2 min"), (7200, "2.0 h"), (47 * 3600, "47 h"), (86400 * 120, "120 days")],
+    [
+        (0, "0 s"),
+        (99, "99 s"),
+        (100, "1.7 min"),
+        (1000, "17 min"),
+        (7200, "2.0 h"),
+        (47 * 3600, "47 h"),
+        (86400 * 120, "120 days"),
+    ],
 )
 def test_times_are_said_as_people_would(seconds, words):
     assert estimate.name_time(seconds) == words

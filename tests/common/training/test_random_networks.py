@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from common.training import random_networks
-from common.training.random_networks import seed_layers, settle_statistics
+from common.training.random_networks import seed_layers, settle_statistics, take_statistics
 
 pytestmark = pytest.mark.usefixtures("backend")
 
@@ -128,3 +128,19 @@ def test_statistics_settle_on_noise_and_momentum_comes_back():
     first = norm.moving_variance.numpy()
     settle_statistics(network, 4, (12, 12), seed=0)
     np.testing.assert_array_equal(norm.moving_variance.numpy(), first)
+
+
+def test_statistics_are_those_of_the_batch_and_the_momentum_stays():
+    """Pictures that come out alike by statistics that have hardly moved are told apart by those of a batch."""
+    inputs = keras.Input((12, 12, 3))
+    normalise = keras.layers.BatchNormalization(momentum=0.999)
+    inner = keras.Model(inputs, normalise(keras.layers.Conv2D(4, 3)(inputs)))
+    model = keras.Sequential([keras.Input((12, 12, 3)), keras.layers.Rescaling(1e-3), inner])
+    batch = np.random.default_rng(0).random((64, 12, 12, 3)).astype(np.float32)
+    before = np.asarray(model(batch)).std()
+    take_statistics(inner, lambda: model(batch, training=True))
+    after = np.asarray(model(batch))
+    assert before < 0.01
+    assert after.mean() == pytest.approx(0, abs=0.01)
+    assert normalise.momentum == 0.999
+    np.testing.assert_allclose(after, np.asarray(model(batch, training=True)), atol=0.02)

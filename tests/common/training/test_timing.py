@@ -68,6 +68,24 @@ def test_timing_leaves_seconds_of_everything():
     assert found["step"] > 0
 
 
+@pytest.mark.parametrize("step", [2e-4, 5e-3])
+def test_a_short_step_is_told_from_the_whims_of_a_call(monkeypatch, step):
+    """A call costs 50 ms, by turns 10 ms more or less."""
+    now, calls = [0.0], []
+
+    def call(rounds: int) -> None:
+        calls.append(rounds)
+        now[0] += 0.05 + 0.01 * (-1) ** len(calls) + rounds * step
+
+    monkeypatch.setattr(timing.time, "monotonic", lambda: now[0])
+    _, _, more = timing._time_calls(call, traced=True, most=timing.MOST_STEPS)
+    assert more == pytest.approx(step, rel=0.2)
+    assert now[0] < 1.5  # it is one of many networks
+    calls.clear()
+    timing._time_calls(call, traced=True, most=timing.FEW_STEPS)
+    assert max(calls) <= timing.FEW_STEPS  # arrays of more would not fit
+
+
 def test_a_heavy_network_is_timed_with_few_pictures(monkeypatch):
     """Its step takes as many times longer as there are pictures left out."""
     seen = []
@@ -118,6 +136,7 @@ def test_the_estimate_is_that_of_the_device(tmp_path, not_short):
         assert "1 of 1 networks measured" in how
         seconds.append(amount.seconds)
     assert 0.19 < (seconds[1] - seconds[0]) / 100 < 0.6
+    assert seconds[0] > 50 * 0.19 + estimate.CLOSING  # figures and the report follow
 
 
 def test_a_measurement_that_fails_is_said(tmp_path, capsys, not_short):

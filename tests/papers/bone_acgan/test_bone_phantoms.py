@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from common.data.unmarked import read_unmarked
 from common.errors import UsageError
 from replications.bone_acgan.body import draw_body, find_body, fit_picture, scale_counts
 from replications.bone_acgan.config import CLASSES, PAPER
@@ -105,3 +106,18 @@ def test_scaling_keeps_shape_and_cuts_hot_spots():
     framed = fit_picture(np.full((20, 40), 100, np.uint8), 60, 60)
     assert (framed[15:45] == 100).all()
     assert (framed[:14] == 0).all()
+
+
+def test_unmarked_patients_show_no_lesion(tmp_path):
+    """As many of each class; their files are those of phantoms without any lesion, to the byte."""
+    config = replace(PAPER, phantom_patients=12, phantom_chests=1)
+    phantoms.write_phantoms(tmp_path / "some", config, seed=0, unmarked=0.5)
+    phantoms.write_phantoms(tmp_path / "none", config, seed=0, strength=0.0)
+    unmarked = read_unmarked(tmp_path / "some" / "bone_scans")
+    lines = [line.split(",") for line in (tmp_path / "some" / "bone_scans" / phantoms.TABLE).read_text().splitlines()[1:]]
+    assert sorted(label for _, label, patient in lines if patient in unmarked) == sorted(CLASSES)
+    for name, label, patient in lines:
+        files = [(tmp_path / folder / "bone_scans" / name).read_bytes() for folder in ("some", "none")]
+        assert (files[0] == files[1]) == (patient in unmarked or label == CLASSES[0])
+    lesions = phantoms.read_lesions(tmp_path / "some" / "bone_scans")
+    assert not any(lesions[f"{patient}.dcm"].any() for patient in unmarked)

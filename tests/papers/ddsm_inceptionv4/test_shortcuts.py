@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from common.cases.prepared import write_prepared
+from common.data.unmarked import read_unmarked
 from common.errors import UsageError
 from replications.ddsm_inceptionv4 import data
 from replications.ddsm_inceptionv4.breast import find_range, scale_levels
@@ -123,3 +124,21 @@ def test_other_films_than_those_of_the_plan_are_refused(tmp_path):
     write_prepared(tmp_path / WHOLE, np.zeros((1, 8, 8), np.uint8), pd.DataFrame({"case_id": ["a"]}), {})
     with pytest.raises(UsageError, match=f"{WHOLE}: not the films that this was planned for; run the same command again"):
         gather_films(SimpleNamespace(home=tmp_path, settings={"whole_sha256": "0" * 64}))
+
+
+def test_unmarked_women_show_nothing_of_their_lesion(tmp_path):
+    """As many with a lesion as without; their films are those of phantoms without contrast, to the byte."""
+    config = replace(SMALL, phantom_cases=8)
+    write_phantoms(tmp_path / "some", config, seed=0, unmarked=0.5)
+    write_phantoms(tmp_path / "none", config, seed=0, strength=0.0)
+    unmarked = read_unmarked(tmp_path / "some" / "ddsm")
+    ill = 0
+    for woman in unmarked:
+        films = sorted((tmp_path / "some").rglob(f"{woman}.*.LJPEG"))
+        assert len(films) == 4
+        assert all(film.read_bytes() == (tmp_path / "none" / film.relative_to(tmp_path / "some")).read_bytes() for film in films)
+        ill += any(film.with_suffix(".OVERLAY").is_file() for film in films)
+    assert (len(unmarked), ill) == (4, 2)
+    marked = [film for film in (tmp_path / "some").rglob("*.OVERLAY") if film.name.split(".")[0] not in unmarked]
+    for film in (path.with_suffix(".LJPEG") for path in marked):
+        assert film.read_bytes() != (tmp_path / "none" / film.relative_to(tmp_path / "some")).read_bytes()

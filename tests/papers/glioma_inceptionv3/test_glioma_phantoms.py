@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from common.data.phantoms import MARKER
+from common.data.unmarked import read_unmarked
 from common.errors import UsageError
 from replications.glioma_inceptionv3 import data
 from replications.glioma_inceptionv3.config import DEMO, PAPER, SMOKE
@@ -154,3 +155,17 @@ def test_subjects_are_no_near_duplicates(tmp_path):
         assert (
             len(notes["near_duplicates"]) < len(cases) / 2
         )  # of 1.5 pairs a case within subjects: most neighbours are not one picture
+
+
+def test_unmarked_subjects_show_nothing_of_the_grade(tmp_path):
+    """As many of each grade; their files are those of phantoms without the grade's pattern, to the byte."""
+    write_phantoms(tmp_path / "some", SMALL, seed=0, strength=1.0, unmarked=1.0)
+    write_phantoms(tmp_path / "none", SMALL, seed=0, strength=0.0)
+    unmarked = read_unmarked(tmp_path / "some" / "glioma")
+    with (tmp_path / "some" / "glioma" / "subjects.csv").open(newline="") as file:
+        grades = {line["subject"]: line["grade"] for line in csv.DictReader(file)}
+    assert sorted(grades[subject] for subject in unmarked) == ["Grade II", "Grade III", "Grade IV"]
+    for subject in grades:
+        files = [(tmp_path / folder / "glioma" / subject / "sample.nrrd").read_bytes() for folder in ("some", "none")]
+        assert (files[0] == files[1]) == (subject in unmarked)
+    assert not read_unmarked(tmp_path / "none" / "glioma")
