@@ -8,11 +8,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from common.cases.descriptions import describe_images
+from common.cases.duplicates import compare_images, find_near_duplicates, keep_alike
 from common.data.phantoms import MARKER
 from common.data.unmarked import read_unmarked
 from common.errors import UsageError
@@ -169,3 +172,13 @@ def test_unmarked_subjects_show_nothing_of_the_grade(tmp_path):
         files = [(tmp_path / folder / "glioma" / subject / "sample.nrrd").read_bytes() for folder in ("some", "none")]
         assert (files[0] == files[1]) == (subject in unmarked)
     assert not read_unmarked(tmp_path / "none" / "glioma")
+
+
+def test_neighbouring_slices_are_found_as_by_registering_every_candidate(tmp_path):
+    """Their templates agree by 0.6 alone where the pictures, registered, reach the limit."""
+    write_phantoms(tmp_path, SMOKE, seed=0)
+    images, _, notes = data.read_source(data.find_source(tmp_path, PAPER), PAPER, "whole")
+    described, limit = describe_images(images), notes["near_duplicate_limit"]
+    every = keep_alike(compare_images(described), limit)
+    assert len(every) >= 10
+    pd.testing.assert_frame_equal(find_near_duplicates(described, limit=limit), every)
