@@ -141,7 +141,11 @@ def describe_once(images: np.ndarray) -> Descriptions:
 
 
 def take_described(sha256: str) -> Descriptions | None:
-    """What `describe_once` kept of the pictures of this `hash_images`; it is not kept any longer. None where nothing is."""
+    """What `describe_once` kept of the pictures of this `hash_images`; it is not kept any longer. None where nothing is.
+
+    >>> take_described("0" * 64) is None
+    True
+    """
     return LAST.pop(sha256, None)
 
 
