@@ -148,6 +148,8 @@ def add_up(works: Sequence[Work], times: Mapping[str, Times], workers: int, done
     alone = [sum((_time_stage(stage, times) for stage in work.stages), START + work.seconds) for work in works]
     users = Counter(name for work in works for name in {stage.network.name for stage in work.stages})
     traced = sum(times[name]["trace"] * min(count, workers) for name, count in users.items())
+    upper = {stage.network.name for work in works for stage in work.stages if stage.below}
+    traced += sum(times[name]["build"] * min(users[name], workers) for name in upper)
     filled = sum(times[one.network.name]["picture"] * one.pictures + times[one.network.name]["trace"] for one in kept)
     busy = max(1, min(workers, len(works)))
     operations = sum(_count_operations(stage, times) for work in works for stage in work.stages)
@@ -172,7 +174,8 @@ def _fits(below: Below, times: Mapping[str, Times]) -> bool:
 def _time_stage(stage: Stage, times: Mapping[str, Times]) -> float:
     of = times[stage.network.name]
     scoring = of["call"] + stage.scored * of["picture"] if stage.scored else 0.0
-    seconds = of["build"] + stage.epochs * (of["epoch"] + stage.steps * of["step"] + scoring)
+    seconds = 0.0 if stage.below else of["build"]  # a part above frozen layers is built once, and its weights are set anew
+    seconds += stage.epochs * (of["epoch"] + stage.steps * of["step"] + scoring)
     seconds += of["call"] + stage.once * of["picture"] if stage.once else 0.0
     if stage.below and not _fits(stage.below, times):
         seconds += _count_plain(stage) * times[stage.below.network.name]["picture"]

@@ -68,6 +68,19 @@ def test_frozen_layers_are_computed_once_where_they_fit_and_in_every_step_where_
     assert spend(4 * 10 * 1000, (Work("before", (Stage(make_network(), 1, 1, below=below),)),)) == pytest.approx(0)
 
 
+def test_a_part_above_frozen_layers_is_built_once_and_a_whole_network_in_every_training():
+    times = {"net": {**TIMES, "build": 3.0}, "lower": {**TIMES, "trace": 0.0}}
+
+    def spend(count: int, below: Below | None) -> float:
+        works = [Work(str(number), (Stage(make_network(), 1, 1, below=below),)) for number in range(count)]
+        return add_up(works, times, 1).seconds
+
+    frozen = Below(make_network("lower"), pictures=0, limit_bytes=1.0)
+    assert spend(9, None) - spend(1, None) == pytest.approx(8 * (3.0 + 0.25 + 0.5 + 0.1))
+    assert spend(9, frozen) - spend(1, frozen) == pytest.approx(8 * (0.25 + 0.5 + 0.1))
+    assert spend(1, frozen) == spend(1, None)
+
+
 def test_networks_that_were_only_counted_lie_between_those_that_were_timed():
     networks = [make_network("small", batch=1), make_network("middle", batch=1), make_network("large", batch=1)]
     found = {
