@@ -47,7 +47,7 @@ def draw_figure_3(shown: Shown, results: Results) -> Iterator[Picture]:
                 continue
             values = [100 * one.values[name] for name in HEXAGON]
             colour, line, marker = pick_style(number)
-            name = series.mark_off(results, row, [row])
+            name = series.mark_row(results, row, protocols)
             axes.plot(
                 angles, [*values, values[0]], color=colour, linestyle=line, marker=marker, markersize=3, linewidth=1.4, label=name
             )
@@ -110,7 +110,7 @@ def draw_roc(shown: Shown, results: Results) -> Iterator[Picture]:
             part = shown.predictions[(shown.predictions["row"] == row) & (shown.predictions["protocol"] == protocol)]
             if row in known and len(part):
                 curves.append(
-                    series.build_roc(results, row, protocol, series.list_runs(part), series.mark_off(results, row, [row]))
+                    series.build_roc(results, row, protocol, series.list_runs(part), series.mark_row(results, row, [protocol]))
                 )
         figure = plot_roc(curves, title=PROTOCOL_NAMES[protocol], positive_class=CLASSES[1])
         caption = f"Mean over the seeds of the curves of all test images. {end(results, [protocol], rows, intervals=True)}"

@@ -2,16 +2,19 @@
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from sample_results import make_content, make_extra
 
 from common.cases.folds import Fold
 from common.cases.prepared import Dataset
 from common.evaluation.metrics import evaluate
 from common.records.predictions import tabulate_scores
-from replications.ddsm_inceptionv4 import claims, experiments, gaps, judging, measures
+from common.records.results import parse_results
+from replications.ddsm_inceptionv4 import claims, experiments, figures, gaps, judging, measures
 from replications.ddsm_inceptionv4.config import DEMO, PAPER
 from replications.ddsm_inceptionv4.experiments import VANILLA
 from replications.ddsm_inceptionv4.rows import UNLABELLED, VAE
@@ -223,3 +226,17 @@ def test_every_setting_has_its_place_among_the_departures():
     known = (*experiments.OF_PICTURES, *experiments.OF_TRAINING, *experiments.FREE_SETTINGS)
     known += tuple(name for of in experiments.OF_NETWORK.values() for name in of)
     assert [field.name for field in fields(PAPER) if not field.name.startswith(known)] == []
+
+
+def test_a_network_that_collapsed_bears_the_dagger_of_the_caption():
+    about = {"table": "2", "row": "InceptionV4 vanilla", "n": 4, "patients": 2, "positives": 1, "below_majority": True}
+    about |= {"metrics": {}, "seeds": [0]}
+    collapsed = {"row": "InceptionV4 vanilla", "protocol": "leakfree", "seeds": [0]}
+    rows = [about | {"protocol": protocol} for protocol in ("paper", "leakfree")]
+    results = parse_results(make_content(rows=rows, extra=make_extra(collapsed=[collapsed])), "results.json")
+    values = dict.fromkeys(measures.HEXAGON, 0.5)
+    six = [measures.Six("InceptionV4 vanilla", protocol, values, 0.5, 0.5) for protocol in ("paper", "leakfree")]
+    (picture,) = figures.draw_figure_3(SimpleNamespace(config=DEMO, six=six), results)
+    assert "Dagger: one class for all cases" in picture.caption
+    (legend,) = picture.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["InceptionV4 vanilla †"]
