@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 from sample_results import make_content
@@ -15,6 +16,12 @@ ROW = {
     "table": "2", "row": "net", "protocol": "paper", "n": 10, "patients": 5, "positives": 4, "seeds": [0],
     "below_majority": False, "metrics": {"accuracy": METRIC},
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """Files are named without their folder, whose length varies, as messages are cut to 200 characters."""
+    monkeypatch.chdir(tmp_path)
 
 
 def ask(capsys, *arguments) -> tuple[int, str]:
@@ -51,8 +58,8 @@ RESULTS = [
 
 
 @pytest.mark.parametrize(("changes", "message"), RESULTS, ids=[message for _, message in RESULTS])
-def test_results_at_odds_with_their_schema_are_named_by_field(tmp_path, capsys, changes, message):
-    path = tmp_path / "results.json"
+def test_results_at_odds_with_their_schema_are_named_by_field(capsys, changes, message):
+    path = Path("results.json")
     path.write_text(json.dumps(make_content(rows=[ROW | changes])))
     code, said = ask(capsys, path)
     assert code == 2
@@ -61,8 +68,8 @@ def test_results_at_odds_with_their_schema_are_named_by_field(tmp_path, capsys, 
     assert len(said) <= 201
 
 
-def test_results_of_whatever_depth_and_number_end(tmp_path, capsys):
-    path = tmp_path / "results.json"
+def test_results_of_whatever_depth_and_number_end(capsys):
+    path = Path("results.json")
     for content, message in (
         (json.dumps(make_content(config={"a": deepen(50)})), "nested more than 20 deep"),
         ("[" * 100_000, "nested too deeply"),
@@ -95,8 +102,8 @@ def test_results_of_whatever_depth_and_number_end(tmp_path, capsys):
     ],
     ids=["lists", "tables", "depth", "parts", "digits", "integer", "float", "name", "key", "size"],
 )
-def test_a_paper_beyond_the_bounds_is_one_line(tmp_path, capsys, text, message):
-    path = tmp_path / "paper.toml"
+def test_a_paper_beyond_the_bounds_is_one_line(capsys, text, message):
+    path = Path("paper.toml")
     path.write_text(text)
     code, said = ask(capsys, path)
     assert (code, len(said.splitlines())) == (2, 1)
@@ -104,8 +111,8 @@ def test_a_paper_beyond_the_bounds_is_one_line(tmp_path, capsys, text, message):
     assert len(said) <= 201
 
 
-def test_a_message_is_cut_in_its_middle(tmp_path, capsys):
-    path = tmp_path / "table.csv"
+def test_a_message_is_cut_in_its_middle(capsys):
+    path = Path("table.csv")
     path.write_text(f"model,{'A' * 10_000}\nCNN,91.5\n")
     code, said = ask(capsys, path)
     assert (code, len(said.rstrip("\n"))) == (2, 200)
