@@ -77,7 +77,7 @@ def test_colour_is_of_the_verdict_on_a_terminal_only(paper, monkeypatch):
 
 @pytest.mark.parametrize(("columns", "width"), [(40, 80), (97, 97), (500, 200)])
 def test_width_is_that_of_the_terminal_within_bounds(columns, width, monkeypatch):
-    monkeypatch.setattr(screen.shutil, "get_terminal_size", lambda _fallback: os.terminal_size((columns, 24)))
+    monkeypatch.setattr(screen.shutil, "get_terminal_size", lambda fallback: os.terminal_size((columns, 24)))
     assert choose_look(io.StringIO()).width == width
 
 
