@@ -74,9 +74,8 @@ def test_only_rows_that_are_named_with_a_reason_are_left_out(monkeypatch):
     assert judge(predict("CNN", ONE_CLASS))
 
 
-@pytest.mark.parametrize("package", demos.PACKAGES)
-def test_rows_that_are_left_out_are_rows_of_the_demo_and_not_all(package):
-    parts = demos.UNLEARNABLE.get(package, {})
+@pytest.mark.parametrize(("package", "parts"), demos.UNLEARNABLE.items(), ids=list(demos.UNLEARNABLE))
+def test_rows_that_are_left_out_are_rows_of_the_demo_and_not_all(package, parts):
     config = importlib.import_module(f"replications.{package}.config").PRESETS["demo"]
     names = [row.name for row in importlib.import_module(f"replications.{package}.experiments").list_rows(config)]
     left = [name for name in names if not any(part in name for part in parts)]
