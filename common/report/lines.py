@@ -54,6 +54,12 @@ class Line:
         return self.table, self.row, self.metric
 
 
+def is_no_better(accuracy: float | None, majority: float | None) -> bool:
+    """Whether an accuracy is at or below that of always giving the most frequent class; both fractions, None: not known."""
+    # A mean of equal rates may differ from them in the last bit.
+    return accuracy is not None and majority is not None and accuracy <= majority + 1e-12
+
+
 def is_own(results: Results) -> bool:
     """Whether the run is of a user's own data alone: then tables and findings are about these, not about the paper's numbers."""
     return bool(results.datasets) and all(dataset.further.get("own") is True for dataset in results.datasets)
@@ -116,10 +122,7 @@ def _build_line(
     }
     printed = claim.fraction if claim else None
     means = {"paper": printed, "ours": ours.mean, "leak-free": leakfree.mean} if metric == "accuracy" else {}
-    # A mean of equal rates may differ from them in the last bit.
-    no_better = tuple(
-        who for who, mean in means.items() if mean is not None and (rate := majority[who]) is not None and mean <= rate + 1e-12
-    )
+    no_better = tuple(who for who, mean in means.items() if is_no_better(mean, majority[who]))
     any_run = run["paper"] or run["leakfree"]
     # The reason stands in a table of its own, once for all the rows that share it.
     said = judged.note if judged else claim.note if claim else ""

@@ -11,7 +11,7 @@ from common.evaluation.verdicts import IMPOSSIBLE_AS_PRINTED, NOT_RUN, OFF_PROTO
 from common.records.paper import Claim, Contrast, Paper, load_paper
 from common.records.results import DatasetEntry, Metric, Results, RowResult, read_results
 from common.report.findings import find_headline
-from common.report.lines import Line, collect_lines
+from common.report.lines import Line, collect_lines, is_no_better
 from common.report.wording import explain_verdict, format_duration, format_interval, format_value, name_metric, show_verdict
 
 PERCENT = "\N{NO-BREAK SPACE}%"
@@ -50,9 +50,7 @@ class PairLine:
     @property
     def is_blind(self) -> bool:
         """Whether it is no better than always giving the most frequent class, under both protocols: that shows no leak."""
-        pairs = ((self.ours, self.majority), (self.leakfree, self.leakfree_majority))
-        # A mean of equal rates may differ from them in the last bit.
-        return all(mean is not None and rate is not None and mean <= rate + 1e-12 for mean, rate in pairs)
+        return is_no_better(self.ours, self.majority) and is_no_better(self.leakfree, self.leakfree_majority)
 
 
 @dataclass(frozen=True)
