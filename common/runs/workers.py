@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -126,7 +127,7 @@ def _run_in_processes(cells: list[Cell], home: Path, workers: int, threads: int,
         while todo or running:
             while todo and free:
                 worker = free.pop(0)
-                cell = todo.pop(choose_next(todo, worker.kin, {other.kin for _, other in running.values()}))
+                cell = todo.pop(choose_next(todo, worker.kin, [other.kin for _, other in running.values()]))
                 worker.kin = cell.kin
                 running[worker.pool.submit(_work, cell, home, threads)] = cell, worker
             done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -149,17 +150,20 @@ def _run_in_processes(cells: list[Cell], home: Path, workers: int, threads: int,
 
 
 def choose_next(todo: Sequence[Cell], last: str, taken: Collection[str]) -> int:
-    """Position of the cell that a free worker takes: one of the kin that it did last, else the first whose kin no other worker is
-    at, else the first.
+    """Position of the cell that a free worker takes: one of the kin that it did last, else the first of the kin that the fewest
+    other workers are at. taken: the kin of each of them.
 
     >>> todo = [Cell("a", "", {}, "VGG16"), Cell("b", "", {}, "VGG16"), Cell("c", "", {}, "ResNet50")]
     >>> choose_next(todo, "ResNet50", ["VGG16"]), choose_next(todo[:2], "", ["VGG16"]), choose_next(todo, "", ["VGG16"])
     (2, 0, 2)
+    >>> choose_next(todo, "", ["VGG16", "VGG16", "ResNet50"])
+    2
     """
     kin = [cell.kin for cell in todo]
     if last and last in kin:
         return kin.index(last)
-    return next((place for place, name in enumerate(kin) if not name or name not in taken), 0)
+    busy = Counter(name for name in taken if name)
+    return min(range(len(kin)), key=lambda place: busy[kin[place]])
 
 
 @dataclass

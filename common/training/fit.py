@@ -63,6 +63,11 @@ def _device_of(backend: str) -> str:
         gpus = tf.config.list_physical_devices("GPU")
         names = {tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus}
         return f"{len(gpus)} x {', '.join(sorted(names))}" if gpus else "CPU"
+    if backend == "jax":
+        import jax
+
+        found = jax.devices()
+        return f"{len(found)} x {found[0].device_kind}" if found[0].platform != "cpu" else "CPU"
     return ", ".join(sorted(set(map(str, keras.distribution.list_devices()))))
 
 
