@@ -34,7 +34,7 @@ def describe_environment(*, backend: str | None, device: str | None, determinist
     `backend` (tensorflow, jax), `device` (in words, e.g. "2 CPU cores") and `deterministic` come from the caller,
     who has the network library loaded. A package that is not installed has version None.
     """
-    versions = {name: _find_version(name) for name in ("keras", "tensorflow", "numpy", "scipy", "scikit-learn")}
+    versions = {name: _find_version(name) for name in ("keras", "tensorflow", "jax", "numpy", "scipy", "scikit-learn")}
     known = {"backend": backend, "device": device, "deterministic": deterministic}
     return Environment.model_validate({"python": platform.python_version(), **known, **versions})
 

@@ -63,7 +63,7 @@ class RAdam(keras.optimizers.Optimizer):
         index = self._get_variable_index(variable)
         if self._factor_of[index] != 1:
             rate = rate * self._factor_of[index]
-        dense = ops.subtract(gradient, ops.zeros_like(variable))  # a sparse gradient becomes dense
+        dense = ops.subtract(gradient, ops.zeros(variable.shape, variable.dtype))  # a sparse gradient becomes dense
         mean, square = self._means[index], self._squares[index]
         self.assign_add(mean, (1 - self.beta_1) * (dense - mean))
         self.assign_add(square, (1 - self.beta_2) * (ops.square(dense) - square))

@@ -126,7 +126,7 @@ def draw_head(model: keras.Model, config: Config, seed: int) -> None:
     for number, name in enumerate(list_head(config)):
         layer = model.get_layer(name)
         layer.kernel.assign(type(layer.kernel_initializer)(seed=1000 * seed + number)(layer.kernel.shape))
-        layer.bias.assign(ops.zeros_like(layer.bias))
+        layer.bias.assign(ops.zeros(layer.bias.shape))
 
 
 def build_network(
@@ -176,7 +176,7 @@ def draw_scratch(model: keras.Model, config: Config, seed: int) -> None:
         std = config.scratch_std if gaussian else (2 / math.prod(layer.kernel.shape[:-1])) ** 0.5
         layer.kernel.assign(keras.random.normal(layer.kernel.shape, stddev=std, seed=seed * 1000 + i))
         if layer.bias is not None:
-            layer.bias.assign(ops.zeros_like(layer.bias))
+            layer.bias.assign(ops.zeros(layer.bias.shape))
 
 
 def list_trained(model: keras.Model, plan: int | str, config: Config) -> list[str]:

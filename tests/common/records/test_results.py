@@ -179,7 +179,7 @@ def test_reading_a_missing_file(tmp_path):
 def test_environment_and_packages():
     found = describe_environment(backend="tensorflow", device="2 CPU cores", deterministic=True)
     assert found.further["numpy"] == np.__version__
-    assert set(found.further) == {"keras", "tensorflow", "numpy", "scipy", "scikit-learn"}
+    assert set(found.further) == {"keras", "tensorflow", "jax", "numpy", "scipy", "scikit-learn"}
     assert (found.backend, found.device, found.deterministic) == ("tensorflow", "2 CPU cores", True)
     lines = list_packages().splitlines()
     assert f"numpy=={np.__version__}" in lines
