@@ -70,7 +70,10 @@ def run_demo(package: str, out: Path) -> Demo:
     command = [sys.executable, "-m", f"replications.{package}.run", "--preset", "demo", "--out", str(out)]
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     expected = said = None
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+    phantoms = os.environ | {"REPLICATIONS_DATA": ""}  # else the demo takes the real data that are there
+    with subprocess.Popen(
+        command, cwd=ROOT, env=phantoms, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as process:
         assert process.stderr
         for line in process.stderr:
             if expected is None and (expected := parse_expected(line)) is not None:

@@ -2,7 +2,7 @@
 batches of an uninterrupted one.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -46,11 +46,11 @@ def feed_batches(arrays: Arrays, batch_size: int) -> Batches:
 
     arrays: one array or `Indexed`, or a tuple (x, y, ...) of them, in which a tuple stands for the inputs of a network of
     several; all of one length. On TensorFlow a tf.data pipeline with autotuning off: on few cores the autotuner of `fit(x, y)`
-    waits longer than a small network computes. On other backends a generator over the same batches.
+    waits longer than a small network computes. On other backends the same batches by their number.
     """
     members = [_take_small(member) for member in keras.tree.flatten(arrays)]
     if keras.backend.backend() != "tensorflow":
-        return _generate_batches(arrays, members, batch_size)
+        return NumberedBatches(-(-len(members[0]) // batch_size), lambda number: _cut_batch(arrays, members, batch_size, number))
     import tensorflow as tf
 
     options = tf.data.Options()
@@ -79,7 +79,25 @@ def _take_small(member: np.ndarray | Indexed) -> np.ndarray | Indexed:
     return member
 
 
+class NumberedBatches(keras.utils.PyDataset):
+    """`count` batches in their order, take(number) each: Keras knows their number, as it does not of a generator's."""
+
+    def __init__(self, count: int, take: Callable[[int], Any]):
+        super().__init__()
+        self.count, self.take = count, take
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> Any:
+        return self.take(number)
+
+
 def _generate_batches(arrays: Arrays, members: Sequence[np.ndarray | Indexed], batch_size: int) -> Iterator[Any]:
-    for start in range(0, len(members[0]), batch_size):
-        parts = [np.asarray(member[start : start + batch_size]) for member in members]
-        yield keras.tree.pack_sequence_as(arrays, parts) if isinstance(arrays, tuple) else (parts[0],)
+    for number in range(-(-len(members[0]) // batch_size)):
+        yield _cut_batch(arrays, members, batch_size, number)
+
+
+def _cut_batch(arrays: Arrays, members: Sequence[np.ndarray | Indexed], batch_size: int, number: int) -> Any:
+    parts = [np.asarray(member[number * batch_size : (number + 1) * batch_size]) for member in members]
+    return keras.tree.pack_sequence_as(arrays, parts) if isinstance(arrays, tuple) else (parts[0],)

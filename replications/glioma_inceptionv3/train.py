@@ -20,6 +20,7 @@ from common.files import hash_file
 from common.runs import cells
 from common.runs.products import Scored, describe_training, write_products
 from common.training import fit
+from common.training.batches import NumberedBatches
 from replications.glioma_inceptionv3 import models, splits
 from replications.glioma_inceptionv3.config import Config
 from replications.glioma_inceptionv3.models import HEAD, TABLE
@@ -191,7 +192,7 @@ def train_head(task: Task) -> tuple[keras.Model, list[dict]]:
 def feed_whole(numbers: np.ndarray, labels: np.ndarray) -> Iterable:
     """The batches (steps, batch) as Keras takes them: whole ones, of which it gathers none from single rows."""
     if keras.backend.backend() != "tensorflow":
-        return zip(numbers, labels, strict=True)
+        return NumberedBatches(len(numbers), lambda number: (numbers[number], labels[number]))
     import tensorflow as tf
 
     return tf.data.Dataset.from_tensor_slices((numbers, labels))

@@ -130,3 +130,17 @@ def test_the_exit_code_says_whether_a_promise_is_broken(monkeypatch, tmp_path, c
     results = results.model_copy(update={"rows": rows})
     assert demos.main(["--only", "bone_acgan"]) == 1
     assert "bone_acgan: CNN, leakfree: 66.7 %" in capsys.readouterr().out
+
+
+def test_a_demo_takes_phantoms_where_real_data_are_at_hand(monkeypatch, tmp_path):
+    monkeypatch.setenv("REPLICATIONS_DATA", str(tmp_path))
+    given = []
+
+    def start(command, **how):
+        given.append(how["env"]["REPLICATIONS_DATA"])
+        raise OSError("seen enough")
+
+    monkeypatch.setattr(demos.subprocess, "Popen", start)
+    with pytest.raises(OSError, match="seen enough"):
+        demos.run_demo("bone_acgan", tmp_path)
+    assert given == [""]

@@ -1,11 +1,8 @@
 """A run on a cluster of two hosts, in network namespaces of this machine, of which one is lost in the middle."""
 
 import contextlib
-import os
 import shutil
-import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,34 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.mammograms import write_films
+from benchmarks.two_hosts import ADDRESS, end, make_host, open_cluster
 from common.files import hash_file
+from replications.ddsm_inceptionv4.config import PAPER
+from replications.ddsm_inceptionv4.preparing import PART, Team, prepare_films
 from replications.lung_hip_compare import run
 
-ROOT = Path(__file__).parents[2]
 ASKED = ["--preset", "smoke", "--protocol", "leakfree", "--tables", "2", "--rows", "LUNA16 / CNN,128x128 resized / CNN"]
-NETWORK = "10.213"  # the hosts have 10.213.1.2 and 10.213.2.2, this machine 10.213.1.1 and 10.213.2.1
-
-
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=20)
-
-
-@contextlib.contextmanager
-def make_host(number: int) -> Iterator[list[str]]:
-    """A network namespace that reaches this machine alone; gives the words before a command that runs there."""
-    name, here, there = f"suite-{os.getpid()}-{number}", f"sh{os.getpid() % 10**6}{number}", f"st{os.getpid() % 10**6}{number}"
-    try:
-        ip("netns", "add", name)
-        ip("link", "add", here, "type", "veth", "peer", "name", there, "netns", name)
-        ip("address", "add", f"{NETWORK}.{number}.1/24", "dev", here)
-        ip("link", "set", here, "up")
-        ip("-n", name, "address", "add", f"{NETWORK}.{number}.2/24", "dev", there)
-        ip("-n", name, "link", "set", there, "up")
-        ip("-n", name, "link", "set", "lo", "up")
-        ip("-n", name, "route", "add", "default", "via", f"{NETWORK}.{number}.1")
-        yield ["ip", "netns", "exec", name]
-    finally:
-        subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -55,18 +32,6 @@ def hosts() -> Iterator[list[list[str]]]:
             pytest.skip(f"no network namespaces here: {error.stderr.decode().strip()}")
 
 
-def start(words: list[str]) -> subprocess.Popen:
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(words, cwd=ROOT, start_new_session=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, **quiet)
-
-
-def end(process: subprocess.Popen) -> None:
-    """With all that it started, at once, as by a lost power supply."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
 def train(out: Path, *argv: str) -> dict[str, str]:
     """sha256 of the predictions of the run and of every training."""
     assert run.main([*ASKED, "--threads", "1", "--out", str(out), *argv]) == 0
@@ -77,31 +42,32 @@ def train(out: Path, *argv: str) -> dict[str, str]:
 def test_a_host_that_is_lost_changes_nothing(hosts, tmp_path):
     """Trainings of the lost host are done by the other; the same bytes as without a cluster."""
     pytest.importorskip("distributed", reason="needs the extra 'cluster'")
-    address = f"tcp://{NETWORK}.1.1:18786"
-    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", f"{NETWORK}.1.1", "--port", "18786"]
-    running = [start([*command, "--no-dashboard"])]
-    worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard"]
-    running += [start([*host, *worker]) for host in hosts]
     lost: list[bool] = []
 
-    def lose() -> None:
-        """The second host, as soon as both have a training."""
+    def lose(worker: subprocess.Popen) -> None:
+        """A host, as soon as both have a training."""
         deadline = time.monotonic() + 100
         while len(list((tmp_path / "cluster").glob("**/*.partial/.digest"))) < 2 and time.monotonic() < deadline:
             time.sleep(0.02)
-        lost.append(running[2].poll() is None)
-        end(running[2])
+        lost.append(worker.poll() is None)
+        end(worker)
 
-    try:
-        from distributed import Client
-
-        with Client(address, timeout=60) as client:
-            client.wait_for_workers(2, timeout=90)
-        threading.Thread(target=lose, daemon=True).start()
-        found = train(tmp_path / "cluster", "--cluster", address)
-        assert lost == [True]
-        assert len(found) > 2
-    finally:
-        for process in running:
-            end(process)
+    with open_cluster(hosts) as workers:
+        threading.Thread(target=lose, args=(workers[1],), daemon=True).start()
+        found = train(tmp_path / "cluster", "--cluster", ADDRESS)
+    assert lost == [True]
+    assert len(found) > 2
     assert found == train(tmp_path / "here", "--workers", "1")
+
+
+def test_films_are_prepared_on_both_hosts_to_the_same_pictures(hosts, tmp_path):
+    """More than one part for each host; the benchmark does the same with 10,000 films."""
+    pytest.importorskip("distributed", reason="needs the extra 'cluster'")
+    (tmp_path / "films").mkdir()
+    films = write_films(tmp_path / "films", 2 * PART + 5, 200)
+    here = prepare_films(tmp_path / "films", films, PAPER, tmp_path / "here", Team())
+    with open_cluster(hosts):
+        found = prepare_films(tmp_path / "films", films, PAPER, tmp_path / "cluster", Team(cluster=ADDRESS))
+    assert found.films == here.films
+    assert found.pictures.tobytes() == here.pictures.tobytes()
+    assert found.thumbnails.tobytes() == here.thumbnails.tobytes()
