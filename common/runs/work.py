@@ -109,15 +109,23 @@ def complete_times(found: Mapping[str, Times], networks: Sequence[Network], rate
     rate: multiply-adds a second, for networks that were neither timed nor counted, and where none was timed.
     """
     complete = {network.name: _count_most(network, rate) | dict(found.get(network.name, {})) for network in networks}
+    built = [(found[network.name]["operations"], network.most) for network in networks if network.name in found]
+    share = min(1.0, sum(one for one, _ in built) / max(sum(most for _, most in built), 1.0)) if built else 1.0
+    shares = {network.name: 1.0 if network.name in found else share for network in networks}  # `most` is a bound, not a count
     for name, of_step, operations, least in (("step", True, "step_operations", 3e-3), ("picture", False, "operations", 1e-5)):
         timed = sorted((_size(complete[n.name], n, operations, of_step), complete[n.name][name], n.name) for n in networks
                        if name in found.get(n.name, {}))  # fmt: skip
         for network in networks:
             times = complete[network.name]
             if name not in times:
-                times[name] = _interpolate(_size(times, network, operations, of_step), timed, rate, least)
-    others = {name: [t[name] for t in found.values() if name in t] for name in ("trace", "epoch", "call", "build")}
+                size = shares[network.name] * _size(times, network, operations, of_step)
+                times[name] = _interpolate(size, timed, rate, least)
+    others = {name: [t[name] for t in found.values() if name in t] for name in ("epoch", "call", "build")}
     usual = {name: float(np.median(values)) if values else 0.0 for name, values in others.items()}
+    traced = sorted((t["step_operations"], t["trace"]) for t in found.values() if "trace" in t)
+    for name, times in complete.items():  # a large network has more layers to trace, though not in proportion
+        size = shares[name] * times["step_operations"]
+        times.setdefault("trace", float(np.interp(size, *zip(*traced, strict=True))) if traced else 0.0)
     return {name: usual | times for name, times in complete.items()}
 
 

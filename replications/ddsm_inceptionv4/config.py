@@ -131,8 +131,8 @@ PAPER = Config()
 
 DEMO = replace(  # phantoms, small pictures and networks; every table and figure
     PAPER,
-    phantom_cases=48,
-    phantom_signal=2.0,
+    phantom_cases=64,
+    phantom_signal=4.0,
     mask_side=256,
     size=96,
     blocks=(1, 2, 1),
@@ -157,7 +157,7 @@ DEMO = replace(  # phantoms, small pictures and networks; every table and figure
     sample_epochs=30,
     sample_rate=1e-3,
     samples=60,
-    labelled_share=0.25,
+    labelled_share=0.4,  # with fewer the lesions that show something can be counted on one hand
     seeds=(0,),
 )
 

@@ -43,9 +43,11 @@ def plan_work(cell: Cell, training: plans.Training, pictures: int, entries: int,
     if training.description == plans.HEAD:
         head = describe_head(training, pictures, config)
         return Work(cell.key, (Stage(head, 1, config.steps),))
+    thousands = entries / 1000
+    if training.description != "bottlenecks":  # some hundred numbers a picture, and one
+        return Work(cell.key, seconds=0.2 + (1.2 * thousands if training.description == "radiomics" else 0.0))
     count = len([name for name in training.rows if name != FIXED])
-    texture = 0.02 * pictures if training.description == "radiomics" else 0.0
-    return Work(cell.key, seconds=0.5 + texture + 2 * count * (entries / 1000) ** 1.5)
+    return Work(cell.key, seconds=0.2 + 1.9 * count * thousands**2 * _count_features(training, config) / MOBILENET_FEATURES)
 
 
 def describe_backbone(backbone: str, config: Config) -> Network:
@@ -59,8 +61,7 @@ def describe_backbone(backbone: str, config: Config) -> Network:
 def describe_head(training: plans.Training, pictures: int, config: Config) -> Network:
     """The new last layer on a table of bottlenecks: one head, under leakfree one for each rate."""
     rates = config.leakfree_rates if training.mode == LEAKFREE else (1.0,)
-    whole = INCEPTIONV3_ENDS[-1]
-    features = MOBILENET_FEATURES if training.backbone == MOBILENET else INCEPTION_FEATURES[config.inceptionv3_end or whole]
+    features = _count_features(training, config)
     settings = {
         "backbone": "",
         "config": plans.reduce_config(config),
@@ -71,3 +72,10 @@ def describe_head(training: plans.Training, pictures: int, config: Config) -> Ne
     }
     name = f"last layer ({training.mode}), {len(rates)} x {features} on {pictures} pictures"
     return Network(name, BUILD, settings, config.batch_size, 4.0 * features * len(rates))
+
+
+def _count_features(training: plans.Training, config: Config) -> int:
+    """Numbers of a bottleneck."""
+    if training.backbone == MOBILENET:
+        return MOBILENET_FEATURES
+    return INCEPTION_FEATURES[config.inceptionv3_end or INCEPTIONV3_ENDS[-1]]

@@ -179,7 +179,7 @@ PAPER = Config()
 
 DEMO = replace(  # phantoms, narrow networks, small inputs, every table and figure
     PAPER,
-    phantom_patients=66,
+    phantom_patients=90,
     phantom_images=3,
     phantom_signal=1.5,
     test_share=0.3,  # with fewer patients the intervals would hold the share of the most frequent class

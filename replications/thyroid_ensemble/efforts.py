@@ -55,7 +55,7 @@ def plan_work(cell: Cell, divided: Divided, config: Config) -> Work:
     if kind == "classic":
         return Work(cell.key, seconds=_guess_svm(count, config))
     if kind == "trees":
-        return Work(cell.key, seconds=0.03 * count + 2e-3 * config.forest_trees)
+        return Work(cell.key, seconds=1e-3 * count + 2e-3 * config.forest_trees)
     if kind == "fused":
         return Work(cell.key, (replace(train("0", 0), once=count),), _guess_svm(count, config))
     if kind == "forest":
@@ -69,7 +69,7 @@ def plan_work(cell: Cell, divided: Divided, config: Config) -> Work:
 def _guess_svm(count: int, config: Config) -> float:
     """Seconds of descriptors (computed once a process; at most) and support vector machines, by rule of thumb."""
     machines = len(config.svm_c) * len(config.svm_gamma) * config.svm_folds
-    return 0.03 * count + 0.3 * machines * (count / 1000) ** 2
+    return 4e-3 * count + 0.3 * machines * (count / 1000) ** 2
 
 
 def describe(network: str, scale: int, plan: str, part: str, config: Config, deepest: str = "") -> Network:

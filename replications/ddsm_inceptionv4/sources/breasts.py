@@ -47,7 +47,7 @@ def draw_woman(random: np.random.Generator, strength: float) -> Woman:
 def draw_spot(random: np.random.Generator, contrast: float) -> Spot:
     kind = ("MASS", "CALCIFICATION")[int(random.integers(2))]
     place = random.uniform(0.3, 0.6), random.uniform(-0.35, 0.35)
-    return Spot(*place, random.uniform(0.05, 0.085), contrast, random.uniform(0, 2 * np.pi), kind)
+    return Spot(*place, random.uniform(0.08, 0.13), contrast, random.uniform(0, 2 * np.pi), kind)
 
 
 def smooth(random: np.random.Generator, height: int, width: int, grain: int) -> np.ndarray:
