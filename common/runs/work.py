@@ -104,14 +104,15 @@ def bound_seconds(works: Sequence[Work], rate: float, workers: int) -> float:
 
 
 def complete_times(found: Mapping[str, Times], networks: Sequence[Network], rate: float) -> dict[str, Times]:
-    """The times of all networks: those that were only counted get the seconds of measured ones with as many operations.
+    """The times of all networks: those were only counted get the seconds of measured ones with as many operations; those that
+    were not even built are taken to lie as far below their bounds as the built ones.
 
     rate: multiply-adds a second, for networks that were neither timed nor counted, and where none was timed.
     """
     complete = {network.name: _count_most(network, rate) | dict(found.get(network.name, {})) for network in networks}
     built = [(found[network.name]["operations"], network.most) for network in networks if network.name in found]
-    share = min(1.0, sum(one for one, _ in built) / max(sum(most for _, most in built), 1.0)) if built else 1.0
-    shares = {network.name: 1.0 if network.name in found else share for network in networks}  # `most` is a bound, not a count
+    below = min(1.0, sum(one for one, _ in built) / max(sum(most for _, most in built), 1.0)) if built else 1.0
+    shares = {network.name: 1.0 if network.name in found else below for network in networks}
     for name, of_step, operations, least in (("step", True, "step_operations", 3e-3), ("picture", False, "operations", 1e-5)):
         timed = sorted((_size(complete[n.name], n, operations, of_step), complete[n.name][name], n.name) for n in networks
                        if name in found.get(n.name, {}))  # fmt: skip
@@ -120,13 +121,13 @@ def complete_times(found: Mapping[str, Times], networks: Sequence[Network], rate
             if name not in times:
                 size = shares[network.name] * _size(times, network, operations, of_step)
                 times[name] = _interpolate(size, timed, rate, least)
-    others = {name: [t[name] for t in found.values() if name in t] for name in ("epoch", "call", "build")}
-    usual = {name: float(np.median(values)) if values else 0.0 for name, values in others.items()}
-    traced = sorted((t["step_operations"], t["trace"]) for t in found.values() if "trace" in t)
+    usual = {name: [t[name] for t in found.values() if name in t] for name in ("epoch", "call", "build")}
+    middle = {name: float(np.median(values)) if values else 0.0 for name, values in usual.items()}
+    traced = sorted((t["step_operations"], t["trace"]) for t in found.values() if "trace" in t) or [(0.0, 0.0)]
     for name, times in complete.items():  # a large network has more layers to trace, though not in proportion
         size = shares[name] * times["step_operations"]
-        times.setdefault("trace", float(np.interp(size, *zip(*traced, strict=True))) if traced else 0.0)
-    return {name: usual | times for name, times in complete.items()}
+        times.setdefault("trace", float(np.interp(size, [one for one, _ in traced], [seconds for _, seconds in traced])))
+    return {name: middle | times for name, times in complete.items()}
 
 
 def _count_most(network: Network, rate: float) -> dict[str, float]:

@@ -96,6 +96,30 @@ def test_networks_that_were_only_counted_lie_between_those_that_were_timed():
     assert complete_times({}, networks[:1], rate=1e3)["small"]["step"] == pytest.approx(3 * 100 / 1e3)
 
 
+def test_tracing_grows_with_the_network_but_not_in_proportion():
+    networks = [make_network(name, batch=1) for name in ("head", "part", "whole", "larger")]
+    counted = {"operations": 1.0, "weights": 5, "held": 5, "given": 5}
+    found = {
+        "head": {**TIMES, "step_operations": 0.0, "trace": 1.0},
+        "part": {**counted, "step_operations": 1e6},
+        "whole": {**TIMES, "step_operations": 2e6, "trace": 21.0},
+        "larger": {**counted, "step_operations": 9e6},
+    }
+    times = complete_times(found, networks, rate=1e9)
+    assert times["part"]["trace"] == pytest.approx(11.0)
+    assert times["larger"]["trace"] == pytest.approx(21.0)
+    assert complete_times({"part": found["part"]}, networks, rate=1e9)["part"]["trace"] == 0.0
+
+
+def test_networks_that_were_not_built_lie_as_far_below_their_bounds_as_the_built_ones():
+    networks = [make_network("built", batch=1), make_network("other", batch=1)]
+    bound = networks[0].most
+    found = {"built": {**TIMES, "operations": bound / 4, "step_operations": 3 * bound / 4, "step": 0.08}}
+    times = complete_times(found, networks, rate=1e-9)
+    assert times["other"]["step"] == pytest.approx(0.08)
+    assert times["other"]["operations"] == bound
+
+
 def test_the_dearest_network_is_measured_first_then_the_cheapest():
     works = [
         Work("a", (Stage(make_network("dear", 1e9), 100, 10), Stage(make_network("middle", 1e8), 10, 10))),
