@@ -104,8 +104,8 @@ def bound_seconds(works: Sequence[Work], rate: float, workers: int) -> float:
 
 
 def complete_times(found: Mapping[str, Times], networks: Sequence[Network], rate: float) -> dict[str, Times]:
-    """The times of all networks: those were only counted get the seconds of measured ones with as many operations; those that
-    were not even built are taken to lie as far below their bounds as the built ones.
+    """The times of all networks: those only counted get the seconds of measured ones with as many operations; those not even
+    built are taken to lie as far below their bounds as the built ones.
 
     rate: multiply-adds a second, for networks that were neither timed nor counted, and where none was timed.
     """
