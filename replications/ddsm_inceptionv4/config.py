@@ -133,7 +133,6 @@ DEMO = replace(  # phantoms, small pictures and networks; every table and figure
     PAPER,
     phantom_cases=64,
     phantom_signal=4.0,
-    phantom_patient=2.5,  # women differ enough for networks to know one again: the leak that was put in shows
     mask_side=256,
     size=96,
     blocks=(1, 2, 1),
@@ -165,7 +164,6 @@ DEMO = replace(  # phantoms, small pictures and networks; every table and figure
 SMOKE = replace(  # the smallest run that passes through every line
     DEMO,
     phantom_cases=24,
-    phantom_patient=1.0,
     phantom_height=300,
     size=75,
     blocks=(1, 1, 1),
