@@ -2,7 +2,8 @@
 batches of an uninterrupted one.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -49,8 +50,10 @@ def feed_batches(arrays: Arrays, batch_size: int) -> Batches:
     waits longer than a small network computes. On other backends the same batches by their number.
     """
     members = [_take_small(member) for member in keras.tree.flatten(arrays)]
+    count = -(-len(members[0]) // batch_size)
+    cut = functools.partial(_cut_batch, arrays, members, batch_size)
     if keras.backend.backend() != "tensorflow":
-        return NumberedBatches(-(-len(members[0]) // batch_size), lambda number: _cut_batch(arrays, members, batch_size, number))
+        return NumberedBatches(count, cut)
     import tensorflow as tf
 
     options = tf.data.Options()
@@ -61,10 +64,9 @@ def feed_batches(arrays: Arrays, batch_size: int) -> Batches:
         kinds = [member.array if isinstance(member, Indexed) else member for member in members]
         flat = [tf.TensorSpec((None, *kind.shape[1:]), kind.dtype) for kind in kinds]
         batches = tf.data.Dataset.from_generator(
-            lambda: _generate_batches(arrays, members, batch_size),
+            lambda: map(cut, range(count)),
             output_signature=keras.tree.pack_sequence_as(arrays, flat) if isinstance(arrays, tuple) else (flat[0],),
         )
-        count = -(-len(members[0]) // batch_size)
         return batches.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1).with_options(options)
     slices = keras.tree.pack_sequence_as(arrays, members) if isinstance(arrays, tuple) else members[0]
     return tf.data.Dataset.from_tensor_slices(slices).batch(batch_size).prefetch(1).with_options(options)
@@ -93,11 +95,7 @@ class NumberedBatches(keras.utils.PyDataset):
         return self.take(number)
 
 
-def _generate_batches(arrays: Arrays, members: Sequence[np.ndarray | Indexed], batch_size: int) -> Iterator[Any]:
-    for number in range(-(-len(members[0]) // batch_size)):
-        yield _cut_batch(arrays, members, batch_size, number)
-
-
 def _cut_batch(arrays: Arrays, members: Sequence[np.ndarray | Indexed], batch_size: int, number: int) -> Any:
+    """Batch `number`, from 0, nested like `arrays`; the last one may be short."""
     parts = [np.asarray(member[number * batch_size : (number + 1) * batch_size]) for member in members]
     return keras.tree.pack_sequence_as(arrays, parts) if isinstance(arrays, tuple) else (parts[0],)
