@@ -7,7 +7,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +28,24 @@ HIDDEN = {
 KNOWN_WEIGHTS = ("imagenet", "random")
 
 
-def describe_environment(*, backend: str | None, device: str | None, deterministic: bool) -> Environment:
+def describe_environment(
+    *, backend: str | None, device: str | None, deterministic: bool, versions: Mapping[str, str | None] | None = None
+) -> Environment:
     """Versions behind a result, without importing the packages.
 
     `backend` (tensorflow, jax), `device` (in words, e.g. "2 CPU cores") and `deterministic` come from the caller,
-    who has the network library loaded. A package that is not installed has version None.
+    who has the network library loaded; `versions` are those of the trainings where they were noted (`list_versions`). A package
+    that is not installed has version None.
     """
-    versions = {name: _find_version(name) for name in ("keras", "tensorflow", "jax", "numpy", "scipy", "scikit-learn")}
+    here = {name: _find_version(name) for name in ("keras", "tensorflow", "jax", "numpy", "scipy", "scikit-learn")}
     known = {"backend": backend, "device": device, "deterministic": deterministic}
-    return Environment.model_validate({"python": platform.python_version(), **known, **versions})
+    return Environment.model_validate({"python": platform.python_version(), **known, **here, **(versions or {})})
+
+
+def list_versions(backend: str | None) -> dict[str, str | None]:
+    """Versions that a training's result depends on: Python, NumPy and, with a `backend`, Keras and the library under it."""
+    packages = ("numpy", "keras", backend) if backend else ("numpy",)
+    return {"python": platform.python_version()} | {name: _find_version(name) for name in packages}
 
 
 def list_packages() -> str:

@@ -29,14 +29,14 @@ class OpenRecord(Record):
 
 
 class Git(Record):
-    """State of the code; None outside a checkout."""
+    """State of the code, and whether changes were uncommitted; None outside a checkout."""
 
     commit: str | None
-    dirty: bool | None  # uncommitted changes
+    dirty: bool | None
 
 
 class Environment(OpenRecord):
-    """What the trainings computed with; further: versions of the packages, None where one is not installed."""
+    """What the trainings computed with, but for those that name theirs; further: versions of packages, None: not installed."""
 
     python: str
     backend: str | None  # tensorflow, jax; None: nothing that needed one was trained
@@ -220,13 +220,11 @@ class FigureEntry(Record):
     shows_cases: bool = False  # pictures of patients
 
 
-class Command(Record):
+class Command(Git):
     """A command that led to the run, in the order given."""
 
     command: str
     started: str  # ISO 8601 with zone
-    commit: str | None
-    dirty: bool | None
 
 
 class Training(Record):
@@ -237,6 +235,7 @@ class Training(Record):
     seconds: float
     threads: list[int]
     dirty: bool | None = None  # uncommitted code
+    elsewhere: str | None = None  # device and library, in words, where not those of the run's environment
 
 
 class OwnColumn(Record):
@@ -329,7 +328,7 @@ def check_predictions_file(folder: Path, results: Results) -> None:
 
 
 def to_json(results: Results) -> dict[str, Any]:
-    """The JSON form; fields that have their default are left out."""
+    """The JSON form, without the fields that have their default."""
     return results.model_dump(by_alias=True, exclude_defaults=True)
 
 

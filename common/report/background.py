@@ -122,6 +122,8 @@ def build_provenance(results: Results, folder: Path) -> list[tuple[str, str]]:
     trained = sorted({str(cell.commit) for cell in results.extra.cells})
     if trained:
         pairs.append(("trainings", f"{len(results.extra.cells)}, at commit {', '.join(trained)}"))
+    for machine, count in Counter(cell.elsewhere for cell in results.extra.cells if cell.elsewhere).items():
+        pairs.append((f"{count} of them", f"computed on {machine}"))
     pairs += [(f"scored, {PROTOCOL_NAMES.get(name, name)}", rule) for name, rule in results.selection.items()]
     pairs += [(name, str(value)) for name, value in results.environment.model_dump().items() if value is not None]
     pairs += [(f"weights {name}", str(value)) for name, value in results.weights.model_dump().items() if value is not None]

@@ -194,7 +194,9 @@ def _describe_leaks(pairs: Sequence[PairLine], paper: Paper) -> str:
 
 def _describe_cost(results: Results, paper: Paper) -> str:
     """Time and device of the accepted run, and how much of the whole it was."""
-    spent = f"{format_duration(results.seconds)}, {results.environment.device}"
+    elsewhere = dict.fromkeys(str(cell.elsewhere).split(",")[0] for cell in results.extra.cells if cell.elsewhere)
+    devices = dict.fromkeys([str(results.environment.device), *elsewhere])
+    spent = f"{format_duration(results.seconds)}, {' and '.join(devices)}"
     counted = {claim.row for claim in paper.claims if claim.unit == "count"}
     ran = {row.row for row in results.rows}
     rows = ran | {missing.row for missing in results.extra.not_run} - counted

@@ -29,11 +29,12 @@ from common.records.provenance import has_changed_code
 
 RECORD = "cell.json"
 CHECKSUM = "record_sha256"  # of the record's other fields
+LEFT = "left"  # files that were left behind by leave_networks.py
 KINDS: dict[str, type | tuple[type, ...]] = {
-    "digest": str, "dirty": (bool, type(None)), "files": dict, "outcome": object, "seconds": (int, float), "settings": dict,
-    "threads": list, CHECKSUM: str,
+    "digest": str, "dirty": (bool, type(None)), "files": dict, LEFT: dict, "outcome": object, "seconds": (int, float),
+    "settings": dict, "threads": list, CHECKSUM: str,
 }  # fmt: skip
-LATER = {"dirty", CHECKSUM}  # fields that records of earlier versions lack
+LATER = {"dirty", LEFT, CHECKSUM}  # fields that not every record has
 THREADS = re.compile("[0-9]{1,6}")
 UNCLEAN = ".unclean"  # in the folder of a begun cell: some start of it had uncommitted code
 Report = Callable[[str, int, int, dict], None]  # stage, epochs done, epochs in all, logs
@@ -172,9 +173,14 @@ def _run_function(cell: Cell, partial: Path, threads: int, report: Report) -> No
         "settings": cell.settings,
         "threads": sorted({int(n) for n in lines[1:]}),
     }
-    record = json.loads(json.dumps(record))  # as it will be read
+    write_record(partial, record)
+
+
+def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write the record of a cell into its folder, with the sha256 of all that it says."""
+    record = {name: value for name, value in json.loads(json.dumps(record)).items() if name != CHECKSUM}  # as it will be read
     text = json.dumps(record | {CHECKSUM: _hash_record(record)}, sort_keys=True, indent=1)
-    (partial / RECORD).write_text(text, encoding="utf-8")
+    (folder / RECORD).write_text(text, encoding="utf-8")
 
 
 def _clear(folder: Path) -> None:

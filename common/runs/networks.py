@@ -1,7 +1,7 @@
 """The stored networks of a finished run, found and checked for new pictures: what the `predict` of every package shares."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from rich.progress import Progress
 from common.errors import UsageError
 from common.files import hash_file, load_json
 from common.records.results import Results, read_results
-from common.runs.cells import RECORD
+from common.runs.cells import LEFT, RECORD
 
 MODEL = "model.keras"
 DISCLAIMER = "research software, not a medical device: not for diagnosis"
@@ -52,16 +52,29 @@ def read_network(cell: Path) -> tuple[Path, dict[str, Any]]:
     """File of the network that a finished training left, and the settings of the training.
 
     cell: folder of the training. The file is not opened, but its sha256 is that of the record. Raises UsageError if file or
-    record are missing or damaged.
+    record are missing or damaged, or if the run was copied without its networks.
     """
     path = cell / MODEL
     try:
         record = load_json(cell / RECORD)
-        if hash_file(path) == record["files"][MODEL]:
+        if MODEL in record.get(LEFT, ()) and not path.exists():
+            raise UsageError(f"{path}: left behind when the run was copied; ask the run that it was copied from")
+        if hash_file(path) == find_sha256(record):
             return path, record["settings"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except UsageError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass  # said below
     raise UsageError(f"{path}: missing or damaged; the command that made this run makes the network anew")
+
+
+def find_sha256(record: Mapping[str, Any]) -> str:
+    """sha256 of the network of a finished training, though it was left behind; record: of the training.
+
+    >>> find_sha256({"files": {"model.keras": "1f"}}), find_sha256({"files": {}, "left": {"model.keras": "1f"}})
+    ('1f', '1f')
+    """
+    return (record.get(LEFT, {}) | record["files"])[MODEL]
 
 
 @contextlib.contextmanager

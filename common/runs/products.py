@@ -14,12 +14,13 @@ from common.csv_text import read_table, render_table, write_table
 from common.errors import UsageError
 from common.files import write_gzip_atomic
 from common.records.predictions import read_predictions, tabulate_scores, write_predictions
-from common.records.provenance import describe_environment, git_state
+from common.records.provenance import describe_environment, git_state, list_versions
 from common.records.results import Environment, Training
 from common.runs.cells import Cell, is_done, read_record
 
 PREDICTIONS, VALIDATION, HISTORY = "predictions.csv.gz", "validation.csv.gz", "history.csv"
 KEYS = ("protocol", "row", "seed", "fold")
+MACHINE = ("backend", "device", "deterministic")  # what a training says of where it computed
 
 Splits = Callable[
     [Mapping[str, Any]], tuple[pd.DataFrame, Sequence[Fold]]
@@ -63,7 +64,8 @@ def describe_training(package: Path, environment: Mapping[str, Any], **more: Any
 
     package: folder of the code; environment: what `fit.start_backend` returned.
     """
-    return {"commit": git_state(package).commit, "environment": dict(environment), **more}
+    versions = list_versions(_read_machine(environment)[0])
+    return {"commit": git_state(package).commit, "environment": dict(environment), "versions": versions, **more}
 
 
 def list_finished(cells: Sequence[Cell], folder: Path) -> list[Cell]:
@@ -138,14 +140,30 @@ def collect_history(finished: Sequence[Cell], folder: Path) -> pd.DataFrame:
 def describe_trainings(finished: Sequence[Cell], folder: Path) -> tuple[float, Environment, list[Training]]:
     """What results.json says of the trainings (at least one): seconds of all together, environment, and an entry for each.
 
-    The environment is that of the first training that needed a network library, if any did.
+    The environment is that of the first training that needed a network library, if any did; trainings that computed with another
+    library or device name theirs.
     """
     records = [read_record(cell, folder / "cells") for cell in finished]
-    environments = [record["outcome"]["environment"] for record in records]
-    first = next((known for known in environments if known["backend"]), environments[0])
+    outcomes = [record["outcome"] for record in records]
+    first = next((known for known in outcomes if _name_machine(known)), outcomes[0])
+    shared = _name_machine(first)
     trainings = [
-        Training(key=cell.key, seconds=r["seconds"], threads=r["threads"], commit=r["outcome"]["commit"], dirty=r.get("dirty"))
+        Training(
+            key=cell.key, seconds=r["seconds"], threads=r["threads"], commit=r["outcome"]["commit"], dirty=r.get("dirty"),
+            elsewhere=None if (machine := _name_machine(r["outcome"])) in (shared, None) else machine,
+        )
         for cell, r in zip(finished, records, strict=True)
-    ]
-    environment = describe_environment(**{name: first[name] for name in ("backend", "device", "deterministic")})
+    ]  # fmt: skip
+    known = dict(zip(MACHINE, _read_machine(first["environment"]), strict=True))
+    environment = describe_environment(**known, versions=first.get("versions", {}))
     return round(sum(record["seconds"] for record in records), 1), environment, trainings
+
+
+def _read_machine(environment: Mapping[str, Any]) -> tuple:
+    return tuple(environment[name] for name in MACHINE)
+
+
+def _name_machine(outcome: Mapping[str, Any]) -> str | None:
+    """What a training computed with, in words; None for one that needed no network library."""
+    backend, device, deterministic = _read_machine(outcome["environment"])
+    return f"{device}, {backend}{'' if deterministic else ', not deterministic'}" if backend else None

@@ -19,6 +19,7 @@ from sklearn.metrics import roc_auc_score
 
 from common.files import replace_file
 from common.training.batches import Arrays, assert_uint8, feed_batches
+from common.training.passes import train_pass
 from common.training.random_networks import seed_layers
 
 CHECKPOINT_SECONDS = 20.0  # at most one checkpoint in this time, and never more than 5 % of the time spent writing
@@ -193,10 +194,8 @@ def fit(
     history, best, done = _load_checkpoint(path, model)
     written, cost = time.monotonic(), 0.0
     while done < epochs and not _is_over(history, patience, watch):
-        logs = model.fit(
-            feed_batches(arrays_of_epoch(done), batch_size), initial_epoch=done, epochs=done + 1, shuffle=False, verbose=0
-        ).history
-        entry: dict[str, Any] = {"stage": stage, "epoch": done + 1, **{name: float(values[-1]) for name, values in logs.items()}}
+        logs = train_pass(model, arrays_of_epoch(done), batch_size, done)
+        entry: dict[str, Any] = {"stage": stage, "epoch": done + 1, **logs}
         if not np.isfinite(entry["loss"]):
             raise FloatingPointError(f"{stage}: the loss became {entry['loss']} in epoch {done + 1}")
         if validation is not None:

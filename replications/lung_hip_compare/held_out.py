@@ -20,7 +20,7 @@ from common.files import slug
 from common.records.results import DatasetEntry
 from common.records.rows import Row
 from common.runs.cells import Cell, read_record
-from common.runs.networks import MODEL
+from common.runs.networks import find_sha256
 from common.runs.run import prepare_shared
 from replications.lung_hip_compare import data
 from replications.lung_hip_compare.config import NETWORKS, Config
@@ -144,7 +144,7 @@ def plan_cells(finished: Sequence[Cell], folder: Path, held: HeldOut) -> list[Ce
                 "dataset": NAME,
                 "fold": -1,
                 "network": settings["network"],
-                "network_sha256": read_record(training, folder / "cells")["files"][MODEL],
+                "network_sha256": find_sha256(read_record(training, folder / "cells")),
                 "protocol": protocol,
                 "row": f"{settings['row']}{SUFFIX}",
                 "seed": settings["seed"],

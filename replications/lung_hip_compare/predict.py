@@ -29,7 +29,7 @@ from common.errors import UsageError, run_main
 from common.figures import grids
 from common.files import load_json, slug
 from common.runs.answers import check_scores, refuse_unread, show_answers, spread_over, start_answers
-from common.runs.cells import quiet_start
+from common.runs.cells import LEFT, quiet_start
 from common.runs.inputs import WINDOW_HELP, Point, join_negative, list_inputs, name_apart, parse_point, parse_window, read_each
 from common.runs.networks import MODEL, escape, list_warnings, read_network, read_run, writing
 from replications.lung_hip_compare import data
@@ -113,10 +113,10 @@ def find_networks(run: Path, row: str, protocol: str) -> list[tuple[Path, dict]]
         try:
             written = load_json(record)
             settings = written["settings"]
-            if MODEL not in written["files"]:
+            if MODEL not in written["files"] | written.get(LEFT, {}):
                 continue  # a scoring of a network, not a training
             known.add((settings["row"], settings["protocol"]))
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue  # a damaged cell: the run itself redoes it
         if (settings["row"], settings["protocol"]) == (row, protocol):
             found.append(read_network(record.parent))
