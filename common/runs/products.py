@@ -166,4 +166,6 @@ def _read_machine(environment: Mapping[str, Any]) -> tuple:
 def _name_machine(outcome: Mapping[str, Any]) -> str | None:
     """What a training computed with, in words; None for one that needed no network library."""
     backend, device, deterministic = _read_machine(outcome["environment"])
-    return f"{device}, {backend}{'' if deterministic else ', not deterministic'}" if backend else None
+    known = outcome.get("versions", {})
+    versions = f" {known[backend]}, Python {known['python']}" if known else ""
+    return f"{device}, {backend}{versions}{'' if deterministic else ', not deterministic'}" if backend else None

@@ -9,7 +9,7 @@ from common.runs.cells import Cell
 from common.runs.work import Network, Stage, Work
 from replications.lung_hip_compare import data
 from replications.lung_hip_compare.config import Config
-from replications.lung_hip_compare.experiments import Splits
+from replications.lung_hip_compare.experiments import Splits, count_epochs
 from replications.lung_hip_compare.sources import hips
 
 BUILD = "replications.lung_hip_compare.specimens:build_specimen"
@@ -38,10 +38,11 @@ def plan_work(cell: Cell, splits: Splits) -> Work:
     if s["network"] == "SGAN":
         half = config.batch_size // 2
         network = describe_network("SGAN", side, config, batch=half)
-        return Work(cell.key, (Stage(network, config.sgan_epochs, max(1, train // config.batch_size), scored, test),))
+        return Work(
+            cell.key, (Stage(network, count_epochs(s["network"], config), max(1, train // config.batch_size), scored, test),)
+        )
     steps = math.ceil(labelled / config.batch_size)
-    epochs = {"CNN": config.cnn_epochs, "ResNet-50": config.resnet_epochs, "DBN": config.dbn_epochs}[s["network"]]
-    last = Stage(describe_network(s["network"], side, config), epochs, steps, scored, test)
+    last = Stage(describe_network(s["network"], side, config), count_epochs(s["network"], config), steps, scored, test)
     if s["network"] != "DBN":
         return Work(cell.key, (last,))
     all_steps = math.ceil(train / config.batch_size)

@@ -63,6 +63,12 @@ def list_trainings(config: Config, weights: str = "imagenet", weights_sha256: st
     return [*table_2, *labels, Training(IMAGENET_ROW, "LUNA16", "ResNet-50", None, weights, weights_sha256)]
 
 
+def count_epochs(network: str, config: Config) -> int:
+    """Epochs that a training of a network takes at most."""
+    epochs = (config.cnn_epochs, config.resnet_epochs, config.dbn_epochs, config.sgan_epochs)
+    return dict(zip(NETWORKS, epochs, strict=True))[network]
+
+
 # Tables
 
 

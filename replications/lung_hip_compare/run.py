@@ -16,6 +16,7 @@ from common.data.folder import find_data
 from common.data.layout import refuse_layout
 from common.data.unmarked import read_unmarked
 from common.errors import run_main
+from common.evaluation.stopping import summarise_chosen, tabulate_chosen
 from common.evaluation.unmarked import summarise_unmarked, tabulate_unmarked
 from common.records.paper import Paper, load_paper
 from common.records.predictions import write_predictions
@@ -111,6 +112,7 @@ def run(options: cli.Options) -> int:
     reasons |= explain_failures(failed, [*planned, *scorings])
     outcome = experiments.judge(paper, predictions, config, preset, options.protocols, described, counts, reasons)
     unmarked = frozenset[str]().union(*(read_unmarked(source.path) for source in sources.values() if source))
+    most = {training.row: experiments.count_epochs(training.network, config) for training in trainings}
     results = build_results(
         opened,
         outcome,
@@ -119,8 +121,8 @@ def run(options: cli.Options) -> int:
         config=asdict(config),
         selection=SELECTION,
         finished=finished,
-        tables=tabulate_unmarked(predictions, unmarked),
-        finding=summarise_unmarked(predictions, unmarked),
+        tables=[*tabulate_chosen(history, most, config.patience), *tabulate_unmarked(predictions, unmarked)],
+        finding=" ".join(filter(None, (summarise_chosen(history, most), summarise_unmarked(predictions, unmarked)))),
     )
     shown = figures.Shown(paper, config, datasets, predictions, history)
     return close_run(opened, paper, results, lambda found: figures.draw_figures(shown, found), failed)
