@@ -30,6 +30,9 @@ WITHHELD = {
 }
 
 
+IN_WORDS = {"paper": "under the paper's protocol", "leakfree": "leak-free"}
+
+
 @dataclass(frozen=True)
 class Outcome:
     """Everything of results.json that follows from the predictions."""
@@ -88,9 +91,8 @@ def judge_run(
     """
     found = evaluate(predictions)
     done = {(row.row, row.protocol) for row in found}
-    # A row may lack one protocol alone: then its reason stands, though the row has results.
-    reasons = {row: why for row, why in reasons.items() if any((row, protocol) not in done for protocol in protocols)}
     unjudged = {row: why for row, why in reasons.items() if (row, "paper") not in done}
+    reasons = _list_missing(reasons, protocols, done)
     if "paper" not in protocols:
         unjudged |= {row.row: "the paper's protocol was not asked for" for row in found}
     claims = judge_claims(
@@ -128,6 +130,17 @@ def judge_run(
             if (seeds := list_collapsed_seeds(predictions, row.row, row.protocol))
         ],
     )
+
+
+def _list_missing(reasons: Mapping[str, str], protocols: Sequence[str], done: Collection[tuple[str, str]]) -> dict[str, str]:
+    """The reasons of the rows that lack a protocol; of those that lack one and have the other it is named."""
+    missing = {}
+    for row, why in reasons.items():
+        lacking = [protocol for protocol in protocols if (row, protocol) not in done]
+        if lacking:
+            named = "" if len(lacking) == len(protocols) else f"{IN_WORDS[lacking[0]]}: "
+            missing[row] = named + why.removeprefix(named)  # judged again, it says so already
+    return missing
 
 
 def _withhold(standing: str, departures: Sequence[str]) -> tuple[str, list[str]]:

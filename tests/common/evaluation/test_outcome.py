@@ -365,7 +365,10 @@ def test_a_row_that_lacks_one_protocol_keeps_its_reason(paper):
     )
     notes = {claim.key: claim.note for claim in outcome.claims}
     assert notes["2", "net", "accuracy"] == "failed: out of memory"
-    assert ("net", "failed: out of memory") in {(missing.row, missing.reason) for missing in outcome.not_run}
+    reason = "under the paper's protocol: failed: out of memory"
+    assert ("net", reason) in {(missing.row, missing.reason) for missing in outcome.not_run}
+    again = judge(paper, predictions[predictions["row"] != "ours"], reasons={"net": reason})
+    assert ("net", reason) in {(missing.row, missing.reason) for missing in again.not_run}
     (old,) = [claim for claim in outcome.claims if claim.row == "old"]
     assert old.ours is not None
     assert "old" not in {missing.row for missing in outcome.not_run}  # both protocols are there
