@@ -33,6 +33,9 @@ WITHHELD = {
 IN_WORDS = {"paper": "under the paper's protocol", "leakfree": "leak-free"}
 
 
+HARDLY_TRAINED = "networks that it compares were stopped in their first epochs"
+
+
 @dataclass(frozen=True)
 class Outcome:
     """Everything of results.json that follows from the predictions."""
@@ -43,6 +46,7 @@ class Outcome:
     statements: list[StatementCheck]
     not_run: list[Missing]
     collapsed: list[Collapse]
+    hardly_trained: list[str]  # rows whose leak-free networks were stopped in their first epochs
 
 
 def judge_run(
@@ -62,6 +66,7 @@ def judge_run(
     choices_repeated: bool = False,
     apart: Collection[str] = (),
     exchanged: Mapping[tuple[str, str, str], str] | None = None,
+    hardly_trained: Collection[str] = (),
 ) -> Outcome:
     """Judge the predictions of a run.
 
@@ -70,7 +75,8 @@ def judge_run(
     row -> why it was not run; departures: row -> settings that differ from the published ones; standing: row -> why its data or
     preset allow no verdict, as `verdicts.name_standing` says; impossible: `printed_key`s of claims that the audit found
     impossible; positive_class: which class of a claim our class 1 is, for claims of sensitivity, specificity and AUC;
-    choices_repeated, apart, exchanged: see `judge_claims`. Raises UsageError for a statement of paper.toml without a check.
+    choices_repeated, apart, exchanged: see `judge_claims`; hardly_trained: rows that check no statement leak-free, as their
+    networks were stopped in the first epochs there (`stopping`). Raises UsageError for a statement of paper.toml without a check.
 
     A paper that printed 90 % of 100 cases for its CNN, of which ours has every one right but was trained more briefly:
 
@@ -118,7 +124,7 @@ def judge_run(
         ],
         claims=claims,
         comparisons=_compare(predictions, protocols, compared, comparable),
-        statements=_check_statements(paper.statements, checks, comparable, standing),
+        statements=_check_statements(paper.statements, checks, comparable, standing, hardly_trained),
         not_run=[
             Missing(table=table, row=row, reason=why)
             for row, why in sorted(reasons.items())
@@ -129,6 +135,7 @@ def judge_run(
             for row in found
             if (seeds := list_collapsed_seeds(predictions, row.row, row.protocol))
         ],
+        hardly_trained=[row for row in hardly_trained if (row, "leakfree") in done],
     )
 
 
@@ -194,8 +201,10 @@ def _check_statements(
     checks: Mapping[str, Check],
     comparable: Sequence[RowResult],
     standing: Callable[[str], str],
+    hardly_trained: Collection[str],
 ) -> list[StatementCheck]:
-    """The checks on the rows whose numbers may be judged; where these are none, the standing of those that there are."""
+    """The checks on the rows whose numbers may be judged; where these are none, the standing of those that there are, or that
+    their leak-free networks were hardly trained."""
     if unknown := [statement.id for statement in statements if statement.id not in checks]:
         raise UsageError(f"paper.toml: statement {unknown[0]!r} has no check in experiments.py")
     accuracy: dict[str, dict[str, dict[str, float]]] = {protocol: {} for protocol in PROTOCOLS}
@@ -206,8 +215,11 @@ def _check_statements(
     for statement in statements:
         for protocol in PROTOCOLS:
             known, check = accuracy[protocol], checks[statement.id]
-            judged = known.get("", {})
+            stopped = hardly_trained if protocol == "leakfree" else ()
+            judged = {row: mean for row, mean in known.get("", {}).items() if row not in stopped}
             verdict, detail = check(protocol, judged)
+            if verdict == NOT_RUN and check(protocol, known.get("", {}))[0] != NOT_RUN:
+                detail = HARDLY_TRAINED
             if verdict == NOT_RUN or not judged:
                 withheld = [word for word in WITHHELD if word in known and check(protocol, judged | known[word])[0] != NOT_RUN]
                 verdict, detail = (withheld[0], WITHHELD[withheld[0]]) if withheld else (verdict, detail)

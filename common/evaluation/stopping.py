@@ -41,22 +41,31 @@ def tabulate_chosen(history: pd.DataFrame, most: Mapping[str, int], patience: in
 
 
 def summarise_chosen(history: pd.DataFrame, most: Mapping[str, int]) -> str:
-    """A sentence that names the rows of which every training was scored in the first tenth of its epochs; "" where there is none.
+    """A sentence that names the rows of `list_hardly_trained`; "" where there is none.
 
     >>> history = pd.DataFrame({"protocol": "leakfree", "row": "CNN", "seed": 0, "fold": -1, "epoch": [1, 2, 3]})
     >>> print(summarise_chosen(history.assign(val_loss=[0.5, 0.3, 0.4]), {"CNN": 100}).partition(".")[0])
     Stopped in the first epochs: CNN
-    >>> summarise_chosen(history.assign(val_loss=[0.5, 0.3, 0.4]), {"CNN": 3})
-    ''
     """
-    chosen = list_chosen(history)
-    last = {str(row): max(epochs) for row, epochs in chosen.groupby("row")["epoch"]}
-    early = chosen[[last[row] <= EARLY * most[row] for row in chosen["row"]]]
-    if early.empty:
+    rows = list_hardly_trained(history, most)
+    if not rows:
         return ""
-    of = sorted({most[row] for row in early["row"]})
-    first, final = early["epoch"].min(), early["epoch"].max()
-    return FOUND.format(rows="; ".join(dict.fromkeys(early["row"])), first=first, last=final, most=" or ".join(map(str, of)))
+    chosen = list_chosen(history)
+    epochs = chosen.loc[chosen["row"].isin(rows), "epoch"]
+    of = " or ".join(map(str, sorted({most[row] for row in rows})))
+    return FOUND.format(rows="; ".join(rows), first=epochs.min(), last=epochs.max(), most=of)
+
+
+def list_hardly_trained(history: pd.DataFrame, most: Mapping[str, int]) -> list[str]:
+    """The rows of which every training was scored in the first tenth of its epochs.
+
+    >>> history = pd.DataFrame({"protocol": "leakfree", "row": "CNN", "seed": 0, "fold": -1, "epoch": [1, 2, 3]})
+    >>> history = history.assign(val_loss=[0.5, 0.3, 0.4])
+    >>> list_hardly_trained(history, {"CNN": 100}), list_hardly_trained(history, {"CNN": 3})
+    (['CNN'], [])
+    """
+    latest = {str(row): max(epochs) for row, epochs in list_chosen(history).groupby("row")["epoch"]}
+    return [row for row, epoch in latest.items() if epoch <= EARLY * most[row]]
 
 
 def list_chosen(history: pd.DataFrame) -> pd.DataFrame:

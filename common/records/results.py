@@ -265,6 +265,7 @@ class Extra(Record):
     cells: list[Training]
     tables: list[OwnTable] = []
     finding: str = ""  # of the package's own, one sentence computed from the numbers
+    hardly_trained: list[str] = []  # rows whose leak-free networks were stopped in their first epochs
 
 
 class Results(Record):

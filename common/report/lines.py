@@ -10,7 +10,13 @@ from common.records.paper import Claim, Paper
 from common.records.results import JudgedClaim, Metric, Results, RowResult
 from common.report.wording import PROTOCOL_NAMES, choose_unit
 
-OWN_NOTES = ("ours at or below", "leak-free at or below", *(f"{name}: one class" for name in PROTOCOL_NAMES.values()))
+HARDLY_TRAINED = "leak-free: stopped in its first epochs, so no difference is given"
+OWN_NOTES = (
+    HARDLY_TRAINED,
+    "ours at or below",
+    "leak-free at or below",
+    *(f"{name}: one class" for name in PROTOCOL_NAMES.values()),
+)
 
 
 @dataclass(frozen=True)
@@ -88,9 +94,15 @@ def collect_lines(results: Results, paper: Paper, table: str | None = None) -> l
         lines = [
             replace(line, note="; ".join(filter(None, [line.note, note]))) if line.row == constant.row else line for line in lines
         ]
+    lines = [_withhold_difference(line) if line.row in results.extra.hardly_trained else line for line in lines]
     if is_own(results):
         lines = _keep_run(lines)
     return [line for line in lines if table is None or line.table == table]
+
+
+def _withhold_difference(line: Line) -> Line:
+    """Networks that were stopped in their first epochs differ from those of the paper's protocol by that, not by the split."""
+    return replace(line, difference=None, note="; ".join(filter(None, [line.note, HARDLY_TRAINED])))
 
 
 def _keep_run(lines: Sequence[Line]) -> list[Line]:

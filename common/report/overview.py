@@ -46,6 +46,7 @@ class PairLine:
     leakfree_majority: float | None
     verdict: str  # on ours beside the paper's, "" where there is none
     leak: tuple[float, float, float] | None  # the paper's protocol minus leak-free, with its 95 % interval; None: not to be seen
+    hardly_trained: bool = False  # leak-free, it was stopped in its first epochs: that shows no leak
 
     @property
     def is_blind(self) -> bool:
@@ -181,14 +182,20 @@ def _describe_leaks(pairs: Sequence[PairLine], paper: Paper) -> str:
     known = [(line.row, line.leak) for line in pairs if line.leak]
     blind = sum(line.is_blind for line in pairs)
     no_better = "no better than always giving the most frequent class under both protocols"
+    hardly = sum(line.hardly_trained for line in pairs)
     if not known:
-        return f"not to be seen: the {metric} of all {blind} rows is {no_better}" if blind else "not measured"
+        stopped = "not to be seen: the rows were stopped in their first epochs leak-free" if hardly else "not measured"
+        return f"not to be seen: the {metric} of all {blind} rows is {no_better}" if blind else stopped
     parts = [f"{metric} {show_leak(known[0][1], unit)}: {known[0][0]}"]
     if len(known) > 1:
         low, high = (show_leak(end(leak for _, leak in known)[:1], unit).removesuffix(" points") for end in (min, max))
         parts.append(f"all {len(known)} rows: {low} to {high}")
     if blind:
         parts.append(f"{blind} more {'row is' if blind == 1 else 'rows are'} {no_better}")
+    if hardly:
+        parts.append(
+            f"{hardly} more {'was' if hardly == 1 else 'were'} stopped in the first epochs leak-free, which shows no leak"
+        )
     return "; ".join(parts)
 
 
@@ -225,7 +232,9 @@ def _list_pairs(paper: Paper, results: Results | None, lines: Sequence[Line]) ->
             line = beside.get(contrast.name)
             changed = show_verdict(OFF_PROTOCOL) if ours.departures or leakfree.departures else ""
             said = show_verdict(line.verdict) if line else foreign or changed
-            pairs.append(_pair_rows(contrast.name, ours, leakfree, metric, line, said))
+            pair = _pair_rows(contrast.name, ours, leakfree, metric, line, said)
+            hardly = leakfree.row in results.extra.hardly_trained
+            pairs.append(replace(pair, leak=None, hardly_trained=True) if hardly else pair)
     return pairs
 
 

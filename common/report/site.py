@@ -121,6 +121,7 @@ def draw_papers(overviews: Sequence[Overview]) -> str:
         for line in overview.lines[:MOST_LINES]:
             worth = f"leak {show_leak(line.leak, 'percent').removesuffix(' points')}" if line.leak else ""
             worth = "no better than the most frequent class" if line.is_blind else worth
+            worth = "leak-free stopped in its first epochs" if line.hardly_trained else worth
             lines.append(replace(line, verdict="; ".join(part for part in (line.verdict, worth) if part)))
         more = len(overview.lines) - len(lines)
         about = [f"{overview.paper.authors.split(',')[0]}, {overview.paper.year}", f"ours: {overview.made_on or 'not trained'}"]
@@ -205,6 +206,8 @@ def _build_pair_table(overview: Overview) -> Table:
     )
     if any(line.is_blind for line in overview.lines[:MOST_LINES]):
         note += " A row that is no better than always giving the most frequent class shows no leak, either: a dash."
+    if any(line.hardly_trained for line in overview.lines[:MOST_LINES]):
+        note += " Nor does one whose leak-free networks were stopped in their first epochs: a dash."
     if len(overview.lines) > MOST_LINES:
         note += f" {len(overview.lines) - MOST_LINES} more rows that were run both ways stand in the tables below."
     return Table(title, columns, rows, note)

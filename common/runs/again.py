@@ -65,6 +65,7 @@ def evaluate_again(
             "statements": [_choose_check(check, old) for check in outcome.statements],
             "not_run": outcome.not_run,
             "collapsed": outcome.collapsed,
+            "hardly_trained": outcome.hardly_trained,
         }
     )
     results = old.model_copy(

@@ -166,6 +166,8 @@ def _read_machine(environment: Mapping[str, Any]) -> tuple:
 def _name_machine(outcome: Mapping[str, Any]) -> str | None:
     """What a training computed with, in words; None for one that needed no network library."""
     backend, device, deterministic = _read_machine(outcome["environment"])
+    if not backend:
+        return None
     known = outcome.get("versions", {})
     versions = f" {known[backend]}, Python {known['python']}" if known else ""
-    return f"{device}, {backend}{versions}{'' if deterministic else ', not deterministic'}" if backend else None
+    return f"{device}, {backend}{versions}{'' if deterministic else ', not deterministic'}"

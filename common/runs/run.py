@@ -265,6 +265,7 @@ def build_results(
             cells=trainings,
             tables=list(tables),
             finding=finding,
+            hardly_trained=outcome.hardly_trained,
         ),
     )
     return _hide_places(run, results)

@@ -48,6 +48,7 @@ def judge(recorded: Recorded) -> Outcome:
         old.datasets,
         recorded.counts,
         recorded.reasons,
+        recorded.history,
     )
 
 

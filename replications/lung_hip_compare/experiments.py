@@ -13,6 +13,7 @@ from common.audit.papers import find_impossible_claims
 from common.cases.folds import Fold, describe_splits
 from common.cases.prepared import Dataset
 from common.evaluation.outcome import Check, Outcome, judge_run, list_changes
+from common.evaluation.stopping import list_hardly_trained
 from common.evaluation.verdicts import check_pairs, name_standing
 from common.files import slug
 from common.records.paper import Paper
@@ -67,6 +68,11 @@ def count_epochs(network: str, config: Config) -> int:
     """Epochs that a training of a network takes at most."""
     epochs = (config.cnn_epochs, config.resnet_epochs, config.dbn_epochs, config.sgan_epochs)
     return dict(zip(NETWORKS, epochs, strict=True))[network]
+
+
+def list_most_epochs(config: Config) -> dict[str, int]:
+    """Row -> epochs that its training takes at most."""
+    return {training.row: count_epochs(training.network, config) for training in list_trainings(config)}
 
 
 # Tables
@@ -216,9 +222,11 @@ def judge(
     described: Sequence[DatasetEntry],
     counts: Mapping[tuple[str, str, str], float],
     reasons: Mapping[str, str],
+    history: pd.DataFrame,
 ) -> Outcome:
     """Rows, verdicts, comparisons and statements (see `judge_run`); described: the data sets; reasons: row -> why it was not
-    run."""
+    run; history: of all trainings."""
+    early = list_hardly_trained(history, list_most_epochs(config))
     published = PRESETS["paper"] if preset == "paper" else config  # other presets are off protocol as a whole, and say so
     return judge_run(
         paper,
@@ -232,6 +240,7 @@ def judge(
         departures=lambda row: list_departures(row, config, published),
         standing=lambda row: name_standing(find_dataset(row, described), preset),
         impossible=find_impossible_claims(paper),
+        hardly_trained=[row.name for row in list_rows(config) if held_out.name_training(row.name) in early],
     )
 
 

@@ -110,9 +110,9 @@ def run(options: cli.Options) -> int:
     write_predictions(predictions, opened.folder / "predictions.csv.gz")
 
     reasons |= explain_failures(failed, [*planned, *scorings])
-    outcome = experiments.judge(paper, predictions, config, preset, options.protocols, described, counts, reasons)
+    most = experiments.list_most_epochs(config)
+    outcome = experiments.judge(paper, predictions, config, preset, options.protocols, described, counts, reasons, history)
     unmarked = frozenset[str]().union(*(read_unmarked(source.path) for source in sources.values() if source))
-    most = {training.row: experiments.count_epochs(training.network, config) for training in trainings}
     results = build_results(
         opened,
         outcome,

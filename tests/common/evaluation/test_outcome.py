@@ -10,7 +10,7 @@ import pytest
 from common.cli import Options, parse_options
 from common.errors import UsageError
 from common.evaluation.outcome import Outcome, judge_run, list_changes
-from common.evaluation.verdicts import check_pairs
+from common.evaluation.verdicts import NOT_RUN, check_pairs
 from common.records.paper import Paper, load_paper
 from common.records.results import Collapse, Missing, StatementCheck
 from common.records.rows import Row, select_rows
@@ -178,6 +178,17 @@ def test_statements_are_checked_under_each_protocol(paper):
         assert check.asked[protocol] == pytest.approx({"net": 0.88, "old": 0.75, "ours": 0.82})
     judge(paper, make_predictions(("leakfree",)), protocols=("leakfree",), checks={"net_best": check})
     assert check.asked["paper"] == {}
+
+
+def test_rows_stopped_in_their_first_epochs_check_no_statement_leak_free(paper):
+    def check(_protocol, accuracy) -> tuple[str, str]:
+        return ("holds", "") if {"net", "old"} <= accuracy.keys() else (NOT_RUN, "none of its rows was run as published")
+
+    outcome = judge(paper, checks={"net_best": check}, hardly_trained=["net", "absent"])
+    assert outcome.hardly_trained == ["net"]  # the other one has no leak-free numbers
+    verdicts = {found.protocol: (found.verdict, found.detail) for found in outcome.statements}
+    assert verdicts["paper"] == ("holds", "")
+    assert verdicts["leakfree"] == (NOT_RUN, "networks that it compares were stopped in their first epochs")
 
 
 def test_departures_of_one_row_concern_that_row_only(paper):

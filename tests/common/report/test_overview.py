@@ -7,6 +7,7 @@ from sample_report import PAPER, make_content, make_metric, make_results
 
 from common.records.paper import Contrast, parse_paper
 from common.records.results import parse_results
+from common.report.lines import collect_lines
 from common.report.overview import describe_paper
 
 ERRORS = {"error": 0.01, "df": 50.0}
@@ -68,6 +69,20 @@ def test_rows_that_only_give_the_most_frequent_class_show_no_leak(paper):
     assert one.leak.endswith(f"points: other; 1 more row is {no_better}")
     none = describe_paper(paper, parse_results(set_majority(content, {"set / net": 0.95, "other": 0.95}), "test"), has_code=True)
     assert none.leak == f"not to be seen: the accuracy of all 2 rows is {no_better}"
+
+
+def test_rows_stopped_in_their_first_epochs_show_no_leak(paper):
+    content = make_paired_content()
+    content["extra"]["hardly_trained"] = ["set / net"]
+    results = parse_results(content, "test")
+    overview = describe_paper(paper, results, has_code=True)
+    assert [(line.row, line.leak, line.hardly_trained) for line in overview.lines] == [("set / net", None, True)]
+    assert overview.leak == "not to be seen: the rows were stopped in their first epochs leak-free"
+    lines = [line for line in collect_lines(results, paper) if line.row == "set / net" and line.leakfree is not None]
+    assert lines
+    for line in lines:
+        assert line.difference is None
+        assert "leak-free: stopped in its first epochs, so no difference is given" in line.note
 
 
 def test_beside_a_main_number_that_was_not_run_stands_the_first_that_was(paper):

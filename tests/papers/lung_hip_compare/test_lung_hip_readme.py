@@ -5,11 +5,12 @@ import re
 import pandas as pd
 import pytest
 
+from common.evaluation.stopping import list_chosen
 from common.records.paper import load_paper
 from common.records.results import Results, RowResult, read_results
 from common.report.wording import format_duration
 from replications.lung_hip_compare import train
-from replications.lung_hip_compare.config import PRESETS
+from replications.lung_hip_compare.config import NETWORKS, PRESETS
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +43,63 @@ def drop(accepted: Results, network: str, metric: str) -> float:
     return paper - leakfree
 
 
+def sign(value: float) -> str:
+    return f"{value:+.1f}".replace("-", "−")
+
+
 def test_verdicts_and_differences(accepted, prose):
     judged = {claim.row: claim for claim in accepted.claims if claim.metric == "accuracy" and claim.ours is not None}
-    cnn, dbn = judged["LUNA16 / CNN"], judged["LUNA16 / DBN"]
-    low, high = (f"{value:+.1f}".replace("-", "−") for value in (cnn.difference_low, cnn.difference_high))
-    seeds = [100 * value for value in find(accepted, "CNN", "paper").metrics["accuracy"].by_seed]
-    assert f"**CNN (5 seeds): {cnn.verdict}.** Our mean is {-cnn.difference:.1f} points lower" in prose
-    assert f"(95 % interval of the difference {low} to {high})" in prose
-    assert f"our seeds reach {min(seeds):.1f} to {max(seeds):.1f} %" in prose
-    low, high = (f"{value:+.1f}".replace("-", "−") for value in (dbn.difference_low, dbn.difference_high))
-    assert f"**DBN (5 seeds): {dbn.verdict}.** Our mean is {dbn.difference:.1f} points higher" in prose
-    assert f"(95 % interval of the difference {low} to {high})" in prose
+    for network in ("CNN", "ResNet-50", "DBN"):
+        claim = judged[f"LUNA16 / {network}"]
+        side = "higher" if claim.difference >= 0 else "lower"
+        interval = f"(95 % interval of the difference {sign(claim.difference_low)} to {sign(claim.difference_high)})"
+        mean = f"Our mean is {abs(claim.difference):.1f} points {side} {interval}"
+        assert f"**{network} (5 seeds): {claim.verdict}.** {mean}" in prose
+        seeds = [100 * value for value in find(accepted, network, "paper").metrics["accuracy"].by_seed]
+        assert network == "DBN" or f"our seeds reach {min(seeds):.1f} to {max(seeds):.1f} %" in prose
+    sgan = judged["LUNA16 / SGAN"]
+    assert sgan.verdict == "differs, higher"
+    interval = f"(95 % interval {sign(sgan.difference_low)} to {sign(sgan.difference_high)})"
+    assert f"**SGAN (5 seeds): higher by {sgan.difference:.1f} points** {interval}" in prose
+
+
+def test_the_main_finding_is_told_with_its_size(accepted, prose, root):
+    of = {network: find(accepted, network, "paper").metrics for network in NETWORKS}
+    means = {network: of[network]["accuracy"].mean for network in NETWORKS}
+    assert max(means, key=means.get) == "ResNet-50"
+    above = 100 * (means["ResNet-50"] - means["CNN"])
+    seeds = [100 * value for value in of["CNN"]["accuracy"].by_seed]
+    apart = max(seeds) - min(seeds)
+    assert above < apart
+    assert f"it is {above:.1f} points above the CNN, where the seeds of one network differ by {apart:.1f} points" in prose
+    text = " ".join((root / "replications" / "lung_hip_compare" / "README.md").read_text(encoding="utf-8").split())
+    assert f"but by {above:.1f} points, which is less than the seeds differ" in text
+    areas = {network: f"{of[network]['auc'].mean:.3f}" for network in NETWORKS}
+    assert sorted(areas, key=areas.get, reverse=True) == ["SGAN", "ResNet-50", "CNN", "DBN"]
+    of = areas.get
+    assert (
+        f"the SGAN ({of('SGAN')}) is ahead of ResNet-50 ({of('ResNet-50')}), the CNN ({of('CNN')}) and the DBN ({of('DBN')})"
+        in prose
+    )
+
+
+def test_early_stopping_of_resnet_is_told(accepted, prose, root):
+    history = pd.read_csv(root / "results" / "lung_hip_compare" / "history.csv.gz")
+    chosen = list_chosen(history)
+    epochs = chosen.loc[chosen["row"] == "LUNA16 / ResNet-50", "epoch"]
+    assert f"is lowest in epochs {epochs.min()} to {epochs.max()}" in prose
+    of_resnet = history[(history["row"] == "LUNA16 / ResNet-50") & (history["protocol"] == "leakfree")]
+    tenth = of_resnet[of_resnet["epoch"] <= 10].groupby("seed")["val_accuracy"].max()
+    assert f"while their accuracy still rises to {100 * tenth.min():.0f} % and more in the first ten" in prose
+    metrics = find(accepted, "ResNet-50", "leakfree").metrics
+    assert metrics["accuracy"].mean < metrics["majority_rate"].mean
+    assert f'Its {100 * metrics["accuracy"].mean:.1f} % is below always answering "non-nodule"' in prose
+    assert f"The {100 * drop(accepted, 'ResNet-50', 'accuracy'):.1f} points hold this choice" in prose
+    assert accepted.extra.finding.startswith("Stopped in the first epochs: LUNA16 / ResNet-50. ")
+    assert accepted.extra.hardly_trained == ["LUNA16 / ResNet-50", "LUNA16 / ResNet-50, held-out list"]
+    leakfree = {check.id: check for check in accepted.extra.statements if check.protocol == "leakfree"}
+    assert leakfree["resnet_best_everywhere"].verdict == "not run"
+    assert leakfree["resnet_best_everywhere"].detail == "networks that it compares were stopped in their first epochs"
 
 
 def test_every_seed_ends_with_a_training_accuracy_of_1(root, prose):
@@ -69,16 +116,19 @@ def test_rates_and_leak(accepted, prose):
     assert f"With {100 * cnn['majority_rate'].mean:.1f} % of the test patches negative" in prose
     accuracy, sensitivity = (100 * cnn[metric].mean for metric in ("accuracy", "sensitivity"))
     assert f"the CNN's {accuracy:.1f} % goes with a sensitivity of {sensitivity:.1f} %" in prose
-    assert f"the DBN finds {100 * dbn['sensitivity'].mean:.1f} % of the nodules" in prose
+    resnet, sgan = (find(accepted, network, "paper").metrics for network in ("ResNet-50", "SGAN"))
+    found = [f"{100 * of['sensitivity'].mean:.1f} %" for of in (resnet, dbn, sgan)]
+    assert f"ResNet-50 finds {found[0]}, the DBN {found[1]} and the SGAN {found[2]} of the nodules" in prose
     dataset, held_out = accepted.datasets
     assert held_out.splits["paper"].test == 1297
     paper, leakfree = dataset.splits["paper"], dataset.splits["leakfree"]
     assert f"{paper.leak.same_patient} of the paper's {paper.leak.test_cases} test patches share a block" in prose
-    of = {(n, m): drop(accepted, n, m) for n in ("CNN", "DBN") for m in ("accuracy", "auc", "sensitivity")}
+    of = {(n, m): drop(accepted, n, m) for n in ("CNN", "DBN", "SGAN") for m in ("accuracy", "auc", "sensitivity")}
     assert (
         f"the CNN's accuracy is {100 * of['CNN', 'accuracy']:.1f} points lower, its AUC {of['CNN', 'auc']:.3f}, its sensitivity "
         f"{100 * of['CNN', 'sensitivity']:.1f} points; the DBN's {100 * of['DBN', 'accuracy']:.1f}, {of['DBN', 'auc']:.3f} and "
-        f"{100 * of['DBN', 'sensitivity']:.1f}."
+        f"{100 * of['DBN', 'sensitivity']:.1f}; the SGAN's {100 * of['SGAN', 'accuracy']:.1f}, {of['SGAN', 'auc']:.3f} and "
+        f"{100 * of['SGAN', 'sensitivity']:.1f}."
     ) in prose
     majority = find(accepted, "CNN", "leakfree").metrics["majority_rate"].mean
     assert f"train on {leakfree.train} instead of {paper.train} patches" in prose
@@ -89,9 +139,15 @@ def test_the_held_out_list_and_few_labels(accepted, prose):
     def show(row: str, protocol: str = "paper") -> str:
         return f"{100 * find(accepted, row, protocol).metrics['accuracy'].mean:.1f}"
 
-    held = [show(f"{network}, held-out list", protocol) for protocol in ("paper", "leakfree") for network in ("CNN", "DBN")]
-    assert f"it gives the CNN {held[0]} %, the DBN {held[1]} %" in prose
-    assert f"the networks of the leak-free protocol reach {held[2]} and {held[3]} %" in prose
+    held = {n: [show(f"{n}, held-out list", protocol) for protocol in ("paper", "leakfree")] for n in NETWORKS}
+    whole, apart = ({network: numbers[place] for network, numbers in held.items()} for place in (0, 1))
+    named = {"the CNN": "CNN", "ResNet-50": "ResNet-50", "the DBN": "DBN", "the SGAN": "SGAN"}
+    assert f"it gives {', '.join(f'{name} {whole[network]} %' for name, network in named.items())}" in prose
+    told = f"reach {apart['CNN']} (CNN), {apart['DBN']} (DBN) and {apart['SGAN']} % (SGAN)"
+    assert f"the networks of the leak-free protocol {told}" in prose
+    sensitivity = 100 * find(accepted, "SGAN, 10 % labels", "paper").metrics["sensitivity"].mean
+    assert f"With 10 % of them ours reaches {show('SGAN, 10 % labels')} % and finds {sensitivity:.1f} % of the nodules" in prose
+    assert f"the CNN on the same labels {show('CNN, 10 % labels')} %" in prose
     few = [show(f"CNN, {share} % labels") for share in (10, 25, 50)]
     assert f"the CNN reaches {few[0]}, {few[1]} and {few[2]} %" in prose
     metrics = find(accepted, "CNN, 10 % labels", "leakfree").metrics
@@ -107,11 +163,17 @@ def test_costs_are_those_of_the_accepted_trainings(accepted, costs):
     hours = [float(re.search(rf"{network} ([0-9.]+) +hours", costs)[1]) for network in ("ResNet-50", "SGAN")]
     total = len(PRESETS["paper"].seeds) * sum(hours)
     assert f"Five seeds of ResNet-50 and SGAN alone are {total:.0f} hours of training" in costs
+    machines = {key: training.elsewhere or "" for key, training in trained.items()}
+    on_card = [key for key, machine in machines.items() if "H200" in machine]
+    assert sorted({key.partition("-")[2].partition("-")[0] for key in on_card}) == ["resnet", "sgan"]
+    minutes = {n: [trained[f"luna16-{n}-paper-seed{seed}"].seconds / 60 for seed in range(5)] for n in ("sgan", "resnet-50")}
+    told = "five SGANs beside five ResNet-50 took {:.1f} to {:.1f} minutes each, the five ResNet-50 {:.0f} to {:.0f}"
+    assert told.format(*(end(of) for of in minutes.values() for end in (min, max))) in costs
 
 
 def test_the_table_of_papers_says_that_its_cost_is_of_a_part(accepted, root):
     (line,) = (line for line in (root / "README.md").read_text().splitlines() if "lung_hip_compare.run` |" in line)
-    assert f"| {format_duration(accepted.seconds)}, CPU, for 7 of 31 rows |" in line
+    assert f"{format_duration(accepted.seconds)}, CPU and 1 x NVIDIA H200, for 12 of 31 rows |" in line
 
 
 def test_every_accepted_row_is_run_as_published(accepted):
@@ -120,14 +182,15 @@ def test_every_accepted_row_is_run_as_published(accepted):
 
 
 def test_the_main_number_is_the_paper_s_main_claim(root):
-    """The abstract says that ResNet is best everywhere; what we could run best is not the headline."""
+    """The abstract says that ResNet is best everywhere."""
     paper = load_paper(root / "replications" / "lung_hip_compare" / "paper.toml")
     assert paper.headline.statement == "resnet_best_everywhere"
     assert "ResNet-50" in paper.headline.row
     (line,) = (line for line in (root / "README.md").read_text().splitlines() if "lung_hip_compare.run` |" in line)
     assert "| ResNet-50 has the highest accuracy of the four networks on all five data sets; LUNA16 / ResNet-50" in line
-    assert "| not run; beside it LUNA16 / CNN: " in line
-    assert "| the claim: not run; the number: not run |" in line
+    assert "| agrees: not more than 5 points apart |" in line
+    assert "1 more was stopped in the first epochs leak-free" not in line  # two were: on the test list and on the held-out one
+    assert "2 more were stopped in the first epochs leak-free, which shows no leak" in line
 
 
 def test_no_sentence_counts_correlated_patches(root):
