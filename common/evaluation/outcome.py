@@ -6,7 +6,7 @@ other, but neither judged nor used to check a statement.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import pandas as pd
 
@@ -46,7 +46,7 @@ class Outcome:
     statements: list[StatementCheck]
     not_run: list[Missing]
     collapsed: list[Collapse]
-    hardly_trained: list[str]  # rows whose leak-free networks were stopped in their first epochs
+    hardly_trained: list[str] = field(default_factory=list)  # rows whose leak-free networks were stopped in their first epochs
 
 
 def judge_run(
