@@ -109,10 +109,10 @@ def complete_times(found: Mapping[str, Times], networks: Sequence[Network], rate
 
     rate: multiply-adds a second, for networks that were neither timed nor counted, and where none was timed.
     """
-    complete = {network.name: _count_most(network, rate) | dict(found.get(network.name, {})) for network in networks}
-    built = [(found[network.name]["operations"], network.most) for network in networks if network.name in found]
-    below = min(1.0, sum(one for one, _ in built) / max(sum(most for _, most in built), 1.0)) if built else 1.0
-    shares = {network.name: 1.0 if network.name in found else below for network in networks}
+    complete: dict[str, dict[str, float]] = {
+        network.name: _count_most(network) | dict(found.get(network.name, {})) for network in networks
+    }
+    shares = _share_bounds(found, networks)
     for name, of_step, operations, least in (("step", True, "step_operations", 3e-3), ("picture", False, "operations", 1e-5)):
         timed = sorted((_size(complete[n.name], n, operations, of_step), complete[n.name][name], n.name) for n in networks
                        if name in found.get(n.name, {}))  # fmt: skip
@@ -121,16 +121,31 @@ def complete_times(found: Mapping[str, Times], networks: Sequence[Network], rate
             if name not in times:
                 size = shares[network.name] * _size(times, network, operations, of_step)
                 times[name] = _interpolate(size, timed, rate, least)
+    _add_starts(complete, found, shares)
+    return dict(complete)
+
+
+def _share_bounds(found: Mapping[str, Times], networks: Sequence[Network]) -> dict[str, float]:
+    """Network -> the share of its bound of operations that it is taken to have: 1 where they were counted."""
+    built = [(found[network.name]["operations"], network.most) for network in networks if network.name in found]
+    below = min(1.0, sum(one for one, _ in built) / max(sum(most for _, most in built), 1.0)) if built else 1.0
+    return {network.name: 1.0 if network.name in found else below for network in networks}
+
+
+def _add_starts(complete: Mapping[str, dict[str, float]], found: Mapping[str, Times], shares: Mapping[str, float]) -> None:
+    """Seconds that a network takes beside its steps where they were not measured: the usual ones, and tracing by its size, as a
+    large network has more layers to trace, though not in proportion."""
     usual = {name: [t[name] for t in found.values() if name in t] for name in ("epoch", "call", "build")}
     middle = {name: float(np.median(values)) if values else 0.0 for name, values in usual.items()}
     traced = sorted((t["step_operations"], t["trace"]) for t in found.values() if "trace" in t) or [(0.0, 0.0)]
-    for name, times in complete.items():  # a large network has more layers to trace, though not in proportion
-        size = shares[name] * times["step_operations"]
-        times.setdefault("trace", float(np.interp(size, [one for one, _ in traced], [seconds for _, seconds in traced])))
-    return {name: middle | times for name, times in complete.items()}
+    sizes, seconds = zip(*traced, strict=True)
+    for name, times in complete.items():
+        times.setdefault("trace", float(np.interp(shares[name] * times["step_operations"], sizes, seconds)))
+        for usually, value in middle.items():
+            times.setdefault(usually, value)
 
 
-def _count_most(network: Network, rate: float) -> dict[str, float]:
+def _count_most(network: Network) -> dict[str, float]:
     return {"operations": network.most, "step_operations": 3 * network.most, "weights": 0, "held": 0, "given": 0}
 
 
