@@ -116,7 +116,7 @@ def find_networks(run: Path, row: str, protocol: str) -> list[tuple[Path, dict]]
             if MODEL not in written["files"] | written.get(LEFT, {}):
                 continue  # a scoring of a network, not a training
             known.add((settings["row"], settings["protocol"]))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (UsageError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue  # a damaged cell: the run itself redoes it
         if (settings["row"], settings["protocol"]) == (row, protocol):
             found.append(read_network(record.parent))
