@@ -21,8 +21,8 @@ from common import cli
 from common.data.dicom_pictures import looks_like_dicom
 from common.errors import UsageError, run_main
 from common.figures import grids
-from common.files import load_json, slug
-from common.runs.answers import check_scores, refuse_unread, show_answers, start_answers
+from common.files import load_json
+from common.runs.answers import check_scores, name_sheet, refuse_unread, show_answers, start_answers
 from common.runs.cells import quiet_start
 from common.runs.inputs import list_inputs, name_apart, name_file, read_each
 from common.runs.networks import escape, list_warnings, read_network, read_run, show_progress, writing
@@ -76,7 +76,7 @@ def predict(given: argparse.Namespace) -> int:
     start_answers(given.out, notes, faults)
     with quiet_start():
         from common.training.gradcam import grad_cam
-        from common.training.stored import open_network
+        from common.training.stored import looking_into, open_network
         from replications.ddsm_inceptionv4.models import find_map
         from replications.ddsm_inceptionv4.variants import resize_pictures
     network = open_network(path, shape=(None, None, 1), classes=len(CLASSES))
@@ -86,8 +86,9 @@ def predict(given: argparse.Namespace) -> int:
         for number, film in enumerate(progress.track(films, description="films"), start=1):
             picture = resize_pictures(film.picture[None], side)[..., None].astype(np.float32)
             score = float(check_scores(np.asarray(network.predict(picture, verbose=0)), str(path))[0, 1])
-            evidence = grad_cam(network, picture, find_map(network), class_index=1)[0]
-            sheet = f"{number:03d}-{slug(film.name)[:60]}.png"
+            with looking_into(path):
+                evidence = grad_cam(network, picture, find_map(network), class_index=1)[0]
+            sheet = name_sheet(number, film.name)
             lines.append([film.name, CLASSES[int(score > 0.5)], round(score, 4), film.doubt, sheet])
             with writing(given.out):
                 draw_sheet(film, evidence).save(given.out / sheet)
