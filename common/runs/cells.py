@@ -34,7 +34,11 @@ KINDS: dict[str, type | tuple[type, ...]] = {
     "digest": str, "dirty": (bool, type(None)), "files": dict, LEFT: dict, "outcome": dict, "seconds": (int, float),
     "settings": dict, "threads": list, CHECKSUM: str,
 }  # fmt: skip
-MACHINE = {"backend": (str, type(None)), "device": (str, type(None)), "deterministic": bool}  # where a training computed
+MACHINE: dict[str, type | tuple[type, ...]] = {
+    "backend": (str, type(None)),
+    "device": (str, type(None)),
+    "deterministic": bool,
+}  # where a training computed
 LATER = {"dirty", LEFT, CHECKSUM}  # fields that not every record has
 THREADS = re.compile("[0-9]{1,6}")
 UNCLEAN = ".unclean"  # in the folder of a begun cell: some start of it had uncommitted code

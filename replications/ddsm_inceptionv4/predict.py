@@ -69,7 +69,7 @@ def predict(given: argparse.Namespace) -> int:
             one for _, one in read_each(progress.track(named, description="films"), lambda of: read_film(*of, config), faults)
         ]
     refuse_unread(films, faults)
-    notes = [*list_warnings(results), *filter(None, (of.note for of in results.datasets))]
+    notes = [*list_warnings(results), *filter(None, dict.fromkeys(of.note for of in results.datasets))]
     if protocol != "leakfree":
         notes.append("this network was trained on films of all patients: it has met every patient of its run")
     notes += [f"{film.name}: the crop is in doubt: {film.doubt}" for film in films if film.doubt]
@@ -122,9 +122,8 @@ def choose_network(run: Path, wanted: str) -> tuple[str, str, str]:
         raise UsageError(f"{run / LIST}: names a training outside the run; {again}")
     fits = [entry for entry in known if wanted in entry[0]]
     if not fits:
-        raise UsageError(
-            f"{run}: no stored network of {wanted or 'any row'}; there are: {'; '.join(row for row, _, _ in known) or 'none'}"
-        )
+        listed = f"there are: {'; '.join(row for row, _, _ in known)}; name one with --row" if known else "there are: none"
+        raise UsageError(f"{run}: no stored network of {f'row {wanted!r}' if wanted else 'any row'}; {listed}")
     row, cell, protocol = fits[0]
     return row, cell, protocol
 

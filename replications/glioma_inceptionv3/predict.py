@@ -137,8 +137,9 @@ def choose_network(run: Path, backbone: str | None, view: str | None) -> Stored:
         raise UsageError(f"{run / LIST}: names a training outside the run; the command that made this run makes it anew")
     fits = [entry for entry in known if backbone in (None, entry.backbone) and view in (None, entry.view)]
     if not fits:
-        listed = "; ".join(f"{entry.backbone}, {entry.view}" for entry in known) or "none"
-        raise UsageError(f"{run}: no network of {backbone or 'any backbone'}, {view or 'any view'}; there are: {listed}")
+        there = "; ".join(f"{entry.backbone}, {entry.view}" for entry in known)
+        listed = f"there are: {there}; name one with --backbone and --view" if known else "there are: none"
+        raise UsageError(f"{run}: no network of {backbone or 'any backbone'}, {view or 'any view'}; {listed}")
     return fits[0]
 
 

@@ -124,8 +124,9 @@ def find_networks(run: Path, row: str, protocol: str) -> list[tuple[Path, dict]]
         if (settings["row"], settings["protocol"]) == (row, protocol):
             found.append(read_network(record.parent))
     if not found:
-        listed = "; ".join(f"{name} ({protocol})" for name, protocol in sorted(known))
-        raise UsageError(f"{run}: no network of row {row!r} under protocol {protocol!r}; there are: {listed or 'none'}")
+        there = "; ".join(f"{name} ({of})" for name, of in sorted(known))
+        listed = f"there are: {there}; name one with --row, and --protocol" if known else "there are: none"
+        raise UsageError(f"{run}: no network of row {row!r} under protocol {protocol!r}; {listed}")
     return found
 
 

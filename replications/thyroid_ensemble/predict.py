@@ -157,7 +157,8 @@ def find_ensemble(run: Path, protocol: str | None) -> Stored:
             raise UsageError(f"{run}: no ensemble was stored; {missing}")
         protocol = protocol or next(name for name in reversed(cli.PROTOCOLS) if name in entries)
         if protocol not in entries:
-            raise UsageError(f"{run}: no ensemble was stored under protocol {protocol!r}; stored: {', '.join(entries)}")
+            tell = f"stored: {', '.join(entries)}; name it with --protocol"
+            raise UsageError(f"{run}: no ensemble was stored under protocol {protocol!r}; {tell}")
         members = _read_members(run / "cells", entries[protocol], protocol)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration, RecursionError):
         raise UsageError(f"{run / STORED}: damaged; the command that made this run writes it anew") from None
