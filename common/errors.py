@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import os
 import re
 import signal
@@ -154,9 +155,17 @@ def heed_termination() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def show_every_letter() -> None:
+    """From here on, letters that the screen's encoding lacks are written as escapes, instead of an error after hours of work."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
 def run_main(main: Callable[[], int], most: int | None = None) -> int:
     """Call main(); turn a UsageError into one line, of `most` characters, and exit code 2, a RunError, an error of the system
-    and a lack of memory into one line and exit code 1, Ctrl-C into 130, SIGTERM into 143."""
+    and a lack of memory into one line and exit code 1, Ctrl-C into 130, SIGTERM into 143. Any letter can be printed."""
+    show_every_letter()
     try:
         with heed_termination():
             return main()

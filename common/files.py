@@ -28,7 +28,8 @@ KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a soc
 
 
 def hash_file(path: Path) -> str:
-    """sha256 of a file's bytes, 64 hexadecimal digits."""
+    """sha256 of a file's bytes, 64 hexadecimal digits. Raises OSError and UsageError as `check_file`."""
+    check_file(path)
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -94,7 +95,15 @@ def hide_places(text: str, places: Iterable[Path]) -> str:
 
 @contextlib.contextmanager
 def hold_lock(path: Path, wait: bool) -> Iterator[None]:
-    """Hold an exclusive lock; without `wait`, a lock held elsewhere is a usage error. The kernel frees it on any death."""
+    """Hold an exclusive lock; without `wait`, a lock held elsewhere is a usage error. The kernel frees it on any death.
+
+    Raises UsageError where something else stands in the place of the file: a pipe would wait for ever.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            check_file(path)
+        except UsageError as error:
+            raise UsageError(f"{error}; remove it") from None
     with open(path, "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -7,6 +7,7 @@ order; and notes, a dictionary with `faults` (a text for each) and whatever else
 import argparse
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from common.cases.prepared import hash_listing, is_prepared, write_prepared
 from common.cli import Options, add_data_flags
 from common.data.folder import find_data, list_files
 from common.data.layout import Layout, advise_layout, refuse_layout, show_layout
-from common.data.listing import CaseTable, list_raw, locate_table
+from common.data.listing import CaseTable, list_raw, locate_table, refuse_folder_named_twice
 from common.data.pictures import hash_list
 from common.errors import UsageError, to_one_line
 
@@ -91,6 +92,7 @@ def take_own(given: argparse.Namespace | Options, kind: str, name: str) -> Sourc
     if folder is None:
         raise UsageError(f"--cases {given.cases}: --data must say in which folder its pictures lie")
     table = CaseTable(locate_table(given.cases, folder), tuple(given.columns.items()))
+    refuse_folder_named_twice(table, folder)
     source = Source(kind, folder, name, synthetic=False, substitute=True, private=True, own=True, table=table)
     return answer_questions(source, given)
 
@@ -233,7 +235,9 @@ def drop_contradictions(source: Source, read: Read, apart: str = "path") -> Read
             notes["faults"].append(f"the same picture has both labels: {shown} ({len(group)} cases)")
             keep = (cases["sha256"] != sha256).to_numpy()
             cases, images = cases[keep].reset_index(drop=True), images[keep]
-    notes["faults"] = [fault.replace(f"{source.path}/", "") for fault in notes["faults"]]
+    # Not behind a quotation mark: there stands what the table says.
+    home = re.compile(rf"(?<![\w'\"/.-]){re.escape(str(source.path))}/")
+    notes["faults"] = [home.sub("", fault) for fault in notes["faults"]]
     return images, cases, notes
 
 

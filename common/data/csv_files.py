@@ -1,5 +1,6 @@
 """Tables (CSV) from elsewhere: read with limits, their columns checked and converted."""
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -97,6 +98,8 @@ def _read_table_bytes(path: Path) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    if _is_utf16(data):
+        raise UsageError(f"{path}:1: UTF-16 text; save the table as UTF-8 CSV")
     nul = data.find(b"\0")
     if nul >= 0:
         raise UsageError(f"{path}:{data.count(10, 0, nul) + 1}: a NUL byte; this is not a CSV file")
@@ -113,6 +116,14 @@ def _read_table_bytes(path: Path) -> bytes:
         line = data.count(b"\n", 0, error.start) + 1
         raise UsageError(f"{path}:{line}: not UTF-8 text; save the table as UTF-8 CSV") from None
     return data
+
+
+def _is_utf16(data: bytes) -> bool:
+    """Whether a table begins as UTF-16 does: with its mark, or with plain letters of two bytes each."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return True
+    even, odd = data[:16:2], data[1:16:2]
+    return len(odd) > 1 and any(not high.strip(b"\0") and b"\0" not in low for high, low in ((even, odd), (odd, even)))
 
 
 def _iterate_fields(data: bytes) -> NumberedLines:

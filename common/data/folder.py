@@ -96,6 +96,22 @@ def has_control_characters(text: str) -> bool:
     return any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in text)
 
 
+def refuse_outside(name: str) -> None:
+    """UsageError for a name that can be of no file inside the data folder: none at all, an absolute one, one with '..'.
+
+    >>> refuse_outside("/scans/1.png")
+    Traceback (most recent call last):
+    common.errors.UsageError: '/scans/1.png' is an absolute path; write it relative to the data folder
+    """
+    windows = PureWindowsPath(name)  # knows both separators and drive letters
+    if not name.strip():
+        raise UsageError("no file named; write its path, relative to the data folder")
+    if windows.anchor:
+        raise UsageError(f"{quote(name)} is an absolute path; write it relative to the data folder")
+    if ".." in windows.parts:
+        raise UsageError(f"the name {quote(name)} leaves the data folder; correct the table or archive")
+
+
 def resolve_inside(folder: Path, relative: str, *, follow_links: bool = False) -> Path:
     """Return folder/relative as a path that does not leave the folder; it need not exist.
 
@@ -107,9 +123,10 @@ def resolve_inside(folder: Path, relative: str, *, follow_links: bool = False) -
         raise UsageError(f"{folder}: {quote(relative)}: a name of {len(relative)} letters is too long for a file; correct it")
     if has_control_characters(relative):
         raise UsageError(f"{folder}: {quote(relative)}, a name in the data folder, holds control characters; correct it")
-    windows = PureWindowsPath(relative)  # knows both separators and drive letters
-    if not relative or windows.anchor or ".." in windows.parts:
-        raise UsageError(f"{folder}: the name {quote(relative)} leaves the data folder; correct the table or archive")
+    try:
+        refuse_outside(relative)
+    except UsageError as error:
+        raise UsageError(f"{folder}: {error}") from None
     path = folder / relative
     names = Path(relative)
     # Without a link below the folder nothing leads out, and that is seen at once.

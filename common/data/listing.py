@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from common.data.csv_files import read_csv_table, read_header, show_columns
-from common.data.folder import has_control_characters
+from common.data.folder import has_control_characters, refuse_outside
 from common.data.names import find_listed, name_listed
 from common.data.patients import normalise_patient
-from common.errors import UsageError, to_one_line
+from common.errors import UsageError, quote, to_one_line
 from common.progress import track
 
 TABLE = "cases.csv"
@@ -85,21 +85,44 @@ def locate_table(cases: Path, folder: Path) -> Path:
 def read_cases(table: CaseTable, needed: Sequence[str], optional: Sequence[str] = ()) -> pd.DataFrame:
     """The columns of a table of cases under our names, as text; those of `optional` that are there.
 
-    Raises UsageError for what is no CSV, for a needed column that is not there, and for a name of ours that nothing reads.
+    Raises UsageError for what is no CSV, for a column that is not there though it is needed or the user named it, for one of
+    `optional` under nearly its name, and for a name of ours that nothing reads.
     """
     known = [*needed, *optional]
     if unknown := [ours for ours, _ in table.columns if ours not in known]:
         raise UsageError(f"--columns {unknown[0]}=...: no column of this name is read; known: {', '.join(known)}")
     header = read_header(table.path)
-    if missing := [name for name in needed if table.find_column(name) not in header]:
-        unnamed = [name for name in missing if name not in dict(table.columns)]
+    named = dict(table.columns)
+    if missing := [name for name in known if table.find_column(name) not in header and (name in needed or name in named)]:
+        unnamed = [name for name in missing if name not in named]
         hint = f"; yours may be named: --columns {','.join(f'{name}=YOURS' for name in unnamed)}" if unnamed else ""
         shown = ", ".join(table.find_column(name) for name in missing)
         split = "; separated by semicolons? use commas" if ";" in "".join(header) and len(header) == 1 else ""
         raise UsageError(f"{table.path}:1: no column {shown} in the header line; found: {show_columns(header)}{split or hint}")
     there = {name: table.find_column(name) for name in known if table.find_column(name) in header}
+    refuse_near_columns(table.path, header, [name for name in optional if name not in there], [*there.values()])
     read = read_csv_table(table.path, dict.fromkeys(there.values(), str))
     return pd.DataFrame({ours: read[theirs] for ours, theirs in there.items()})
+
+
+def refuse_near_columns(path: Path, header: Sequence[str], absent: Sequence[str], read: Sequence[str] = ()) -> None:
+    """UsageError for a column of a table that only capitals, blanks, hyphens or underscores tell from an optional one, which
+    would be left out without a word. absent: the optional columns that the header lacks; read: columns that are read already.
+
+    >>> refuse_near_columns(Path("list.csv"), ["path", " X0"], ["x0", "y0"])
+    Traceback (most recent call last):
+    common.errors.UsageError: list.csv:1: column ' X0' would not be read: the name is 'x0'; rename the column
+    """
+    names = {_fold_column(name): name for name in absent}
+    for column in header:
+        if column not in read and (name := names.get(_fold_column(column))):
+            raise UsageError(f"{path}:1: column {quote(column)} would not be read: the name is {name!r}; rename the column")
+
+
+def _fold_column(name: str) -> str:
+    """One spelling for names of a column that a person takes for the same."""
+    plain = re.sub(r"[\s_-]", "", normalise_patient(name).casefold())
+    return "patient" if plain == "patientid" else plain
 
 
 def list_raw(table: CaseTable, folder: Path) -> list[Path]:
@@ -134,12 +157,50 @@ def list_own(
             box = read_box([line.get(name, "").strip() for name in BOX])
             window = read_window([line.get(name, "").strip() for name in WINDOW])
             label, patient = _read_label(line["label"], labels, expected), _read_patient(line["patient"])
+            for name in (line["path"], *filter(None, map(more.get, FILES))):
+                refuse_outside(name)
         except UsageError as error:
             faults.append(f"{table.name} line {number}: {error}")
             continue
         file = name_listed(folder, line["path"])
         listed.append(Listed(number, line["path"], label, patient, box, more, file, window, table.name))
     return listed, faults
+
+
+def find_partly_filled(values: Sequence[str], name: str) -> dict[int, str]:
+    """Position and fault of each empty cell of a column that holds for all cases or for none.
+
+    >>> find_partly_filled(["train", "", "test"], "split"), find_partly_filled(["", ""], "split")
+    ({1: 'no split, where other lines have one; fill the column in every line, or leave it out'}, {})
+    """
+    fault = f"no {name}, where other lines have one; fill the column in every line, or leave it out"
+    return {place: fault for place, value in enumerate(values) if not value} if any(values) else {}
+
+
+def refuse_folder_named_twice(table: CaseTable, folder: Path) -> None:
+    """UsageError where no file of a table is found because its paths begin with the name of the folder, and are there from the
+    folder above. Whatever else is wrong with the table, its reader says."""
+    try:
+        column = table.find_column("path")
+        names = [name.strip() for name in read_csv_table(table.path, {column: str})[column]]
+    except UsageError:
+        return
+    home = folder.resolve()
+    begins = all(Path(name.replace("\\", "/")).parts[:1] == (home.name,) for name in names)
+    if not names or not begins or any(_is_listed(folder, name) for name in names):
+        return
+    if any(_is_listed(home.parent, name) for name in names):
+        what = f"the paths in {table.name} begin with {home.name!r}, the name of this folder"
+        raise UsageError(
+            f"--data {folder}: {what}; give the folder above: --data {folder.parent if folder.name else home.parent}"
+        )
+
+
+def _is_listed(folder: Path, name: str) -> bool:
+    try:
+        return find_listed(folder, name).is_file()
+    except (UsageError, OSError, ValueError):
+        return False
 
 
 def drop_repeated(

@@ -42,7 +42,7 @@ def read_picture(
     pictures are stretched to 0..255 (black above white inverts them); with `deep`, as they are, uint16.
     With `size` (width, height) any other size is refused before decoding.
     Raises UsageError: missing, empty, not a picture of `formats`, truncated, too large, more than 8 bits where they would be
-    lost; without colours, where wanted.
+    lost; transparent anywhere; without colours, where wanted.
     """
     try:
         file_bytes = check_file(path).st_size
@@ -61,6 +61,7 @@ def read_picture(
                 highest = _read_highest(opened)
                 _check_header(path, opened, size, highest, deep or window is not None)
                 inverted = opened.format == "TIFF" and opened.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO  # type: ignore[attr-defined]
+                _refuse_transparent(path, opened)
                 picture = ImageOps.exif_transpose(opened) if _read_orientation(opened) != 1 else opened
                 if picture.mode in DEEP_MODES:
                     levels = _take_deep(path, np.asarray(picture), opened.format, highest, inverted)
@@ -154,6 +155,32 @@ def _check_header(path: Path, picture: Image.Image, size: tuple[int, int] | None
         raise UsageError(f"{path}: pixel type {picture.mode} is not 8-bit grey or RGB; export it as such")
     if picture.mode in GREY_MODES and highest > 255:
         raise UsageError(f"{path}: {bits} bits a colour, which would be cut to 8; export it as 8-bit grey or RGB")
+
+
+def _refuse_transparent(path: Path, picture: Image.Image) -> None:
+    """Raise UsageError where a picture shows through: what its pixels hold there is not what a viewer shows, and a mask that is
+    drawn in the transparency alone would be lost."""
+    if not picture.has_transparency_data:
+        return
+    picture.load()
+    if picture.mode in DEEP_MODES:  # one grey level is transparent
+        clear = bool((np.asarray(picture) == picture.info["transparency"]).any())
+    else:
+        clear = picture.convert("RGBA").getchannel("A").getextrema() != (255, 255)
+    if clear:
+        raise UsageError(f"{path}: transparent pixels, which would be lost; export it without alpha channel")
+
+
+def covers_border(mask: np.ndarray) -> bool:
+    """Whether a mask, bool (height, width) or of a volume, is of what surrounds a lesion, as where black and white are exchanged:
+    it reaches all sides and holds most of their pixels.
+
+    >>> lesion = np.pad(np.ones((2, 2), bool), 3)
+    >>> covers_border(lesion), covers_border(~lesion)
+    (False, True)
+    """
+    sides = [mask.take(end, axis).ravel() for axis in range(mask.ndim) for end in (0, -1)]
+    return all(side.any() for side in sides) and bool(np.concatenate(sides).mean() > 0.5)
 
 
 def hash_list(sha256s: Iterable[str]) -> str:

@@ -69,7 +69,7 @@ def load_checklist(path: Path) -> Checklist:
     """Read a checklist.toml; the folder that holds it gives it its name. Raises UsageError as `parse_checklist` does."""
     path = Path(path)
     try:
-        return parse_checklist(path.read_text(encoding="utf-8"), path)
+        return parse_checklist(path.read_text(encoding="utf-8-sig"), path)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); give the path of a checklist.toml") from None
     except UnicodeDecodeError as error:

@@ -132,7 +132,7 @@ def load_paper(path: Path) -> Paper:
     path = Path(path)
     try:
         check_file(path)
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); give the path of a paper.toml") from None
     except UnicodeDecodeError as error:

@@ -1,21 +1,25 @@
 """How every `predict` answers: predictions.csv, a table or JSON on stdout, warnings and faults on stderr, the exit code."""
 
+import contextlib
 import json
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from common.csv_text import write_table
+from common.csv_text import read_table, write_table
 from common.errors import UsageError, to_one_line
+from common.files import check_file, slug
 from common.runs.networks import writing
 
 TABLE = "predictions.csv"
 ROUNDED = 0.01  # by which probabilities in half precision may miss 1
 SOME_UNREAD = 1  # exit code
+SHEET_NAME = re.compile(r"[0-9]{3,}-[a-z0-9-]*\.png")
 SHEET = "sheet"  # column: the file of the picture that belongs to the line; in the table on the screen it is left out
 
 
@@ -32,6 +36,8 @@ def start_answers(out: Path, notes: Sequence[str], faults: Sequence[str]) -> Non
     """Make the folder; say on stderr what stands beside every number, then what could not be read."""
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            check_file(out / TABLE)
     for note in notes:
         print(to_one_line(note), file=sys.stderr)
     for fault in faults:
@@ -75,9 +81,13 @@ def show_answers(
 ) -> int:
     """Write predictions.csv and print table or JSON; returns the exit code: 0, or 1 where some files could not be read.
 
+    The sheets that an earlier call left there, by its predictions.csv, and that this one did not draw anew go.
+
     about: what was asked, for JSON; notes: as printed by `start_answers`; images: lines of JSON, where they say more than the
     table. Columns without any value are left out.
     """
+    with writing(out):
+        _remove_sheets(out, keep=set(table.get(SHEET, ())))
     table = table.dropna(axis=1, how="all")
     table = table.astype(dict.fromkeys(table.select_dtypes("float32"), float)).round(6)  # 0.1, not 0.1000000015
     with writing(out):
@@ -91,3 +101,24 @@ def show_answers(
         print(shown.where(shown.notna(), "").to_string(index=False, float_format="{:.4f}".format))
         print(last)
     return SOME_UNREAD if faults else 0
+
+
+def _remove_sheets(out: Path, keep: Collection[Any]) -> None:
+    """Remove the pictures that the table of an earlier call lists; nothing else, whatever stands in that table."""
+    try:
+        listed = read_table(out / TABLE, dtype=str, keep_default_na=False)[SHEET]
+    except (OSError, ValueError, KeyError):
+        return
+    for name in listed:
+        path = out / name
+        if SHEET_NAME.fullmatch(name) and name not in keep and path.is_file() and not path.is_symlink():
+            path.unlink()
+
+
+def name_sheet(number: int, name: str) -> str:
+    """File name of the picture that belongs to a line; number: of the line, from 1; name: as the line shows it.
+
+    >>> name_sheet(7, "left/Scan A.png")
+    '007-left-scan-a-png.png'
+    """
+    return f"{number:03d}-{slug(name)[:60]}.png"

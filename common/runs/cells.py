@@ -31,9 +31,14 @@ RECORD = "cell.json"
 CHECKSUM = "record_sha256"  # of the record's other fields
 LEFT = "left"  # files that were left behind by leave_networks.py
 KINDS: dict[str, type | tuple[type, ...]] = {
-    "digest": str, "dirty": (bool, type(None)), "files": dict, LEFT: dict, "outcome": object, "seconds": (int, float),
+    "digest": str, "dirty": (bool, type(None)), "files": dict, LEFT: dict, "outcome": dict, "seconds": (int, float),
     "settings": dict, "threads": list, CHECKSUM: str,
 }  # fmt: skip
+MACHINE: dict[str, type | tuple[type, ...]] = {
+    "backend": (str, type(None)),
+    "device": (str, type(None)),
+    "deterministic": bool,
+}  # where a training computed
 LATER = {"dirty", LEFT, CHECKSUM}  # fields that not every record has
 THREADS = re.compile("[0-9]{1,6}")
 UNCLEAN = ".unclean"  # in the folder of a begun cell: some start of it had uncommitted code
@@ -86,7 +91,7 @@ def find_record(folder: Path) -> dict | None:
     try:
         record = load_json(folder / RECORD)
         return record if is_whole(record) else None
-    except (OSError, ValueError, RecursionError):
+    except (UsageError, OSError, ValueError, RecursionError):  # UsageError: a folder or pipe of that name
         return None
 
 
@@ -97,9 +102,21 @@ def is_whole(record: Any) -> bool:
         return False
     if CHECKSUM in record:
         return record[CHECKSUM] == _hash_record(record)
-    files, threads = record["files"], record["threads"]
-    of_kind = all(isinstance(value, KINDS[name]) for name, value in record.items())
-    return of_kind and all(isinstance(value, str) for value in files.values()) and all(isinstance(n, int) for n in threads)
+    if not all(isinstance(value, KINDS[name]) for name, value in record.items()):
+        return False
+    texts, threads = record["files"].values(), record["threads"]
+    known = all(isinstance(text, str) for text in texts) and all(isinstance(number, int) for number in threads)
+    return known and _is_described(record["outcome"])
+
+
+def _is_described(outcome: Mapping[str, Any]) -> bool:
+    """Whether what an outcome says of the code and machine of a training, if anything, is what results take from it."""
+    environment, versions = (outcome.get(name, {}) for name in ("environment", "versions"))
+    if not isinstance(environment, dict) or not isinstance(versions, dict):
+        return False
+    if "environment" in outcome and not all(isinstance(environment.get(name, ()), kind) for name, kind in MACHINE.items()):
+        return False
+    return all(isinstance(text, str | None) for text in (outcome.get("commit"), *versions.values()))
 
 
 def _hash_record(record: Mapping[str, Any]) -> str:
@@ -144,13 +161,13 @@ def run_cell(cell: Cell, home: Path, threads: int, report: Report) -> None:
 def _run_function(cell: Cell, partial: Path, threads: int, report: Report) -> None:
     """Run the function of a cell in its working folder, which then holds its products and its record."""
     claim = partial / ".digest"  # first line: the digest; then the threads of every start
-    lines = claim.read_text(errors="replace").split() if claim.exists() else []
+    lines = claim.read_text(errors="replace").split() if claim.is_file() else []
     if lines[:1] != [cell.digest] or not all(THREADS.fullmatch(line) for line in lines[1:]):
         _clear(partial)  # checkpoints of other settings, or damaged
         lines = [cell.digest]
     lines.append(str(threads))
     write_text_atomic(claim, "\n".join(lines))
-    (partial / RECORD).unlink(missing_ok=True)  # of a start that was killed before the last rename: no product
+    _remove(partial / RECORD)  # of a start that was killed before the last rename: no product
     module, name = cell.function.split(":")
     with quiet_start():
         source = importlib.import_module(module)
@@ -186,13 +203,17 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
 def _clear(folder: Path) -> None:
     for path in folder.iterdir():
         if path.name != ".lock":
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 
 
 def _hash(path: Path) -> str | None:
     try:
         return hash_file(path)
-    except OSError:
+    except (OSError, UsageError):
         return None
 
 

@@ -38,7 +38,7 @@ def list_warnings(results: Results) -> list[str]:
     warnings = [DISCLAIMER]
     if results.synthetic:
         return [*warnings, SYNTHETIC]
-    if others := [dataset.name for dataset in results.datasets if dataset.substitute]:
+    if others := dict.fromkeys(dataset.name for dataset in results.datasets if dataset.substitute):  # one name, several sizes
         warnings.append(f"learned from other data than the paper's: {', '.join(others)}")
     if results.overrides:
         changed = ", ".join(f"{name} = {value}" for name, value in sorted(results.overrides.items()))

@@ -16,11 +16,10 @@ from common.files import write_gzip_atomic
 from common.records.predictions import read_predictions, tabulate_scores, write_predictions
 from common.records.provenance import describe_environment, git_state, list_versions
 from common.records.results import Environment, Training
-from common.runs.cells import Cell, is_done, read_record
+from common.runs.cells import MACHINE, Cell, is_done, read_record
 
 PREDICTIONS, VALIDATION, HISTORY = "predictions.csv.gz", "validation.csv.gz", "history.csv"
 KEYS = ("protocol", "row", "seed", "fold")
-MACHINE = ("backend", "device", "deterministic")  # what a training says of where it computed
 
 Splits = Callable[
     [Mapping[str, Any]], tuple[pd.DataFrame, Sequence[Fold]]
@@ -141,9 +140,12 @@ def describe_trainings(finished: Sequence[Cell], folder: Path) -> tuple[float, E
     """What results.json says of the trainings (at least one): seconds of all together, environment, and an entry for each.
 
     The environment is that of the first training that needed a network library, if any did; trainings that computed with another
-    library or device name theirs.
+    library or device name theirs. Raises UsageError for a training that does not say where it computed.
     """
     records = [read_record(cell, folder / "cells") for cell in finished]
+    for cell, record in zip(finished, records, strict=True):
+        if not {"commit", "environment"} <= record["outcome"].keys():
+            raise UsageError(f"{folder / 'cells' / cell.key}: says not where it was trained; delete it and run the command again")
     outcomes = [record["outcome"] for record in records]
     first = next((known for known in outcomes if _name_machine(known)), outcomes[0])
     shared = _name_machine(first)

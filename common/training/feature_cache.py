@@ -20,7 +20,7 @@ import keras
 import numpy as np
 
 from common.errors import UsageError
-from common.files import LEFTOVER, clear_leftovers, hash_file, hold_lock, replace_folder
+from common.files import LEFTOVER, check_file, clear_leftovers, hash_file, hold_lock, replace_folder
 from common.training.cuts import list_nodes
 
 RECORD = "features.json"
@@ -126,12 +126,13 @@ def _hold_entry(entry: Path) -> IO:
 def _open_entry(entry: Path, digest: str, count: int) -> Features | None:
     """An entry that is whole and of this origin, else None."""
     try:
+        check_file(entry / RECORD)
         held = _hold_entry(entry)
         record = json.loads((entry / RECORD).read_text())
         if record["digest"] != digest or any(hash_file(entry / name) != known for name, known in record["files"].items()):
             return None
         arrays = tuple(np.load(entry / name, mmap_mode="r", allow_pickle=False) for name in sorted(record["files"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (UsageError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return Features(arrays, digest, held) if arrays and all(len(array) == count for array in arrays) else None
 

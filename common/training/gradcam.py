@@ -62,7 +62,7 @@ def find_feature_map(model: keras.Model, layer: str | None = None) -> str:
         if convolved and not isinstance(candidate.output, list) and len(candidate.output.shape) == 4:
             maps.append(candidate)
     if not maps:
-        raise UsageError(f"{model.name}: Grad-CAM needs a convolutional feature map and there is none; use saliency")
+        raise UsageError(f"{model.name}: no convolutional feature map, which Grad-CAM needs")
     if layer is not None:
         if layer not in [m.name for m in maps]:
             known = ", ".join(m.name for m in maps)

@@ -1,6 +1,7 @@
 """A network that a training stored, opened again."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -9,6 +10,7 @@ import keras
 from common.errors import UsageError
 from common.training.formats import name_format
 
+ANEW = "the command that made the run makes it anew"
 SHOWN = 200  # characters of what Keras says
 
 
@@ -27,6 +29,8 @@ def open_network(
     read, and for another network.
     """
     network = _load(path, registered)
+    if isinstance(network, keras.Sequential):  # a run stores functional models, whose layers can be looked into
+        raise UsageError(f"{path}: not a network of {what}: it is a Sequential model; {ANEW}")
     given, gives = (getattr(network, name, None) for name in ("input_shape", "output_shape"))
     if (shape is not None and not _takes(given, shape)) or (classes is not None and gives != (None, classes)):
         refuse_network(network, path, what)
@@ -45,8 +49,16 @@ def _takes(given: Any, shape: tuple[int | None, ...]) -> bool:
 def refuse_network(network: keras.Model, path: Path, what: str = "this run") -> NoReturn:
     """Raise UsageError for another network than that of `what`."""
     given, gives = (str(getattr(network, name, "nothing"))[:100] for name in ("input_shape", "output_shape"))
-    tell = "the command that made the run makes it anew"
-    raise UsageError(f"{path}: not a network of {what}: it maps {given} to {gives}; {tell}")
+    raise UsageError(f"{path}: not a network of {what}: it maps {given} to {gives}; {ANEW}")
+
+
+@contextlib.contextmanager
+def looking_into(path: Path, what: str = "this run") -> Iterator[None]:
+    """While this is open, a UsageError about a stored network names its file, and says that it must be that of `what`."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{path}: not a network of {what}: {error}; {ANEW}") from None
 
 
 def _load(path: Path, registered: Mapping[str, Any] | None) -> keras.Model:

@@ -95,7 +95,7 @@ def choose_networks(run: Path) -> tuple[list[str], str]:
 def read_patient(paths: Sequence[Path], config: Config, faults: list[str]) -> list[tuple[str, View]]:
     """Names and views of all files; what cannot be read is added to `faults`.
 
-    Raises UsageError for files of several patients, and for the same file twice.
+    So is a file with the content of an earlier one, which counts once. Raises UsageError for files of several patients.
     """
     files, without = list_inputs(
         paths, lambda path: path.suffix.lower() in (*PICTURES, *filter(None, DICOM)) or looks_like_dicom(path)
@@ -104,12 +104,13 @@ def read_patient(paths: Sequence[Path], config: Config, faults: list[str]) -> li
     named = zip(files, name_apart(files), strict=True)
     found: list[tuple[str, View]] = []
     owners: set[str] = set()
-    seen: set[str] = set()
+    seen: dict[str, Path] = {}  # sha256 -> file
     for (path, name), views in read_each(named, lambda of: list(read_views(of[0], of[0].name, 0, "", "", config)), faults):
+        if twice := next((seen[view.sha256] for view in views if view.sha256 in seen), None):
+            faults.append(f"{escape(str(path))}: the same content as {escape(str(twice))}, which counts once")
+            continue
         for view in views:
-            if view.sha256 in seen:
-                raise UsageError(f"{path}: the same file twice")
-            seen.add(view.sha256)
+            seen[view.sha256] = path
             owners |= set() if view.lone else {view.patient}
             if len(owners) > 1:
                 raise UsageError(f"{path}: of another patient than the files before; give the views of one patient at a time")

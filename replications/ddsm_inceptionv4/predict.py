@@ -21,8 +21,8 @@ from common import cli
 from common.data.dicom_pictures import looks_like_dicom
 from common.errors import UsageError, run_main
 from common.figures import grids
-from common.files import load_json, slug
-from common.runs.answers import check_scores, refuse_unread, show_answers, start_answers
+from common.files import load_json
+from common.runs.answers import check_scores, name_sheet, refuse_unread, show_answers, start_answers
 from common.runs.cells import quiet_start
 from common.runs.inputs import list_inputs, name_apart, name_file, read_each
 from common.runs.networks import escape, list_warnings, read_network, read_run, show_progress, writing
@@ -69,14 +69,14 @@ def predict(given: argparse.Namespace) -> int:
             one for _, one in read_each(progress.track(named, description="films"), lambda of: read_film(*of, config), faults)
         ]
     refuse_unread(films, faults)
-    notes = [*list_warnings(results), *filter(None, (of.note for of in results.datasets))]
+    notes = [*list_warnings(results), *filter(None, dict.fromkeys(of.note for of in results.datasets))]
     if protocol != "leakfree":
         notes.append("this network was trained on films of all patients: it has met every patient of its run")
     notes += [f"{film.name}: the crop is in doubt: {film.doubt}" for film in films if film.doubt]
     start_answers(given.out, notes, faults)
     with quiet_start():
         from common.training.gradcam import grad_cam
-        from common.training.stored import open_network
+        from common.training.stored import looking_into, open_network
         from replications.ddsm_inceptionv4.models import find_map
         from replications.ddsm_inceptionv4.variants import resize_pictures
     network = open_network(path, shape=(None, None, 1), classes=len(CLASSES))
@@ -86,8 +86,9 @@ def predict(given: argparse.Namespace) -> int:
         for number, film in enumerate(progress.track(films, description="films"), start=1):
             picture = resize_pictures(film.picture[None], side)[..., None].astype(np.float32)
             score = float(check_scores(np.asarray(network.predict(picture, verbose=0)), str(path))[0, 1])
-            evidence = grad_cam(network, picture, find_map(network), class_index=1)[0]
-            sheet = f"{number:03d}-{slug(film.name)[:60]}.png"
+            with looking_into(path):
+                evidence = grad_cam(network, picture, find_map(network), class_index=1)[0]
+            sheet = name_sheet(number, film.name)
             lines.append([film.name, CLASSES[int(score > 0.5)], round(score, 4), film.doubt, sheet])
             with writing(given.out):
                 draw_sheet(film, evidence).save(given.out / sheet)
@@ -121,9 +122,8 @@ def choose_network(run: Path, wanted: str) -> tuple[str, str, str]:
         raise UsageError(f"{run / LIST}: names a training outside the run; {again}")
     fits = [entry for entry in known if wanted in entry[0]]
     if not fits:
-        raise UsageError(
-            f"{run}: no stored network of {wanted or 'any row'}; there are: {'; '.join(row for row, _, _ in known) or 'none'}"
-        )
+        listed = f"there are: {'; '.join(row for row, _, _ in known)}; name one with --row" if known else "there are: none"
+        raise UsageError(f"{run}: no stored network of {f'row {wanted!r}' if wanted else 'any row'}; {listed}")
     row, cell, protocol = fits[0]
     return row, cell, protocol
 

@@ -25,8 +25,8 @@ from common.data.nifti import NIFTI, hold_image
 from common.data.pictures import read_picture
 from common.errors import UsageError, run_main
 from common.figures import grids
-from common.files import load_json, slug
-from common.runs.answers import check_scores, refuse_unread, show_answers, spread_over, start_answers
+from common.files import load_json
+from common.runs.answers import check_scores, name_sheet, refuse_unread, show_answers, spread_over, start_answers
 from common.runs.cells import quiet_start
 from common.runs.inputs import Point, join_negative, list_inputs, name_apart, name_file, parse_point, read_each
 from common.runs.networks import escape, list_warnings, read_network, read_run, show_progress, writing
@@ -104,7 +104,7 @@ def predict(given: argparse.Namespace) -> int:
     heads, maps = ask(network, pictures, config.feature_batch)
     check_scores(heads, str(path))
     table = tabulate(slices, heads, classes, of_volume=given.mask is not None or bool(given.at))
-    sheets = [f"{number:03d}-{slug(one.name)[:60]}.png" for number, one in enumerate(slices, start=1)]
+    sheets = [name_sheet(number, one.name) for number, one in enumerate(slices, start=1)]
     table["sheet"] = pd.Series(sheets).reindex(table.index)
     with writing(given.out):
         for sheet, one, evidence in zip(sheets, slices, maps, strict=True):
@@ -137,8 +137,9 @@ def choose_network(run: Path, backbone: str | None, view: str | None) -> Stored:
         raise UsageError(f"{run / LIST}: names a training outside the run; the command that made this run makes it anew")
     fits = [entry for entry in known if backbone in (None, entry.backbone) and view in (None, entry.view)]
     if not fits:
-        listed = "; ".join(f"{entry.backbone}, {entry.view}" for entry in known) or "none"
-        raise UsageError(f"{run}: no network of {backbone or 'any backbone'}, {view or 'any view'}; there are: {listed}")
+        there = "; ".join(f"{entry.backbone}, {entry.view}" for entry in known)
+        listed = f"there are: {there}; name one with --backbone and --view" if known else "there are: none"
+        raise UsageError(f"{run}: no network of {backbone or 'any backbone'}, {view or 'any view'}; {listed}")
     return fits[0]
 
 

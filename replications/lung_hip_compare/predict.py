@@ -27,8 +27,8 @@ from common.data.nifti import is_nifti, read_nifti
 from common.data.pictures import read_picture
 from common.errors import UsageError, run_main
 from common.figures import grids
-from common.files import load_json, slug
-from common.runs.answers import check_scores, refuse_unread, show_answers, spread_over, start_answers
+from common.files import load_json
+from common.runs.answers import check_scores, name_sheet, refuse_unread, show_answers, spread_over, start_answers
 from common.runs.cells import LEFT, quiet_start
 from common.runs.inputs import WINDOW_HELP, Point, join_negative, list_inputs, name_apart, parse_point, parse_window, read_each
 from common.runs.networks import MODEL, escape, list_warnings, read_network, read_run, writing
@@ -77,13 +77,16 @@ def predict(given: argparse.Namespace) -> int:
     classes = data.CLASSES[data.part_of(settings["dataset"])]
     with quiet_start():
         from common.training import fit
-        from common.training.stored import open_network
+        from common.training.stored import looking_into, open_network
     networks = [open_network(path, shape=images.shape[1:], classes=len(classes)) for path, _ in stored]
     scores = np.stack([fit.predict(network, images) for network in networks])  # (networks, images, classes)
     check_scores(scores, f"{given.row} ({given.protocol})")
     mean = scores.mean(axis=0)
     predicted = mean.argmax(axis=1)
-    cams = np.mean([_map_evidence(network, images, predicted) for network in networks], axis=0)
+    cams = np.zeros(images.shape[:3], np.float32)
+    for (path, _), network in zip(stored, networks, strict=True):
+        with looking_into(path):
+            cams += _map_evidence(network, images, predicted) / len(networks)
 
     table = pd.DataFrame({"image": [one.name for one in found], "predicted": [classes[c] for c in predicted]})
     for index, name in enumerate(classes):
@@ -91,7 +94,7 @@ def predict(given: argparse.Namespace) -> int:
     spread = spread_over(scores[..., 1])
     if spread is not None:
         table["sd over networks"] = spread
-    table["sheet"] = [f"{number:03d}-{slug(one.name)[:60]}.png" for number, one in enumerate(found, start=1)]
+    table["sheet"] = [name_sheet(number, one.name) for number, one in enumerate(found, start=1)]
     for sheet, image, cam in zip(table["sheet"], images, cams, strict=True):
         picture = np.hstack([np.repeat(image, 3, axis=2), grids.blend_map(image, cam)])
         side = max(256 // image.shape[0], 1) * image.shape[0]
@@ -116,13 +119,14 @@ def find_networks(run: Path, row: str, protocol: str) -> list[tuple[Path, dict]]
             if MODEL not in written["files"] | written.get(LEFT, {}):
                 continue  # a scoring of a network, not a training
             known.add((settings["row"], settings["protocol"]))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (UsageError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue  # a damaged cell: the run itself redoes it
         if (settings["row"], settings["protocol"]) == (row, protocol):
             found.append(read_network(record.parent))
     if not found:
-        listed = "; ".join(f"{name} ({protocol})" for name, protocol in sorted(known))
-        raise UsageError(f"{run}: no network of row {row!r} under protocol {protocol!r}; there are: {listed or 'none'}")
+        there = "; ".join(f"{name} ({of})" for name, of in sorted(known))
+        listed = f"there are: {there}; name one with --row, and --protocol" if known else "there are: none"
+        raise UsageError(f"{run}: no network of row {row!r} under protocol {protocol!r}; {listed}")
     return found
 
 

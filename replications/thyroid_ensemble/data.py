@@ -183,8 +183,12 @@ def split_leakfree(dataset: Dataset, config: Config) -> list[Fold]:
 
 
 def has_listed_split(cases: pd.DataFrame) -> bool:
-    """Whether the source lists a side for every case."""
-    return "split" in cases and bool(cases["split"].isin(("train", "test")).all())
+    """Whether the source lists a side for every case; UsageError where it does for some alone."""
+    listed = cases["split"].isin(("train", "test")) if "split" in cases else pd.Series(False, cases.index)
+    if listed.any() and not listed.all():
+        first = cases.loc[~listed, "case_id"].iloc[0]
+        raise UsageError(f"{(~listed).sum()} of {len(cases)} cases have no split, such as {first!r}; list it for all or for none")
+    return bool(listed.any())
 
 
 def check_source(source: Source) -> Finding:

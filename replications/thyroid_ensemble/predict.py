@@ -22,8 +22,8 @@ from PIL import Image, ImageDraw
 from common import cli
 from common.errors import UsageError, run_main
 from common.figures import grids
-from common.files import load_json, slug
-from common.runs.answers import check_scores, refuse_unread, show_answers, start_answers
+from common.files import load_json
+from common.runs.answers import check_scores, name_sheet, refuse_unread, show_answers, start_answers
 from common.runs.cells import quiet_start
 from common.runs.inputs import WINDOW_HELP, join_negative, parse_window, read_each
 from common.runs.networks import list_warnings, read_network, read_run, show_progress, writing
@@ -120,7 +120,7 @@ def predict(given: argparse.Namespace) -> int:
             answers = [ask(m, of, block, stored.config, advance) for m, of in zip(stored.members, networks, strict=True)]
             for index, line in enumerate(tabulate(answers)):
                 (_, box), name = images[start + index], names[start + index]
-                sheet = given.out / f"{start + index + 1:03d}-{slug(Path(name).with_suffix('').as_posix())[:60]}.png"
+                sheet = given.out / name_sheet(start + index + 1, Path(name).with_suffix("").as_posix())
                 with writing(given.out):
                     draw_sheet(block[index], answers, index, line, stored).save(sheet)
                 place = "no box" if box is None else ",".join(map(str, box))
@@ -157,7 +157,8 @@ def find_ensemble(run: Path, protocol: str | None) -> Stored:
             raise UsageError(f"{run}: no ensemble was stored; {missing}")
         protocol = protocol or next(name for name in reversed(cli.PROTOCOLS) if name in entries)
         if protocol not in entries:
-            raise UsageError(f"{run}: no ensemble was stored under protocol {protocol!r}; stored: {', '.join(entries)}")
+            tell = f"stored: {', '.join(entries)}; name it with --protocol"
+            raise UsageError(f"{run}: no ensemble was stored under protocol {protocol!r}; {tell}")
         members = _read_members(run / "cells", entries[protocol], protocol)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration, RecursionError):
         raise UsageError(f"{run / STORED}: damaged; the command that made this run writes it anew") from None
@@ -213,12 +214,14 @@ def describe(stored: Stored, boxes: list[Box | None]) -> list[str]:
 def ask(member: Member, networks: list, rois: np.ndarray, config: Config, advance: Callable[[], None]) -> Answer:
     """Scores and Grad-CAM of one model for ROIs uint8 (n, roi_side, roi_side, 1); `advance` is called after each network."""
     from common.training import fit, gradcam
+    from common.training.stored import looking_into
 
     patches = cut_patches(rois, member.network, member.scale, config)
     scores, maps = [], np.zeros(patches.shape[:3], np.float32)
-    for network in networks:
+    for network, path in zip(networks, member.files, strict=True):
         scores.append(check_scores(fit.predict(network, patches, config.batch_size), member.name))
-        maps += gradcam.grad_cam(network, patches, class_index=MALIGNANT) / len(networks)
+        with looking_into(path, member.name):
+            maps += gradcam.grad_cam(network, patches, class_index=MALIGNANT) / len(networks)
         advance()
     return Answer(member, patches, np.stack(scores), maps)
 

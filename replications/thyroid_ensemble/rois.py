@@ -17,7 +17,7 @@ from PIL import Image
 
 from common.data.listing import Box, Window
 from common.data.names import find_listed
-from common.data.pictures import read_picture
+from common.data.pictures import covers_border, read_picture
 from common.data.reading import read_ahead
 from common.errors import UsageError, quote
 from common.files import hash_file
@@ -107,14 +107,17 @@ def box_of_mask(mask: np.ndarray) -> Box:
     """Box of the largest connected part of a mask (height, width) uint8: 0 and 1, or 0 and 255 with losses of JPEG.
 
     The largest: a picture has one label, and a box around several parts would show what lies between them.
-    Raises UsageError for an empty mask and for grey levels that are neither.
+    Raises UsageError for an empty mask, for grey levels that are neither, and for an inverted mask.
     """
     highest = int(mask.max(initial=0))
     if highest == 0:
         raise UsageError("the mask is empty")
     if 1 < highest < 128:
         raise UsageError(f"the mask's highest grey level is {highest}; expected 0 and 1 or 0 and 255")
-    _, _, parts, _ = cv2.connectedComponentsWithStats((mask > highest / 2).astype(np.uint8), connectivity=8)
+    drawn = mask > highest / 2
+    if covers_border(drawn):
+        raise UsageError("the mask's border is white, so its box is the whole picture; draw the lesion white on black")
+    _, _, parts, _ = cv2.connectedComponentsWithStats(drawn.astype(np.uint8), connectivity=8)
     left, top, width, height, _ = max(parts[1:].tolist(), key=lambda part: part[cv2.CC_STAT_AREA])
     return left, top, left + width, top + height
 

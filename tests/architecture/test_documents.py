@@ -12,6 +12,7 @@ import pytest
 import test_published
 
 import common
+from common.runs.answers import TABLE
 from common.runs.cells import RECORD
 from common.runs.networks import MODEL
 from common.runs.publish import PUBLISHED_FILES
@@ -30,7 +31,7 @@ DOCUMENTS = [
 ]
 # Named in the documents, made by a run or by the user.
 MADE = {*PUBLISHED_FILES, RECORD, MODEL, COMMANDS, "report.html", "history.csv", "cases.csv", "data.json", "images.npy"}
-MADE |= {"table.csv", "table.tex"}
+MADE |= {"table.csv", "table.tex", TABLE}
 MADE_FOLDERS = ("runs", "data", ".venv", "figures", "cells", "searches")
 FENCED = re.compile(r"^ *```.*?^ *```", flags=re.M | re.S)  # a block of code
 NEW = r"(?:new_paper|my_paper)"  # the package that docs/new_paper.md makes from docs/template

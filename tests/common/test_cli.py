@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,3 +125,10 @@ def test_columns_of_own_cases():
     for wrong in ("path", "path=", "=file", "path=a,path=b", ""):
         with pytest.raises(SystemExit):
             cli.parse_options(["--columns", wrong], "replications.paper.run", "", ["demo"])
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("ascii", b"gr\\xf6\\xdfe \\u2192\n"), ("latin-1", b"gr\xf6\xdfe \\u2192\n")])
+def test_letters_that_the_screen_lacks_are_written_as_escapes(encoding, shown):
+    program = "from common.errors import run_main; run_main(lambda: print('gr\\u00f6\\u00dfe \\u2192'))"
+    done = subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONIOENCODING": encoding}, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, shown, b"")

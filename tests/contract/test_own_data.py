@@ -97,6 +97,32 @@ def test_a_column_that_nothing_reads_is_named(own, capsys):
     assert "colour" in "".join(capsys.readouterr())
 
 
+def test_a_column_that_would_be_left_out_and_a_folder_named_twice_are_one_line(own, capsys):
+    """Of columns that need not be there, too: without them boxes, views and patients would be lost without a word."""
+    name, folder, table = own
+    data = importlib.import_module(f"replications.{name}.data")
+    optional = {"bone_acgan": "view", "ddsm_inceptionv4": "view"}.get(name, "black")
+    header, *lines = table.read_text(encoding="utf-8").splitlines()
+
+    def ask(place: Path, columns: str = COLUMNS) -> str:
+        assert data.main(["--data", str(place), "--cases", str(table), "--columns", columns]) == 2
+        said = "".join(capsys.readouterr())
+        assert "Traceback" not in said
+        return said
+
+    assert f"{table}:1: no column Person in the header line; found: file," in ask(folder, f"{COLUMNS},{optional}=Person")
+    assert "no column Person in" in ask(folder, COLUMNS.replace("pat no", "Person"))
+    table.write_text("\n".join([f"{header}, {optional.upper()}".replace(f",{optional},", ","), *lines]), encoding="utf-8")
+    assert f"column ' {optional.upper()}' would not be read: the name is '{optional}'" in ask(folder)
+    place = header.split(",").index("file")
+    moved = [
+        [f"{folder.name}/{cell}" if index == place else cell for index, cell in enumerate(line)] for line in csv.reader(lines)
+    ]
+    with table.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header.split(","), *moved])
+    assert f"begin with '{folder.name}', the name of this folder; give the folder above: --data {folder.parent}" in ask(folder)
+
+
 @pytest.mark.slow
 def test_a_run_ends_in_a_report_of_own_data(own, tmp_path, capsys, monkeypatch):
     """In the very folder of the pictures: what the run writes there does not make the data look changed."""

@@ -1,5 +1,6 @@
 """`predict` of every package alike: warnings, JSON, folders, files of the same name, bad files among good ones, nobody's name."""
 
+import io
 import json
 import re
 from pathlib import Path
@@ -72,6 +73,45 @@ def test_files_of_one_name_in_a_folder_are_told_apart(tiny, tmp_path, capsys):
     numbers = lines.select_dtypes("number").columns
     alone = read_lines(tmp_path / "one")[numbers].iloc[0]
     np.testing.assert_allclose(lines[numbers].iloc[2].to_numpy(float), alone.to_numpy(float), atol=2e-4)
+
+
+def test_a_copy_of_a_file_stops_nothing(tiny, tmp_path, capsys):
+    """Views of a bone scan are averaged: there the copy counts once, and is named."""
+    first, copy = (save_picture(tmp_path / name, draw_picture(tiny.name)) for name in ("a.png", "copy.png"))
+    other = save_picture(tmp_path / "b.png", draw_picture(tiny.name, 1))
+    averaged = tiny.name == "bone_acgan"
+    found, _ = ask_json(tiny, capsys, tmp_path / "out", first, copy, other, code=int(averaged))
+    assert found["not_read"] == [f"{copy}: the same content as {first}, which counts once"] * averaged
+    assert read_lines(tmp_path / "out").iloc[:, 0].tolist() == ["a.png", *(["copy.png"] * (not averaged)), "b.png"]
+
+
+def test_sheets_are_those_of_the_last_call(tiny, tmp_path):
+    out = tmp_path / "out"
+    a, b, c = (save_picture(tmp_path / f"{name}.png", draw_picture(tiny.name, number)) for number, name in enumerate("abc"))
+    assert tiny.ask(out, a, b) == 0
+    own = [out / name for name in ("mine.png", "001-mine.png", "scan.dcm")]
+    for path in own:
+        path.write_text("of the user")
+    assert tiny.ask(out, c) == 0
+    table = pd.read_csv(out / "predictions.csv")
+    sheets = list(table["sheet"].dropna()) if "sheet" in table else []
+    assert sorted(path.name for path in out.iterdir()) == sorted([*sheets, "predictions.csv", *(path.name for path in own)])
+    assert {path.read_text() for path in own} == {"of the user"}
+    (out / "predictions.csv").write_text("sheet,image\nmine.png,a\n../a.png,b\n001-mine.png/../mine.png,c\n" + f"{a},d\n")
+    assert tiny.ask(out, b) == 0
+    assert all(path.is_file() for path in (*own, a))
+
+
+def test_names_that_the_screen_cannot_show_stop_nothing(tiny, tmp_path, monkeypatch):
+    picture = save_picture(tmp_path / "b\u00e9b\u00e9 \u2192.png", draw_picture(tiny.name))
+    for encoding in ("ascii", "latin-1"):
+        shown = io.TextIOWrapper(io.BytesIO(), encoding)
+        with monkeypatch.context() as screen:
+            screen.setattr("sys.stdout", shown)
+            assert tiny.ask(tmp_path / encoding, picture) == 0
+        shown.flush()
+        assert b"\\u2192.png" in shown.buffer.getvalue()
+        assert "b\u00e9b\u00e9 \u2192.png" in (tmp_path / encoding / "predictions.csv").read_text(encoding="utf-8")
 
 
 def write_bad(folder: Path) -> dict[str, str]:

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common.data.csv_files import read_header
 from common.data.dicom import is_dicom
 from common.data.folder import read_lines, walk_files
 from common.data.listing import CaseTable, read_cases
@@ -58,21 +57,11 @@ def read_own(folder: Path, config: Config, table: CaseTable | None = None) -> tu
     cases and notes with "faults", "doubtful_crops" and "lone": how many files say nothing of their patient.
     """
     table = table or CaseTable(folder / TABLE)
-    header = read_header(table.path)
-    known = [name for name in ("patient", "view") if table.find_column(name) in header]
-    others = [
-        name
-        for name in header
-        if name.strip().lower() in ("patient", "patient_id", "patientid", "view")
-        and name not in {table.find_column(ours) for ours in known}
-    ]
-    if others:
-        say = "the names are path, label, patient, view; --columns patient=... says another one"
-        raise UsageError(f"{table.path}:1: column {others[0]!r}: {say}")
     faults: list[str] = []
     views: list[View] = []
     labels: dict[Path, int] = {}
-    lines = read_cases(table, ("path", "label"), ("patient", "view")).to_dict("records")
+    read = read_cases(table, ("path", "label"), ("patient", "view"))
+    lines = read.to_dict("records")
     for number, line in enumerate(track(lines, "reading pictures"), start=1):
         where = f"{table.name} case {number}"
         label = SPELLINGS.get(line["label"].strip().lower())
@@ -82,7 +71,7 @@ def read_own(folder: Path, config: Config, table: CaseTable | None = None) -> tu
                 raise UsageError(f"label {line['label'][:40]!r} is none of {', '.join(CLASSES)}")
             if not name:
                 raise UsageError("no path")
-            if "patient" in known and not patient:
+            if "patient" in read and not patient:
                 raise UsageError("no patient; fill the column in every line, or leave it out")
             path = find_listed(folder, name)
             if path in labels:

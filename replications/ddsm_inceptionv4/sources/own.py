@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from common.data.dicom import is_dicom
-from common.data.listing import CaseTable, read_cases
+from common.data.listing import CaseTable, find_partly_filled, read_cases
 from common.data.names import find_listed, name_listed
 from common.errors import UsageError, to_one_line
 from common.progress import track
@@ -25,16 +25,22 @@ def list_own(folder: Path, table: CaseTable | None = None) -> Listing:
     density (1 to 4).
 
     `patient` may be empty or left out for DICOM, whose own id then groups them (as a checksum); it must be given for pictures.
+    Where some DICOM have one, it is a fault of the others: one woman could stand under two ids.
     Faults name their line. Raises UsageError where path or label is missing.
     """
     table = table or CaseTable(folder / TABLE)
     lines = read_cases(table, NEEDED[:2], (*NEEDED[2:], *FURTHER)).to_dict("records")
+    dicom = [place for place, line in enumerate(lines) if Path(line["path"].strip()).suffix.lower() not in SUFFIXES]
+    gaps = find_partly_filled([lines[place].get("patient", "").strip() for place in dicom], "patient")
+    without = {dicom[place]: fault for place, fault in gaps.items()}
     faults: list[str] = []
     mammograms: list[Mammogram] = []
     seen: set[str] = set()
     for number, line in enumerate(track(lines, f"{to_one_line(table.name)}: lines"), start=1):
         try:
             one = _read_line(folder, {str(name): str(value).strip() for name, value in line.items()})
+            if fault := without.get(number - 1):
+                raise UsageError(fault)
             if (file := name_listed(folder, one.path)) in seen:
                 raise UsageError(f"{one.path[:80]!r} is listed twice")
             seen.add(file)

@@ -15,7 +15,7 @@ import pandas as pd
 from common.data.csv_files import read_csv_table
 from common.data.folder import walk_files
 from common.data.names import find_listed
-from common.data.pictures import read_picture
+from common.data.pictures import covers_border, read_picture
 from common.errors import UsageError
 from common.files import hash_file
 from replications.glioma_inceptionv3.config import Config
@@ -121,6 +121,10 @@ def read_slices(folder: Path, table: pd.DataFrame, sequence: str) -> Slices:
         raise UsageError(f"{table['path'].iloc[0]}: no slice of this patient has a lesion: all masks are empty")
     if len({plane.shape for plane in planes}) > 1:
         raise UsageError(f"{table['path'].iloc[0]}: the slices of this patient differ in size")
+    if covers_border(np.stack(masks)):
+        raise UsageError(
+            f"{table['mask'].iloc[0]}: the masks of this patient are white around the lesion; draw it white on black"
+        )
     stacked, total = np.stack(planes).astype(np.float32), int(table["total"].iloc[0])
     remark = f"no sequence {sequence}: the collection has put FLAIR there" if all(copied) else ""
     return Slices(stacked, np.stack(masks), SPACING, total, numbers, paths, hashes, remark)

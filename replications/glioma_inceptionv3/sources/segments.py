@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from common.data.pictures import covers_border
 from common.errors import UsageError
 from replications.glioma_inceptionv3.sources.volumes import Volume, match_grid, orient, read_volume
 
@@ -92,6 +93,8 @@ def read_mask(volume: Volume, wanted: str) -> sitk.Image:
     if value is None:
         values = _list_values(voxels, path)
         lesion = np.isin(voxels, choose_values(values, wanted, path))
+        if covers_border(lesion):
+            raise UsageError(f"{path}: the lesion surrounds the volume; an inverted mask? 0 must be what is no lesion")
     else:
         lesion = voxels == value
     mask = sitk.GetImageFromArray(lesion.astype(np.uint8))

@@ -9,6 +9,7 @@ import numpy as np
 
 from common.data.csv_files import read_csv_table, read_header
 from common.data.folder import has_control_characters
+from common.data.listing import refuse_near_columns
 from common.data.patients import normalise_patient
 from common.errors import UsageError
 from replications.glioma_inceptionv3.config import CLASSES
@@ -101,7 +102,9 @@ def read_table(path: Path, listing: Listing, subject: str, grade: str, optional:
     subject, grade: names of the columns. Raises UsageError for what is no such table.
     """
     read_csv_table(path, {subject: str, grade: str})  # whatever is wrong with the file is said here
-    known = [name for name in read_header(path) if name in optional]
+    header = read_header(path)
+    known = [name for name in header if name in optional]
+    refuse_near_columns(path, header, [name for name in optional if name not in known], [subject, grade])
     table = read_csv_table(path, dict.fromkeys([subject, grade, *known], str))
     lines: dict[str, Line] = {}
     torn = set()

@@ -16,7 +16,7 @@ import pandas as pd
 from common.data import listing as common_listing
 from common.data.csv_files import read_csv_table
 from common.data.folder import find_holding, has_control_characters, list_entries, read_lines, walk_files
-from common.data.listing import CaseTable, Listed, drop_repeated
+from common.data.listing import CaseTable, Listed, drop_repeated, find_partly_filled
 from common.data.names import find_listed, name_listed
 from common.errors import UsageError
 from replications.thyroid_ensemble.config import CLASSES, Config
@@ -199,14 +199,15 @@ def list_own(folder: Path, table: CaseTable | None = None) -> tuple[pd.DataFrame
     """The table (folder/cases.csv) as `read_rois` takes it, and every faulty line as one text.
 
     Columns: path, label (benign or 0, malignant or 1), patient and, as far as known, x0, y0, x1, y1 (box in pixels, x1 and y1
-    exclusive), mask (path of a picture), case_id, split (train or test, as published). One line a nodule: a picture may come
-    several times, with other boxes or masks. One that comes twice with the same counts once, and not at all if its labels
-    differ. Raises UsageError for a table that cannot be read.
+    exclusive), mask (path of a picture), case_id, split (train or test, in every line or in none). One line a nodule: a picture
+    may come several times, with other boxes or masks. One that comes twice with the same counts once, and not at all if its
+    labels differ. Raises UsageError for a table that cannot be read.
     """
     listed, faults = common_listing.list_own(folder, LABELS, "benign (0) or malignant (1)", ["mask", "case_id", "split"], table)
     kept = []
-    for line in listed:
-        if fault := _find_fault(line):
+    gaps = find_partly_filled([line.more["split"] for line in listed], "split")
+    for place, line in enumerate(listed):
+        if fault := _find_fault(line) or gaps.get(place):
             faults.append(f"{line.where}: {fault}")
         else:
             kept.append(line)
@@ -244,4 +245,4 @@ def _find_fault(line: Listed) -> str | None:
         return f"case_id {case_id[:60]!r} holds control characters"
     if line.box is not None and line.more["mask"]:
         return "a box and a mask; one of them is enough"
-    return None if split in SPLITS else f"split {split[:20]!r} is not train, test or empty"
+    return None if split in SPLITS else f"split {split[:20]!r} is neither train nor test"

@@ -50,6 +50,14 @@ def test_a_prepared_set_says_where_it_comes_from_and_is_read_once(tmp_path):
     assert len(prepare(tmp_path / "data", read(), origin={"v": 2})) == 1
 
 
+def test_faults_name_files_from_the_folder_on_and_quote_the_table_as_it_is():
+    quoted = "cases.csv line 2: '/data/pictures/b.png' is an absolute path"
+    faults = drop_contradictions(SOURCE, read(["/data/pictures/a.png: empty", f"x: {SOURCE.path}/c.png: empty", quoted]))[2][
+        "faults"
+    ]
+    assert faults == ["a.png: empty", "x: c.png: empty", quoted]
+
+
 def test_files_that_change_while_they_are_read_are_not_prepared(tmp_path):
     """Else the pictures of one state would stand under the listing of another, for good."""
     source = Source("own", tmp_path / "pictures", "pictures", synthetic=False)

@@ -206,7 +206,8 @@ def test_archive_is_unpacked(tmp_path):
 @pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "a/../../evil", "..\\evil", "C:\\evil", "C:evil"])
 def test_archive_names_that_leave_the_folder_are_refused(tmp_path, name):
     path = make_zip(tmp_path / "a.zip", {"good": "x", name: "y"})
-    with pytest.raises(UsageError, match=r"a\.zip: not unpacked: .*leaves the data folder"):
+    fault = "leaves the data folder" if ".." in name else "is an absolute path"
+    with pytest.raises(UsageError, match=rf"a\.zip: not unpacked: .*{fault}"):
         extract_zip(path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert not list(tmp_path.rglob("*evil*"))

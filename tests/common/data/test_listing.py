@@ -1,10 +1,11 @@
 """cases.csv of a user's own folder: readable lines, every other line's fault, lines that stand twice."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from common.data.listing import CaseTable, drop_repeated, list_own, list_raw, locate_table
+from common.data.listing import CaseTable, drop_repeated, list_own, list_raw, locate_table, refuse_folder_named_twice
 from common.errors import UsageError
 
 LABELS = {"healthy": 0, "ill": 1, "0": 0, "1": 1}
@@ -78,6 +79,10 @@ def test_columns_under_other_names(tmp_path):
         ),
         ("path,label,patient", (("label", "diagnosis"),), "no column diagnosis in the header line"),
         ("path;label;patient", (), "separated by semicolons? use commas"),
+        ("path,label,person", (("patient", "Person"),), "no column Person in the header line; found: path, label, person"),
+        ("path,label,patient", (("black", "low"),), "no column low in the header line; found: path, label, patient"),
+        ("path,label,patient, X0", (), "column ' X0' would not be read: the name is 'x0'; rename the column"),
+        ("path,label,patient,WHITE", (("black", "label"),), "column 'WHITE' would not be read: the name is 'white'"),
         ("path,label,patient", (("hue", "label"),), "--columns hue=...: no column of this name is read; known: path, label"),
     ],
 )
@@ -86,6 +91,43 @@ def test_what_is_wrong_with_the_columns_is_said(tmp_path, head, columns, said):
     with pytest.raises(UsageError, match=r"(list\.csv:1: |^--columns)") as error:
         list_own(tmp_path, LABELS, EXPECTED, table=CaseTable(tmp_path / "list.csv", columns))
     assert said in str(error.value)
+
+
+def test_a_name_that_is_mapped_is_no_near_miss(tmp_path):
+    (tmp_path / "list.csv").write_text("path,label,patient,Black,WHITE\na.png,ill,p,0,4095\n", encoding="utf-8")
+    table = CaseTable(tmp_path / "list.csv", (("black", "Black"), ("white", "WHITE")))
+    assert list_own(tmp_path, LABELS, EXPECTED, table=table)[0][0].window == (0, 4095)
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("/d/a.png", "'/d/a.png' is an absolute path; write it relative to the data folder"),
+        ("C:\\a.png", r"'C:\\a.png' is an absolute path; write it relative to the data folder"),
+        ("", "no file named; write its path, relative to the data folder"),
+        ("../a.png", "the name '../a.png' leaves the data folder; correct the table or archive"),
+    ],
+)
+def test_a_path_outside_the_folder_is_a_fault_of_its_line(tmp_path, name, fault):
+    for line in (f"{name},1,p,", *([f"b.png,1,p,{name}"] if name else [])):
+        listed, faults = list_own(write_table(tmp_path, line, head="path,label,patient,mask"), LABELS, EXPECTED, ["mask"])
+        assert (listed, faults) == ([], [f"cases.csv line 2: {fault}"])
+
+
+def test_paths_that_begin_with_the_name_of_the_folder(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    table = CaseTable(tmp_path / "list.csv", (("path", "file"),))
+    table.path.write_text("file\nimages/a.png\nimages/b.png\n", encoding="utf-8")
+    refuse_folder_named_twice(table, folder)  # nothing there either way: the reader tells
+    (folder / "a.png").touch()
+    said = f"the paths in list.csv begin with 'images', the name of this folder; give the folder above: --data {tmp_path}"
+    with pytest.raises(UsageError, match=re.escape(said)):
+        refuse_folder_named_twice(table, folder)
+    refuse_folder_named_twice(table, tmp_path)
+    (folder / "images").mkdir()
+    (folder / "images" / "b.png").touch()
+    refuse_folder_named_twice(table, folder)
 
 
 def test_the_table_lies_here_or_in_the_folder(tmp_path, monkeypatch):

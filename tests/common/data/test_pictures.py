@@ -113,3 +113,24 @@ def test_few_bits_are_stretched_to_eight(tmp_path, bits):
     found = read_picture(write_chunks(tmp_path / "a.png", bits, 0, data, 12 * 8 // bits // 6, 6))
     assert found.min() == 0
     assert found.max() == 255
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "P", "L", "RGB", "I;16"])
+def test_transparent_pixels_are_refused_and_opaque_alpha_is_read(tmp_path, mode):
+    """A mask that is drawn in the transparency alone would be one grey level."""
+    if mode in ("LA", "RGBA"):
+        picture = Image.fromarray(GREY).convert(mode)
+        picture.putalpha(Image.fromarray(np.where(GREY > 127, 255, 254).astype(np.uint8)))
+        picture.save(tmp_path / "a.png")
+        picture.putalpha(255)
+        picture.save(tmp_path / "b.png")
+    else:  # one level or colour is transparent: one that is there, one that is not
+        grey = np.where(GREY == 7, 8, GREY)
+        grey[0, 0] = 5
+        picture = Image.fromarray(grey.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(grey).convert(mode)
+        for name, level in (("a.png", 5), ("b.png", 7)):
+            clear = {"RGB": (level,) * 3, "I;16": level * 257}.get(mode, level)
+            picture.save(tmp_path / name, transparency=clear)
+    with pytest.raises(UsageError, match="a.png: transparent pixels, which would be lost"):
+        read_picture(tmp_path / "a.png", deep=True)
+    assert read_picture(tmp_path / "b.png", deep=True).shape == GREY.shape

@@ -69,6 +69,11 @@ def test_loads_a_valid_file(tmp_path):
     assert first.printed_key == first.key == ("1", "net", "accuracy")
 
 
+def test_the_mark_of_utf8_is_no_part_of_the_text(tmp_path):
+    """As editors of Windows put it in front."""
+    assert load_paper(write(tmp_path, f"\ufeff{VALID}")).title == "A title"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

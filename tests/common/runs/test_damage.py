@@ -1,7 +1,9 @@
 """Damage of what a run keeps: a training is redone, or the file is named in one line; never a wrong result, never a traceback."""
 
 import json
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,12 +13,13 @@ import pytest
 from mutator import mutate
 from toy_cells import make_cells
 
-from common.cases.prepared import link_dataset, load_dataset, write_prepared
+from common.cases.prepared import is_prepared, link_dataset, load_dataset, write_prepared
 from common.errors import UsageError
+from common.files import hold_lock
 from common.records.predictions import read_predictions, tabulate_scores, write_predictions
 from common.records.provenance import read_commands, write_commands
 from common.records.results import Command
-from common.runs.cells import RECORD, find_record, is_done, read_record
+from common.runs.cells import RECORD, find_record, is_done, read_record, run_cell
 from common.runs.products import list_finished
 from common.runs.workers import run_cells
 
@@ -44,6 +47,15 @@ def finished(tmp_path):
     todo = make_cells(2)
     assert run_cells(todo, tmp_path, workers=1, threads=1) == {}
     return tmp_path, todo
+
+
+@pytest.fixture
+def hurry():
+    """Waiting for a pipe ends the test."""
+    signal.signal(signal.SIGALRM, lambda *_: pytest.fail("waited for a pipe"))
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
 
 
 def test_a_record_is_whole_or_none(finished):
@@ -74,9 +86,70 @@ def test_a_record_of_an_earlier_version_is_taken_if_its_fields_are_of_their_kind
     del record["record_sha256"]
     path.write_text(json.dumps(record))
     assert is_done(cell, folder / "cells")
-    for field, value in (("seconds", "1"), ("threads", ["1"]), ("files", {"sum.txt": 1}), ("settings", []), ("more", 1)):
+    wrong = [("seconds", "1"), ("threads", ["1"]), ("files", {"sum.txt": 1}), ("settings", []), ("more", 1), ("outcome", None)]
+    where = {"backend": None, "device": None, "deterministic": True}
+    outcomes = [
+        {"environment": {}},
+        {"environment": None},
+        {"environment": where | {"device": 1}},
+        {"versions": []},
+        {"commit": 3},
+    ]
+    for field, value in [*wrong, *(("outcome", record["outcome"] | outcome) for outcome in outcomes)]:
         path.write_text(json.dumps(record | {field: value}))
         assert not is_done(cell, folder / "cells"), field
+    path.write_text(json.dumps(record | {"outcome": {"commit": None, "environment": where, "versions": {"numpy": "2"}}}))
+    assert is_done(cell, folder / "cells")
+
+
+def put_pipe(path: Path) -> None:
+    _clear(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(path)
+
+
+def put_folder(path: Path) -> None:
+    _clear(path)
+    (path / "inner").mkdir(parents=True)
+
+
+def _clear(path: Path) -> None:
+    if path.is_file():
+        path.unlink()
+
+
+@pytest.mark.parametrize("put", [put_pipe, put_folder])
+@pytest.mark.parametrize("name", ["cell-0/cell.json", "cell-0/sum.txt", "cell-0.partial/.digest", "cell-0.partial/cell.json"])
+def test_what_is_no_file_is_redone_and_never_opened(finished, hurry, put, name):
+    folder, (cell, other) = finished
+    shutil.rmtree(folder / "cells" / (cell if "partial" in name else other).key)
+    put(folder / "cells" / name)
+    assert find_record(folder / "cells" / cell.key) is None or name.endswith("sum.txt")
+    run_cell(cell, folder / "cells", 1, lambda *_: None)
+    assert (folder / "cells" / cell.key / "sum.txt").read_text() == "5"
+    assert is_done(cell, folder / "cells")
+    assert not (folder / "cells" / f"{cell.key}.partial").exists()
+
+
+@pytest.mark.parametrize(("put", "kind"), [(put_pipe, "a pipe"), (put_folder, "a folder")])
+def test_a_lock_that_is_no_file_is_one_line(tmp_path, hurry, put, kind):
+    for wait in (True, False):
+        path = tmp_path / f"{wait}" / ".run.lock"
+        put(path)
+        with pytest.raises(UsageError, match=f"^{path}: {kind}, not a file; remove it$"), hold_lock(path, wait=wait):
+            pass
+
+
+def test_prepared_data_that_are_no_files_are_prepared_anew(tmp_path, hurry):
+    cases = pd.DataFrame({"case_id": ["a", "b"], "patient_id": ["p", "q"], "label": [0, 1]})
+    write_prepared(tmp_path / "whole", np.zeros((2, 4, 4), np.uint8), cases, {"origin": {"side": 4}, "unreadable": []})
+    whole = load_dataset(tmp_path / "whole")
+    for name in ("data.json", "cases.csv", "images.npy"):
+        link_dataset(tmp_path / "whole", whole, tmp_path / "run")
+        put_pipe(tmp_path / "run" / name)
+        assert not is_prepared(tmp_path / "run", {"side": 4}, skip_unreadable=False)
+        link_dataset(tmp_path / "whole", whole, tmp_path / "run")
+        assert load_dataset(tmp_path / "run").sha256 == whole.sha256
 
 
 def test_damaged_products_and_folders_are_redone(finished):

@@ -41,6 +41,9 @@ def test_every_number_has_its_warnings():
     assert list_warnings(changed)[1] == "other settings than the paper's: batch = 2, epochs = 3"
     other = parse_results(make_content(datasets=[make_dataset(substitute=True)], on_protocol=False), "test")
     assert list_warnings(other)[1] == "learned from other data than the paper's: somewhere"
+    sizes = [make_dataset(substitute=True, name=name) for name in ("hips of the user", "hips of the user", "lungs")]
+    several = parse_results(make_content(datasets=sizes, on_protocol=False), "test")
+    assert list_warnings(several)[1] == "learned from other data than the paper's: hips of the user, lungs"
     demo = parse_results(make_content(preset="demo", on_protocol=False), "test")
     assert list_warnings(demo)[1].startswith("other settings than the paper's: preset demo")
 

@@ -9,8 +9,8 @@ import pytest
 from common.cases.folds import Fold
 from common.errors import UsageError
 from common.records.predictions import tabulate_scores, write_predictions
-from common.runs.cells import Cell
-from common.runs.products import VALIDATION, collect_predictions, keep_complete
+from common.runs.cells import Cell, write_record
+from common.runs.products import VALIDATION, collect_predictions, describe_trainings, keep_complete
 
 CASES = pd.DataFrame({"case_id": list("abcde"), "patient_id": list("ppqqr"), "label": [0, 1, 1, 0, 1]})
 FOLD = Fold(1, train=np.array([0, 1]), validation=np.array([4]), test=np.array([2, 3]))
@@ -63,6 +63,15 @@ def test_predictions_of_other_data_stop_the_run(tmp_path, change):
     cell = leave_predictions(tmp_path, **{"index": FOLD.test, **change})
     with pytest.raises(UsageError, match=r"cells/CNN-0-1/predictions.csv.gz: cases, labels, patients or fold are not those"):
         collect_predictions([cell], tmp_path, lambda _: (CASES, [FOLD]))
+
+
+def test_a_training_that_says_not_where_it_computed_is_named(tmp_path):
+    cell = make_cell("CNN", 0, 1)
+    (tmp_path / "cells" / cell.key).mkdir(parents=True)
+    record = {"digest": cell.digest, "files": {}, "outcome": {}, "seconds": 1.0, "settings": cell.settings, "threads": [1]}
+    write_record(tmp_path / "cells" / cell.key, record)
+    with pytest.raises(UsageError, match="cells/CNN-0-1: says not where it was trained; delete it and run the command again"):
+        describe_trainings([cell], tmp_path)
 
 
 def test_a_fold_that_is_no_longer_there_stops_the_run(tmp_path):

@@ -141,7 +141,7 @@ def test_network_without_maps_has_saliency_only():
     kernel = np.random.default_rng(0).normal(size=(16, 2)).astype(np.float32)
     model.get_layer("head").set_weights([kernel, np.zeros(2)])
     pictures = np.full((2, 4, 4, 1), 100, np.uint8)
-    with pytest.raises(UsageError, match="use saliency"):
+    with pytest.raises(UsageError, match="no convolutional feature map, which Grad-CAM needs"):
         gradcam.grad_cam(model, pictures)
     expected = np.abs(kernel[:, 1]).reshape(4, 4) / np.abs(kernel[:, 1]).max()
     np.testing.assert_allclose(gradcam.saliency(model, pictures, class_index=1), [expected] * 2, atol=1e-6)

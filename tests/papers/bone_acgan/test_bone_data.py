@@ -92,9 +92,11 @@ def test_pictures_without_patients_are_said(tmp_path):
     assert (notes["patients_known"], notes["unknown_patients"], cases["patient_id"].nunique()) == (False, 12, 12)
     found = data.check_source(source)
     assert any("12 files say nothing of their patient" in note for note in found.notes)
-    (tmp_path / "bone_scans" / "cases.csv").write_text("\n".join(["path,label,Patient", *(f"{name},a" for name in names)]))
-    with pytest.raises(UsageError, match="column 'Patient': the names are path, label, patient, view"):
-        data.read_source(source, SMALL)
+    for near, name in (("Patient", "patient"), ("patient_id", "patient"), (" View", "view")):
+        lines = [f"path,label,{near}", *(f"{line},a" for line in names)]
+        (tmp_path / "bone_scans" / "cases.csv").write_text("\n".join(lines))
+        with pytest.raises(UsageError, match=f"column '{near}' would not be read: the name is '{name}'; rename the column"):
+            data.read_source(source, SMALL)
 
 
 def test_what_is_no_view_is_refused(tmp_path):

@@ -68,11 +68,10 @@ def test_what_is_no_scan_is_refused_in_one_line(bone_smoke_run, tmp_path, capsys
     assert not (tmp_path / "out").exists()
 
 
-def test_files_of_two_patients_or_one_twice_are_refused(bone_smoke_run, scan, tmp_path, capsys):
+def test_files_of_two_patients_are_refused(bone_smoke_run, scan, tmp_path, capsys):
     other = scan.with_name("phantom004.dcm")
-    for files, said in (([scan, other], "another patient"), ([scan, scan], "same file twice")):
-        assert predict.main([*map(str, files), "--run", str(bone_smoke_run), "--out", str(tmp_path / "out")]) == 2
-        assert said in capsys.readouterr().err
+    assert predict.main([str(scan), str(other), "--run", str(bone_smoke_run), "--out", str(tmp_path / "out")]) == 2
+    assert "another patient" in capsys.readouterr().err
 
 
 def test_the_list_names_networks_of_the_leakfree_protocol(bone_smoke_run):

@@ -8,6 +8,7 @@ from PIL import Image
 from common.errors import UsageError
 from replications.ddsm_inceptionv4.sources import own
 from replications.ddsm_inceptionv4.sources.mammograms import Mammogram, read_levels
+from replications.ddsm_inceptionv4.sources.phantoms import write_dicom
 
 FILM = np.random.default_rng(0).integers(300, 4000, (50, 40)).astype(np.uint16)
 
@@ -25,6 +26,17 @@ def test_names_that_changed_in_passing(tmp_path):
     assert "'B.png' is there: correct the table or rename it" in listing.faults[1]
     with pytest.raises(UsageError, match="No such file"):
         read_levels(tmp_path, Mammogram("c", "c.png", "p", 0))
+
+
+def test_patients_that_stand_in_some_lines_alone_are_a_fault_of_the_others(tmp_path):
+    for name in ("a.dcm", "b.dcm"):
+        write_dicom(tmp_path / name, FILM, "Ann Example", "RIGHT_MLO", lossless=True)
+    for patient, kept in (("p1", ["a.dcm"]), ("", ["a.dcm", "b.dcm"])):
+        (tmp_path / "cases.csv").write_text(f"path,label,patient\na.dcm,1,{patient}\nb.dcm,1,\n")
+        listing = own.list_own(tmp_path)
+        assert [one.path for one in listing.mammograms] == kept
+        fault = "cases.csv case 2: no patient, where other lines have one; fill the column in every line, or leave it out"
+        assert listing.faults == [fault] * (2 - len(kept))
 
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw"])

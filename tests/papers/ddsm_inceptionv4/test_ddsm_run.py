@@ -102,7 +102,9 @@ def test_another_row_can_be_asked_for(run, tmp_path, capsys):
     assert ask(run, tmp_path, tmp_path / "a.png", more=("--row", "MobileNetV2")) == 0
     assert "network: MobileNetV2 0.35 transfer, leakfree" in capsys.readouterr().out
     assert ask(run, tmp_path, tmp_path / "a.png", more=("--row", "VGG16")) == 2
-    assert "there are: " in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "there are: " in error
+    assert error.rstrip().endswith("; name one with --row")
 
 
 def test_predict_refuses_in_one_line(run, tmp_path, capsys):

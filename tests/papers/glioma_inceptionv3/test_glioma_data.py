@@ -71,6 +71,13 @@ def test_a_table_without_grades_is_no_table(tmp_path):
         pairs.list_own(tmp_path, SMOKE)
 
 
+@pytest.mark.parametrize("column", ["Mask", "SITE", " image"])
+def test_a_column_under_nearly_its_name_is_named(tmp_path, column):
+    write_subjects(tmp_path, [["a", "II", "x"]], f"subject,grade,{column}")
+    with pytest.raises(UsageError, match=f"column '{column}' would not be read: the name is '{column.strip().lower()}'"):
+        pairs.list_own(tmp_path, SMOKE)
+
+
 # Slices
 
 
@@ -181,6 +188,13 @@ def test_columns_of_the_table_name_files_sites_and_segments(tmp_path):
             "s1: .*the mask is empty",
         ),
         (
+            lambda folder: write_nrrd(
+                folder / "s1" / "sample.seg.nrrd",
+                np.pad(np.zeros((6, 10, 12), np.uint8), ((0, 0), (5, 5), (6, 6)), constant_values=1),
+            ),
+            "s1: .*the lesion surrounds the volume; an inverted mask",
+        ),
+        (
             lambda folder: write_nrrd(folder / "s1" / "sample.seg.nrrd", draw_lesion(), origin=(99, 0, 0)),
             "s1: .*outside its image",
         ),
@@ -202,7 +216,7 @@ def test_faults_of_a_subject_are_one_line_each(pairs_folder, change, message):
 def test_names_in_the_table_stay_inside_the_folder(tmp_path, name):
     write_subjects(tmp_path, [["a", "II", name, name]], "subject,grade,image,mask")
     (fault,) = pairs.list_own(tmp_path, SMOKE).faults
-    assert "leaves the data folder" in fault
+    assert ("leaves the data folder" if ".." in name else "is an absolute path; write it relative") in fault
 
 
 def test_nothing_readable_is_no_crash(tmp_path):
@@ -244,6 +258,15 @@ def test_patients_whose_sequence_is_a_copy_of_flair_are_counted(tmp_path):
         Image.fromarray(pixels).save(path)
     _, _, notes = data.read_source(Source("lgg", tmp_path, "slices", False), replace(SMOKE, sequence="post"), "crop")
     assert notes["remarks"] == ["1 patient has no sequence post: the collection has put FLAIR there"]
+
+
+def test_inverted_masks_of_the_collection_are_a_fault_of_the_patient(tmp_path):
+    write_collection(tmp_path, prepared=True)
+    for path in (tmp_path / "masks").glob("TCGA_CS_4001*"):
+        Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+    _, _, notes = data.read_source(Source("lgg", tmp_path, "slices", False), SMOKE, "crop")
+    (fault,) = notes["faults"]
+    assert re.search("TCGA_CS_4001.*the masks of this patient are white around the lesion", fault)
 
 
 def test_grades_of_the_collection_are_codes_unless_they_are_spelled(tmp_path):

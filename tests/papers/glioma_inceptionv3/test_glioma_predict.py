@@ -171,7 +171,9 @@ def test_refusals_in_one_line(run, volume, tmp_path, capsys) -> None:
         assert "one volume with its --mask" in refuse(capsys, *wrong, *end)
     assert "no such file" in refuse(capsys, image, "--mask", tmp_path / "no.nrrd", *end)
     assert "no label 'tumour'" in refuse(capsys, image, "--mask", mask, "--segment", "tumour", *end)
-    assert "there are: MobileNetV2, crop" in refuse(capsys, picture, "--backbone", "InceptionV3", *end)
+    error = refuse(capsys, picture, "--backbone", "InceptionV3", *end)
+    assert "there are: MobileNetV2, crop" in error
+    assert error.endswith("; name one with --backbone and --view")
     (tmp_path / "empty.png").write_bytes(b"")
     assert "the file is empty" in refuse(capsys, tmp_path / "empty.png", *end)
     assert not (tmp_path / "out").exists()

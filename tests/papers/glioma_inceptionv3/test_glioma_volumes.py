@@ -262,7 +262,10 @@ def test_data_files_outside_the_folder_are_never_read(tmp_path, field, name):
     path = write_nrrd(folder / "a.nhdr", draw_brain())
     path.write_bytes(path.read_bytes()[:-480].rstrip() + f"\n{field}: {name}\n".encode())
     (folder / "link.raw").symlink_to(tmp_path / "secret.raw")
-    refuse(path, "leaves the data folder|out of the data folder")
+    refuse(
+        path,
+        {"..": "leaves the data folder", "li": "out of the data folder"}.get(name.replace("sub/", "")[:2], "is an absolute path"),
+    )
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ HIP_FAULTS = {
     "parent": (lambda f: edit(f / TABLE, "p3.jpg", "../../secret.jpg"), ["'../../secret.jpg'", "leaves the data folder"]),
     "link out": (lambda f: link_out(f / "p4.jpg"), ["p4.jpg", "link out of the data folder"]),
     "link to itself": (lambda f: replace_by_link(f / "p4.jpg", Path("p4.jpg")), ["p4.jpg", "link"]),
-    "absolute": (lambda f: edit(f / TABLE, "p3.jpg", "/etc/passwd"), ["'/etc/passwd'", "leaves the data folder"]),
+    "absolute": (lambda f: edit(f / TABLE, "p3.jpg", "/etc/passwd"), ["'/etc/passwd'", "is an absolute path"]),
     "lines in a name": (
         lambda f: edit(f / TABLE, "p3.jpg", '"p3\nerror: all is well\x1b[2J.jpg"'), ["p3\\nerror", "control characters"]
     ),

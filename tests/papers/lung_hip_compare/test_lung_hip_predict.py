@@ -249,6 +249,7 @@ def test_wrong_questions(smoke_run, scan, patch, hip, tmp_path, capsys):
     error = refuse(capsys, tmp_path / "out", patch, *run, "--row", "LUNA16 / VGG")
     assert "no network of row 'LUNA16 / VGG'" in error
     assert "LUNA16 / CNN (leakfree)" in error
+    assert error.endswith("; name one with --row, and --protocol")
     assert "256x256 unresized / SGAN (paper)" in error
     (tmp_path / "file").write_text("not a folder")
     assert "--out" in refuse(capsys, tmp_path / "file", patch, *run)

@@ -18,7 +18,7 @@ from common.data.phantoms import MARKER
 from common.errors import UsageError
 from replications.thyroid_ensemble import data
 from replications.thyroid_ensemble.config import PAPER, SMOKE
-from replications.thyroid_ensemble.sources import acquire
+from replications.thyroid_ensemble.sources import acquire, published
 
 
 def test_sources_come_in_order_and_by_name(tmp_path):
@@ -143,9 +143,19 @@ def test_listed_split_is_the_papers_one_and_leaves_leakfree_alone():
     assert "cases.csv" in fold.rule
     folds = data.split_dataset(dataset, "leakfree", PAPER)
     assert hash_folds(dataset, folds) == hash_folds(dataset, data.split_dataset(make_dataset(120, 100, 5), "leakfree", PAPER))
-    dataset.cases.loc[3, "split"] = ""  # incomplete: not used
-    (fold,) = data.split_dataset(dataset, "paper", PAPER)
-    assert "at random" in fold.rule
+    dataset.cases.loc[3, "split"] = ""
+    with pytest.raises(UsageError, match="1 of 220 cases have no split, such as '.*'; list it for all or for none"):
+        data.split_dataset(dataset, "paper", PAPER)
+
+
+def test_a_split_with_gaps_is_a_fault_of_each_line_without(tmp_path):
+    table = tmp_path / "cases.csv"
+    sides = ["train", "", "test", " "]
+    table.write_text("\n".join(["path,label,patient,split", *(f"{n}.png,{n % 2},p{n},{side}" for n, side in enumerate(sides))]))
+    listed, faults = published.list_own(tmp_path)
+    assert listed["path"].tolist() == ["0.png", "2.png"]
+    gap = "no split, where other lines have one; fill the column in every line, or leave it out"
+    assert faults == [f"cases.csv line 3: {gap}", f"cases.csv line 5: {gap}"]
 
 
 def test_too_few_cases_and_unknown_protocols_are_refused():

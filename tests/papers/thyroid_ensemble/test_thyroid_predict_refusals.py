@@ -98,7 +98,7 @@ def test_folders_that_hold_no_ensemble(tiny_run, pictures, tmp_path, capsys):
     assert "it needs all nine networks" in refuse(capsys, out, a, "--run", run)
     (run / "ensembles.json").write_text(json.dumps({"paper": json.loads(stored)["paper"]}))
     error = refuse(capsys, out, a, "--run", run, "--protocol", "leakfree")
-    assert "no ensemble was stored under protocol 'leakfree'; stored: paper" in error
+    assert "no ensemble was stored under protocol 'leakfree'; stored: paper; name it with --protocol" in error
     weights = (("0.3", "0.4"), ("0.3", "NaN"), ("0.3", '"a"'), ("0.3, 0.7", "-0.3, 1.3"), ("0.3, ", ""))
     for old, new in (*weights, ("[", "{"), ('"cells"', '"folders"'), ("Scale 2 / VGG16", "VGG16"), ("Scale 1", "Scale 2")):
         assert old in stored

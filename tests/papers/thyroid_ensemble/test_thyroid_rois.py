@@ -86,6 +86,16 @@ def test_box_of_mask_is_that_of_the_largest_part(level):
         rois.box_of_mask(np.full((5, 5), 40, np.uint8))
 
 
+def test_an_inverted_mask_is_refused_and_a_lesion_that_fills_the_picture_is_not():
+    mask = np.full((50, 60), 255, np.uint8)
+    mask[10:20, 5:30] = 0
+    for inverted in (mask, mask // 255, np.full((50, 60), 255, np.uint8)):
+        with pytest.raises(UsageError, match="the mask's border is white"):
+            rois.box_of_mask(inverted)
+    y, x = np.mgrid[-1:1:50j, -1:1:60j]
+    assert rois.box_of_mask((np.hypot(x, y) <= 1.02).astype(np.uint8)) == (0, 0, 60, 50)
+
+
 def test_box_of_points():
     assert rois.box_of_points(np.array([[3, 4], [9.5, 2], [5, 8]])) == (3, 2, 10, 8)
     for line in ([[1, 2], [3, 4]], [[1, 5], [2, 5], [3, 5]]):
