@@ -25,7 +25,7 @@ def describe_assumptions(paper: Paper) -> str:
     >>> from common.audit.example import EXAMPLE
     >>> from common.records.paper import parse_paper
     >>> print(describe_assumptions(parse_paper(EXAMPLE, Path("mine/paper.toml"))).replace("; ", ";\\n"))
-    Assumed: each number is rounded or cut off at its last digit, or off by one there;
+    Assumed: each number, sums and means included, is rounded to the nearest, down or up: at most one unit of its last digit off;
     it is in percent;
     the cases are as stated (ill 40, healthy 60);
     the numbers are as stated (of one test set, of one training), and averaged over classes in every usual way.
@@ -34,7 +34,7 @@ def describe_assumptions(paper: Paper) -> str:
     if not claims:
         return ""
     parts = [
-        "each number is rounded or cut off at its last digit, or off by one there",
+        "each number, sums and means included, is rounded to the nearest, down or up: at most one unit of its last digit off",
         _describe_units(claims),
         _describe_sizes(claims),
         _describe_averaging(claims),

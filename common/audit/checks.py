@@ -4,7 +4,8 @@
                  row = "method [10]", optional classes = { ill = 40, healthy = 60 }:
                  numbers outside the tables, checked like a row of a table
     equation     text = "0.0412 / 0.5160 * 100 = 8.1"; with table = "1" (and rows = [...]) names in it are the metrics of
-                 that table's rows: text = "positive + negative = train + test"
+                 that table's rows: text = "positive + negative = train + test"; derived = ["77"]: numbers in it that the paper
+                 does not print, so that the finding ("derived equation") is about an inference as much as about the paper
     mean, sd, variance
                  table, metric, printed = "96.0", unit: of the metric's values in all rows of the table, or in rows = [...];
                  sd and variance with the denominator number of values - 1
@@ -34,7 +35,7 @@ LARGEST_CASES = 100_000  # largest number of cases that a check may ask to try
 TABLE = {"table": str, "metric": str}
 FIELDS: dict[str, tuple[dict[str, type], dict[str, type]]] = {  # kind -> required and optional fields, besides `where`
     "row": ({"row": str, "unit": str, "values": dict}, {"classes": dict}),
-    "equation": ({"text": str}, {"table": str, "rows": list}),
+    "equation": ({"text": str}, {"table": str, "rows": list, "derived": list}),
     "mean": ({**TABLE, "printed": str, "unit": str}, {"rows": list}),
     "sd": ({**TABLE, "printed": str, "unit": str}, {"rows": list}),
     "variance": ({**TABLE, "printed": str, "unit": str}, {"rows": list}),

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from math import sqrt
 
 import scipy
 
 from common.audit.checks import LARGEST_CASES, Check, read_cases, read_fraction, read_printed, select_numbers
-from common.audit.equations import Interval, list_names, overlap, solve_equation
+from common.audit.equations import Interval, list_names, list_numbers, overlap, solve_equation
 from common.audit.macro import check_macro
 from common.audit.matrices import find_right
 from common.audit.outcomes import (
@@ -77,10 +78,12 @@ def run_checks(checks: Sequence[Check], paper: Paper, lines: Sequence[Line]) -> 
 
 
 def _check_equation(check: Check, paper: Paper, lines: Sequence[Line]) -> list[Outcome]:
-    text, table = check.fields["text"], check.fields.get("table", "")
+    text, table, derived = check.fields["text"], check.fields.get("table", ""), check.fields.get("derived", [])
     try:
+        if foreign := [number for number in derived if number not in list_numbers(text)]:
+            raise check.fail("derived", f"{foreign[0]!r} is not a number of the equation, in quotes and written as there")
         if not list_names(text):
-            return [_judge_equation(text, {}, check.where, ())]
+            return [_name_derived(_judge_equation(text, {}, check.where, ()), derived)]
         rows: dict[str, dict[str, Printed]] = {}
         for claim in paper.printed:
             if claim.table == table and claim.value is not None:
@@ -91,7 +94,8 @@ def _check_equation(check: Check, paper: Paper, lines: Sequence[Line]) -> list[O
         if foreign := [row for row in check.fields.get("rows", ()) if row not in rows]:
             raise check.fail("rows", f"table {table!r} has no row {foreign[0]!r}")
         return [
-            _judge_equation(text, rows[row], f"{check.where}: {row}", ((table, row),)) for row in check.fields.get("rows", rows)
+            _name_derived(_judge_equation(text, rows[row], f"{check.where}: {row}", ((table, row),)), derived)
+            for row in check.fields.get("rows", rows)
         ]
     except ValueError as error:
         raise check.fail("text", str(error)) from None
@@ -108,6 +112,15 @@ def _judge_equation(text: str, names: Mapping[str, Printed], where: str, rows: t
     return Outcome("equation", f"{shown} ({where})", VERDICT_OF_WAY[way], "; ".join(sides), rows, metrics=metrics)
 
 
+def _name_derived(outcome: Outcome, derived: Sequence[str]) -> Outcome:
+    """The outcome of an equation with numbers that the paper does not print: no equation of the paper, so it accuses nothing."""
+    if not derived:
+        return outcome
+    verb = "is" if len(derived) == 1 else "are"
+    text = f"{outcome.arithmetic}; {', '.join(derived)} {verb} derived, not printed"
+    return replace(outcome, check="derived equation", arithmetic=text)
+
+
 def _show_interval(interval: Interval) -> str:
     low, high = (f"{float(end):.6g}" for end in interval)
     return low if low == high else f"{low} to {high}"
@@ -117,37 +130,46 @@ def _check_moment(check: Check, paper: Paper, lines: Sequence[Line]) -> list[Out
     selected = select_numbers(check, lines)
     numbers = list(selected.values())
     printed = read_printed(check, "printed", check.fields["printed"], check.fields["unit"])
-    values, half = [number.value for number in numbers], max(number.step for number in numbers) / 2
-    if len(values) < 2:
+    if len(numbers) < 2:
         raise check.fail("rows", "at least two printed values are needed")
-    if check.kind == "mean":
-        mean = sum(values, Fraction(0)) / len(values)
-        readings = {"": (mean - half, mean + half)}
-    else:
-        readings = {f"over {name}": _bound_spread(check.kind, values, half, less) for name, less in (("n - 1", 1), ("n", 0))}
     way, fitting = None, []
     for way in (*WAYS, None):
+        readings = _bound_moment(check.kind, numbers, way or WAYS[-1])
         fitting = [name for name, interval in readings.items() if overlap(interval, printed.bounds(way))] if way else []
         if fitting:
             break
+    exact = {name: sum(interval, Fraction(0)) / 2 for name, interval in _bound_moment(check.kind, numbers, WAYS[0]).items()}
     stating = [  # rows that print the result, which are none of those it was computed from
         line
         for line in lines
         if printed in line.metrics.values() and not (line.row in selected and check.fields["table"] in line.tables)
     ]
-    shown = [f"{name} {printed.show(sum(interval, Fraction(0)) / 2)}".strip() for name, interval in readings.items()]
+    shown = [f"{name} {printed.show(value)}".strip() for name, value in exact.items()]
+    off = min(abs(value - printed.value) for value in exact.values()) / printed.step
+    units = "" if way else f", {format_exact(off, 2)} units of its last digit away"
     return [
         Outcome(
             check.kind,
-            f"{check.kind} {printed.text} of {len(values)} values ({check.where})",
+            f"{check.kind} {printed.text} of {len(numbers)} values ({check.where})",
             VERDICT_OF_WAY[way],
-            f"{check.kind} of the {len(values)} printed values: {', '.join(shown)}; printed {printed.text}",
+            f"{check.kind} of the {len(numbers)} printed values: {', '.join(shown)}; printed {printed.text}{units}",
             join_keys(stating),
             len(fitting),
-            len(readings),
+            len(exact),
             metrics=tuple(sorted({name for line in stating for name, number in line.metrics.items() if number == printed})),
         )
     ]
+
+
+def _bound_moment(kind: str, numbers: Sequence[Printed], way: str) -> dict[str, Interval]:
+    """{reading: smallest and largest mean, sd or variance} of numbers that each may have come about in this way."""
+    ends = [number.bounds(way) for number in numbers]
+    if kind == "mean":
+        low, high = (sum(of, Fraction(0)) / len(ends) for of in zip(*ends, strict=True))
+        return {"": (low, high)}
+    # A spread does not change with what all values have in common: so the middles of the ends, and half their widths.
+    values, half = [(low + high) / 2 for low, high in ends], max(high - low for low, high in ends) / 2
+    return {f"over {name}": _bound_spread(kind, values, half, less) for name, less in (("n - 1", 1), ("n", 0))}
 
 
 def _bound_spread(kind: str, values: Sequence[Fraction], half: Fraction, less: int) -> Interval:

@@ -1,8 +1,8 @@
 """Printed sums, differences and ratios: "0.0412 / 0.5160 * 100 = 8.1", in exact interval arithmetic.
 
-A number with decimals stands for all values that round to it; a whole number is exact. An equation is possible if its two
-sides have a value in common. A number that stands in it twice is taken as two, so that a wrong equation may pass but a
-right one never fails.
+A number with decimals stands for all values that print so, in one of `printed.WAYS`; a whole number is exact. An equation is
+possible if its two sides have a value in common. A number that stands in it twice is taken as two, so that a wrong equation may
+pass but a right one never fails.
 """
 
 import ast
@@ -23,8 +23,8 @@ OPERATIONS = {
 
 
 def solve_equation(text: str, names: Mapping[str, Printed] | None = None, way: str = "rounded") -> tuple[Interval, Interval]:
-    """(left side, right side) as intervals. `names`: what names in the text stand for. `way`: how the last printed number
-    on the right may have come about, if the right side is one number.
+    """(left side, right side) as intervals. `names`: what names in the text stand for. `way`: how every number may have come
+    about; a divisor that could then be 0 is taken as rounded.
 
     Raises ValueError, saying what is wrong, for anything but numbers, names, + - * / and brackets on both sides of one "=",
     and for a division by an interval that holds 0.
@@ -34,13 +34,27 @@ def solve_equation(text: str, names: Mapping[str, Printed] | None = None, way: s
     >>> left, right = solve_equation("0.5 * 2 = 1.0")
     >>> left, right, overlap(left, right)
     ((Fraction(9, 10), Fraction(11, 10)), (Fraction(19, 20), Fraction(21, 20)), True)
+    >>> [overlap(*solve_equation("0.5 * 2 = 1.3", way=way)) for way in ("rounded", "near")]  # near: 0.8 to 1.2, and 1.2 to 1.4
+    [False, True]
     """
     sides = text.split("=")
     if len(sides) != 2 or len(text) > LONGEST:
         raise ValueError(f"an equation of at most {LONGEST} characters with one '=' is needed")
     left, right = (_parse(side.strip()) for side in sides)
     names = names or {}
-    return _evaluate(left, sides[0].strip(), names, "rounded"), _evaluate(right, sides[1].strip(), names, way)
+    return _evaluate(left, sides[0].strip(), names, way), _evaluate(right, sides[1].strip(), names, way)
+
+
+def list_numbers(text: str) -> list[str]:
+    """The numbers in an equation as they are written, from left to right. Raises ValueError for what is no equation.
+
+    >>> list_numbers("130 + 101 + 0.50 = 231.5")
+    ['130', '101', '0.50', '231.5']
+    """
+    sides = [side.strip() for side in text.split("=")]
+    nodes = [(i, node, side) for i, side in enumerate(sides) for node in ast.walk(_parse(side)) if isinstance(node, ast.Constant)]
+    nodes.sort(key=lambda found: (found[0], found[1].col_offset))
+    return [ast.get_source_segment(side, node) or "" for _, node, side in nodes]
 
 
 def list_names(text: str) -> list[str]:
@@ -78,9 +92,11 @@ def _evaluate(node: ast.expr, source: str, names: Mapping[str, Printed], way: st
             raise ValueError(f"{node.id!r} is not a metric of the row" if names else f"{node.id!r} is not a number")
         return _bound(names[node.id], way)
     if isinstance(node, ast.BinOp) and type(node.op) in OPERATIONS:
-        a, b = (_evaluate(part, source, names, "rounded") for part in (node.left, node.right))
+        a, b = (_evaluate(part, source, names, way) for part in (node.left, node.right))
         if isinstance(node.op, ast.Div) and b[0] <= 0 <= b[1]:
-            raise ValueError("division by zero")
+            b = _evaluate(node.right, source, names, "rounded")
+            if b[0] <= 0 <= b[1]:
+                raise ValueError("division by zero")
         ends = [OPERATIONS[type(node.op)](x, y) for x, y in product(a, b)]
         return min(ends), max(ends)
     raise ValueError(f"{ast.unparse(node)!r} is not allowed: only numbers, names, + - * / and brackets are")

@@ -7,7 +7,7 @@ from common.audit.outcomes import STRONGEST_FIRST, Outcome
 
 # Checks by what it takes to follow them: one division, one matrix, a formula or a bound; then searches; then counts over rows.
 BY_HAND = (
-    "attainable", "equation", "one matrix", "between", "F1", "ratio", "auc", "spread",
+    "attainable", "equation", "derived equation", "one matrix", "between", "F1", "ratio", "auc", "spread",
     "mean", "mean over seeds", "sd", "variance", "float32", "split size", "enlargement", "pair", "left out",
     "averages", "prevalence", "macro row",
     "majority", "orientation", "heads", "denominator", "macro",

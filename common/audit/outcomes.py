@@ -42,6 +42,7 @@ class Outcome:
     metrics: tuple[str, ...] = ()  # of the rows, those that are judged; filled in where a row can be impossible
     # Of an impossible row, the smallest sets of its metrics that exclude each other; empty: all of `metrics` together.
     contradictions: tuple[tuple[str, ...], ...] = ()
+    exchanged: tuple[str, ...] = ()  # metrics of the rows that fit only with each other's column
 
     @property
     def accused(self) -> tuple[tuple[str, ...], ...]:

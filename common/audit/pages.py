@@ -30,7 +30,7 @@ STYLES = {ALONE: "alone", TOGETHER: "together", EXCHANGED: "exchanged", OPEN: "u
 MEANINGS = {
     ALONE: "cannot be right as printed",
     TOGETHER: "contradicts others of its row",
-    EXCHANGED: "fits once columns or classes are exchanged",
+    EXCHANGED: "fits once two columns are exchanged",
     OPEN: "not checked",
 }
 TONES = {POSSIBLE: "good", "impossible": "bad", "swapped": "bad", "leaks": "bad", "unlikely": "bad", "below majority": "bad"}

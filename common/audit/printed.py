@@ -16,7 +16,8 @@ from functools import cached_property
 from common.records.paper import Claim
 
 # How a value may have become the printed one, from strict to lenient; each way includes those before it: rounded to the
-# digits printed; cut off after them; wrong by at most one unit of the last digit, as after rounding twice.
+# digits printed; cut off after them; at most one unit of the last digit away, as after rounding up, or twice. So 95.91
+# may be printed as 96.0; 96.11 may not, though its rounded 96.1 differs by one in the last digit: no rounding leads there.
 WAYS = ("rounded", "truncated", "near")
 MOST_IMAGES = 1_000_000  # of an enlarged data set: a larger number is taken for a mistake
 SCALES = {"percent": 100, "fraction": 1, "count": 1}  # printed number -> value: 96.0 % is 0.96

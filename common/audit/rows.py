@@ -297,6 +297,7 @@ def check_f1(lines: Sequence[Line]) -> list[Outcome]:
                 tried,
                 metrics=names,
                 contradictions=pairs,
+                exchanged=("f1", other) if verdict == SWAPPED and other else (),
             )
         )
     return outcomes

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.audit.outcomes import POSSIBLE, SAME_METRIC, SWAPPED, Outcome
+from common.audit.outcomes import POSSIBLE, SAME_METRIC, Outcome
 from common.audit.papers import find_impossible_claims
 from common.records.paper import Claim, Paper
 
@@ -105,10 +105,14 @@ def judge_numbers(paper: Paper, outcomes: Sequence[Outcome]) -> dict[tuple[str, 
     judged = {}
     for claim in list_ratios(paper):
         touching = [outcome for outcome in outcomes if touches(outcome, claim)]
+        metric = SAME_METRIC.get(claim.metric, claim.metric)
         if claim.key in impossible:
-            metric = SAME_METRIC.get(claim.metric, claim.metric)
             judged[claim.key] = ALONE if any((metric,) in outcome.accused for outcome in touching) else TOGETHER
-        elif any(outcome.verdict == SWAPPED for outcome in touching):
+        elif any(
+            metric in outcome.exchanged and {(*claim.key[:2], name) for name in outcome.exchanged}.isdisjoint(impossible)
+            for outcome in outcomes
+            if (claim.table, claim.row) in outcome.rows
+        ):
             judged[claim.key] = EXCHANGED
         else:
             judged[claim.key] = OPEN if claim.key in unchecked else ""
@@ -149,9 +153,7 @@ def summarise_paper(paper: Paper, outcomes: Sequence[Outcome]) -> str:
     if by_mark[EXCHANGED]:
         rows = len({key[:2] for key in by_mark[EXCHANGED]})
         more = "" if parts else f" of the {numbers}"
-        parts.append(
-            f"{rows} row{'s' if rows > 1 else ''}{more} fit{'' if rows > 1 else 's'} only with columns or classes exchanged"
-        )
+        parts.append(f"{rows} row{'s' if rows > 1 else ''}{more} fit{'' if rows > 1 else 's'} only with columns exchanged")
     if not parts:
         parts.append(f"None of the {numbers} is found impossible" if total > 1 else f"The {numbers} is not found impossible")
     if opened := len(by_mark[OPEN]):

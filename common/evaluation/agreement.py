@@ -67,7 +67,8 @@ def linearise_kappa(counts: np.ndarray) -> Linear:
     wrong = (cases > np.trace(counts, axis1=-2, axis2=-1)).any(axis=-2).sum(axis=-1)
     sizes = cases.max(axis=-2)
     leverage = (cases / np.maximum(total[..., 0], 1)).mean(axis=-2)
-    return Linear(value, influence, leverage, sizes, wrong, (sizes > 0).sum(axis=-1))
+    alone = (gradient**2 * matrix).sum(axis=(-2, -1)).mean(axis=-1)
+    return Linear(value, influence, leverage, sizes, wrong, (sizes > 0).sum(axis=-1), alone)
 
 
 def _weigh_distances(classes: int) -> np.ndarray:

@@ -20,6 +20,7 @@ from common.evaluation.intervals import (
     find_df,
     logit_interval,
     measure_spread,
+    raise_variance,
     share_within,
 )
 from common.evaluation.placements import count_wins
@@ -164,7 +165,8 @@ def estimate_area(measured_area: Area) -> Estimate:
     for the lower limit, where patients have several cases, not more than the spread of the patients' influences allows (fourth
     moment); for the upper one more and more as the area nears 1, where it fixes the variance by itself.
     Where every pair is ranked rightly in every seed, Hanley and McNeil's score interval over the patients; where the patients'
-    influence is 0 all the same (constant scores), their variance over the patients.
+    influence is 0 all the same (constant scores), their variance over the patients. Of few patients the variance is at least
+    Hanley and McNeil's of the cases (`intervals.raise_variance`).
 
     Hanley JA, McNeil BJ. Radiology 1982;143:29-36; design effect: Kish L. Survey Sampling. 1965, section 8.2.
 
@@ -190,7 +192,8 @@ def estimate_area(measured_area: Area) -> Estimate:
 
     independent, alike = model(area, cases), model(area, people)
     no_spread = find_alike(spread, mean) & ~at_limit
-    spread = spread._replace(patients=np.where(no_spread, alike, spread.patients))
+    joint = joint._replace(alone=independent)
+    spread = spread._replace(patients=raise_variance(np.where(no_spread, alike, spread.patients), joint))
     measured = (spread.patients + spread.seeds) / independent
     weight = 0.2 / (joint.events + 0.2)
     variance = ((1 - weight) * measured + weight * np.sqrt(alike / independent)) * independent

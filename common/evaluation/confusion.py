@@ -18,6 +18,7 @@ from common.evaluation.intervals import (
     find_df,
     linearise_ratio,
     measure_spread,
+    raise_variance,
     share_within,
 )
 from common.evaluation.statistics import score_interval
@@ -51,10 +52,18 @@ def estimate_confusion(counts: np.ndarray) -> dict[str, Estimate]:
         per_class["sensitivity"].append(linearise_ratio(hits, actual))
         per_class["specificity"].append(linearise_ratio(cases - actual - called + hits, cases - actual))
         per_class["precision"].append(linearise_ratio(hits, called))
-        per_class["f1"].append(linearise_ratio(2 * hits, actual + called, sizes=cases.max(axis=-2)))
+        per_class["f1"].append(_linearise_f1(hits, actual, called, cases))
     found = {name: estimate_share(linear) for name, linear in shares.items()}
     found |= {name: estimate_shares_of_classes(parts) for name, parts in per_class.items()}
     return found | {"mcc": estimate_correlation(linearise_mcc(counts), counts)}
+
+
+def _linearise_f1(hits: np.ndarray, actual: np.ndarray, called: np.ndarray, cases: np.ndarray) -> Linear:
+    linear = linearise_ratio(2 * hits, actual + called, sizes=cases.max(axis=-2))
+    # A case that is found counts twice in numerator and denominator, any other once below: so F (1 - F) (2 - F) / denominator.
+    value = linear.by_seed
+    variance = divide(value * (1 - value) * (2 - value), (actual + called).sum(axis=-1))
+    return linear._replace(alone=np.nan_to_num(variance).mean(axis=-1))
 
 
 def estimate_shares_of_classes(parts: list[Linear]) -> Estimate:
@@ -101,7 +110,8 @@ def linearise_mcc(counts: np.ndarray) -> Linear:
     wrong = (cases > np.trace(counts, axis1=-2, axis2=-1)).any(axis=-2).sum(axis=-1)
     leverage = (cases / total[..., None]).mean(axis=-2)
     sizes = cases.max(axis=-2)
-    return Linear(value, influence, leverage, sizes, wrong, (sizes > 0).sum(axis=-1))
+    alone = (gradient**2 * matrix).sum(axis=(-2, -1)).mean(axis=-1)
+    return Linear(value, influence, leverage, sizes, wrong, (sizes > 0).sum(axis=-1), alone)
 
 
 def measure_mcc(matrix: np.ndarray) -> np.ndarray:
@@ -131,7 +141,7 @@ def estimate_correlation(
     mean, seeds = linear.by_seed.mean(axis=-1), linear.by_seed.shape[-1]
     spread = measure_spread(linear)
     gain = np.divide(spread.patients, spread.single, out=np.ones_like(mean), where=spread.single > 0)
-    patients = spread.single * (linear.events * gain + 0.25) / (linear.events + 0.25)
+    patients = raise_variance(spread.single * (linear.events * gain + 0.25) / (linear.events + 0.25), linear)
     df = (linear.patients - 1) / np.maximum(share_within(linear.sizes), 1e-6)
     quantile = combine_quantile(patients, df, spread.seeds, seeds)
     error = np.sqrt(patients + spread.seeds)

@@ -18,6 +18,7 @@ from common.evaluation.statistics import score_interval
 
 NORMAL = 1.959963984540054  # 97.5 % quantile of the normal distribution
 TAIL = 0.975
+FEW_PATIENTS = 10  # below it, the variance between patients may be small by chance
 INTERVAL = ("low", "high", "error", "error_patients", "df")  # of an Estimate, besides its mean
 
 
@@ -30,6 +31,7 @@ class Linear(NamedTuple):
     sizes: np.ndarray  # (..., P): cases of the patient that count
     events: np.ndarray  # (...): patients with a wrong case in any seed, or with a right one, whichever are fewer
     patients: np.ndarray  # (...): how many contribute
+    alone: np.ndarray = np.zeros(())  # (...): variance of one seed if all cases were independent; 0: not known
 
 
 class Spread(NamedTuple):
@@ -80,6 +82,22 @@ def measure_spread(linear: Linear) -> Spread:
     return Spread(patients, single, np.maximum(between - deviation, 0))
 
 
+def raise_variance(patients: np.ndarray, linear: Linear) -> np.ndarray:
+    """The variance between patients, of fewer than FEW_PATIENTS at least that of independent cases.
+
+    Four patients of ten cases who by chance have one wrong each hardly differ, which says little of how patients do. The larger
+    of the two standard errors is customary: Angrist JD, Pischke JS. Mostly Harmless Econometrics. 2009, chapter 8.
+    patients: (...).
+
+    >>> right, cases = np.array([[10.0, 9.0, 9.0, 10.0]]), np.array([[11.0, 10.0, 10.0, 11.0]])
+    >>> linear = linearise_ratio(right, cases)
+    >>> found = raise_variance(measure_spread(linear).patients, linear)
+    >>> print(f"{measure_spread(linear).patients ** 0.5:.4f}, {found ** 0.5:.4f}")  # (38/42 x 4/42 / 42) ** 0.5
+    0.0026, 0.0453
+    """
+    return np.where(linear.patients < FEW_PATIENTS, np.maximum(patients, linear.alone), patients)
+
+
 def combine_quantile(patients: np.ndarray, df: np.ndarray, seeds: np.ndarray, count: int) -> np.ndarray:
     """Quantile of a mean whose variance is a sum: the t quantiles of both parts, weighted by their variances.
 
@@ -118,7 +136,8 @@ def estimate_share(linear: Linear) -> Estimate:
     variance follows from the share itself, as in Wilson's interval, and the quantile is the normal one. Seeds halve the variance
     of few wrong cases by chance; so their gain is drawn towards none by the weight of a quarter of a patient. Where the share
     is 0 or 1, Wilson's interval over the patients, and as error Agresti and Coull's (Am Stat 1998;52:119-126). Where the share is
-    another but the same in every patient, no variance is seen, and each patient counts as one case.
+    another but the same in every patient, no variance is seen, and each patient counts as one case. Of few patients the variance
+    is at least that of independent cases (`raise_variance`).
 
     Three of four patients right, one seed:
 
@@ -133,7 +152,7 @@ def estimate_share(linear: Linear) -> Estimate:
     patients = spread.single * (linear.events * gain + 0.25) / (linear.events + 0.25)
     at_limit = (mean <= 1e-12) | (mean >= 1 - 1e-12)
     alike = find_alike(spread, mean) & ~at_limit
-    patients = np.where(alike, mean * (1 - mean) / np.maximum(linear.patients, 1), patients)
+    patients = raise_variance(np.where(alike, mean * (1 - mean) / np.maximum(linear.patients, 1), patients), linear)
     df = (linear.patients - 1) / np.maximum(share_within(linear.sizes), 1e-6)
     quantile = combine_quantile(patients, df, spread.seeds, seeds)
     variance = patients + spread.seeds
@@ -186,7 +205,8 @@ def linearise_ratio(hits: np.ndarray, cases: np.ndarray, sizes: np.ndarray | Non
     contributes = leverage > 0
     events = np.minimum((hits < cases).any(axis=-2).sum(axis=-1), (hits > 0).any(axis=-2).sum(axis=-1))
     sizes = cases.max(axis=-2) if sizes is None else sizes
-    return Linear(by_seed, influence, leverage, np.where(contributes, sizes, 0), events, contributes.sum(axis=-1))
+    alone = _divide(np.nan_to_num(by_seed * (1 - by_seed)), total, 0.0).mean(axis=-1)
+    return Linear(by_seed, influence, leverage, np.where(contributes, sizes, 0), events, contributes.sum(axis=-1), alone)
 
 
 def logit_interval(share: np.ndarray, variance: np.ndarray, quantile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

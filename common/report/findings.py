@@ -121,9 +121,10 @@ def _describe_line(line: Line) -> str:
     def show(value: float | None) -> str:
         return format_value(value, line.unit, line.digits)
 
-    def spread(low: float | None, high: float | None, seeds: int | None) -> str:
+    def spread(low: float | None, high: float | None, seeds: int | None, protocol: str) -> str:
         limits = f"95 % interval {show(low)} to {show(high)}, " if None not in (low, high) else ""
-        return f"({limits}{'one seed' if seeds == 1 else f'{seeds} seeds'})"
+        one_fit = ", one deterministic fit" * (protocol in line.alike)
+        return f"({limits}{'one seed' if seeds == 1 else f'{seeds} seeds'}{one_fit})"
 
     printed = "prints no number" if line.paper is None else f"printed {show(line.paper)}{sign}"
     place = f"{'Table ' * line.table[0].isdigit()}{line.table}"
@@ -136,12 +137,11 @@ def _describe_line(line: Line) -> str:
         about = f": {line.note}" if line.note else ""
         parts.append(f"Not run as published; {WITHHELD_WORDS[line.verdict]} we get {show(line.ours)}{sign}{about}.")
     else:
-        measured = f"{show(line.ours)}{sign} {spread(line.low, line.high, line.seeds)}"
+        measured = f"{show(line.ours)}{sign} {spread(line.low, line.high, line.seeds, 'paper')}"
         parts.append(f"Under its own protocol we get {measured}: {line.verdict}{_describe_gap(line)}.")
     if line.leakfree is not None:
-        parts.append(
-            f"Leak-free: {show(line.leakfree)}{sign} {spread(line.leakfree_low, line.leakfree_high, line.leakfree_seeds)}."
-        )
+        found = spread(line.leakfree_low, line.leakfree_high, line.leakfree_seeds, "leakfree")
+        parts.append(f"Leak-free: {show(line.leakfree)}{sign} {found}.")
     return " ".join(parts)
 
 

@@ -10,6 +10,7 @@ from common.records.paper import Claim, Paper
 from common.records.results import JudgedClaim, Metric, Results, RowResult
 from common.report.wording import PROTOCOL_NAMES, choose_unit
 
+ROUNDING = 1e-13  # of the spread of numbers that are equal
 HARDLY_TRAINED = "leak-free: stopped in its first epochs, so no difference is given"
 OWN_NOTES = (
     HARDLY_TRAINED,
@@ -54,6 +55,7 @@ class Line:
     no_better: tuple[str, ...]  # of "paper", "ours", "leak-free": whose accuracy is at or below that rate
     note: str
     reason: str  # why it was not run
+    alike: frozenset[str] = frozenset()  # protocols of which every seed gave the same numbers
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -64,6 +66,29 @@ def is_no_better(accuracy: float | None, majority: float | None) -> bool:
     """Whether an accuracy is at or below that of always giving the most frequent class; both fractions, None: not known."""
     # A mean of equal rates may differ from them in the last bit.
     return accuracy is not None and majority is not None and accuracy <= majority + 1e-12
+
+
+def is_one_fit(row: RowResult) -> bool:
+    """Whether no metric varies between several seeds: a fit in which nothing is drawn, repeated.
+
+    >>> def make_row(sd, seeds):
+    ...     auc = Metric(mean=0.4, sd=sd, low=None, high=None, by_seed=[0.4] * len(seeds))
+    ...     about = {"table": "2", "row": "SVM", "protocol": "paper", "below_majority": False}
+    ...     return RowResult(**about, n=9, patients=9, positives=4, seeds=seeds, metrics={"auc": auc})
+    >>> [is_one_fit(make_row(sd, seeds)) for sd, seeds in ((1e-17, [0, 1]), (0.01, [0, 1]), (None, [0]))]
+    [True, False, False]
+    """
+    spreads = [metric.sd for metric in row.metrics.values() if metric.sd is not None]
+    return len(row.seeds) > 1 and bool(spreads) and max(spreads) <= ROUNDING
+
+
+def count_seeds(seeds: int, *, one_fit: bool) -> str:
+    """The number of seeds, and whether they are one training.
+
+    >>> count_seeds(5, one_fit=True), count_seeds(5, one_fit=False)
+    ('5, one deterministic fit', '5')
+    """
+    return f"{seeds}, one deterministic fit" if one_fit else str(seeds)
 
 
 def is_own(results: Results) -> bool:
@@ -179,6 +204,7 @@ def _build_line(
         no_better=no_better,
         note="; ".join(note for note in notes if note),
         reason=reason,
+        alike=frozenset(protocol for protocol, of in run.items() if of and is_one_fit(of)),
     )
 
 

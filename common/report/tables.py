@@ -7,7 +7,7 @@ from itertools import takewhile
 from common.evaluation.verdicts import EQUAL, NOT_RUN
 from common.records.paper import Paper
 from common.records.results import Pair, Results, RowResult
-from common.report.lines import Line, collect_lines, is_own
+from common.report.lines import Line, collect_lines, count_seeds, is_one_fit, is_own
 from common.report.wording import (
     NONE,
     PERCENT_METRICS,
@@ -106,7 +106,7 @@ def _build_comparison_table(lines: Sequence[Line], title: str, own: bool, differ
         show = {key: format_value(getattr(line, key), unit, digits, signed=key in ("gap", "difference")) for key in keys}
         for key in majorities:
             show[key] = format_value(getattr(line, key), unit, digits) if line.metric == "accuracy" else NONE
-        show["seeds"] = NONE if line.seeds is None else str(line.seeds)
+        show["seeds"] = NONE if line.seeds is None else count_seeds(line.seeds, one_fit="paper" in line.alike)
         show["interval"] = format_interval(line.low, line.high, unit, digits)
         show["gap_interval"] = format_interval(line.gap_low, line.gap_high, unit, digits, signed=True)
         show["leakfree_interval"] = format_interval(line.leakfree_low, line.leakfree_high, unit, digits)
@@ -184,7 +184,8 @@ def build_metric_tables(results: Results) -> list[Table]:
         metrics = [name for name in METRIC_ORDER if name in present] + sorted(present - set(METRIC_ORDER))
         lines = []
         for row in rows:
-            line = [row.row, f"{row.n:,}", NONE if row.patients is None else f"{row.patients:,}", str(len(row.seeds))]
+            line = [row.row, f"{row.n:,}", NONE if row.patients is None else f"{row.patients:,}"]
+            line.append(count_seeds(len(row.seeds), one_fit=is_one_fit(row)))
             for metric in metrics:
                 unit, digits = choose_unit(metric)
                 value = row.metrics.get(metric)

@@ -1,7 +1,8 @@
 """One step of an ACGAN (sec. 2.1; Odena et al. 2017): the discriminator, then the generator.
 
-Eqs. 2 to 5 hold log-likelihoods, of which the text has the generator minimise L_C - L_S: that would teach it to be found out
-and to draw the wrong class. Here is Odena's form. Discriminator: cross-entropy of real and generated pictures, and of the class
+Eqs. 2 and 3 are log-likelihoods of what the discriminator has right. The sentence below eq. 5 has the generator minimise
+L_C - L_S, which would teach it to be found out and to draw the wrong class; eq. 4, L_G = L_S - L_C, contradicts it and is,
+minimised, Odena's form, which is taken here. Discriminator: cross-entropy of real and generated pictures, and of the class
 of both. Generator: cross-entropy of "real" for what it made (non-saturating), and of the class that was asked for.
 """
 

@@ -53,10 +53,9 @@ def count_table_2(cases: pd.DataFrame, folds: Sequence[Fold], config: Config) ->
 
 
 def count_text(cases: pd.DataFrame) -> dict[tuple[str, str, str], float]:
-    """Cases (patients) and views."""
+    """Cases (patients) and images, each of one view."""
     return {
         ("text", "all", "cases"): int(cases["patient_id"].nunique()),
-        ("text", "all", "views"): len(cases),
         ("text", "all", "images"): len(cases),
     }
 

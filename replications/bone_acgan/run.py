@@ -27,7 +27,19 @@ from common.runs.estimate import announce
 from common.runs.guard import guard_results
 from common.runs.run import build_results, close_run, find_or_make, list_seeds, log_command, open_run, train
 from common.runs.undo import run_or_undo
-from replications.bone_acgan import data, efforts, experiments, figures, implied, lesions, measures, plans, stages, weights
+from replications.bone_acgan import (
+    data,
+    efforts,
+    experiments,
+    figures,
+    gan_claims,
+    implied,
+    lesions,
+    measures,
+    plans,
+    stages,
+    weights,
+)
 from replications.bone_acgan.config import PRESETS, Config
 from replications.bone_acgan.rows import SCANS, list_branches
 from replications.bone_acgan.shown import Shown
@@ -105,7 +117,7 @@ def run(options: cli.Options) -> int:
         predictions,
         protocols=options.protocols,
         compared=[experiments.COMPARED],
-        checks=experiments.build_checks(predictions),
+        checks=experiments.build_checks(predictions) | gan_claims.build_gan_checks(found, history),
         counts=counts | experiments.list_ssim(found),
         reasons=reasons | plans.explain_failures(wanted, missing, failed, cells, stages.explain_chests(placed)),
         departures=lambda row: departures.get(row, []),

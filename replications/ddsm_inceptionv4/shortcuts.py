@@ -50,12 +50,17 @@ def describe_metadata(cases: pd.DataFrame) -> np.ndarray:
     return np.hstack([digitisers, cases[list(NUMBERS)].to_numpy(float)])
 
 
+def build_metadata_reader(config: Config) -> Pipeline:
+    """The classifier of metadata: the same for every seed of a split, as nothing in its fit is drawn."""
+    machine = LogisticRegression(max_iter=5000, class_weight="balanced" if config.class_weights else None, random_state=0)
+    return make_pipeline(StandardScaler(), machine)
+
+
 def train_metadata_cell(settings: dict, folder: Path, threads: int, report: cells.Report) -> dict:
     """The row "metadata alone": a logistic regression of `describe_metadata`. settings: those of `tasks.open_task`, and row."""
     task = open_task(settings, folder, report)
     features = describe_metadata(task.dataset.cases)
-    machine = LogisticRegression(max_iter=5000, class_weight="balanced" if task.config.class_weights else None, random_state=0)
-    model = make_pipeline(StandardScaler(), machine)
+    model = build_metadata_reader(task.config)
     model.fit(features[task.fold.train], task.labels[task.fold.train])
     scores = np.full((len(features), len(CLASSES)), np.nan)
     scores[task.fold.test] = model.predict_proba(features[task.fold.test])

@@ -254,7 +254,7 @@ def test_one_sentence_says_what_is_assumed(form, tmp_path, capsys, monkeypatch):
     }.items():
         assert run(tmp_path / "t.csv", *options, *form) == 0
         shown = " ".join(capsys.readouterr().out.replace("\\", "").split())
-        assert "Assumed: each number is rounded or cut off at its last digit, or off by one there;" in shown
+        assert "Assumed: each number, sums and means included, is rounded to the nearest, down or up: at most one unit" in shown
         assert f"accuracy in percent and auc a fraction of 1; {expected}" in shown
         assert shown.count("Assumed") == 1
 

@@ -10,6 +10,7 @@ from common.records.results import parse_results
 from common.report.background import build_leak_table, build_split_table
 from common.report.findings import describe_finding, list_banners
 from common.report.lines import collect_lines
+from common.report.tables import build_metric_tables
 from common.report.wording import choose_tone, explain_verdict, format_duration, format_interval, format_value
 
 
@@ -259,3 +260,21 @@ def test_what_was_found_in_phantoms_follows_what_they_are(paper):
     assert second == "Found of the leak: 80 %."
     content["extra"]["finding"] = ""
     assert describe_finding(parse_results(content, "test"), paper) == [first]
+
+
+def test_seeds_that_gave_the_same_are_said_to_be_one_fit(paper):
+    """In the sentence of the headline, in its table and in that of all metrics."""
+    content = make_content()
+    for row in content["rows"]:
+        for metric in row["metrics"].values():
+            metric["sd"] = 1e-17 if row["protocol"] == "leakfree" else 0.01
+    results = parse_results(content, "test")
+    (sentence, *_) = describe_finding(results, paper)
+    assert "2 seeds): agrees" in sentence
+    assert sentence.endswith("(95 % interval 82.0 to 88.0, 2 seeds, one deterministic fit).")
+    tables = build_metric_tables(results)
+    shown = {(table.title, row[0]): row[3] for table in tables for row in table.rows if row[0] == "set / net"}
+    assert shown == {
+        ("All metrics, the paper's protocol", "set / net"): "2",
+        ("All metrics, leak-free", "set / net"): "2, one deterministic fit",
+    }

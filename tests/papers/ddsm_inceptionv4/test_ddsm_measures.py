@@ -144,6 +144,11 @@ def test_transfer_must_be_higher_in_accuracy_and_sensitivity():
 def test_two_to_three_times_faster():
     rows = {VANILLA: 0.7, TRANSFER: 0.7, LAST: 0.7}
     assert check("transfer_faster", rows, times={TRANSFER: 3.05, LAST: 1.9})[0] == "holds"  # within the leeway
+    assert check("transfer_faster", rows, times={TRANSFER: 3.44, LAST: 1.71}) == (
+        "holds",
+        f"{TRANSFER}: 3.4 times faster a step; {LAST}: 1.7 times faster a step; without an interval, 1.7 to 3.45 times count",
+    )
+    assert check("transfer_faster", rows, times={TRANSFER: 3.46, LAST: 2.5})[0] == "does not hold"
     assert check("transfer_faster", rows, times={TRANSFER: 4.4, LAST: 2.1})[0] == "does not hold"
     assert check("transfer_faster", rows, times={TRANSFER: 2.5})[0] == "partly run"
     assert check("transfer_faster", rows)[0] == "not run"
