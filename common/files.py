@@ -97,9 +97,9 @@ def hide_places(text: str, places: Iterable[Path]) -> str:
 def hold_lock(path: Path, wait: bool) -> Iterator[None]:
     """Hold an exclusive lock; without `wait`, a lock held elsewhere is a usage error. The kernel frees it on any death.
 
-    Raises UsageError where something else stands in the place of the file: a pipe would wait for ever.
+    Raises UsageError for a pipe in the place of the file, which would wait for ever; OSError for a folder.
     """
-    with contextlib.suppress(FileNotFoundError):
+    if os.path.exists(path) and not os.path.isdir(path):
         try:
             check_file(path)
         except UsageError as error:

@@ -15,7 +15,8 @@ Your own pictures (JPEG or PNG), or the paper's if you have them:
       path: of the picture, inside thyroid/; label: benign or malignant (or 0, 1); patient: any name, the same for one person
       x0,y0,x1,y1: box of the nodule in pixels, x1 and y1 exclusive; mask: path of a picture, nodule white (255 or 1) on black
       boxes are of the picture as viewers show it; columns black,white: their grey levels, needed for 12 and 16 bits
-      without box and mask the whole picture is taken; one line a nodule; split: train or test, kept by the paper's protocol
+      without box and mask the whole picture is taken; one line a nodule
+      split: train or test, in every line or in none; kept by the paper's protocol
 Hou et al. 2024, Sci Data 11:1272: 8508 pictures of 842 patients, pathology; no boxes, so whole pictures
     page https://doi.org/10.6084/m9.figshare.26067475, paper https://doi.org/10.1038/s41597-024-04156-5
     licence: CC BY 4.0 as reported by others; see the page

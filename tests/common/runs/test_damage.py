@@ -131,13 +131,11 @@ def test_what_is_no_file_is_redone_and_never_opened(finished, hurry, put, name):
     assert not (folder / "cells" / f"{cell.key}.partial").exists()
 
 
-@pytest.mark.parametrize(("put", "kind"), [(put_pipe, "a pipe"), (put_folder, "a folder")])
-def test_a_lock_that_is_no_file_is_one_line(tmp_path, hurry, put, kind):
-    for wait in (True, False):
-        path = tmp_path / f"{wait}" / ".run.lock"
-        put(path)
-        with pytest.raises(UsageError, match=f"^{path}: {kind}, not a file; remove it$"), hold_lock(path, wait=wait):
-            pass
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_pipe_where_a_lock_belongs_is_one_line(tmp_path, hurry, wait):
+    put_pipe(path := tmp_path / ".run.lock")
+    with pytest.raises(UsageError, match=f"^{path}: a pipe, not a file; remove it$"), hold_lock(path, wait=wait):
+        pass
 
 
 def test_prepared_data_that_are_no_files_are_prepared_anew(tmp_path, hurry):
