@@ -11,6 +11,7 @@ Opitz J, Burst S. Macro F1 and Macro F1. arXiv 1911.03347.
 
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from itertools import chain
 from math import ceil, floor
 
 import numpy as np
@@ -27,30 +28,43 @@ MOST_TRIED = 1_000_000  # pairs tried for one reading of a row: about a tenth of
 Bounds = tuple[float, float]
 
 
-def list_right(printed: Mapping[str, Printed], cases: Sequence[int], average: str, way: str = "rounded") -> list[int]:
-    """Every number of right answers that the accuracy and, with weighted or micro averages, the sensitivity allow.
+def bound_right(printed: Mapping[str, Printed], cases: Sequence[int], average: str, way: str = "rounded") -> list[range]:
+    """Every number of right answers that the accuracy and, with weighted or micro averages, the sensitivity allow, as ranges that
+    do not touch, in order.
 
     cases: of each class; average: one of AVERAGES; way: one of printed.WAYS. Every number without an accuracy.
 
     68 of 100 are right, or three classes' accuracies, each against the rest, have the mean 1 - 2 x 48 / 300:
 
-    >>> list_right({"accuracy": Printed("68.0", "percent")}, [20, 30, 50], "macro")
-    [52, 68]
+    >>> bound_right({"accuracy": Printed("68.0", "percent")}, [20, 30, 50], "macro")
+    [range(52, 53), range(68, 69)]
     """
     n, classes = sum(cases), len(cases)
-    right = set(range(n + 1))
+    right = [range(n + 1)]
     if "accuracy" in printed:
-        right = set(printed["accuracy"].counts(n, way))
+        right = [printed["accuracy"].counts(n, way)]
         if classes > 2 and average != "weighted":
             # Mean of the classes' accuracies: 1 - 2 x wrong / (classes x n).
-            right |= {n - wrong for wrong in count_wrong(printed["accuracy"], n, Fraction(2, classes), way)}
+            right.append(_complete(count_wrong(printed["accuracy"], n, Fraction(2, classes), way), n))
+    limits = []
     if average != "macro":  # sensitivity is the share of right answers
         for name in ("sensitivity",) if average == "weighted" else ("sensitivity", "precision", "f1"):
             if name in printed:
-                right &= set(printed[name].counts(n, way))
+                limits.append(printed[name].counts(n, way))
     if average == "micro" and "specificity" in printed:
-        right &= {n - wrong for wrong in count_wrong(printed["specificity"], n, Fraction(1, classes - 1), way)}
-    return sorted(right)
+        limits.append(_complete(count_wrong(printed["specificity"], n, Fraction(1, classes - 1), way), n))
+    found: list[range] = []
+    for part in sorted(right, key=lambda part: part.start):
+        low = max([part.start, *(limit.start for limit in limits), *(before.stop for before in found)])
+        high = min([part.stop, *(limit.stop for limit in limits)])
+        if low < high:
+            found.append(range(low, high))
+    return found
+
+
+def _complete(wrong: range, n: int) -> range:
+    """The numbers of right answers of n that leave so many wrong ones."""
+    return range(n + 1 - wrong.stop, n + 1 - wrong.start)
 
 
 def count_wrong(number: Printed, n: int, scale: Fraction, way: str) -> range:
@@ -79,12 +93,12 @@ def search_average(printed: Mapping[str, Printed], cases: Sequence[int], average
     True
     """
     sizes = np.array(cases, np.int64)
-    right = list_right(printed, cases, average, way)
+    right = bound_right(printed, cases, average, way)
     bounds = {name: _widen(number, way) for name, number in printed.items()}
     if average == "micro":  # any matrix with so many right answers will do
-        return _fill(sizes, right[0]) if right else None
+        return _fill(sizes, right[0].start) if right else None
     tried = 0
-    for k in right:
+    for k in chain.from_iterable(right):
         for hits, calls in _list_pairs(sizes, k, average, bounds):
             tried += hits.shape[0] * max(1, calls.shape[0])
             if tried > MOST_TRIED:

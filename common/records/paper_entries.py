@@ -11,6 +11,7 @@ from common.errors import UsageError
 from common.records.toml_lines import find_entry_lines, find_table_line
 
 MOST_CASES = 10**9  # cases of one class: a larger number is taken for a mistake
+MOST_CLASSES = 100  # of one test set: what is tried grows with their square
 
 
 def name_table(name: str, path: Path, text: str) -> str:
@@ -75,9 +76,13 @@ def read_fields(
 
 
 def read_classes(value: Any, where: str) -> dict[str, int]:
-    """The cases of each class, such as {"ill": 40, "healthy": 60}: whole numbers from 0 to MOST_CASES."""
+    """The cases of each class, such as {"ill": 40, "healthy": 60}: whole numbers from 0 to MOST_CASES, at most MOST_CLASSES."""
     if not isinstance(value, dict) or not value:
         raise UsageError(f"{where}: must be a table of cases per class")
+    if len(value) > MOST_CLASSES:
+        raise UsageError(
+            f"{where}: {len(value)} classes are too many to search; at most {MOST_CLASSES} are taken, or none: leave them out"
+        )
     for name, cases in value.items():
         if type(cases) is not int or not 0 <= cases <= MOST_CASES:
             raise UsageError(f"{where}: cases of class {name!r} must be a whole number from 0 to {MOST_CASES}, not {cases!r}")

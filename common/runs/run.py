@@ -87,7 +87,8 @@ def refuse_missing_data(package: Path, options: Options) -> None:
     if options.preset == "paper" or options.data:
         where = options.data or "$REPLICATIONS_DATA or data/"
         tell = f"`python -m replications.{package.name}.data` says what to get, and where"
-        raise UsageError(f"{where}: no data of this paper; {tell}")
+        costs = f"; what runs have cost, as measured: replications/{package.name}/README.md" * options.dry_run
+        raise UsageError(f"{where}: no data of this paper; {tell}{costs}")
 
 
 def locate_phantoms(package: Path, options: Options, made: Mapping[str, Any]) -> Path:
