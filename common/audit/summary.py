@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.audit.outcomes import POSSIBLE, SAME_METRIC, SWAPPED, Outcome
-from common.audit.papers import find_impossible_claims
+from common.audit.papers import find_contradicting_claims, find_impossible_claims
 from common.records.paper import Claim, Paper
 
 # What is said of a printed number, the strongest first; "" where no check objects.
@@ -104,11 +104,9 @@ def judge_numbers(paper: Paper, outcomes: Sequence[Outcome]) -> dict[tuple[str, 
     unchecked = {claim.key for item in group_unchecked(paper, outcomes) for claim in item.claims}
     judged = {}
     for claim in list_ratios(paper):
-        touching = [outcome for outcome in outcomes if touches(outcome, claim)]
         if claim.key in impossible:
-            metric = SAME_METRIC.get(claim.metric, claim.metric)
-            judged[claim.key] = ALONE if any((metric,) in outcome.accused for outcome in touching) else TOGETHER
-        elif any(outcome.verdict == SWAPPED for outcome in touching):
+            judged[claim.key] = TOGETHER if claim.key in find_contradicting_claims(paper) else ALONE
+        elif any(outcome.verdict == SWAPPED for outcome in outcomes if touches(outcome, claim)):
             judged[claim.key] = EXCHANGED
         else:
             judged[claim.key] = OPEN if claim.key in unchecked else ""

@@ -242,6 +242,7 @@ class OwnColumn(Record):
     name: str
     kind: str  # text, number, verdict, note
     group: str
+    printed: bool = False  # it holds numbers of the paper, or what follows from them
 
 
 class OwnTable(Record):
@@ -251,6 +252,7 @@ class OwnTable(Record):
     columns: list[OwnColumn]
     rows: list[list[str]]
     note: str
+    printed_note: str = ""  # what is to be said of its printed columns
 
 
 class Extra(Record):

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from common.audit.papers import find_impossible_claims
+from common.audit.papers import find_contradicting_claims, find_impossible_claims
+from common.audit.summary import TOGETHER
 from common.evaluation.differences import subtract_means
 from common.evaluation.verdicts import IMPOSSIBLE_AS_PRINTED, NOT_RUN, OFF_PROTOCOL, OTHER_DATA
 from common.records.paper import Claim, Contrast, Paper, load_paper
@@ -21,7 +22,7 @@ FRONT_COLUMNS = {  # fields of an Overview -> their headings in the table of all
     "verdict": "do they agree?",
     "made_on": "made on",
     "leak": "what the leak is worth",
-    "cost": "cost of that run",
+    "cost": "training time, summed over all trainings",
 }
 NO_METRIC = Metric(mean=None, sd=None, low=None, high=None, by_seed=[])
 
@@ -66,7 +67,8 @@ class Overview:
     made_on: str
     leak: str
     cost: str
-    command: str
+    command: str  # on made-up pictures where no data lie; of a paper without code the audit's
+    whole: str  # the command of the whole, on data
     lines: tuple[PairLine, ...]
 
 
@@ -86,6 +88,7 @@ def describe_paper(paper: Paper, results: Results | None, has_code: bool) -> Ove
     lines = collect_lines(results, paper) if results else []
     pairs = _list_pairs(paper, results, lines)
     main = find_headline(lines, paper) if results else None
+    command = f"python -m replications.{paper.name}.run" if has_code else f"python -m common.audit {paper.name}"
     overview = Overview(
         paper=paper,
         results=results,
@@ -96,7 +99,8 @@ def describe_paper(paper: Paper, results: Results | None, has_code: bool) -> Ove
         made_on="phantoms (made-up pictures) only" if has_code else "",
         leak="not measured" if has_code else "",
         cost="",
-        command=f"python -m replications.{paper.name}.run" if has_code else f"python -m common.audit {paper.name}",
+        command=command,
+        whole=f"{command} --data /path/to/data" if has_code else command,
         lines=(*_show_claim_alone(paper, main, pairs), *pairs),
     )
     if results is None or main is None:
@@ -121,7 +125,7 @@ def _describe_claim(paper: Paper) -> str:
     claim = find_claim(paper)
     number = "n/a" if claim.value is None else f"{claim.value:.{claim.digits}f}{PERCENT if claim.unit == 'percent' else ''}"
     if claim.printed_key in find_impossible_claims(paper):
-        number += f" ({IMPOSSIBLE_AS_PRINTED})"
+        number += f" ({TOGETHER if claim.printed_key in find_contradicting_claims(paper) else IMPOSSIBLE_AS_PRINTED})"
     words = [statement.text for statement in paper.statements if statement.id == paper.headline.statement]
     return "; ".join([*words, f"{claim.row}, {name_metric(claim.metric, '')}: {number}"])
 
@@ -193,7 +197,7 @@ def _describe_leaks(pairs: Sequence[PairLine], paper: Paper) -> str:
 
 
 def _describe_cost(results: Results, paper: Paper) -> str:
-    """Time and device of the accepted run, and how much of the whole it was."""
+    """Time of all trainings of the accepted run together, devices, and how much of the whole it was."""
     elsewhere = dict.fromkeys(str(cell.elsewhere).split(",")[0] for cell in results.extra.cells if cell.elsewhere)
     devices = dict.fromkeys([str(results.environment.device), *elsewhere])
     spent = f"{format_duration(results.seconds)}, {' and '.join(devices)}"

@@ -250,6 +250,14 @@ def test_departures_without_an_override_are_said_in_every_table(paper):
     assert "other settings: random initial weights" in net.note
 
 
+def test_a_changed_setting_does_not_hide_the_preset():
+    banners = list_banners(make_results(preset="smoke", overrides={"epochs": "1"}, on_protocol=False))
+    assert banners == [
+        "Other settings than the paper's: preset smoke (tiny networks, to see that everything works).",
+        "Other settings than the paper's, given on the command line: epochs = 1.",
+    ]
+
+
 def test_what_was_found_in_phantoms_follows_what_they_are(paper):
     content = make_content()
     content["datasets"][0]["synthetic"] = True
