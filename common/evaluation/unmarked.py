@@ -19,8 +19,8 @@ NOTE = (
     "one of them."
 )
 FOUND = (
-    "A leak was put in: the pictures of some patients show nothing of the class. Accuracy on their test cases ({cases} in each row), "
-    "mean of the rows: {found}; chance is {chance:.0f} %."
+    "A leak was put in: the pictures of some patients show nothing of the class. Accuracy on their test cases ({cases} in each "
+    "row), mean of the rows: {found}; chance is {chance:.0f} %."
 )
 UNSEEN = " These networks do not recall a patient by other pictures, so that this leak adds nothing to their accuracy here."
 LEAST_SEEN = 0.1  # of what chance leaves

@@ -76,7 +76,7 @@ def test_report_shows_every_part(tmp_path, paper):
         "attainable impossible accuracy 79.5 of 100; Table 2: set / old net 79/100 = 79.00, 80/100 = 80.00 fits: 0 of 101",
         "printed ratios: 2; impossible as printed: 1; not in the available text: 1. Possible and not listed: attainable 1",
         "repetition one run set / old net",
-        "duration 2 h 05 min",
+        "training time, summed over all trainings 2 h 05 min",
         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         "scored, leak-free lowest validation loss",
     ]:

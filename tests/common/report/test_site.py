@@ -92,6 +92,7 @@ def test_a_paper_without_a_run_shows_what_is_printed_and_what_is_missing(tmp_pat
         "✕ cannot be right as printed",
         "What is missing An accepted run on real data. All 3 printed rows wait for it.",
         "python -m replications.some_paper.data",
+        "python -m replications.some_paper.run --data /path/to/data",
         "python -m replications.some_paper.run --preset smoke",
         "python -m common.audit some_paper",
     ]:
