@@ -78,6 +78,7 @@ class Contrast:
     name: str  # of the line
     paper: str  # row under the paper's protocol
     leakfree: str
+    control: bool = False  # trained on classes that mean nothing: it shows what the leak can do, and counts as no row
 
 
 @dataclass(frozen=True)
@@ -179,14 +180,16 @@ def parse_paper(text: str, path: Path) -> Paper:
     readings = tuple(_read_reading(entry, where, compositions) for entry, where in list_entries(document, "reading", path, text))
     refuse_repetition((reading.id for reading in readings), path, "reading")
 
-    def read_all(kind: type[EntryT], name: str, required: dict[str, type]) -> tuple[EntryT, ...]:
+    def read_all(
+        kind: type[EntryT], name: str, required: dict[str, type], optional: dict[str, type] | None = None
+    ) -> tuple[EntryT, ...]:
         entries = list_entries(document, name, path, text)
-        return tuple(kind(**read_fields(entry, where, required=required)) for entry, where in entries)
+        return tuple(kind(**read_fields(entry, where, required=required, optional=optional or {})) for entry, where in entries)
 
     statements = read_all(Statement, "statement", {"id": str, "text": str, "where": str})
     refuse_repetition((statement.id for statement in statements), path, "statement")
     headline = _read_headline(about.pop("headline", None), claims, statements, name_table("paper", path, text))
-    contrasts = read_all(Contrast, "contrast", {"name": str, "paper": str, "leakfree": str})
+    contrasts = read_all(Contrast, "contrast", {"name": str, "paper": str, "leakfree": str}, {"control": bool})
     refuse_repetition((contrast.name for contrast in contrasts), path, "contrast")
     audits = []
     rows = {claim.row for claim in claims}

@@ -47,6 +47,7 @@ class PairLine:
     leakfree_majority: float | None
     verdict: str  # on ours beside the paper's, "" where there is none
     leak: tuple[float, float, float] | None  # the paper's protocol minus leak-free, with its 95 % interval; None: not to be seen
+    control: bool = False  # trained on classes that mean nothing
 
     @property
     def is_blind(self) -> bool:
@@ -70,6 +71,13 @@ class Overview:
     command: str  # on made-up pictures where no data lie; of a paper without code the audit's
     whole: str  # the command of the whole, on data
     lines: tuple[PairLine, ...]
+    rows: tuple[int, int] = (0, 0)  # how many were run, and of how many
+    runs_main: bool = False  # whether the main number is among them
+
+    @property
+    def pairs(self) -> list[PairLine]:
+        """The rows that were run with and without the leak, controls left out."""
+        return [line for line in self.lines if line.ours is not None and line.leakfree is not None and not line.control]
 
 
 def collect_overviews(root: Path) -> list[Overview]:
@@ -112,6 +120,8 @@ def describe_paper(paper: Paper, results: Results | None, has_code: bool) -> Ove
         made_on=_describe_data(results.datasets),
         leak=_describe_leaks(pairs, paper),
         cost=_describe_cost(results, paper),
+        rows=_count_rows(results, paper),
+        runs_main=main.ours is not None,
     )
 
 
@@ -182,8 +192,8 @@ def show_leak(leak: Sequence[float], unit: str) -> str:
 def _describe_leaks(pairs: Sequence[PairLine], paper: Paper) -> str:
     """Of the first row that was run under both protocols, and over all of these."""
     unit, metric = find_claim(paper).unit, name_metric(paper.headline.metric, "")
-    known = [(line.row, line.leak) for line in pairs if line.leak]
-    blind = sum(line.is_blind for line in pairs)
+    known = [(line.row, line.leak) for line in pairs if line.leak and not line.control]
+    blind = sum(line.is_blind for line in pairs if not line.control)
     no_better = "no better than always giving the most frequent class under both protocols"
     if not known:
         return f"not to be seen: the {metric} of all {blind} rows is {no_better}" if blind else "not measured"
@@ -193,6 +203,7 @@ def _describe_leaks(pairs: Sequence[PairLine], paper: Paper) -> str:
         parts.append(f"all {len(known)} rows: {low} to {high}")
     if blind:
         parts.append(f"{blind} more {'row is' if blind == 1 else 'rows are'} {no_better}")
+    parts += [f"not counted, a control: {show_leak(line.leak, unit)}: {line.row}" for line in pairs if line.leak and line.control]
     return "; ".join(parts)
 
 
@@ -201,15 +212,58 @@ def _describe_cost(results: Results, paper: Paper) -> str:
     elsewhere = dict.fromkeys(str(cell.elsewhere).split(",")[0] for cell in results.extra.cells if cell.elsewhere)
     devices = dict.fromkeys([str(results.environment.device), *elsewhere])
     spent = f"{format_duration(results.seconds)}, {' and '.join(devices)}"
-    counted = {claim.row for claim in paper.claims if claim.unit == "count"}
-    ran = {row.row for row in results.rows}
-    rows = ran | {missing.row for missing in results.extra.not_run} - counted
+    ran, rows = _count_rows(results, paper)
     changed = [f"{name} = {value}" for name, value in sorted(results.overrides.items())]
     if ran == rows and not changed:
         return spent
-    of_rows = "all rows" if ran == rows else f"{len(ran)} of {len(rows)} rows"
+    of_rows = "all rows" if ran == rows else f"{ran} of {rows} rows"
     settings = f" with {', '.join(changed) if len(changed) < 3 else f'{len(changed)} settings changed'}" if changed else ""
     return f"{spent}, for {of_rows}{settings}"
+
+
+def _count_rows(results: Results, paper: Paper) -> tuple[int, int]:
+    """How many rows were run, and how many there are; tables of counts need no training."""
+    counted = {claim.row for claim in paper.claims if claim.unit == "count"}
+    ran = {row.row for row in results.rows}
+    return len(ran), len(ran | {missing.row for missing in results.extra.not_run} - counted)
+
+
+def describe_all(overviews: Sequence[Overview]) -> str:
+    """What was run of all papers, in how many rows a leak shows, and what it is worth there: sentences from the records."""
+    trained = [overview for overview in overviews if overview.results]
+    papers = f"{len(overviews)} paper{'s' * (len(overviews) > 1)}"
+    if not trained:
+        return f"{papers}; none was trained on real data so far."
+    changed = sum(bool(overview.results and overview.results.overrides) for overview in trained)
+    main = sum(overview.runs_main for overview in trained)
+    ran, rows = (sum(counts) for counts in zip(*(overview.rows for overview in trained), strict=True))
+    other = sum(all(data.substitute for data in overview.results.datasets) for overview in trained if overview.results)
+    foreign = f", {other} on other data than the paper's" if other else ""
+    settings = f", in {changed} with changed settings" if changed else ""
+    sentences = [
+        f"{papers}; {len(trained)} trained anew on real data so far{foreign}: {ran} of {rows} rows{settings}; the main number "
+        f"itself in {main or 'none'} of them."
+    ]
+    pairs = [(overview, line) for overview in trained for line in overview.pairs]
+    shown = [(overview, line.leak) for overview, line in pairs if line.leak and line.leak[1] > 0]
+    blind = sum(line.is_blind for _, line in pairs)
+    if pairs:
+        counted = f"{len(pairs)} row{'s' * (len(pairs) > 1)} {'were' if len(pairs) > 1 else 'was'} run both as the paper splits its"
+        counted += " pictures and with the pictures of a patient never on both sides"
+        can = f"; {blind} of these can show no leak, being no better than always giving the most frequent class" if blind else ""
+        sentences.append(f"{counted}{can}.")
+        if shown:
+            low, high = (format_value(end(leak[0] for _, leak in shown), "percent", signed=True) for end in (min, max))
+            of = len({overview.paper.name for overview, _ in shown})
+            metrics = {overview.paper.headline.metric for overview, _ in shown}
+            metric = name_metric(metrics.pop(), "") if len(metrics) == 1 else "the main metric"
+            sentences.append(
+                f"A leak shows in {len(shown)} of them, of {of} paper{'s' * (of > 1)}: there the paper's way of splitting adds {low} "
+                f"to {high} points of {metric}."
+            )
+        else:
+            sentences.append("A leak shows in none of them.")
+    return " ".join(sentences)
 
 
 def _list_pairs(paper: Paper, results: Results | None, lines: Sequence[Line]) -> list[PairLine]:
@@ -229,7 +283,8 @@ def _list_pairs(paper: Paper, results: Results | None, lines: Sequence[Line]) ->
             line = beside.get(contrast.name)
             changed = show_verdict(OFF_PROTOCOL) if ours.departures or leakfree.departures else ""
             said = show_verdict(line.verdict) if line else foreign or changed
-            pairs.append(_pair_rows(contrast.name, ours, leakfree, metric, line, said))
+            pair = _pair_rows(contrast.name, ours, leakfree, metric, line, said)
+            pairs.append(replace(pair, control=contrast.control))
     return pairs
 
 

@@ -22,7 +22,7 @@ from common.records.paper import Paper
 from common.records.results import Results, find_figures
 from common.report.background import build_audit_table, build_deviation_table, build_leak_table, build_unstated_table
 from common.report.findings import describe_finding, list_banners
-from common.report.overview import FRONT_COLUMNS, Overview, find_claim, show_leak
+from common.report.overview import FRONT_COLUMNS, Overview, describe_all, find_claim, show_leak
 from common.report.pages import build_main_tables, choose_first, fold_tables, read_figure
 from common.report.tables import Column, Table, build_missing_table
 from common.report.wording import NONE, choose_tone, format_interval, format_value, name_metric
@@ -81,8 +81,9 @@ def render_site(root: Path, overviews: Sequence[Overview], made: Container[Path]
         INDEX: environment.get_template("site_index.html").render(
             **shared,
             overviews=overviews,
-            leaks=_range_leaks(overviews),
+            summary=describe_all(overviews),
             forest=FOREST if forest else "",
+            controls=any(line.control for overview in overviews for line in overview.lines),
             documents=_list_links(root, DOCUMENTS, made),
         ),
         AUDIT: render_page([_audit(overview.paper) for overview in overviews], "python -m common.audit --html", home=INDEX),
@@ -99,15 +100,6 @@ def list_leftovers(root: Path, files: Mapping[Path, str]) -> list[Path]:
     return sorted(path for path in (root / SITE).glob("*") if path.suffix in (".html", ".svg") and path not in files)
 
 
-def _range_leaks(overviews: Sequence[Overview]) -> dict[str, str]:
-    """The least and the most that the leak is worth, in points; empty where none was measured."""
-    leaks = [line.leak[0] for overview in overviews for line in overview.lines if line.leak]
-    if not leaks:
-        return {}
-    low, high = (format_value(end(leaks), "percent", signed=True) for end in (min, max))
-    return {"metric": _name_metrics(overviews), "low": low, "high": high}
-
-
 def _name_metrics(overviews: Sequence[Overview]) -> str:
     metrics = {overview.paper.headline.metric for overview in overviews}
     return name_metric(metrics.pop(), "") if len(metrics) == 1 else "the main metric of each paper"
@@ -121,7 +113,8 @@ def draw_papers(overviews: Sequence[Overview]) -> str:
         for line in overview.lines[:MOST_LINES]:
             worth = f"leak {show_leak(line.leak, 'percent').removesuffix(' points')}" if line.leak else ""
             worth = "no better than the most frequent class" if line.is_blind else worth
-            lines.append(replace(line, verdict="; ".join(part for part in (line.verdict, worth) if part)))
+            said = (line.verdict, "control" * line.control, worth)
+            lines.append(replace(line, verdict="; ".join(part for part in said if part)))
         more = len(overview.lines) - len(lines)
         about = [f"{overview.paper.authors.split(',')[0]}, {overview.paper.year}", f"ours: {overview.made_on or 'not trained'}"]
         about += [f"{more} more rows in the report"] * bool(more)
@@ -187,7 +180,7 @@ def _build_pair_table(overview: Overview) -> Table:
 
     rows = [
         [
-            line.row,
+            f"{line.row} (control)" if line.control else line.row,
             show(line.paper),
             show(line.ours, line.low, line.high),
             show(line.leakfree, line.leakfree_low, line.leakfree_high),
@@ -201,7 +194,7 @@ def _build_pair_table(overview: Overview) -> Table:
     title = f"In short: {name_metric(overview.paper.headline.metric, unit)} with and without the leak"
     note = (
         "In brackets 95 % intervals. The leak: the paper's protocol minus patients kept apart. The training and test cases of "
-        "the two differ as well, so a small part need not be the leak; where the interval holds 0, none is shown."
+        "the two differ as well, so part of it, how much is not known, need not be the leak; where the interval holds 0, none is shown."
     )
     if any(line.is_blind for line in overview.lines[:MOST_LINES]):
         note += " A row that is no better than always giving the most frequent class shows no leak, either: a dash."
