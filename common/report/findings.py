@@ -94,7 +94,11 @@ def _describe_differences(lines: Sequence[Line], metric: str, own: bool) -> list
             mean, low, high = (
                 format_value(value, unit, digits, signed=True) for value in (sum(gaps) / len(gaps), min(gaps), max(gaps))
             )
-            values = f"from {low} to {high}{points}" if head == "In rows of ours" else f"{mean}{points} on average, from {low} to {high}"
+            values = (
+                f"from {low} to {high}{points}"
+                if head == "In rows of ours"
+                else f"{mean}{points} on average, from {low} to {high}"
+            )
             parts.append(f"{head} the leak-free {name_metric(metric, '')} minus that of the paper's protocol is {values}.")
     return [" ".join([*parts, "Test and training cases differ as well, so this is not the leak alone."])]
 

@@ -248,7 +248,9 @@ def describe_all(overviews: Sequence[Overview]) -> str:
     shown = [(overview, line.leak) for overview, line in pairs if line.leak and line.leak[1] > 0]
     blind = sum(line.is_blind for _, line in pairs)
     if pairs:
-        counted = f"{len(pairs)} row{'s' * (len(pairs) > 1)} {'were' if len(pairs) > 1 else 'was'} run both as the paper splits its"
+        counted = (
+            f"{len(pairs)} row{'s' * (len(pairs) > 1)} {'were' if len(pairs) > 1 else 'was'} run both as the paper splits its"
+        )
         counted += " pictures and with the pictures of a patient never on both sides"
         can = f"; {blind} of these can show no leak, being no better than always giving the most frequent class" if blind else ""
         sentences.append(f"{counted}{can}.")

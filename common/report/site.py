@@ -17,7 +17,7 @@ from common.audit.papers import audit_paper
 from common.audit.sources import Audit
 from common.audit.summary import summarise_paper
 from common.errors import UsageError
-from common.figures.forest import Group, draw_forest
+from common.figures.forest import NARROW, WIDE, Group, draw_forest
 from common.records.paper import Paper
 from common.records.results import Results, find_figures
 from common.report.background import build_audit_table, build_deviation_table, build_leak_table, build_unstated_table
@@ -28,7 +28,7 @@ from common.report.tables import Column, Table, build_missing_table
 from common.report.wording import NONE, choose_tone, format_interval, format_value, name_metric
 
 SITE = Path("docs") / "site"
-INDEX, AUDIT, FOREST = "index.html", "audit.html", "papers.svg"
+INDEX, AUDIT, FOREST, NARROW_FOREST = "index.html", "audit.html", "papers.svg", "papers_narrow.svg"
 MOST_LINES = 8  # of one paper in the picture, and in the table that repeats it in numbers
 DOCUMENTS = {  # file -> what it is
     "README.md": "how to install and run it",
@@ -76,18 +76,18 @@ def render_site(root: Path, overviews: Sequence[Overview], made: Container[Path]
     )
     environment.filters |= {"tone": choose_tone, "metric": lambda name: name_metric(name, "")}
     shared = {"heads": FRONT_COLUMNS, "index": INDEX, "audit": AUDIT}
-    forest = draw_papers(overviews)
+    forests = draw_papers(overviews)
     pages = {
         INDEX: environment.get_template("site_index.html").render(
             **shared,
             overviews=overviews,
             summary=describe_all(overviews),
-            forest=FOREST if forest else "",
+            forests=list(forests),
             controls=any(line.control for overview in overviews for line in overview.lines),
             documents=_list_links(root, DOCUMENTS, made),
         ),
         AUDIT: render_page([_audit(overview.paper) for overview in overviews], "python -m common.audit --html", home=INDEX),
-        **({FOREST: forest} if forest else {}),
+        **forests,
     }
     for overview in overviews:
         page = environment.get_template("site_paper.html")
@@ -105,8 +105,8 @@ def _name_metrics(overviews: Sequence[Overview]) -> str:
     return name_metric(metrics.pop(), "") if len(metrics) == 1 else "the main metric of each paper"
 
 
-def draw_papers(overviews: Sequence[Overview]) -> str:
-    """The picture of all papers as SVG, by the main metric of each; "" where there is no number of any."""
+def draw_papers(overviews: Sequence[Overview]) -> dict[str, str]:
+    """{file: SVG} of the picture of all papers, by the main metric of each, wide and for a telephone; of no number none."""
     groups = []
     for overview in overviews:
         lines = []
@@ -120,9 +120,11 @@ def draw_papers(overviews: Sequence[Overview]) -> str:
         about += [f"{more} more rows in the report"] * bool(more)
         groups.append(Group(overview.paper.title, "; ".join(about), lines))
     if not any(group.lines for group in groups):
-        return ""
+        return {}
     title = "Each paper's printed number, ours under its protocol and ours with patients kept apart, with 95 % intervals"
-    return draw_forest(groups, title=title, label=f"{_name_metrics(overviews)} (%)")
+    label = f"{_name_metrics(overviews)} (%)"
+    layouts = {FOREST: WIDE, NARROW_FOREST: NARROW}
+    return {name: draw_forest(groups, title=title, label=label, layout=layout) for name, layout in layouts.items()}
 
 
 def _audit(paper: Paper) -> Audit:
