@@ -339,11 +339,6 @@ def write_results(path: Path, results: Results) -> None:
     write_json_atomic(path, hide_folders(to_json(results)))
 
 
-def build_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of results.json."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Results.model_json_schema(by_alias=True)}
-
-
 def find_figures(folder: Path, results: Results) -> list[Path]:
     """Paths of the figures that a result lists, in order; they need not exist. UsageError for a name with a folder in it."""
     if foreign := [figure.file for figure in results.extra.figures if Path(figure.file).name != figure.file]:

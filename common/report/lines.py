@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from common.audit.papers import find_contradicting_claims
 from common.audit.summary import TOGETHER
 from common.cli import PROTOCOLS
-from common.evaluation.outcome import shorten_departures
 from common.evaluation.metrics import METRICS
+from common.evaluation.outcome import shorten_departures
 from common.evaluation.verdicts import IMPOSSIBLE_AS_PRINTED, NOT_RUN, OFF_PROTOCOL
 from common.records.paper import Claim, Paper
 from common.records.results import JudgedClaim, Metric, Results, RowResult

@@ -259,10 +259,8 @@ def describe_all(overviews: Sequence[Overview]) -> str:
             of = len({overview.paper.name for overview, _ in shown})
             metrics = {overview.paper.headline.metric for overview, _ in shown}
             metric = name_metric(metrics.pop(), "") if len(metrics) == 1 else "the main metric"
-            sentences.append(
-                f"A leak shows in {len(shown)} of them, of {of} paper{'s' * (of > 1)}: there the paper's way of splitting adds {low} "
-                f"to {high} points of {metric}."
-            )
+            where = f"in {len(shown)} of them, of {of} paper{'s' * (of > 1)}"
+            sentences.append(f"A leak shows {where}: there the paper's way of splitting adds {low} to {high} points of {metric}.")
         else:
             sentences.append("A leak shows in none of them.")
     return " ".join(sentences)

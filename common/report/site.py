@@ -196,7 +196,8 @@ def _build_pair_table(overview: Overview) -> Table:
     title = f"In short: {name_metric(overview.paper.headline.metric, unit)} with and without the leak"
     note = (
         "In brackets 95 % intervals. The leak: the paper's protocol minus patients kept apart. The training and test cases of "
-        "the two differ as well, so part of it, how much is not known, need not be the leak; where the interval holds 0, none is shown."
+        "the two differ as well, so part of it, how much is not known, need not be the leak; where the interval holds 0, none is "
+        "shown."
     )
     if any(line.is_blind for line in overview.lines[:MOST_LINES]):
         note += " A row that is no better than always giving the most frequent class shows no leak, either: a dash."

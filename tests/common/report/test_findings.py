@@ -184,8 +184,8 @@ def test_rows_of_the_paper_and_ours_are_told_apart_each_once(paper):
     assert said == (
         "Rows run with the paper's settings under both protocols: 1 of the paper's, 2 of ours. In the paper's rows the leak-free "
         "accuracy minus that of the paper's protocol is −6.2 points on average, from −6.2 to −6.2. In rows of ours the leak-free "
-        "accuracy minus that of the paper's protocol is from −8.0 to −2.0 points. Test and training cases differ as well, so this "
-        "is not the leak alone."
+        "accuracy minus that of the paper's protocol is from −8.0 to −2.0 points. Test and training cases differ as well, so "
+        "this is not the leak alone."
     )
 
 

@@ -11,9 +11,9 @@ from sample_report import Page, make_content, make_png, make_results, write_run
 
 from common.errors import UsageError
 from common.records.results import parse_results
+from common.report.lines import collect_lines
 from common.report.pages import escape_markdown, render_markdown, write_report
 from common.report.screen import format_screen_table
-from common.report.lines import collect_lines
 from common.report.tables import build_comparison_tables, name_tables
 from common.report.wording import NONE
 
