@@ -115,6 +115,7 @@ class Paper:
     notes: tuple[str, ...] = ()  # what was left out of the [[table]] entries, and what was concluded
     contrasts: tuple[Contrast, ...] = ()
     figure: str = ""  # file of the figure that stands first on the paper's page; "": the first of the run
+    row_names: str = ""  # what the names of rows mean, for who has not read the paper
     difference: str = ""  # what else than the leak differs between our protocols, for the tables that show their difference
 
     @property
@@ -166,7 +167,7 @@ def parse_paper(text: str, path: Path) -> Paper:
         document.get("paper"),
         name_table("paper", path, text),
         required=dict.fromkeys(texts, str),
-        optional={"headline": dict, "difference": str, "figure": str},
+        optional={"headline": dict, "difference": str, "figure": str, "row_names": str},
         may_be_empty=("doi",),
     )
     place = name_table("classes", path, text)

@@ -229,13 +229,18 @@ def _describe_own(results: Results, lines: Sequence[Line], paper: Paper) -> list
             between = "" if low is None else f" (95 % interval {limits[0]} to {limits[1]})"
             beside = f"; always giving the most frequent class: {shown[1]}{sign}" if main.metric == "accuracy" else ""
             sentences.append(f"{main.row}, {name_metric(main.metric, '')}, {how}: {shown[0]}{sign}{between}{beside}.")
+    found: dict[str, list[str]] = {}
     for data in results.datasets:
         leak = data.splits["paper"].leak if "paper" in data.splits else None
         if leak and (leak.same_patient or leak.near_duplicate):
-            sentences.append(
-                f"Split as in the paper, {leak.same_patient:,} of {leak.test_cases:,} test cases have a picture of the same "
-                f"patient in training, and {leak.near_duplicate:,} one that looks nearly the same: trust the leak-free numbers."
+            counted = (
+                f"{leak.same_patient:,} of {leak.test_cases:,} test cases have a picture of the same patient in training, and "
+                f"{leak.near_duplicate:,} one that looks nearly the same"
             )
+            found.setdefault(counted, []).append(data.dataset)
+    for counted, names in found.items():
+        of = f"{', '.join(names)}, each" if len(names) > 1 else names[0]
+        sentences.append(f"Split as in the paper, {counted} ({of}): trust the leak-free numbers.")
     return sentences
 
 

@@ -133,7 +133,9 @@ def find_claim(paper: Paper) -> Claim:
 
 def _describe_claim(paper: Paper) -> str:
     claim = find_claim(paper)
-    number = "n/a" if claim.value is None else f"{claim.value:.{claim.digits}f}{PERCENT if claim.unit == 'percent' else ''}"
+    number = "no number in the available text"
+    if claim.value is not None:
+        number = f"{claim.value:.{claim.digits}f}{PERCENT if claim.unit == 'percent' else ''}"
     if claim.printed_key in find_impossible_claims(paper):
         number += f" ({TOGETHER if claim.printed_key in find_contradicting_claims(paper) else IMPOSSIBLE_AS_PRINTED})"
     words = [statement.text for statement in paper.statements if statement.id == paper.headline.statement]

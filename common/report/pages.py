@@ -151,6 +151,7 @@ def render_markdown(results: Results, paper: Paper) -> str:
     parts = [f"# {escape_markdown(paper.title)}", escape_markdown(f"{paper.authors}. {paper.venue}, {paper.year}.")]
     parts += [f"> **{escape_markdown(banner)}**" for banner in list_banners(results)]
     parts += [escape_markdown(sentence) for sentence in describe_finding(results, paper)]
+    parts += [escape_markdown(f"{paper.row_names}.")] * bool(paper.row_names)
     if not is_own(results):
         parts += [escape_markdown(f"Reading {reading.id}: {reading.text}.") for reading in paper.readings]
     for table in list_tables(results, paper):

@@ -325,3 +325,17 @@ def test_what_was_found_in_phantoms_follows_what_they_are(paper):
     assert second == "Found of the leak: 80 %."
     content["extra"]["finding"] = ""
     assert describe_finding(parse_results(content, "test"), paper) == [first]
+
+
+def test_leaks_of_own_data_are_said_once_with_the_names_of_their_sets(paper):
+    content = make_content()
+    first = content["datasets"][0] | {"own": True}
+    other = {**first["splits"]["paper"], "leak": {**first["splits"]["paper"]["leak"], "same_patient": 50}}
+    third = {**first, "dataset": "crop", "splits": {"paper": other}}
+    content["datasets"] = [first, {**first, "dataset": "small"}, third]
+    said = [text for text in describe_finding(parse_results(content, "test"), paper) if text.startswith("Split as in the paper")]
+    about = "test cases have a picture of the same patient in training, and 5 one that looks nearly the same"
+    assert said == [
+        f"Split as in the paper, 77 of 100 {about} (set, small, each): trust the leak-free numbers.",
+        f"Split as in the paper, 50 of 100 {about} (crop): trust the leak-free numbers.",
+    ]

@@ -175,9 +175,9 @@ def test_what_was_run_of_all_papers_is_said_from_the_records(paper):
     part = describe_paper(paper, parse_results(content, "test"), has_code=True)
     assert describe_all([untouched, whole, part]) == (
         "3 papers; 2 trained anew on real data so far, 1 on other data than the paper's: 9 of 11 rows, in 1 with changed "
-        "settings; the main number itself in 1 of them. 1 row was run both as the paper splits its pictures and with the pictures of a "
-        "patient never on both sides. A leak shows in 1 of them, of 1 paper: there the paper's way of splitting adds +6.2 to "
-        "+6.2 points of accuracy."
+        "settings; the main number itself in 1 of them. 1 row was run both as the paper splits its pictures and with the pictures "
+        "of a patient never on both sides. A leak shows in 1 of them, of 1 paper: there the paper's way of splitting adds +6.2 "
+        "to +6.2 points of accuracy."
     )
     none = describe_paper(paper, make_results(), has_code=True)  # without errors of the means
     assert describe_all([none]).endswith("never on both sides. A leak shows in none of them.")

@@ -295,3 +295,14 @@ def test_of_own_data_a_table_of_the_package_loses_what_is_the_papers(paper):
     table = render_markdown(parse_results(content, "test"), paper)
     assert "| row | Ours: minus the paper's protocol |\n|---|---|\n| net | 4.0 |\n\nSummed.\n" in table
     assert "mplied" not in table
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_what_the_names_of_rows_mean_stands_above_the_tables(tmp_path, paper, own):
+    content = make_content()
+    content["datasets"][0] |= {"own": own, "substitute": own}
+    run = write_run(tmp_path / "run", content)
+    write_report(run, replace(paper, row_names="k: layers that are trained (k = 0: the last alone)"))
+    for name in ("report.html", "table.md"):
+        text = (run / name).read_text(encoding="utf-8")
+        assert text.index("k: layers that are trained (k = 0: the last alone).") < text.rindex("Table 2")
