@@ -239,7 +239,7 @@ def _describe_own(results: Results, lines: Sequence[Line], paper: Paper) -> list
             )
             found.setdefault(counted, []).append(data.dataset)
     for counted, names in found.items():
-        of = f"{', '.join(names)}, each" if len(names) > 1 else names[0]
+        of = f"each of {', '.join(names)}" if len(names) > 1 else names[0]
         sentences.append(f"Split as in the paper, {counted} ({of}): trust the leak-free numbers.")
     return sentences
 

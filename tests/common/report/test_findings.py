@@ -336,6 +336,6 @@ def test_leaks_of_own_data_are_said_once_with_the_names_of_their_sets(paper):
     said = [text for text in describe_finding(parse_results(content, "test"), paper) if text.startswith("Split as in the paper")]
     about = "test cases have a picture of the same patient in training, and 5 one that looks nearly the same"
     assert said == [
-        f"Split as in the paper, 77 of 100 {about} (set, small, each): trust the leak-free numbers.",
+        f"Split as in the paper, 77 of 100 {about} (each of set, small): trust the leak-free numbers.",
         f"Split as in the paper, 50 of 100 {about} (crop): trust the leak-free numbers.",
     ]
