@@ -21,7 +21,7 @@ from common.errors import UsageError
 LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?P<pid>[0-9]+)\.(?P<kind>part|old)", re.DOTALL)  # beside NAME, while it is replaced
 MOST_DIGITS = 1000  # of a whole number in JSON: more take long to read
 HIDDEN_FOLDER = "/path/to/"  # instead of absolute ones
-FOLDERS = re.compile(r"(?<![\w:/.])/(?:[^\s/:;,'\"()]+/)+(?=[^\s/:;,'\"()])")  # of an absolute path
+FOLDERS = re.compile(r"(?<![\w:/.])/(?!path/to(?![^\s:;,'\"()]))(?:[^\s/:;,'\"()]+/)+(?=[^\s/:;,'\"()])")  # of an absolute path
 
 
 KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
@@ -62,8 +62,8 @@ def hide_folders(content: Any) -> Any:
 
     >>> hide_folders({"reason": "/home/ann/weights/net.h5: not here; get it from https://example.org/a/net.h5"})
     {'reason': '/path/to/net.h5: not here; get it from https://example.org/a/net.h5'}
-    >>> hide_folders(["crop / whole", "3/4"])
-    ['crop / whole', '3/4']
+    >>> hide_folders(["crop / whole", "3/4", "/path/to: not here"])
+    ['crop / whole', '3/4', '/path/to: not here']
     """
     return map_texts(content, lambda text: FOLDERS.sub(HIDDEN_FOLDER, text))
 
@@ -84,12 +84,19 @@ def map_texts(content: Any, change: Callable[[str], str]) -> Any:
 def hide_places(text: str, places: Iterable[Path]) -> str:
     """The text with `/path/to` instead of each of these files and folders, as it is named and with its whole path.
 
-    >>> hide_places("my nets/net.h5: not here, nor in mine", [Path("my nets"), Path("mine"), Path(".")])
-    '/path/to/net.h5: not here, nor in /path/to'
+    A name without a slash may be a plain word of the text ("runs"): it is a place only before a slash, or before a colon at
+    the head of the text, as errors name what they are about.
+
+    >>> hide_places("my nets/net.h5: not here, which runs needs", [Path("my nets"), Path("runs"), Path(".")])
+    '/path/to/net.h5: not here, which runs needs'
+    >>> hide_places("runs: no such folder; what runs it", [Path("runs")])
+    '/path/to: no such folder; what runs it'
     """
     forms = {form for place in places for form in (str(place), os.path.abspath(place), os.path.realpath(place))}
     for form in sorted(forms - {".", "/"}, key=len, reverse=True):
-        text = re.sub(rf"(?<![\w./-]){re.escape(form)}(?![\w.-])", "/path/to", text)
+        name = re.escape(form)
+        found = rf"{name}(?![\w.-])" if "/" in form else rf"{name}(?=/)|^{name}(?=:)"
+        text = re.sub(rf"(?<![\w./-])(?:{found})", "/path/to", text)
     return text
 
 

@@ -97,6 +97,30 @@ def find_impossible_claims(paper: Paper) -> frozenset[tuple[str, str, str]]:
     return frozenset(impossible)
 
 
+@lru_cache(maxsize=16)
+def find_contradicting_claims(paper: Paper) -> frozenset[tuple[str, str, str]]:
+    """Those of `find_impossible_claims` that can be right by themselves, but not beside others of their row.
+
+    >>> from pathlib import Path
+    >>> from common.audit.example import EXAMPLE
+    >>> from common.records.paper import parse_paper
+    >>> find_contradicting_claims(parse_paper(EXAMPLE, Path("mine/paper.toml")))
+    frozenset()
+    """
+    alone = {
+        (*row, metrics[0])
+        for outcome in audit_paper(paper)
+        for metrics in outcome.accused
+        if len(metrics) == 1
+        for row in outcome.rows
+    }
+    return frozenset(
+        (table, row, metric)
+        for table, row, metric in find_impossible_claims(paper)
+        if (table, row, SAME_METRIC.get(metric, metric)) not in alone
+    )
+
+
 def audit_results(results: Results) -> list[Outcome]:
     """The same arithmetic over a run's own results.json: every row and seed, and the means over the seeds.
 
@@ -151,7 +175,7 @@ def _check_mean(subject: str, key: tuple[str, str], by_seed: Sequence[float], gi
 
 
 def describe_scope(paper: Paper) -> str:
-    """How many ratios the paper prints, how many of them are impossible, and which are not checked.
+    """How many ratios the paper prints, how many are impossible, by themselves or beside others, and which are not checked.
 
     >>> from pathlib import Path
     >>> from common.audit.example import EXAMPLE
@@ -161,9 +185,11 @@ def describe_scope(paper: Paper) -> str:
     """
     ratios = [claim for claim in paper.printed if claim.unit != "count"]
     missing = sum(claim.value is None for claim in ratios)
-    impossible = sum(claim.key in find_impossible_claims(paper) for claim in ratios)
+    contradicting = sum(claim.key in find_contradicting_claims(paper) for claim in ratios)
+    impossible = sum(claim.key in find_impossible_claims(paper) for claim in ratios) - contradicting
     unknown = sorted({claim.metric for claim in ratios if SAME_METRIC.get(claim.metric, claim.metric) not in BINARY})
     parts = [f"printed ratios: {len(ratios) - missing}", f"impossible as printed: {impossible}"]
+    parts += [f"in contradiction to others of their row: {contradicting}"] if contradicting else []
     parts += [f"not in the available text: {missing}"] if missing else []
     parts += [f"not checked: {', '.join(unknown)}"] if unknown else []
     return "; ".join(parts)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.audit.outcomes import POSSIBLE, SAME_METRIC, Outcome
-from common.audit.papers import find_impossible_claims
+from common.audit.papers import find_contradicting_claims, find_impossible_claims
 from common.records.paper import Claim, Paper
 
 # What is said of a printed number, the strongest first; "" where no check objects.
@@ -104,10 +104,9 @@ def judge_numbers(paper: Paper, outcomes: Sequence[Outcome]) -> dict[tuple[str, 
     unchecked = {claim.key for item in group_unchecked(paper, outcomes) for claim in item.claims}
     judged = {}
     for claim in list_ratios(paper):
-        touching = [outcome for outcome in outcomes if touches(outcome, claim)]
         metric = SAME_METRIC.get(claim.metric, claim.metric)
         if claim.key in impossible:
-            judged[claim.key] = ALONE if any((metric,) in outcome.accused for outcome in touching) else TOGETHER
+            judged[claim.key] = TOGETHER if claim.key in find_contradicting_claims(paper) else ALONE
         elif any(
             metric in outcome.exchanged and {(*claim.key[:2], name) for name in outcome.exchanged}.isdisjoint(impossible)
             for outcome in outcomes

@@ -28,6 +28,7 @@ WITHHELD = {
     OTHER_DATA: "run on other data than the paper's",
     OFF_PROTOCOL: "run with other settings than the paper's",
 }
+NAMED = 3  # departures of a row, in its note
 
 
 IN_WORDS = {"paper": "under the paper's protocol", "leakfree": "leak-free"}
@@ -151,10 +152,18 @@ def _list_missing(reasons: Mapping[str, str], protocols: Sequence[str], done: Co
 
 
 def _withhold(standing: str, departures: Sequence[str]) -> tuple[str, list[str]]:
-    """Why no verdict is due on a row ("" if one is), and what to say of it: its first three departures, if it has any."""
-    more = [f"{len(departures) - 3} more settings"] if len(departures) > 3 else []
-    said = [*departures[:3], *more] or [WITHHELD[OFF_PROTOCOL]] * (standing == OFF_PROTOCOL)
+    """Why no verdict is due on a row ("" if one is), and what to say of it: its first departures, if it has any."""
+    said = shorten_departures(departures) or [WITHHELD[OFF_PROTOCOL]] * (standing == OFF_PROTOCOL)
     return standing or (OFF_PROTOCOL if departures else ""), said
+
+
+def shorten_departures(departures: Sequence[str]) -> list[str]:
+    """The first three, and how many more there are: a note is one line.
+
+    >>> shorten_departures(["epochs = 6 instead of 100", "b", "c", "d", "e"])
+    ['epochs = 6 instead of 100', 'b', 'c', 'and 2 more']
+    """
+    return [*departures[:NAMED], *([f"and {len(departures) - NAMED} more"] if len(departures) > NAMED else [])]
 
 
 def list_changes(config: Configuration, published: Configuration, settings: Sequence[str]) -> list[str]:

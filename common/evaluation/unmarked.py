@@ -19,8 +19,8 @@ NOTE = (
     "one of them."
 )
 FOUND = (
-    "A leak was put in: of {patients} patients, with {cases} of the {of} cases tested, the pictures show nothing of the class. "
-    "Found of it, as a share of what chance leaves, mean of the rows: {found}."
+    "A leak was put in: the pictures of some patients show nothing of the class. Accuracy on their test cases ({cases} in each "
+    "row), mean of the rows: {found}; chance is {chance:.0f} %."
 )
 UNSEEN = " These networks do not recall a patient by other pictures, so that this leak adds nothing to their accuracy here."
 LEAST_SEEN = 0.1  # of what chance leaves
@@ -58,36 +58,36 @@ def tabulate_unmarked(predictions: pd.DataFrame, unmarked: Collection[str]) -> l
 
 
 def summarise_unmarked(predictions: pd.DataFrame, unmarked: Collection[str]) -> str:
-    """How large the leak is that was put in, and how much of it was found under each protocol, in words; "" where none was.
+    """What the leak that was put in adds, in words: accuracy on the unmarked patients under each protocol beside that of chance;
+    "" where none was put in. The counts are those of `tabulate_unmarked`.
 
-    Of two unmarked patients both come out right, which is all that chance leaves:
+    Of two unmarked patients both come out right:
 
     >>> import numpy as np
     >>> from common.records.predictions import tabulate_scores
     >>> cases = pd.DataFrame({"case_id": list("abc"), "patient_id": list("abc"), "label": [0, 1, 1]})
     >>> scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]])
     >>> found = summarise_unmarked(tabulate_scores(cases, scores, protocol="paper", row="CNN", seed=0, fold=0), ["a", "b"])
-    >>> print(found.partition(" Found")[0])
-    A leak was put in: of 2 patients, with 2 of the 3 cases tested, the pictures show nothing of the class.
     >>> print(found.partition("class. ")[2])
-    Found of it, as a share of what chance leaves, mean of the rows: 100 % under the paper's protocol.
+    Accuracy on their test cases (2 in each row), mean of the rows: 100 % under the paper's protocol; chance is 50 %.
     """
     part = predictions[predictions["patient_id"].astype(str).isin(unmarked)].reset_index(drop=True)
     if part.empty:
         return ""
     chance = 1 / extract_scores(part).shape[1]
     right: dict[str, list[float]] = {}
+    cases = []
     for row in evaluate(part):
+        cases.append(row.n)
         if (mean := row.metrics["accuracy"].mean) is not None:
             right.setdefault(row.protocol, []).append(mean)
-    shares = {name: max(0.0, (sum(means) / len(means) - chance) / (1 - chance)) for name, means in right.items()}
+    means = {name: sum(of) / len(of) for name, of in right.items()}
     found = FOUND.format(
-        patients=part["patient_id"].nunique(),
-        cases=part["case_id"].nunique(),
-        of=predictions.loc[predictions["row"].isin(part["row"]), "case_id"].nunique(),
-        found=", ".join(f"{100 * share:.0f} % {IN_WORDS[name]}" for name, share in shares.items()),
+        cases=f"{min(cases)} to {max(cases)}" if min(cases) < max(cases) else cases[0],
+        found=", ".join(f"{100 * mean:.0f} % {IN_WORDS[name]}" for name, mean in means.items()),
+        chance=100 * chance,
     )
-    return found + UNSEEN * (shares.get("paper", 1.0) < LEAST_SEEN)
+    return found + UNSEEN * (means.get("paper", 1.0) - chance < LEAST_SEEN * (1 - chance))
 
 
 def _describe(row: RowResult | None) -> list[str]:

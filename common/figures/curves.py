@@ -96,7 +96,7 @@ def plot_reliability(
     style_axes(lower, x=f"score for {positive_class}", y="cases")
     lower.set_yscale("log")
     upper.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    upper.legend(fontsize=SMALL, frameon=False, loc="upper left")
+    add_legend(figure, upper.get_legend_handles_labels()[0])
     return figure
 
 

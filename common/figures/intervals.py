@@ -294,8 +294,8 @@ def plot_shares(series: Mapping[str, Sequence[tuple[float, float, float | None, 
             capsize=3,
             label=name,
         )
-    style_axes(axes, x="labelled share of the training cases (%)", y=label)
+    style_axes(axes, x="labelled share of the training cases (%)", y=f"{label}, 95 % intervals")
     ticks = sorted({round(100 * point[0], 6) for points in series.values() for point in points})
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.legend(fontsize=SMALL, frameon=False, title="95 % intervals", title_fontsize=SMALL)
+    add_legend(figure, axes.get_legend_handles_labels()[0])
     return figure

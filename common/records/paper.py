@@ -78,6 +78,7 @@ class Contrast:
     name: str  # of the line
     paper: str  # row under the paper's protocol
     leakfree: str
+    control: bool = False  # trained on classes that mean nothing: it shows what the leak can do, and counts as no row
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ class Paper:
     notes: tuple[str, ...] = ()  # what was left out of the [[table]] entries, and what was concluded
     contrasts: tuple[Contrast, ...] = ()
     figure: str = ""  # file of the figure that stands first on the paper's page; "": the first of the run
+    row_names: str = ""  # what the names of rows mean, for who has not read the paper
     difference: str = ""  # what else than the leak differs between our protocols, for the tables that show their difference
 
     @property
@@ -165,7 +167,7 @@ def parse_paper(text: str, path: Path) -> Paper:
         document.get("paper"),
         name_table("paper", path, text),
         required=dict.fromkeys(texts, str),
-        optional={"headline": dict, "difference": str, "figure": str},
+        optional={"headline": dict, "difference": str, "figure": str, "row_names": str},
         may_be_empty=("doi",),
     )
     place = name_table("classes", path, text)
@@ -179,14 +181,16 @@ def parse_paper(text: str, path: Path) -> Paper:
     readings = tuple(_read_reading(entry, where, compositions) for entry, where in list_entries(document, "reading", path, text))
     refuse_repetition((reading.id for reading in readings), path, "reading")
 
-    def read_all(kind: type[EntryT], name: str, required: dict[str, type]) -> tuple[EntryT, ...]:
+    def read_all(
+        kind: type[EntryT], name: str, required: dict[str, type], optional: dict[str, type] | None = None
+    ) -> tuple[EntryT, ...]:
         entries = list_entries(document, name, path, text)
-        return tuple(kind(**read_fields(entry, where, required=required)) for entry, where in entries)
+        return tuple(kind(**read_fields(entry, where, required=required, optional=optional or {})) for entry, where in entries)
 
     statements = read_all(Statement, "statement", {"id": str, "text": str, "where": str})
     refuse_repetition((statement.id for statement in statements), path, "statement")
     headline = _read_headline(about.pop("headline", None), claims, statements, name_table("paper", path, text))
-    contrasts = read_all(Contrast, "contrast", {"name": str, "paper": str, "leakfree": str})
+    contrasts = read_all(Contrast, "contrast", {"name": str, "paper": str, "leakfree": str}, {"control": bool})
     refuse_repetition((contrast.name for contrast in contrasts), path, "contrast")
     audits = []
     rows = {claim.row for claim in claims}

@@ -242,6 +242,7 @@ class OwnColumn(Record):
     name: str
     kind: str  # text, number, verdict, note
     group: str
+    printed: bool = False  # it holds numbers of the paper, or what follows from them
 
 
 class OwnTable(Record):
@@ -251,6 +252,7 @@ class OwnTable(Record):
     columns: list[OwnColumn]
     rows: list[list[str]]
     note: str
+    printed_note: str = ""  # what is to be said of its printed columns
 
 
 class Extra(Record):
@@ -336,11 +338,6 @@ def to_json(results: Results) -> dict[str, Any]:
 def write_results(path: Path, results: Results) -> None:
     """Write results.json, whole or not at all: keys sorted, floats to 6 significant digits, NaN as null; folders hidden."""
     write_json_atomic(path, hide_folders(to_json(results)))
-
-
-def build_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of results.json."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Results.model_json_schema(by_alias=True)}
 
 
 def find_figures(folder: Path, results: Results) -> list[Path]:

@@ -112,7 +112,7 @@ def build_provenance(results: Results, folder: Path) -> list[tuple[str, str]]:
         ("command", results.command),
         ("commit", (results.git.commit or "unknown") + dirty),
         ("started", results.started),
-        ("duration", format_duration(results.seconds)),
+        ("training time, summed over all trainings", format_duration(results.seconds)),
         ("seeds", ", ".join(map(str, results.seeds))),
         ("preset and protocol", f"{results.preset}, {results.protocol}"),
     ]

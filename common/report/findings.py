@@ -1,7 +1,9 @@
 """A run's finding in words."""
 
+import re
 from collections.abc import Sequence
 
+from common.audit.papers import find_contradicting_claims
 from common.evaluation.differences import CANNOT_TELL
 from common.evaluation.verdicts import OFF_PROTOCOL, OTHER_DATA, PHANTOMS
 from common.files import HIDDEN_FOLDER
@@ -35,41 +37,75 @@ def describe_finding(results: Results, paper: Paper) -> list[str]:
     if not is_own(results):
         sentences += describe_main_statement(results, paper)
         sentences += [_describe_line(find_headline(lines, paper)), _tally_verdicts(lines)]
-    sentences += _describe_differences(lines, paper.headline.metric, "" if is_own(results) else "as published ")
+    sentences += _describe_differences(lines, paper.headline.metric, is_own(results))
     where = {"paper": "In the paper", "ours": "Here, under the paper's protocol", "leak-free": "Here, leak-free"}
     for who, text in where.items():
         if rows := [line.row for line in lines if who in line.no_better]:
             sentences.append(f"{text}: no better than always giving the most frequent class: {_list_rows(rows)}.")
-    found = set() if is_own(results) else {claim.key for claim in results.claims if claim.impossible}
-    impossible: dict[str, list[str]] = {}
-    for table, row, _ in dict.fromkeys(claim.printed_key for claim in paper.claims if claim.key in found):
-        if table not in impossible.setdefault(row, []):
-            impossible[row].append(table)
-    if impossible:
-        sentences.append(f"Impossible as printed: {'; '.join(name_row(*item) for item in impossible.items())}.")
+    return sentences + ([] if is_own(results) else _list_impossible(results, paper))
+
+
+def _list_impossible(results: Results, paper: Paper) -> list[str]:
+    """The rows with numbers that the audit found impossible, by themselves or beside others of the row; a sentence each."""
+    found = {claim.key for claim in results.claims if claim.impossible}
+    contradicting = find_contradicting_claims(paper)
+    heads = {"Impossible as printed": False, "Printed numbers that contradict each other": True}
+    sentences = []
+    for head, together in heads.items():
+        rows: dict[str, list[str]] = {}
+        for claim in paper.claims:
+            table, row, _ = claim.printed_key
+            if claim.key in found and (claim.printed_key in contradicting) == together and table not in rows.setdefault(row, []):
+                rows[row].append(table)
+        if rows:
+            sentences.append(f"{head}: {'; '.join(name_row(*item) for item in rows.items())}.")
     return sentences
 
 
-def _describe_differences(lines: Sequence[Line], metric: str, published: str) -> list[str]:
-    """What the rows that were run under both protocols differ by, in one sentence; nothing where there is none. published: how
-    they were run."""
-    both = [line for line in lines if line.metric == metric and line.difference is not None and line.verdict != OFF_PROTOCOL]
+def _describe_differences(lines: Sequence[Line], metric: str, own: bool) -> list[str]:
+    """What the rows that were run under both protocols differ by, each row once; nothing where there is none. Of a paper those
+    with its settings, its own rows apart from those that are ours alone, of which no mean is formed: they are of many kinds."""
+    both = {line.row: line for line in reversed(lines) if line.metric == metric and line.difference is not None}
+    if own:
+        told = {"There": [*both.values()]}
+        counted = f"Rows run under both protocols: {len(both)}."
+    else:
+        both = {row: line for row, line in both.items() if line.verdict != OFF_PROTOCOL and not line.departs}
+        told = {
+            "In the paper's rows": [line for line in both.values() if line.claimed],
+            "In rows of ours": [line for line in both.values() if not line.claimed],
+        }
+        of_paper, of_ours = map(len, told.values())
+        counted = f"Rows run with the paper's settings under both protocols: {of_paper} of the paper's, {of_ours} of ours."
     if not both:
         return []
-    counted = f"Rows run {published}under both protocols: {len(both)}."
-    blind = [line for line in both if {"ours", "leak-free"} <= set(line.no_better)]
+    blind = [line for line in both.values() if _is_blind(line)]
     no_better = "no better than always giving the most frequent class under both, so that their accuracy can show no leak"
     if len(blind) == len(both):
         return [f"{counted} None tells what a leak is worth: they are {no_better}."]
+    parts = [counted]
+    if blind:
+        parts.append(f"{len(blind)} of them {'is' if len(blind) == 1 else 'are'} left out here: {no_better}.")
     unit, digits = choose_unit(metric)
-    gaps = [line.difference for line in both if line.difference is not None and line not in blind]
-    mean, low, high = (format_value(value, unit, digits, signed=True) for value in (sum(gaps) / len(gaps), min(gaps), max(gaps)))
     points = " points" if unit == "percent" else ""
-    without = f" {len(blind)} of them {'is' if len(blind) == 1 else 'are'} {no_better}. Without them" if blind else " There"
-    return [
-        f"{counted}{without} the leak-free {name_metric(metric, '')} minus that of the paper's protocol is {mean}{points} on "
-        f"average, from {low} to {high}; test and training cases differ as well, so this is not the leak alone."
-    ]
+    for head, kind in told.items():
+        gaps = [line.difference for line in kind if line.difference is not None and not _is_blind(line)]
+        if gaps:
+            mean, low, high = (
+                format_value(value, unit, digits, signed=True) for value in (sum(gaps) / len(gaps), min(gaps), max(gaps))
+            )
+            values = (
+                f"from {low} to {high}{points}"
+                if head == "In rows of ours"
+                else f"{mean}{points} on average, from {low} to {high}"
+            )
+            parts.append(f"{head} the leak-free {name_metric(metric, '')} minus that of the paper's protocol is {values}.")
+    return [" ".join([*parts, "Test and training cases differ as well, so this is not the leak alone."])]
+
+
+def _is_blind(line: Line) -> bool:
+    """Whether the row is no better than always giving the most frequent class, under both protocols."""
+    return {"ours", "leak-free"} <= set(line.no_better)
 
 
 def _list_rows(rows: Sequence[str]) -> str:
@@ -87,8 +123,18 @@ def _tally_verdicts(lines: Sequence[Line]) -> str:
     words = [next(iter(found)) if len(found) == 1 else "depends on the reading" for found in verdicts.values()]
     if not words:
         return "The available text prints no ratio to compare with."
-    counts = [f"{words.count(word)} {show_verdict(word)}" for word in dict.fromkeys(words)]
+    counts = [f"{words.count(word)} {_inflect(show_verdict(word), words.count(word))}" for word in dict.fromkeys(words)]
     return f"Of {len(words)} printed ratios: {'; '.join(counts)}."
+
+
+def _inflect(verdict: str, number: int) -> str:
+    """A verdict behind a number: "2 agree", "1 differs".
+
+    >>> [_inflect(verdict, number) for verdict, number in (("differs, lower", 2), ("agrees", 1), ("cannot tell", 3))]
+    ['differ, lower', 'agrees', 'cannot tell']
+    """
+    several = {"agrees": "agree", "differs": "differ", "depends": "depend"}
+    return verdict if number == 1 else re.sub(r"^(?:agrees|differs|depends)\b", lambda found: several[found[0]], verdict)
 
 
 def find_headline(lines: Sequence[Line], paper: Paper) -> Line:
@@ -183,13 +229,18 @@ def _describe_own(results: Results, lines: Sequence[Line], paper: Paper) -> list
             between = "" if low is None else f" (95 % interval {limits[0]} to {limits[1]})"
             beside = f"; always giving the most frequent class: {shown[1]}{sign}" if main.metric == "accuracy" else ""
             sentences.append(f"{main.row}, {name_metric(main.metric, '')}, {how}: {shown[0]}{sign}{between}{beside}.")
+    found: dict[str, list[str]] = {}
     for data in results.datasets:
         leak = data.splits["paper"].leak if "paper" in data.splits else None
         if leak and (leak.same_patient or leak.near_duplicate):
-            sentences.append(
-                f"Split as in the paper, {leak.same_patient:,} of {leak.test_cases:,} test cases have a picture of the same "
-                f"patient in training, and {leak.near_duplicate:,} one that looks nearly the same: trust the leak-free numbers."
+            counted = (
+                f"{leak.same_patient:,} of {leak.test_cases:,} test cases have a picture of the same patient in training, and "
+                f"{leak.near_duplicate:,} one that looks nearly the same"
             )
+            found.setdefault(counted, []).append(data.dataset)
+    for counted, names in found.items():
+        of = f"each of {', '.join(names)}" if len(names) > 1 else names[0]
+        sentences.append(f"Split as in the paper, {counted} ({of}): trust the leak-free numbers.")
     return sentences
 
 
@@ -199,12 +250,12 @@ def list_banners(results: Results) -> list[str]:
     substitutes = [dataset.name for dataset in results.datasets if dataset.substitute]
     if substitutes and not is_own(results):
         banners.append(f"Other data than the paper's: {', '.join(substitutes)}. No verdict rests on them.")
+    if results.preset != "paper":
+        what = {"smoke": "tiny networks, to see that everything works", "demo": "small networks, trained for minutes"}
+        banners.append(f"Other settings than the paper's: preset {results.preset} ({what[results.preset]}).")
     if results.overrides:
         changed = ", ".join(f"{name} = {value}" for name, value in sorted(results.overrides.items()))
         banners.append(f"Other settings than the paper's, given on the command line: {changed}.")
-    elif results.preset != "paper":
-        what = {"smoke": "tiny networks, to see that everything works", "demo": "small networks, trained for minutes"}
-        banners.append(f"Other settings than the paper's: preset {results.preset} ({what[results.preset]}).")
-    elif any(row.departures for row in results.rows):
+    elif results.preset == "paper" and any(row.departures for row in results.rows):
         banners.append("Other settings than the paper's: some rows were trained otherwise than published (see their notes).")
     return banners

@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from common.audit.papers import find_contradicting_claims
+from common.audit.summary import TOGETHER
 from common.cli import PROTOCOLS
 from common.evaluation.metrics import METRICS
+from common.evaluation.outcome import shorten_departures
 from common.evaluation.verdicts import IMPOSSIBLE_AS_PRINTED, NOT_RUN, OFF_PROTOCOL
 from common.records.paper import Claim, Paper
 from common.records.results import JudgedClaim, Metric, Results, RowResult
@@ -31,6 +34,7 @@ class Line:
     unit: str
     digits: int
     claimed: bool  # printed in the paper
+    departs: bool  # trained with other settings than the paper's
     printed_key: tuple[str, str, str]  # by which the paper prints it, whatever the reading
     n: int | None  # test cases
     paper: float | None
@@ -103,13 +107,20 @@ def collect_lines(results: Results, paper: Paper, table: str | None = None) -> l
     judged = {claim.key: claim for claim in results.claims}
     reasons = {(item.table, item.row): item.reason for item in results.extra.not_run}
     lines = [
-        _build_line(claim.key, claim, judged.get(claim.key), found, reasons.get((claim.table, claim.row), ""))
+        _build_line(
+            claim.key,
+            claim,
+            judged.get(claim.key),
+            found,
+            reasons.get((claim.table, claim.row), ""),
+            _name_fault(paper, judged.get(claim.key), claim),
+        )
         for claim in paper.claims
         if claim.unit != "count"
     ]
     claimed = {(claim.table, claim.row) for claim in paper.claims}
     lines += [
-        _build_line((*name, paper.headline.metric), None, None, found, "")
+        _build_line((*name, paper.headline.metric), None, None, found, "", "")
         for name in dict.fromkeys((row.table, row.row) for row in results.rows)
         if name not in claimed
     ]
@@ -147,6 +158,7 @@ def _build_line(
     judged: JudgedClaim | None,
     found: Mapping[tuple[str, str, str], RowResult],
     reason: str,
+    fault: str,
 ) -> Line:
     table, row, metric = key
     run = {protocol: found.get((table, row, protocol)) for protocol in PROTOCOLS}
@@ -164,8 +176,8 @@ def _build_line(
     # The reason stands in a table of its own, once for all the rows that share it.
     said = judged.note if judged else claim.note if claim else ""
     if any_run and any_run.departures and not (judged and judged.verdict == OFF_PROTOCOL):  # there its note says so
-        said = "; ".join(filter(None, [said, f"other settings: {'; '.join(any_run.departures[:3])}"]))
-    notes = [said.replace(reason, "").strip("; "), IMPOSSIBLE_AS_PRINTED if judged and judged.impossible else ""]
+        said = "; ".join(filter(None, [said, f"other settings: {'; '.join(shorten_departures(any_run.departures))}"]))
+    notes = [said.replace(reason, "").strip("; "), fault]
     notes += [f"{who} at or below the majority rate" for who in no_better]
     scale = 100 if claim and claim.unit == "percent" else 1  # verdicts are in the unit of the claim
     if judged and judged.ours is not None and metric not in METRICS:  # of a metric that predictions do not give
@@ -180,6 +192,7 @@ def _build_line(
         unit=unit,
         digits=digits,
         claimed=claim is not None,
+        departs=any(row.departures for row in run.values() if row),
         printed_key=claim.printed_key if claim else key,
         n=any_run.n if any_run else claim.n if claim else None,
         paper=printed,
@@ -206,6 +219,13 @@ def _build_line(
         reason=reason,
         alike=frozenset(protocol for protocol, of in run.items() if of and is_one_fit(of)),
     )
+
+
+def _name_fault(paper: Paper, judged: JudgedClaim | None, claim: Claim) -> str:
+    """What the audit found of a printed number; "" where it found nothing."""
+    if judged is None or not judged.impossible:
+        return ""
+    return TOGETHER if claim.printed_key in find_contradicting_claims(paper) else IMPOSSIBLE_AS_PRINTED
 
 
 def _find_metric(row: RowResult | None, metric: str) -> Metric:

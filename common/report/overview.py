@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from common.audit.papers import find_impossible_claims
+from common.audit.papers import find_contradicting_claims, find_impossible_claims
+from common.audit.summary import TOGETHER
 from common.evaluation.differences import subtract_means
 from common.evaluation.verdicts import IMPOSSIBLE_AS_PRINTED, NOT_RUN, OFF_PROTOCOL, OTHER_DATA
 from common.records.paper import Claim, Contrast, Paper, load_paper
@@ -21,7 +22,7 @@ FRONT_COLUMNS = {  # fields of an Overview -> their headings in the table of all
     "verdict": "do they agree?",
     "made_on": "made on",
     "leak": "what the leak is worth",
-    "cost": "cost of that run",
+    "cost": "training time, summed over all trainings",
 }
 NO_METRIC = Metric(mean=None, sd=None, low=None, high=None, by_seed=[])
 
@@ -47,6 +48,7 @@ class PairLine:
     verdict: str  # on ours beside the paper's, "" where there is none
     leak: tuple[float, float, float] | None  # the paper's protocol minus leak-free, with its 95 % interval; None: not to be seen
     hardly_trained: bool = False  # leak-free, it was stopped in its first epochs: that shows no leak
+    control: bool = False  # trained on classes that mean nothing
 
     @property
     def is_blind(self) -> bool:
@@ -67,8 +69,16 @@ class Overview:
     made_on: str
     leak: str
     cost: str
-    command: str
+    command: str  # on made-up pictures where no data lie; of a paper without code the audit's
+    whole: str  # the command of the whole, on data
     lines: tuple[PairLine, ...]
+    rows: tuple[int, int] = (0, 0)  # how many were run, and of how many
+    runs_main: bool = False  # whether the main number is among them
+
+    @property
+    def pairs(self) -> list[PairLine]:
+        """The rows that were run with and without the leak, controls left out."""
+        return [line for line in self.lines if line.ours is not None and line.leakfree is not None and not line.control]
 
 
 def collect_overviews(root: Path) -> list[Overview]:
@@ -87,6 +97,7 @@ def describe_paper(paper: Paper, results: Results | None, has_code: bool) -> Ove
     lines = collect_lines(results, paper) if results else []
     pairs = _list_pairs(paper, results, lines)
     main = find_headline(lines, paper) if results else None
+    command = f"python -m replications.{paper.name}.run" if has_code else f"python -m common.audit {paper.name}"
     overview = Overview(
         paper=paper,
         results=results,
@@ -97,7 +108,8 @@ def describe_paper(paper: Paper, results: Results | None, has_code: bool) -> Ove
         made_on="phantoms (made-up pictures) only" if has_code else "",
         leak="not measured" if has_code else "",
         cost="",
-        command=f"python -m replications.{paper.name}.run" if has_code else f"python -m common.audit {paper.name}",
+        command=command,
+        whole=f"{command} --data /path/to/data" if has_code else command,
         lines=(*_show_claim_alone(paper, main, pairs), *pairs),
     )
     if results is None or main is None:
@@ -109,6 +121,8 @@ def describe_paper(paper: Paper, results: Results | None, has_code: bool) -> Ove
         made_on=_describe_data(results.datasets),
         leak=_describe_leaks(pairs, paper),
         cost=_describe_cost(results, paper),
+        rows=_count_rows(results, paper),
+        runs_main=main.ours is not None,
     )
 
 
@@ -120,9 +134,11 @@ def find_claim(paper: Paper) -> Claim:
 
 def _describe_claim(paper: Paper) -> str:
     claim = find_claim(paper)
-    number = "n/a" if claim.value is None else f"{claim.value:.{claim.digits}f}{PERCENT if claim.unit == 'percent' else ''}"
+    number = "no number in the available text"
+    if claim.value is not None:
+        number = f"{claim.value:.{claim.digits}f}{PERCENT if claim.unit == 'percent' else ''}"
     if claim.printed_key in find_impossible_claims(paper):
-        number += f" ({IMPOSSIBLE_AS_PRINTED})"
+        number += f" ({TOGETHER if claim.printed_key in find_contradicting_claims(paper) else IMPOSSIBLE_AS_PRINTED})"
     words = [statement.text for statement in paper.statements if statement.id == paper.headline.statement]
     return "; ".join([*words, f"{claim.row}, {name_metric(claim.metric, '')}: {number}"])
 
@@ -179,8 +195,8 @@ def show_leak(leak: Sequence[float], unit: str) -> str:
 def _describe_leaks(pairs: Sequence[PairLine], paper: Paper) -> str:
     """Of the first row that was run under both protocols, and over all of these."""
     unit, metric = find_claim(paper).unit, name_metric(paper.headline.metric, "")
-    known = [(line.row, line.leak) for line in pairs if line.leak]
-    blind = sum(line.is_blind for line in pairs)
+    known = [(line.row, line.leak) for line in pairs if line.leak and not line.control]
+    blind = sum(line.is_blind for line in pairs if not line.control)
     no_better = "no better than always giving the most frequent class under both protocols"
     hardly = sum(line.hardly_trained for line in pairs)
     if not known:
@@ -196,23 +212,67 @@ def _describe_leaks(pairs: Sequence[PairLine], paper: Paper) -> str:
         parts.append(
             f"{hardly} more {'was' if hardly == 1 else 'were'} stopped in the first epochs leak-free, which shows no leak"
         )
+    parts += [f"not counted, a control: {show_leak(line.leak, unit)}: {line.row}" for line in pairs if line.leak and line.control]
     return "; ".join(parts)
 
 
 def _describe_cost(results: Results, paper: Paper) -> str:
-    """Time and device of the accepted run, and how much of the whole it was."""
+    """Time of all trainings of the accepted run together, devices, and how much of the whole it was."""
     elsewhere = dict.fromkeys(str(cell.elsewhere).split(",")[0] for cell in results.extra.cells if cell.elsewhere)
     devices = dict.fromkeys([str(results.environment.device), *elsewhere])
     spent = f"{format_duration(results.seconds)}, {' and '.join(devices)}"
-    counted = {claim.row for claim in paper.claims if claim.unit == "count"}
-    ran = {row.row for row in results.rows}
-    rows = ran | {missing.row for missing in results.extra.not_run} - counted
+    ran, rows = _count_rows(results, paper)
     changed = [f"{name} = {value}" for name, value in sorted(results.overrides.items())]
     if ran == rows and not changed:
         return spent
-    of_rows = "all rows" if ran == rows else f"{len(ran)} of {len(rows)} rows"
+    of_rows = "all rows" if ran == rows else f"{ran} of {rows} rows"
     settings = f" with {', '.join(changed) if len(changed) < 3 else f'{len(changed)} settings changed'}" if changed else ""
     return f"{spent}, for {of_rows}{settings}"
+
+
+def _count_rows(results: Results, paper: Paper) -> tuple[int, int]:
+    """How many rows were run, and how many there are; tables of counts need no training."""
+    counted = {claim.row for claim in paper.claims if claim.unit == "count"}
+    ran = {row.row for row in results.rows}
+    return len(ran), len(ran | {missing.row for missing in results.extra.not_run} - counted)
+
+
+def describe_all(overviews: Sequence[Overview]) -> str:
+    """What was run of all papers, in how many rows a leak shows, and what it is worth there: sentences from the records."""
+    trained = [overview for overview in overviews if overview.results]
+    papers = f"{len(overviews)} paper{'s' * (len(overviews) > 1)}"
+    if not trained:
+        return f"{papers}; none was trained on real data so far."
+    changed = sum(bool(overview.results and overview.results.overrides) for overview in trained)
+    main = sum(overview.runs_main for overview in trained)
+    ran, rows = (sum(counts) for counts in zip(*(overview.rows for overview in trained), strict=True))
+    other = sum(all(data.substitute for data in overview.results.datasets) for overview in trained if overview.results)
+    foreign = f", {other} on other data than the paper's" if other else ""
+    settings = f", in {changed} with changed settings" if changed else ""
+    sentences = [
+        f"{papers}; {len(trained)} trained anew on real data so far{foreign}: {ran} of {rows} rows{settings}; the main number "
+        f"itself in {main or 'none'} of them."
+    ]
+    pairs = [(overview, line) for overview in trained for line in overview.pairs]
+    shown = [(overview, line.leak) for overview, line in pairs if line.leak and line.leak[1] > 0]
+    blind = sum(line.is_blind for _, line in pairs)
+    if pairs:
+        counted = (
+            f"{len(pairs)} row{'s' * (len(pairs) > 1)} {'were' if len(pairs) > 1 else 'was'} run both as the paper splits its"
+        )
+        counted += " pictures and with the pictures of a patient never on both sides"
+        can = f"; {blind} of these can show no leak, being no better than always giving the most frequent class" if blind else ""
+        sentences.append(f"{counted}{can}.")
+        if shown:
+            low, high = (format_value(end(leak[0] for _, leak in shown), "percent", signed=True) for end in (min, max))
+            of = len({overview.paper.name for overview, _ in shown})
+            metrics = {overview.paper.headline.metric for overview, _ in shown}
+            metric = name_metric(metrics.pop(), "") if len(metrics) == 1 else "the main metric"
+            where = f"in {len(shown)} of them, of {of} paper{'s' * (of > 1)}"
+            sentences.append(f"A leak shows {where}: there the paper's way of splitting adds {low} to {high} points of {metric}.")
+        else:
+            sentences.append("A leak shows in none of them.")
+    return " ".join(sentences)
 
 
 def _list_pairs(paper: Paper, results: Results | None, lines: Sequence[Line]) -> list[PairLine]:
@@ -234,7 +294,8 @@ def _list_pairs(paper: Paper, results: Results | None, lines: Sequence[Line]) ->
             said = show_verdict(line.verdict) if line else foreign or changed
             pair = _pair_rows(contrast.name, ours, leakfree, metric, line, said)
             hardly = leakfree.row in results.extra.hardly_trained
-            pairs.append(replace(pair, leak=None, hardly_trained=True) if hardly else pair)
+            leak = None if hardly else pair.leak
+            pairs.append(replace(pair, leak=leak, hardly_trained=hardly, control=contrast.control))
     return pairs
 
 

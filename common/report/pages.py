@@ -42,7 +42,7 @@ from common.report.tables import (
     build_statement_table,
     name_tables,
 )
-from common.report.wording import PROTOCOL_NAMES, choose_tone
+from common.report.wording import choose_tone
 
 MOST_ROWS = 30  # of a table that the page shows open
 MOST_OPEN = 24  # rows of all tables that it shows open, notes below them counted: about two screens
@@ -151,6 +151,7 @@ def render_markdown(results: Results, paper: Paper) -> str:
     parts = [f"# {escape_markdown(paper.title)}", escape_markdown(f"{paper.authors}. {paper.venue}, {paper.year}.")]
     parts += [f"> **{escape_markdown(banner)}**" for banner in list_banners(results)]
     parts += [escape_markdown(sentence) for sentence in describe_finding(results, paper)]
+    parts += [escape_markdown(f"{paper.row_names}.")] * bool(paper.row_names)
     if not is_own(results):
         parts += [escape_markdown(f"Reading {reading.id}: {reading.text}.") for reading in paper.readings]
     for table in list_tables(results, paper):
@@ -169,17 +170,11 @@ def list_tables(results: Results, paper: Paper) -> list[Table]:
 def build_main_tables(results: Results, paper: Paper, *, statements: bool = True) -> list[Table]:
     """Ours beside the paper's, tables of the package's own, what was not run and (unless they stand elsewhere) the statements."""
     tables = build_comparison_tables(results, paper)
-    if is_own(results):
-        return [table for table in [*tables, *build_own_tables(results)] if table.rows and not _holds_printed(table)]
+    if is_own(results):  # whose lines and tables hold nothing of the paper's
+        return [table for table in [*tables, *build_own_tables(results)] if table.rows]
     tables += [*build_count_tables(results, paper), *build_own_tables(results), build_missing_table(results)]
     tables += [build_statement_table(results, paper)] if statements else []
     return [table for table in tables if table.rows]
-
-
-def _holds_printed(table: Table) -> bool:
-    """Whether a column holds numbers of the paper."""
-    heads = [f"{column.group} {column.name}".replace(PROTOCOL_NAMES["paper"], "") for column in table.columns]
-    return any("printed" in head or "paper" in head.lower() for head in heads)
 
 
 def render_markdown_table(table: Table) -> str:

@@ -59,7 +59,7 @@ def _render_audit(paper: Paper) -> str:
 def _summarise_paper(overview: Overview) -> str:
     title = f"[{escape_markdown(overview.paper.title)}](replications/{overview.paper.name}/README.md)"
     cells = [escape_markdown(getattr(overview, name)) for name in FRONT_COLUMNS]
-    return "| " + " | ".join([title, *cells, f"`{overview.command}`"]) + " |"
+    return "| " + " | ".join([title, *cells, f"`{overview.whole}`"]) + " |"
 
 
 def update_readmes(root: Path, *, check: bool = False) -> list[Path]:

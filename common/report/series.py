@@ -62,12 +62,12 @@ def list_off(results: Results) -> set[str]:
 
 
 def mark_off(results: Results, name: str, rows: Iterable[str]) -> str:
-    """The name, with a star if any of the rows was trained off protocol."""
+    """The name, with a star if any of the rows was trained with other settings."""
     return name + " *" * bool(set(rows) & list_off(results))
 
 
 def mark_row(results: Results, row: str, protocols: Sequence[str]) -> str:
-    """The row's name, with a star if trained off protocol, with a dagger if it collapsed under one of the protocols."""
+    """The row's name, with a star if trained with other settings, with a dagger if it collapsed under one of the protocols."""
     return mark_off(results, row, [row]) + " †" * any(is_collapsed(results, row, protocol) for protocol in protocols)
 
 
@@ -88,10 +88,12 @@ def end_caption(
     (dataset,) = results.datasets
     known, sentences = dataset.patients_known is not False, []
     for protocol in protocols:
-        entry = next(entry for row, entry in find_rows(results, protocol).items() if row in rows)
-        patients = f" of {entry.patients} patients" if known else ""
-        seeds = f"{len(entry.seeds)} seed" + "s" * (len(entry.seeds) > 1)
-        cases = f"n = {entry.n} test cases ({entry.positives} {positive_class}){patients}, {seeds}."
+        entries = [entry for row, entry in find_rows(results, protocol).items() if row in rows]
+        patients = f" of {_span(entry.patients or 0 for entry in entries)} patients" if known else ""
+        most = max(len(entry.seeds) for entry in entries)
+        seeds = f"{_span(len(entry.seeds) for entry in entries)} seed{'s' * (most > 1)}"
+        positives = _span(entry.positives for entry in entries)
+        cases = f"n = {_span(entry.n for entry in entries)} test cases ({positives} {positive_class}){patients}, {seeds}."
         sentences.append(f"{PROTOCOL_NAMES[protocol].capitalize()}: {cases}")
     if intervals:
         units = "the cases of a patient together" if known else "cases by themselves, as no patients are known"
@@ -101,6 +103,12 @@ def end_caption(
     if set(rows) & list_off(results):
         sentences.append("A star marks trainings with other settings than the paper's (see the notes in the tables).")
     return " ".join(sentences)
+
+
+def _span(numbers: Iterable[int]) -> str:
+    """ "96" where the rows agree, else "90 to 96"."""
+    known = sorted(set(numbers))
+    return str(known[0]) if len(known) == 1 else f"{known[0]} to {known[-1]}"
 
 
 def read_accuracy(results: Results, row: str, protocol: str, reference: float | None = None) -> Value | None:

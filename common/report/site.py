@@ -17,18 +17,18 @@ from common.audit.papers import audit_paper
 from common.audit.sources import Audit
 from common.audit.summary import summarise_paper
 from common.errors import UsageError
-from common.figures.forest import Group, draw_forest
+from common.figures.forest import NARROW, WIDE, Group, draw_forest
 from common.records.paper import Paper
 from common.records.results import Results, find_figures
 from common.report.background import build_audit_table, build_deviation_table, build_leak_table, build_unstated_table
 from common.report.findings import describe_finding, list_banners
-from common.report.overview import FRONT_COLUMNS, Overview, find_claim, show_leak
+from common.report.overview import FRONT_COLUMNS, Overview, describe_all, find_claim, show_leak
 from common.report.pages import build_main_tables, choose_first, fold_tables, read_figure
 from common.report.tables import Column, Table, build_missing_table
 from common.report.wording import NONE, choose_tone, format_interval, format_value, name_metric
 
 SITE = Path("docs") / "site"
-INDEX, AUDIT, FOREST = "index.html", "audit.html", "papers.svg"
+INDEX, AUDIT, FOREST, NARROW_FOREST = "index.html", "audit.html", "papers.svg", "papers_narrow.svg"
 MOST_LINES = 8  # of one paper in the picture, and in the table that repeats it in numbers
 DOCUMENTS = {  # file -> what it is
     "README.md": "how to install and run it",
@@ -76,17 +76,18 @@ def render_site(root: Path, overviews: Sequence[Overview], made: Container[Path]
     )
     environment.filters |= {"tone": choose_tone, "metric": lambda name: name_metric(name, "")}
     shared = {"heads": FRONT_COLUMNS, "index": INDEX, "audit": AUDIT}
-    forest = draw_papers(overviews)
+    forests = draw_papers(overviews)
     pages = {
         INDEX: environment.get_template("site_index.html").render(
             **shared,
             overviews=overviews,
-            leaks=_range_leaks(overviews),
-            forest=FOREST if forest else "",
+            summary=describe_all(overviews),
+            forests=list(forests),
+            controls=any(line.control for overview in overviews for line in overview.lines),
             documents=_list_links(root, DOCUMENTS, made),
         ),
         AUDIT: render_page([_audit(overview.paper) for overview in overviews], "python -m common.audit --html", home=INDEX),
-        **({FOREST: forest} if forest else {}),
+        **forests,
     }
     for overview in overviews:
         page = environment.get_template("site_paper.html")
@@ -99,22 +100,13 @@ def list_leftovers(root: Path, files: Mapping[Path, str]) -> list[Path]:
     return sorted(path for path in (root / SITE).glob("*") if path.suffix in (".html", ".svg") and path not in files)
 
 
-def _range_leaks(overviews: Sequence[Overview]) -> dict[str, str]:
-    """The least and the most that the leak is worth, in points; empty where none was measured."""
-    leaks = [line.leak[0] for overview in overviews for line in overview.lines if line.leak]
-    if not leaks:
-        return {}
-    low, high = (format_value(end(leaks), "percent", signed=True) for end in (min, max))
-    return {"metric": _name_metrics(overviews), "low": low, "high": high}
-
-
 def _name_metrics(overviews: Sequence[Overview]) -> str:
     metrics = {overview.paper.headline.metric for overview in overviews}
     return name_metric(metrics.pop(), "") if len(metrics) == 1 else "the main metric of each paper"
 
 
-def draw_papers(overviews: Sequence[Overview]) -> str:
-    """The picture of all papers as SVG, by the main metric of each; "" where there is no number of any."""
+def draw_papers(overviews: Sequence[Overview]) -> dict[str, str]:
+    """{file: SVG} of the picture of all papers, by the main metric of each, wide and for a telephone; of no number none."""
     groups = []
     for overview in overviews:
         lines = []
@@ -122,15 +114,18 @@ def draw_papers(overviews: Sequence[Overview]) -> str:
             worth = f"leak {show_leak(line.leak, 'percent').removesuffix(' points')}" if line.leak else ""
             worth = "no better than the most frequent class" if line.is_blind else worth
             worth = "leak-free stopped in its first epochs" if line.hardly_trained else worth
-            lines.append(replace(line, verdict="; ".join(part for part in (line.verdict, worth) if part)))
+            said = (line.verdict, "control" * line.control, worth)
+            lines.append(replace(line, verdict="; ".join(part for part in said if part)))
         more = len(overview.lines) - len(lines)
         about = [f"{overview.paper.authors.split(',')[0]}, {overview.paper.year}", f"ours: {overview.made_on or 'not trained'}"]
         about += [f"{more} more rows in the report"] * bool(more)
         groups.append(Group(overview.paper.title, "; ".join(about), lines))
     if not any(group.lines for group in groups):
-        return ""
+        return {}
     title = "Each paper's printed number, ours under its protocol and ours with patients kept apart, with 95 % intervals"
-    return draw_forest(groups, title=title, label=f"{_name_metrics(overviews)} (%)")
+    label = f"{_name_metrics(overviews)} (%)"
+    layouts = {FOREST: WIDE, NARROW_FOREST: NARROW}
+    return {name: draw_forest(groups, title=title, label=label, layout=layout) for name, layout in layouts.items()}
 
 
 def _audit(paper: Paper) -> Audit:
@@ -188,7 +183,7 @@ def _build_pair_table(overview: Overview) -> Table:
 
     rows = [
         [
-            line.row,
+            f"{line.row} (control)" if line.control else line.row,
             show(line.paper),
             show(line.ours, line.low, line.high),
             show(line.leakfree, line.leakfree_low, line.leakfree_high),
@@ -202,7 +197,8 @@ def _build_pair_table(overview: Overview) -> Table:
     title = f"In short: {name_metric(overview.paper.headline.metric, unit)} with and without the leak"
     note = (
         "In brackets 95 % intervals. The leak: the paper's protocol minus patients kept apart. The training and test cases of "
-        "the two differ as well, so a small part need not be the leak; where the interval holds 0, none is shown."
+        "the two differ as well, so part of it, how much is not known, need not be the leak; where the interval holds 0, none is "
+        "shown."
     )
     if any(line.is_blind for line in overview.lines[:MOST_LINES]):
         note += " A row that is no better than always giving the most frequent class shows no leak, either: a dash."

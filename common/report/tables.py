@@ -1,7 +1,7 @@
 """The tables that the report, table.md, the READMEs and the terminal show, built once from results.json and paper.toml."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from common.evaluation.verdicts import EQUAL, NOT_RUN
@@ -28,6 +28,7 @@ class Column:
     name: str
     kind: str = "text"  # text, number, verdict, note (on a page no column: a line of its own below the row)
     group: str = ""  # heading over neighbouring columns
+    printed: bool = False  # it holds numbers of the paper, or what follows from them
 
 
 @dataclass(frozen=True)
@@ -118,16 +119,16 @@ def _build_comparison_table(lines: Sequence[Line], title: str, own: bool, differ
     columns = {
         "row": Column("row"),
         "metric": Column("metric"),
-        "paper": Column("printed", "number", paper),
-        "paper_majority": Column("majority", "number", paper),
+        "paper": Column("printed", "number", paper, printed=True),
+        "paper_majority": Column("majority", "number", paper, printed=True),
         "ours": Column("mean", "number", ours),
         "sd": Column("sd", "number", ours),
         "seeds": Column("seeds", "number", ours),
         "interval": Column("95 % interval", "number", ours),
         "majority": Column("majority", "number", ours),
-        "gap": Column("difference", "number", gap),
-        "gap_interval": Column("95 % interval", "number", gap),
-        "verdict": Column("verdict", "verdict"),
+        "gap": Column("difference", "number", gap, printed=True),
+        "gap_interval": Column("95 % interval", "number", gap, printed=True),
+        "verdict": Column("verdict", "verdict", printed=True),
         "leakfree": Column("mean", "number", leakfree),
         "leakfree_interval": Column("95 % interval", "number", leakfree),
         "difference": Column("minus paper's protocol", "number", leakfree),
@@ -135,7 +136,7 @@ def _build_comparison_table(lines: Sequence[Line], title: str, own: bool, differ
         "note": Column("note", "note"),
     }
     gaps = {"gap", "gap_interval"}
-    hidden = set() if claimed else {"paper", "paper_majority", "verdict"}
+    hidden = set() if claimed else {key for key, column in columns.items() if column.printed}
     hidden |= gaps if all(line.gap is None for line in lines) else set()  # where no verdict is due at all
     hidden |= {"metric"} if len(metrics) == 1 else set()
     hidden |= set() if any(line.metric == "accuracy" for line in lines) else set(majorities)
@@ -157,7 +158,7 @@ def build_count_tables(results: Results, paper: Paper) -> list[Table]:
         metrics = list(dict.fromkeys(metric for _, metric in claims))
         columns = [Column("row")]
         for metric in metrics:
-            columns += [Column("paper", "number", metric), Column("ours", "number", metric)]
+            columns += [Column("paper", "number", metric, printed=True), Column("ours", "number", metric)]
         rows = []
         for row in dict.fromkeys(row for row, _ in claims):
             cells, verdicts = [row], []
@@ -285,11 +286,33 @@ def build_statement_table(results: Results, paper: Paper) -> Table:
 
 
 def build_own_tables(results: Results) -> list[Table]:
-    """Tables that a package hands over ready."""
-    return [
-        Table(own.title, tuple(Column(c.name, c.kind, c.group) for c in own.columns), own.rows, own.note)
-        for own in results.extra.tables
-    ]
+    """Tables that a package hands over ready; of own data without what is the paper's."""
+    tables = []
+    for own in results.extra.tables:
+        table = Table(own.title, tuple(Column(c.name, c.kind, c.group, c.printed) for c in own.columns), own.rows, own.note)
+        if is_own(results):
+            tables.append(drop_printed(table))
+        else:
+            tables.append(replace(table, note=" ".join(filter(None, [own.note, own.printed_note]))))
+    return tables
+
+
+def drop_printed(table: Table) -> Table:
+    """The table without its columns of the paper's numbers, and without the rows that then hold no number of ours.
+
+    >>> columns = (Column("row"), Column("recall", "number", "Paper", printed=True), Column("recall", "number", "Ours"))
+    >>> drop_printed(Table("Recall", columns, [["old net", "90.0", "88.1"], ["new net", "95.0", "–"]])).rows
+    [['old net', '88.1']]
+    """
+    if not any(column.printed for column in table.columns):
+        return table
+    kept = [place for place, column in enumerate(table.columns) if not column.printed]
+    rows = [[row[place] for place in kept] for row in table.rows]
+    return replace(
+        table,
+        columns=tuple(table.columns[place] for place in kept),
+        rows=[row for row in rows if any(cell != NONE for cell in row[1:])],
+    )
 
 
 def build_missing_table(results: Results) -> Table:

@@ -40,11 +40,12 @@ def list_warnings(results: Results) -> list[str]:
         return [*warnings, SYNTHETIC]
     if others := dict.fromkeys(dataset.name for dataset in results.datasets if dataset.substitute):  # one name, several sizes
         warnings.append(f"learned from other data than the paper's: {', '.join(others)}")
-    if results.overrides:
-        changed = ", ".join(f"{name} = {value}" for name, value in sorted(results.overrides.items()))
-        warnings.append(f"other settings than the paper's: {changed}")
+    changed = [f"preset {results.preset}"] if results.preset != "paper" else []
+    changed += [f"{name} = {value}" for name, value in sorted(results.overrides.items())]
+    if changed:
+        warnings.append(f"other settings than the paper's: {', '.join(changed)}")
     elif not others and not results.on_protocol:
-        warnings.append(f"other settings than the paper's: preset {results.preset}, not all networks were trained as published")
+        warnings.append("other settings than the paper's: not all networks were trained as published")
     return warnings
 
 

@@ -41,7 +41,8 @@ def locate_cache() -> Path:
 def confirm_fetch(chosen: str, offers: Sequence[Offer], options: Options) -> str:
     """What to start from; the files that "imagenet" lacks are named first, with sizes and addresses.
 
-    chosen: imagenet, or anything else, which fetches nothing. Returns it; "random" in a dry run, for which nothing is fetched.
+    chosen: imagenet, or anything else, which fetches nothing. Returns it; "random" in a dry run, for which nothing is fetched,
+    and which says where the run itself would stop.
     Raises UsageError where files are lacking and the command line does not say --weights imagenet.
     """
     lacking = [offer for offer in offers if not offer.path.is_file()] if chosen == "imagenet" else []
@@ -49,13 +50,16 @@ def confirm_fetch(chosen: str, offers: Sequence[Offer], options: Options) -> str
         return chosen
     lines = [f"{offer.path.name}, {offer.megabytes} MB, {offer.address}" for offer in lacking]
     total = f"{sum(offer.megabytes for offer in lacking)} MB"
-    if options.weights != chosen and not options.dry_run:
-        raise UsageError(
-            f"initial weights are not in {locate_cache()}: {'; '.join(lines)}; nothing is fetched unasked: --weights imagenet "
-            f"fetches {total}, --weights DIR takes the files from a folder, --weights random starts without"
-        )
+    asked = options.weights == chosen
+    ways = f"--weights imagenet fetches {total}, --weights DIR takes the files from a folder, --weights random starts without"
+    if not asked and not options.dry_run:
+        place = locate_cache()
+        raise UsageError(f"initial weights are not in {place}: {'; '.join(lines)}; nothing is fetched unasked: {ways}")
+    verb = "fetching" if not options.dry_run else "would fetch" if asked else "needs"
     for line in lines:
-        print(f"{'would fetch' if options.dry_run else 'fetching'}: {line}", file=sys.stderr)
+        print(f"{verb}: {line}", file=sys.stderr)
+    if not asked:
+        print(f"not in {locate_cache()}: without --dry-run this command stops here; {ways}", file=sys.stderr)
     return "random" if options.dry_run else chosen
 
 

@@ -1,4 +1,4 @@
-"""The replication, top to bottom: data -> trainings (cells) -> predictions -> tables, figures, report.
+"""The replication, top to bottom: data -> trainings -> predictions -> tables, figures, report.
 
 `python -m replications.new_paper.run` reproduces Tables 1 and 2 and Figures 1 and 2; see --help.
 """

@@ -7,7 +7,7 @@ import numpy as np
 from common.cli import PROTOCOLS
 from common.figures import grids
 from common.figures.curves import plot_history, plot_roc
-from common.figures.style import SMALL, Picture, new_figure, pick_style, style_axes
+from common.figures.style import SMALL, Picture, add_legend, new_figure, pick_style, style_axes
 from common.records.results import Results
 from common.report import series
 from common.report.wording import PROTOCOL_NAMES
@@ -158,7 +158,7 @@ def draw_layers(shown: Shown, results: Results) -> Iterator[Picture]:
     vanilla = series.find_rows(results, "leakfree").get(VANILLA)
     if vanilla and vanilla.metrics["auc"].mean is not None:
         axes.axhline(vanilla.metrics["auc"].mean, color="#0072B2", linestyle="--", linewidth=1.2, label="from scratch")
-        axes.legend(fontsize=SMALL, frameon=False, loc="lower right")
+        add_legend(figure, axes.get_legend_handles_labels()[0])
     names = [row.removeprefix("InceptionV4 ").replace("retrained from", "from") for row in there]
     axes.set_xticks(range(len(there)), names, rotation=25, ha="right")
     style_axes(axes, x="retrained from, to the softmax", y="AUC, leak-free")
@@ -181,7 +181,7 @@ def draw_planted(shown: Shown, results: Results) -> Iterator[Picture]:
     axes.axhline(0.5, color="#5b6470", linestyle=":", linewidth=1)
     axes.set_xticks(range(len(BIASES)), [f"{bias} as in training" if bias == "same" else bias for bias in BIASES])
     axes.set_ylim(0, 1)
-    axes.legend(fontsize=SMALL, frameon=False)
+    add_legend(figure, axes.get_legend_handles_labels()[0])
     style_axes(axes, x="share of the scanner among test cases with a lesion", y="AUC")
     caption = (
         "A scanner of ours goes with the label in training. A flat line has not seen it; a falling one has learnt the scanner. "

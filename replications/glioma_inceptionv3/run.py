@@ -1,4 +1,4 @@
-"""The replication, top to bottom: data -> bottlenecks -> last layers (cells) -> predictions -> decomposition, figures, report.
+"""The replication, top to bottom: data -> bottlenecks -> last layers -> predictions -> decomposition, figures, report.
 
 `python -m replications.glioma_inceptionv3.run` reproduces Tables 1 to 6 and the report's three result figures, and takes its
 accuracy apart; see --help.

@@ -76,7 +76,7 @@ def _explain_row(row: str) -> str:
 
 
 def plot_networks(results: Results, panels: Sequence[tuple[str, Mapping[str, float | None]]], *, label: str) -> Figure:
-    """Data sets by networks as heat maps, one a panel: (its title, row -> value). Values of ours are starred if off protocol.
+    """Data sets by networks as heat maps, one a panel: (its title, row -> value). A star: other settings.
 
     label: what the values are, with unit. The panel PRINTED shows the paper's own values, which bear no star.
     """
@@ -136,7 +136,7 @@ def draw_figure_3(shown: Shown, _results: Results) -> Iterator[Picture]:
 
 
 def draw_figure_6(shown: Shown, results: Results) -> Iterator[Picture]:
-    """Fig. 6: one confusion matrix a network; rows trained off protocol bear a star."""
+    """Fig. 6: one confusion matrix a network; rows trained with other settings bear a star."""
     for protocol, dataset, names, part in _list_networks(shown):
         rows = {name: f"{dataset} / {name}" for name in names}
         seeds = [part.loc[part["row"] == row, "seed"].nunique() for row in rows.values()]

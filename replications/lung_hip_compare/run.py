@@ -1,4 +1,4 @@
-"""The replication, top to bottom: data -> trainings (cells) -> predictions -> tables, figures, report.
+"""The replication, top to bottom: data -> trainings -> predictions -> tables, figures, report.
 
 `python -m replications.lung_hip_compare.run` reproduces Tables 1 and 2 and Figures 2, 3 and 6; see --help.
 """

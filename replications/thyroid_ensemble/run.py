@@ -1,4 +1,4 @@
-"""The replication, top to bottom: data -> trainings (cells) -> what is chosen -> predictions -> tables, figures, report.
+"""The replication, top to bottom: data -> trainings -> what is chosen -> predictions -> tables, figures, report.
 
 `python -m replications.thyroid_ensemble.run` reproduces Tables 1 to 7 and Figures 3, 4, 8, 9, 10 and 11; see --help.
 """

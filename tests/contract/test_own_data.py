@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from PIL import Image
 
 from common.records.paper import load_paper
 from common.records.results import read_results
-from common.report.lines import is_own
+from common.report.lines import collect_lines, is_own
+from common.report.tables import name_tables
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "own_data.md"
@@ -144,7 +146,14 @@ def test_a_run_ends_in_a_report_of_own_data(own, tmp_path, capsys, monkeypatch):
     for text in (results_part, table_md, screen):
         assert "not run" not in text
         assert "verdict" not in text
+    assert "(see the notes)" not in table_md or "note |" in table_md
     paper = load_paper(ROOT / "replications" / name / "paper.toml")
+    titles = name_tables(collect_lines(results, paper), own=True).values()
+    assert titles
+    for title in titles:  # each table of the screen
+        assert title.partition(":")[0] in screen
+        assert f"## {title}\n" in table_md
+        assert unescape(results_part).count(f"<h3>{title}</h3>") == 1
     absent = {claim.row for claim in paper.claims if claim.unit != "count"} - {row.row for row in results.rows}
     assert not absent & set(re.findall(r"^\| (.+?) \|", table_md, flags=re.M))
 

@@ -262,3 +262,13 @@ def test_one_sentence_says_what_is_assumed(form, tmp_path, capsys, monkeypatch):
 def test_our_own_results_say_what_is_assumed(capsys):
     assert run(ROOT / "results/lung_hip_compare") == 0
     assert "Assumed: every number is rounded at its sixth significant digit" in capsys.readouterr().out
+
+
+def test_a_card_says_that_the_word_beside_the_verdict_is_a_check(tmp_path, capsys):
+    """ "impossible attainable" reads as a contradiction."""
+    path = tmp_path / "paper.toml"
+    path.write_text(PAPER)
+    main([str(path), "--html"])
+    heads = re.findall(r"<h3>(.*?)</h3>", capsys.readouterr().out)
+    assert heads
+    assert all('</span> <span class="check">by the check: ' in head for head in heads)

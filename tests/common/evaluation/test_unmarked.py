@@ -41,13 +41,24 @@ def test_a_row_of_one_protocol_alone_has_dashes():
     assert table.rows[1][4:] == ["–"] * 3
 
 
-def test_how_much_was_put_in_and_found_is_said():
-    """Of 40 cases the paper's protocol gets all right, patients apart half: of what chance leaves all, and nothing."""
+def test_the_leak_is_said_as_accuracies_beside_that_of_chance():
+    """Of 40 cases the paper's protocol gets all right, patients apart half."""
     both = pd.concat([predict("paper", 1.0, 0), predict("leakfree", 0.0, 0), predict("leakfree", 1.0, 1).assign(seed=1)])
     said = summarise_unmarked(both, {f"p{number:02d}" for number in range(20)})
-    assert "of 20 patients, with 40 of the 60 cases tested" in said
-    assert said.endswith("100 % under the paper's protocol, 0 % with patients kept apart.")
+    assert said.endswith("100 % under the paper's protocol, 50 % with patients kept apart; chance is 50 %.")
     assert summarise_unmarked(both, frozenset()) == ""
+
+
+def test_the_counts_of_the_sentence_are_those_of_the_table():
+    """Rows that test different cases: none tests all that any of them does."""
+    every, unmarked = predict("paper", 1.0, 0), {f"p{number:02d}" for number in range(20)}
+    few = every[every["case_id"].isin([f"c{number}" for number in range(30, 60)])].assign(row="SGAN")
+    many = every[every["case_id"].isin([f"c{number}" for number in range(30)])]
+    both = pd.concat([few, many], ignore_index=True)
+    (table,) = tabulate_unmarked(both, unmarked)
+    assert [line[1] for line in table.rows] == ["30", "10"]
+    assert "on their test cases (10 to 30 in each row)" in summarise_unmarked(both, unmarked)
+    assert "on their test cases (30 in each row)" in summarise_unmarked(many, unmarked)
 
 
 def test_chance_is_that_of_the_classes():
@@ -60,6 +71,6 @@ def test_chance_is_that_of_the_classes():
     (table,) = tabulate_unmarked(predictions, set(names))
     assert "the interval should hold 33." in table.note
     said = summarise_unmarked(predictions, set(names))
-    assert ": 0 % under the paper's protocol. These networks do not recall a patient" in said
+    assert ": 33 % under the paper's protocol; chance is 33 %. These networks do not recall a patient" in said
     wrong = tabulate_scores(cases, np.roll(np.eye(3)[labels], 1, axis=1), protocol="paper", row="CNN", seed=0, fold=0)
-    assert ": 0 % under" in summarise_unmarked(wrong, set(names))  # less than chance is not less than nothing
+    assert ": 0 % under the paper's protocol; chance is 33 %. These networks" in summarise_unmarked(wrong, set(names))

@@ -10,7 +10,9 @@ from drawings import (
     draw_images,
     draw_intervals,
     draw_overlays,
+    draw_reliability,
     draw_roc,
+    draw_shares,
     draw_steps,
 )
 from PIL import Image
@@ -45,6 +47,16 @@ def test_axes_are_labelled(draw):
 def test_axes_bear_these_labels_and_no_others(draw):
     labels = {label for axes in draw().axes for label in (axes.get_xlabel(), axes.get_ylabel())} - {""}
     assert labels == LABELS[draw]
+
+
+@pytest.mark.parametrize("draw", [draw_shares, draw_reliability])
+def test_a_legend_lies_beside_the_marks(draw):
+    figure = draw()
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    assert not [
+        axes for axes in figure.axes if axes.get_legend() or axes.get_window_extent().overlaps(legend.get_window_extent())
+    ]
 
 
 @pytest.mark.parametrize("draw", [draw_bars, draw_steps])

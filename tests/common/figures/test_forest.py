@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from common.figures.forest import LEFT, RIGHT, Group, draw_forest
+from common.figures.forest import NARROW, WIDE, Group, draw_forest
 
 SVG = "{http://www.w3.org/2000/svg}"
+LEFT, RIGHT = WIDE.left, WIDE.right
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,24 @@ def test_shape_tells_the_marks_apart_without_colour():
     assert tags == ["path", "circle", "rect"]
     assert "open" in list_marks(svg, "leakfree")[-1].get("class")
     assert re.search(r"line\.leakfree \{ stroke-dasharray", svg)
+
+
+def test_on_a_telephone_names_and_verdicts_stand_above_the_marks_and_nothing_is_cut():
+    lines = [Line(row="a long name of a row " * 6, verdict="differs, lower; leak +1.0 [+0.2, +1.8]"), Line()]
+    groups = [Group("A long title of a paper " * 8, "Doe, 2020; ours: many pictures of " + "patients " * 20, lines)]
+    svg = draw_forest(groups, title="what it says", label="accuracy (%)", layout=NARROW)
+    texts = [node for node in ElementTree.fromstring(svg).iter(f"{SVG}text") if node.get("class") != "mid"]
+    said = " ".join(node.text for node in texts)
+    for whole in (groups[0].title, groups[0].about, *(line.row for line in lines), *(line.verdict for line in lines)):
+        assert " ".join(whole.split()) in said
+    assert all(float(node.get("x")) + 6.5 * len(node.text) <= NARROW.width + 8 for node in texts)  # pixels of a letter
+    _, first, _, second = list_marks(svg, "ours")
+    for disc, name in ((first, "a long name"), (second, "net")):
+        (above,) = [float(node.get("y")) for node in texts if node.text.startswith(name)][:1]
+        assert above < float(disc.get("cy")) - 11
+        assert 0 < float(disc.get("cx")) < NARROW.width
+    height = float(ElementTree.fromstring(svg).get("height"))
+    assert float(second.get("cy")) < height - 40
 
 
 def test_a_limit_beyond_the_axis_ends_at_it():

@@ -1,5 +1,7 @@
 """`python -m replications` and `python -m replications.<paper>` list what can be done."""
 
+import importlib
+import re
 import shutil
 import subprocess
 import sys
@@ -55,3 +57,14 @@ def test_commands_come_in_the_order_of_need_and_others_in_their_own_words(tmp_pa
         (tmp_path / f"{name}.py").write_text((text or "") + guard)
     assert list_commands(tmp_path) == {"data": PURPOSES["data"], "run": PURPOSES["run"], "zip_up": "Packs."}
     assert "smallest run" in describe_package(root / "replications" / "lung_hip_compare")
+
+
+def test_help_speaks_of_trainings(packages, capsys):
+    """A cell is a word of the code."""
+    for package in packages:
+        run = importlib.import_module(f"replications.{package.name}.run")
+        with pytest.raises(SystemExit):
+            run.main(["--help"])
+        shown = capsys.readouterr().out
+        assert "--preset" in shown
+        assert not re.search(r"\bcells?\b", shown)

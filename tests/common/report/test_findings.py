@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from sample_report import PAPER, make_content, make_metric, make_results, make_row
 
+from common.audit.papers import describe_scope, find_contradicting_claims, find_impossible_claims
 from common.records.paper import load_paper
 from common.records.results import parse_results
 from common.report.background import build_leak_table, build_split_table
@@ -45,7 +46,7 @@ def test_finding_is_computed_from_the_numbers(paper):
     assert sentences[0].endswith("Leak-free: 85.0\u00a0% (95 % interval 82.0 to 88.0, 2 seeds).")
     assert "agrees within 5 points (ours minus the paper's: +1.2 points, 95 % interval −2.9 to +5.3)." in sentences[0]
     assert sentences[1] == "Of 2 printed ratios: 1 agrees within 5 points; 1 cannot tell."
-    assert "Rows run as published under both protocols: 1." in sentences[2]
+    assert "Rows run with the paper's settings under both protocols: 1 of the paper's, 0 of ours." in sentences[2]
     assert "−6.2 points" in sentences[2]
     assert sentences[-1] == "Impossible as printed: Table 2: set / old net."
 
@@ -159,11 +160,68 @@ def test_a_row_of_ours_alone_says_that_it_is_off_protocol(paper):
     off = parse_results(content, "test")
     *_, line = collect_lines(off, paper)
     assert (line.row, line.verdict, line.claimed) == ("set / net, 10 % labels", "off protocol", False)
-    assert line.note.startswith("other settings: epochs = 6 instead of 100; width = 8 instead of 64; c")
-    assert "Rows run as published under both protocols: 1." in describe_finding(off, paper)[2]
+    assert line.note.startswith("other settings: epochs = 6 instead of 100; width = 8 instead of 64; c; and 1 more;")
+    assert "under both protocols: 1 of the paper's, 0 of ours." in describe_finding(off, paper)[2]
     for row in content["rows"][-2:]:
         row["departures"] = []
-    assert "Rows run as published under both protocols: 2." in describe_finding(parse_results(content, "test"), paper)[2]
+    assert "under both protocols: 1 of the paper's, 1 of ours." in describe_finding(parse_results(content, "test"), paper)[2]
+
+
+def test_rows_of_the_paper_and_ours_are_told_apart_each_once(paper):
+    """Of the paper's rows a mean, of ours, which are of many kinds, from where to where; changed settings in neither, though
+    other data take the place of the verdict; a row of two tables counts once."""
+    content = make_content()
+    content["datasets"][0]["substitute"] = True
+    content["rows"] += [
+        make_row("labels", f"ours {gap}", protocol, 0.95 - gap * (protocol == "leakfree"))
+        for gap in (0.02, 0.08)
+        for protocol in ("paper", "leakfree")
+    ]
+    content["rows"] += [{**row, "table": "3"} for row in content["rows"] if row["row"] == "ours 0.08"]
+    content["rows"].append(make_row("2", "set / old net", "leakfree", 0.1) | {"departures": ["epochs = 6 instead of 100"]})
+    for claim in content["claims"]:
+        claim["verdict"] = "other data"
+    (said,) = (text for text in describe_finding(parse_results(content, "test"), paper) if text.startswith("Rows run"))
+    assert said == (
+        "Rows run with the paper's settings under both protocols: 1 of the paper's, 2 of ours. In the paper's rows the leak-free "
+        "accuracy minus that of the paper's protocol is −6.2 points on average, from −6.2 to −6.2. In rows of ours the leak-free "
+        "accuracy minus that of the paper's protocol is from −8.0 to −2.0 points. Test and training cases differ as well, so "
+        "this is not the leak alone."
+    )
+
+
+def test_counts_and_verbs_agree(paper):
+    content = make_content()
+    for claim in content["claims"]:
+        claim["verdict"] = "agrees within 5 points" if claim["row"] != "set / absent net" else "not run"
+    assert "Of 2 printed ratios: 2 agree within 5 points." in describe_finding(parse_results(content, "test"), paper)
+
+
+def test_numbers_that_only_contradict_their_row_are_not_called_impossible(tmp_path):
+    """Accuracy 90 lies outside of sensitivity 95 and specificity 96, though a count gives each of them."""
+    rows = [
+        f'[[claim]]\ntable = "3"\nrow = "torn"\nmetric = "{metric}"\nvalue = {value}\ndigits = 2\nunit = "percent"\n'
+        'where = "Table 3"\nclasses = "test"\nfolds = 1\nruns = 1\n'
+        for metric, value in (("accuracy", "90.00"), ("sensitivity", "95.00"), ("specificity", "96.25"))
+    ]
+    (tmp_path / "paper.toml").write_text("\n".join([PAPER, *rows]))
+    torn = load_paper(tmp_path / "paper.toml")
+    found = find_impossible_claims(torn)
+    assert {key for key in found if key[1] == "torn"} == find_contradicting_claims(torn) != set()
+    content = make_content()
+    (of_net,) = [claim for claim in content["claims"] if claim["row"] == "set / net"]
+    content["claims"] += [
+        {**of_net, "table": "3", "row": "torn", "metric": metric, "impossible": ("3", "torn", metric) in found}
+        for metric in ("accuracy", "sensitivity", "specificity")
+    ]
+    results = parse_results(content, "test")
+    notes = {line.note.split("; ")[0] for line in collect_lines(results, torn, "3") if line.key in found}
+    assert notes == {"contradicts its row"}
+    assert describe_finding(results, torn)[-2:] == [
+        "Impossible as printed: Table 2: set / old net.",
+        "Printed numbers that contradict each other: Table 3: torn.",
+    ]
+    assert "impossible as printed: 1; in contradiction to others of their row: 3" in describe_scope(torn)
 
 
 def test_rows_that_only_give_the_most_frequent_class_tell_no_leak(paper):
@@ -174,12 +232,12 @@ def test_rows_that_only_give_the_most_frequent_class_tell_no_leak(paper):
             for protocol, mean in (("paper", 0.7), ("leakfree", 0.6))
         ]
         sentences = describe_finding(parse_results(make_content() | {"rows": rows}, "test"), paper)
-        return next(sentence for sentence in sentences if sentence.startswith("Rows run as published under both"))
+        return next(sentence for sentence in sentences if sentence.startswith("Rows run with the paper's settings under both"))
 
-    assert "2. There the leak-free accuracy minus that of the paper's protocol is −10.0 points on average" in tell(0.5, 0.5)
-    assert "2. 1 of them is no better than always giving the most frequent class under both" in tell(0.5, 0.7)
-    assert "Without them the leak-free accuracy minus" in tell(0.5, 0.7)
-    assert "2. None tells what a leak is worth" in tell(0.7, 0.7)
+    assert "2 of ours. In rows of ours the leak-free accuracy minus that of the paper's protocol is from −10.0" in tell(0.5, 0.5)
+    assert "1 of them is left out here: no better than always giving the most frequent class under both" in tell(0.5, 0.7)
+    assert "In rows of ours the leak-free accuracy minus" in tell(0.5, 0.7)
+    assert "2 of ours. None tells what a leak is worth" in tell(0.7, 0.7)
     assert "points" not in tell(0.7, 0.7)
 
 
@@ -251,6 +309,14 @@ def test_departures_without_an_override_are_said_in_every_table(paper):
     assert "other settings: random initial weights" in net.note
 
 
+def test_a_changed_setting_does_not_hide_the_preset():
+    banners = list_banners(make_results(preset="smoke", overrides={"epochs": "1"}, on_protocol=False))
+    assert banners == [
+        "Other settings than the paper's: preset smoke (tiny networks, to see that everything works).",
+        "Other settings than the paper's, given on the command line: epochs = 1.",
+    ]
+
+
 def test_what_was_found_in_phantoms_follows_what_they_are(paper):
     content = make_content()
     content["datasets"][0]["synthetic"] = True
@@ -278,3 +344,17 @@ def test_seeds_that_gave_the_same_are_said_to_be_one_fit(paper):
         ("All metrics, the paper's protocol", "set / net"): "2",
         ("All metrics, leak-free", "set / net"): "2, one deterministic fit",
     }
+
+
+def test_leaks_of_own_data_are_said_once_with_the_names_of_their_sets(paper):
+    content = make_content()
+    first = content["datasets"][0] | {"own": True}
+    other = {**first["splits"]["paper"], "leak": {**first["splits"]["paper"]["leak"], "same_patient": 50}}
+    third = {**first, "dataset": "crop", "splits": {"paper": other}}
+    content["datasets"] = [first, {**first, "dataset": "small"}, third]
+    said = [text for text in describe_finding(parse_results(content, "test"), paper) if text.startswith("Split as in the paper")]
+    about = "test cases have a picture of the same patient in training, and 5 one that looks nearly the same"
+    assert said == [
+        f"Split as in the paper, 77 of 100 {about} (each of set, small): trust the leak-free numbers.",
+        f"Split as in the paper, 50 of 100 {about} (crop): trust the leak-free numbers.",
+    ]

@@ -8,7 +8,7 @@ from sample_report import PAPER, make_content, make_metric, make_results
 from common.records.paper import Contrast, parse_paper
 from common.records.results import parse_results
 from common.report.lines import collect_lines
-from common.report.overview import describe_paper
+from common.report.overview import describe_all, describe_paper
 
 ERRORS = {"error": 0.01, "df": 50.0}
 
@@ -161,3 +161,47 @@ def test_contrasts_are_read_and_refused_twice(tmp_path):
         parse_paper(PAPER + entry + entry, tmp_path / "paper.toml")
     with pytest.raises(Exception, match="field 'leakfree' is missing"):
         parse_paper(PAPER + entry.replace('leakfree = "c"\n', ""), tmp_path / "paper.toml")
+
+
+def test_a_control_is_shown_and_counted_nowhere(paper, tmp_path):
+    """Of classes that mean nothing the leak is the largest, and says nothing of what the paper's way of splitting adds."""
+    contrasts = (Contrast("set / net", "set / net", "set / net"), Contrast("shuffled", "paper / other", "leakfree / other", True))
+    overview = describe_paper(replace(paper, contrasts=contrasts), parse_results(make_paired_content(), "test"), has_code=True)
+    assert [(line.row, line.control) for line in overview.lines] == [("set / net", False), ("shuffled", True)]
+    assert [line.row for line in overview.pairs] == ["set / net"]
+    counted, _, apart = overview.leak.partition("; ")
+    assert counted == "accuracy +6.2 [+3.4, +9.0] points: set / net"
+    assert apart == "not counted, a control: +40.0 [+37.2, +42.8] points: shuffled"
+    told = describe_all([overview])
+    assert "A leak shows in 1 of them, of 1 paper: there the paper's way of splitting adds +6.2 to +6.2 points" in told
+    entry = '[[contrast]]\nname = "a"\npaper = "b"\nleakfree = "c"\ncontrol = true\n'
+    assert parse_paper(PAPER + entry, tmp_path / "paper.toml").contrasts[0].control
+
+
+def test_what_was_run_of_all_papers_is_said_from_the_records(paper):
+    """Not that each was trained as it says: how many, on which data, which part, with which settings, and where a leak shows."""
+    untouched = describe_paper(paper, None, has_code=True)
+    assert describe_all([untouched]) == "1 paper; none was trained on real data so far."
+    whole = describe_paper(paper, parse_results(make_paired_content(), "test"), has_code=True)
+    content = make_paired_content()
+    content["datasets"][0]["substitute"] = True
+    content["overrides"] = {"epochs": "5"}
+    content["rows"] = [row for row in content["rows"] if row["row"] != "set / net"]
+    part = describe_paper(paper, parse_results(content, "test"), has_code=True)
+    run, pairs, leak = describe_all([untouched, whole, part]).split(". ")
+    assert run == (
+        "3 papers; 2 trained anew on real data so far, 1 on other data than the paper's: 9 of 11 rows, in 1 with changed "
+        "settings; the main number itself in 1 of them"
+    )
+    assert pairs == "1 row was run both as the paper splits its pictures and with the pictures of a patient never on both sides"
+    assert (
+        leak == "A leak shows in 1 of them, of 1 paper: there the paper's way of splitting adds +6.2 to +6.2 points of accuracy."
+    )
+    none = describe_paper(paper, make_results(), has_code=True)  # without errors of the means
+    assert describe_all([none]).endswith("never on both sides. A leak shows in none of them.")
+
+
+def test_a_main_number_that_is_not_in_the_text_is_said_in_words(paper):
+    unread = replace(paper, claims=tuple(replace(claim, value=None) for claim in paper.claims))
+    claim = describe_paper(unread, None, has_code=True).claim
+    assert claim == "set / net, accuracy: no number in the available text"

@@ -11,9 +11,10 @@ from sample_report import Page, make_content, make_png, make_results, write_run
 
 from common.errors import UsageError
 from common.records.results import parse_results
+from common.report.lines import collect_lines
 from common.report.pages import escape_markdown, render_markdown, write_report
 from common.report.screen import format_screen_table
-from common.report.tables import build_comparison_tables
+from common.report.tables import build_comparison_tables, name_tables
 from common.report.wording import NONE
 
 GOLDEN = Path(__file__).parent / "golden" / "table.md"
@@ -75,7 +76,7 @@ def test_report_shows_every_part(tmp_path, paper):
         "attainable impossible accuracy 79.5 of 100; Table 2: set / old net 79/100 = 79.00, 80/100 = 80.00 fits: 0 of 101",
         "printed ratios: 2; impossible as printed: 1; not in the available text: 1. Possible and not listed: attainable 1",
         "repetition one run set / old net",
-        "duration 2 h 05 min",
+        "training time, summed over all trainings 2 h 05 min",
         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         "scored, leak-free lowest validation loss",
     ]:
@@ -260,8 +261,48 @@ def test_own_data_have_a_report_of_their_own(tmp_path, paper):
         assert "set / net, accuracy, images split as in the paper: 91.2 % (95 % interval 88.2 to 94.2)" in text
         assert "patients kept apart (leak-free): 85.0 % (95 % interval 82.0 to 88.0)" in text
         assert "77 of 100 test cases have a picture of the same patient in training" in text
+    titles = name_tables(collect_lines(results, paper), own=True).values()
+    assert set(titles) == {"As in Table 2: accuracy (%)", "Further, labels: accuracy (%)"}
+    for title in titles:  # each table of the screen is in the page, in table.md and in those for other programs
+        assert title in screen
+        assert title in page.partition("Results")[2]
+        assert f"## {title}" in table
+        assert title in (run / "table.csv").read_text(encoding="utf-8")
+    assert "| set / net | 91.2 | 1.0 | 2 | [88.2, 94.2] | 80.0 | 85.0 | [82.0, 88.0] | −6.2 | 86.0 |" in table
+    assert "set / net 91.2 1.0 2 [88.2, 94.2] 80.0 85.0 [82.0, 88.0] −6.2 86.0" in page
     names = {column.name for one in build_comparison_tables(results, paper) for column in one.columns}
-    assert names >= {"row", "mean", "95 % interval"}
+    assert names >= {"row", "mean", "95 % interval", "minus paper's protocol"}
     assert not names & {"printed", "verdict", "difference"}
     kept = parse_results({**content, "datasets": [content["datasets"][0], make_content()["datasets"][0]]}, "test")
     assert "the paper printed" in render_markdown(kept, paper)  # beside data of the paper the numbers stay
+
+
+def test_of_own_data_a_table_of_the_package_loses_what_is_the_papers(paper):
+    """By what a column holds, not by its words: "paper" stands in the name of a protocol as well."""
+    columns = [("row", "", False), ("recall", "Implied", True), ("minus the paper's protocol", "Ours", False)]
+    own = {
+        "title": "Recall",
+        "columns": [{"name": name, "kind": "text", "group": group, "printed": printed} for name, group, printed in columns],
+        "rows": [["net", "36 of 37", "4.0"], ["absent net", "35 of 37", "–"]],
+        "note": "Summed.",
+        "printed_note": "Implied by the macro means.",
+    }
+    content = make_content()
+    content["extra"]["tables"] = [own]
+    table = render_markdown(parse_results(content, "test"), paper)
+    assert "| absent net | 35 of 37 | – |\n\nSummed. Implied by the macro means." in table
+    content["datasets"][0] |= {"own": True, "substitute": True}
+    table = render_markdown(parse_results(content, "test"), paper)
+    assert "| row | Ours: minus the paper's protocol |\n|---|---|\n| net | 4.0 |\n\nSummed.\n" in table
+    assert "mplied" not in table
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_what_the_names_of_rows_mean_stands_above_the_tables(tmp_path, paper, own):
+    content = make_content()
+    content["datasets"][0] |= {"own": own, "substitute": own}
+    run = write_run(tmp_path / "run", content)
+    write_report(run, replace(paper, row_names="k: layers that are trained (k = 0: the last alone)"))
+    for name in ("report.html", "table.md"):
+        text = (run / name).read_text(encoding="utf-8")
+        assert text.index("k: layers that are trained (k = 0: the last alone).") < text.rindex("Table 2")

@@ -54,7 +54,7 @@ def test_readmes_are_rewritten_then_current(tmp_path, capsys):
     assert main(arguments) == 0
     first = (root / "README.md").read_text()
     assert "not run yet" in first
-    assert "`python -m replications.some_paper.run`" in first
+    assert "`python -m replications.some_paper.run --data /path/to/data`" in first  # without data it runs on phantoms
     assert first.endswith("<!-- end -->\n\nText stays.\n")
     package = (root / "replications" / "some_paper" / "README.md").read_text()
     assert "Not run yet." in package

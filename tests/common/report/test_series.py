@@ -108,3 +108,13 @@ def test_panels_hold_percents_of_what_was_run():
     assert (value.doubtful, value.reference) == (True, 91.0)
     assert panel.title == "leak-free, n = 40"
     assert panel.level == pytest.approx(55)
+
+
+def test_a_caption_counts_the_seeds_of_all_its_rows():
+    """One row with a single seed beside one with five is not "1 seed"."""
+    results = make_results()
+    rows = [row.model_copy(update={"seeds": [0, 1, 2, 3, 4], "n": 38}) if row.row == "y" else row for row in results.rows]
+    many = results.model_copy(update={"rows": rows})
+    said = end_caption(many, ["paper"], ["x", "y"], positive_class="ill")
+    assert "n = 38 to 40 test cases (18 ill) of 25 patients, 2 to 5 seeds." in said
+    assert "n = 40 test cases (18 ill) of 25 patients, 2 seeds." in end_caption(many, ["paper"], ["x"], positive_class="ill")

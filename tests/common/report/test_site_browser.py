@@ -37,6 +37,10 @@ const measure = async () => {
     await Promise.all(pictures.map(node => node.complete || new Promise(done => { node.onload = node.onerror = done; })));
     found.push({address, width, closed, opened: root.scrollWidth, pictures: pictures.length,
       broken: pictures.filter(node => !node.naturalWidth).map(node => node.src),
+      cut: pictures.filter(node => {
+        const box = node.closest(".scroll") || node.parentElement;
+        return node.naturalWidth && node.getBoundingClientRect().right > box.getBoundingClientRect().right + 1;
+      }).map(node => node.currentSrc),
       scripts: inside.scripts.length, title: inside.title,
       outside: frame.contentWindow.performance.getEntriesByType("resource").map(entry => entry.name)
         .filter(name => !/^(file|data):/.test(name))});
@@ -71,6 +75,7 @@ def test_published_pages_fit_show_all_pictures_and_fetch_nothing(tmp_path):
     assert not [(item["address"], item["width"], item["closed"]) for item in found if item["closed"] > item["width"]]
     assert not [(item["address"], item["width"], item["opened"]) for item in found if item["opened"] > item["width"]]
     assert not [broken for item in found for broken in item["broken"]]
+    assert not [(item["width"], picture) for item in found for picture in item["cut"]]  # its marks would be out of sight
     assert not [address for item in found for address in item["outside"]]
     assert not sum(item["scripts"] for item in found)
     assert all(item["title"] for item in found)
@@ -82,9 +87,11 @@ def test_a_page_that_is_too_wide_fetches_or_lacks_a_picture_is_found(tmp_path):
     page.write_text(
         '<title>bad</title><div style="width: 700px">wide</div><details><div style="width: 2000px">wider</div></details>'
         '<img src="http://127.0.0.1:9/outside.png"><img src="absent.png">'
+        f'<div class="scroll" style="overflow-x: auto"><img src="{ROOT.as_uri()}/docs/site/papers.svg"></div>'
     )
     wide, narrow = look_at([page], tmp_path)
     assert (wide["closed"], narrow["closed"]) == (1300, 708)  # with the margin of the body
     assert min(wide["opened"], narrow["opened"]) >= 2000
     assert wide["outside"] == ["http://127.0.0.1:9/outside.png"]
     assert len(wide["broken"]) == 2
+    assert (wide["cut"], [Path(name).name for name in narrow["cut"]]) == ([], ["papers.svg"])  # 980 pixels wide

@@ -45,7 +45,13 @@ def test_every_number_has_its_warnings():
     several = parse_results(make_content(datasets=sizes, on_protocol=False), "test")
     assert list_warnings(several)[1] == "learned from other data than the paper's: hips of the user, lungs"
     demo = parse_results(make_content(preset="demo", on_protocol=False), "test")
-    assert list_warnings(demo)[1].startswith("other settings than the paper's: preset demo")
+    assert list_warnings(demo)[1] == "other settings than the paper's: preset demo"
+    changed = make_content(preset="smoke", overrides={"epochs": "3"}, on_protocol=False)
+    assert list_warnings(parse_results(changed, "test"))[1] == "other settings than the paper's: preset smoke, epochs = 3"
+    substitute = parse_results({**changed, "datasets": [make_dataset(substitute=True)]}, "test")
+    assert list_warnings(substitute)[2] == "other settings than the paper's: preset smoke, epochs = 3"
+    weights = parse_results(make_content(on_protocol=False), "test")
+    assert list_warnings(weights)[1] == "other settings than the paper's: not all networks were trained as published"
 
 
 def test_a_network_must_have_the_bytes_of_its_record(tmp_path):
