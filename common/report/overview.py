@@ -261,7 +261,10 @@ def describe_all(overviews: Sequence[Overview]) -> str:
             f"{len(pairs)} row{'s' * (len(pairs) > 1)} {'were' if len(pairs) > 1 else 'was'} run both as the paper splits its"
         )
         counted += " pictures and with the pictures of a patient never on both sides"
-        can = f"; {blind} of these can show no leak, being no better than always giving the most frequent class" if blind else ""
+        hardly = sum(line.hardly_trained for _, line in pairs)
+        known = {"no better than always giving the most frequent class": blind, "leak-free stopped in the first epochs": hardly}
+        reasons = [f"{why} ({count})" if blind and hardly else why for why, count in known.items() if count]
+        can = f"; {blind + hardly} of these can show no leak, being {' or '.join(reasons)}" if reasons else ""
         sentences.append(f"{counted}{can}.")
         if shown:
             low, high = (format_value(end(leak[0] for _, leak in shown), "percent", signed=True) for end in (min, max))
