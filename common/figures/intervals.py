@@ -266,15 +266,18 @@ def plot_intervals(lines: Sequence[IntervalLine], *, label: str, scale: float = 
 
 
 def plot_shares(series: Mapping[str, Sequence[tuple[float, float, float | None, float | None]]], *, label: str) -> Figure:
-    """A metric against the share of the training cases that bear a label (given in 0..1, drawn in %), a line for each series.
+    """A metric against the share of the training cases that bear a label (given in 0..1, drawn in %), a line for each series,
+    broken where it lacks a share that another one has.
 
     series: name -> points (share, mean, low, high) in any order; low and high are None where there is no interval; mean, low
     and high in the unit of `label`, which names the metric.
     """
     figure = new_figure(5.2, 3.4)
     axes = figure.subplots()
-    for number, (name, points) in enumerate(series.items()):
-        points = sorted(points)
+    every = sorted({point[0] for points in series.values() for point in points})
+    for number, (name, given) in enumerate(series.items()):
+        known = {point[0]: point for point in given}
+        points = [known.get(share, (share, np.nan, None, None)) for share in every]
         share = [100 * point[0] for point in points]
         mean = np.array([point[1] for point in points], dtype=float)
         errors = np.array([[m - (m if low is None else low), (m if high is None else high) - m] for _, m, low, high in points]).T
@@ -295,7 +298,7 @@ def plot_shares(series: Mapping[str, Sequence[tuple[float, float, float | None, 
             label=name,
         )
     style_axes(axes, x="labelled share of the training cases (%)", y=f"{label}, 95 % intervals")
-    ticks = sorted({round(100 * point[0], 6) for points in series.values() for point in points})
+    ticks = [round(100 * share, 6) for share in every]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     add_legend(figure, axes.get_legend_handles_labels()[0])
     return figure

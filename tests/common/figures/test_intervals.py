@@ -6,7 +6,7 @@ from drawings import LINE, draw_bars, draw_steps, legend
 from matplotlib.colors import to_hex
 
 from common.figures import intervals
-from common.figures.intervals import Panel, Value, plot_bars, plot_intervals
+from common.figures.intervals import Panel, Value, plot_bars, plot_intervals, plot_shares
 
 
 def test_bars_stand_for_their_values():
@@ -42,3 +42,11 @@ def test_intervals_lie_where_the_numbers_are():
     drawn = [tuple(np.round(line.get_xdata(), 6)) for line in axes.lines]
     for expected in [(88.0, 92.0), (90.0,), (86.0, 90.0), (88.0,), (77.0, 83.0), (80.0,), (70.0, 70.0), (75.0, 75.0)]:
         assert expected in drawn
+
+
+def test_a_line_is_broken_where_a_share_was_not_run():
+    series = {"a": [(0.1, 80, 78, 82), (0.5, 85, 84, 86), (1.0, 90, 88, 92)], "b": [(0.1, 70, 60, 75), (1.0, 80, None, None)]}
+    (axes,) = plot_shares(series, label="accuracy (%)").axes
+    lines = [container.lines[0].get_ydata() for container in axes.containers]
+    np.testing.assert_array_equal(lines[0], [80, 85, 90])
+    np.testing.assert_array_equal(lines[1], [70, np.nan, 80])
