@@ -224,6 +224,18 @@ def test_stored_clean(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_terms_that_are_explained_are_used(path):
+    """A word that a list explains stands in what the notebook shows, or in the page on verdicts."""
+    cells = nbformat.read(path, as_version=4).cells
+    terms = re.findall(r"^- \*\*(.+?)\*\*", "\n".join(cell.source for cell in cells if cell.cell_type == "markdown"), flags=re.M)
+    outputs = [output for cell in cells if cell.cell_type == "code" for output in cell.outputs]
+    if not outputs:
+        pytest.skip("no accepted run, so no outputs are stored")
+    used = json.dumps(outputs) + (ROOT / "docs/verdicts.md").read_text(encoding="utf-8")
+    assert not [term for term in terms if term.lower() not in used.lower()]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_outputs_are_stored(path):
     """A reader sees tables and figures of the accepted run without running anything; audit.ipynb needs none."""
     if path.stem in EXPECTED and not (ROOT / "results" / path.stem / "results.json").is_file():
