@@ -11,10 +11,6 @@ NOTE = (
     "The epoch with the lowest cross-entropy on the validation cases is scored, and training ends {patience} epochs after it. "
     "Under the paper's protocol every training takes all of its epochs: the difference of the protocols holds this choice, too."
 )
-FOUND = (
-    "Stopped in the first epochs: {rows}. The epoch with the lowest cross-entropy on validation cases was number {first} to "
-    "{last} of {most}; the leak-free numbers are those of hardly trained networks and say little about the leak."
-)
 
 
 def tabulate_chosen(history: pd.DataFrame, most: Mapping[str, int], patience: int) -> list[OwnTable]:
@@ -38,22 +34,6 @@ def tabulate_chosen(history: pd.DataFrame, most: Mapping[str, int], patience: in
         for row, of_row in chosen.groupby("row", sort=True)
     ]
     return [OwnTable(title="Epochs chosen", columns=columns, rows=lines, note=NOTE.format(patience=patience))]
-
-
-def summarise_chosen(history: pd.DataFrame, most: Mapping[str, int]) -> str:
-    """A sentence that names the rows of `list_hardly_trained`; "" where there is none.
-
-    >>> history = pd.DataFrame({"protocol": "leakfree", "row": "CNN", "seed": 0, "fold": -1, "epoch": [1, 2, 3]})
-    >>> print(summarise_chosen(history.assign(val_loss=[0.5, 0.3, 0.4]), {"CNN": 100}).partition(".")[0])
-    Stopped in the first epochs: CNN
-    """
-    rows = list_hardly_trained(history, most)
-    if not rows:
-        return ""
-    chosen = list_chosen(history)
-    epochs = chosen.loc[chosen["row"].isin(rows), "epoch"]
-    of = " or ".join(map(str, sorted({most[row] for row in rows})))
-    return FOUND.format(rows="; ".join(rows), first=epochs.min(), last=epochs.max(), most=of)
 
 
 def list_hardly_trained(history: pd.DataFrame, most: Mapping[str, int]) -> list[str]:

@@ -15,6 +15,11 @@ from common.report.wording import SYNTHETIC, choose_unit, format_value, name_met
 NAMED_ROWS = 4  # of a list in a sentence
 MISSING_FILE = ": No such file or directory"  # as records of earlier versions say after "not here"
 
+STOPPED = (
+    "Leak-free, early stopping chose one of the first epochs: {rows}. The numbers are those of hardly trained networks and say "
+    "little about the leak."
+)
+
 
 def describe_finding(results: Results, paper: Paper) -> list[str]:
     """Sentences for the head of the report, computed from the numbers; the package's own finding and the headline claim first."""
@@ -38,6 +43,8 @@ def describe_finding(results: Results, paper: Paper) -> list[str]:
         sentences += describe_main_statement(results, paper)
         sentences += [_describe_line(find_headline(lines, paper)), _tally_verdicts(lines)]
     sentences += _describe_differences(lines, paper.headline.metric, is_own(results))
+    if results.extra.hardly_trained:
+        sentences.append(STOPPED.format(rows=_list_rows(results.extra.hardly_trained)))
     where = {"paper": "In the paper", "ours": "Here, under the paper's protocol", "leak-free": "Here, leak-free"}
     for who, text in where.items():
         if rows := [line.row for line in lines if who in line.no_better]:

@@ -113,7 +113,7 @@ def draw_papers(overviews: Sequence[Overview]) -> dict[str, str]:
         for line in overview.lines[:MOST_LINES]:
             worth = f"leak {show_leak(line.leak, 'percent').removesuffix(' points')}" if line.leak else ""
             worth = "no better than the most frequent class" if line.is_blind else worth
-            worth = "leak-free stopped in its first epochs" if line.hardly_trained else worth
+            worth = "leak-free: stopped early" if line.hardly_trained else worth
             said = (line.verdict, "control" * line.control, worth)
             lines.append(replace(line, verdict="; ".join(part for part in said if part)))
         more = len(overview.lines) - len(lines)

@@ -16,7 +16,7 @@ from common.data.folder import find_data
 from common.data.layout import refuse_layout
 from common.data.unmarked import read_unmarked
 from common.errors import run_main
-from common.evaluation.stopping import summarise_chosen, tabulate_chosen
+from common.evaluation.stopping import tabulate_chosen
 from common.evaluation.unmarked import summarise_unmarked, tabulate_unmarked
 from common.records.paper import Paper, load_paper
 from common.records.predictions import write_predictions
@@ -110,9 +110,9 @@ def run(options: cli.Options) -> int:
     write_predictions(predictions, opened.folder / "predictions.csv.gz")
 
     reasons |= explain_failures(failed, [*planned, *scorings])
-    most = experiments.list_most_epochs(config)
     outcome = experiments.judge(paper, predictions, config, preset, options.protocols, described, counts, reasons, history)
     unmarked = frozenset[str]().union(*(read_unmarked(source.path) for source in sources.values() if source))
+    most = experiments.list_most_epochs(config)
     results = build_results(
         opened,
         outcome,
@@ -121,8 +121,11 @@ def run(options: cli.Options) -> int:
         config=asdict(config),
         selection=SELECTION,
         finished=finished,
-        tables=[*tabulate_chosen(history, most, config.patience), *tabulate_unmarked(predictions, unmarked)],
-        finding=" ".join(filter(None, (summarise_chosen(history, most), summarise_unmarked(predictions, unmarked)))),
+        tables=[
+            *tabulate_chosen(history, experiments.list_most_epochs(config), config.patience),
+            *tabulate_unmarked(predictions, unmarked),
+        ],
+        finding=summarise_unmarked(predictions, unmarked),
     )
     shown = figures.Shown(paper, config, datasets, predictions, history)
     return close_run(opened, paper, results, lambda found: figures.draw_figures(shown, found), failed)

@@ -358,3 +358,12 @@ def test_leaks_of_own_data_are_said_once_with_the_names_of_their_sets(paper):
         f"Split as in the paper, 77 of 100 {about} (each of set, small): trust the leak-free numbers.",
         f"Split as in the paper, 50 of 100 {about} (crop): trust the leak-free numbers.",
     ]
+
+
+def test_rows_that_early_stopping_decided_are_named_behind_the_main_number(paper):
+    content = make_content()
+    content["extra"]["hardly_trained"] = ["set / net"]
+    sentences = describe_finding(parse_results(content, "test"), paper)
+    (place,) = (i for i, text in enumerate(sentences) if text.startswith("Leak-free, early stopping chose one of the first"))
+    assert "first epochs: set / net. The numbers are those of hardly trained networks" in sentences[place]
+    assert place > 0
