@@ -112,7 +112,6 @@ def run(options: cli.Options) -> int:
     reasons |= explain_failures(failed, [*planned, *scorings])
     outcome = experiments.judge(paper, predictions, config, preset, options.protocols, described, counts, reasons, history)
     unmarked = frozenset[str]().union(*(read_unmarked(source.path) for source in sources.values() if source))
-    most = experiments.list_most_epochs(config)
     results = build_results(
         opened,
         outcome,
