@@ -60,7 +60,7 @@ def test_nothing_outside_its_folder_is_touched_and_it_passes(checkout, monkeypat
     assert passed is not None
     assert int(passed[1]) > 15
     changed = {path for path, content in snapshot(checkout).items() if before.get(path) != content}
-    made = {f"docs/site/{name}" for name in ("index.html", "audit.html", "papers.svg", "my_paper.html")}
+    made = {f"docs/site/{name}" for name in ("index.html", "audit.html", "papers.svg", "papers_narrow.svg", "my_paper.html")}
     assert {path for path in changed if not path.startswith(("replications/my_paper/", "runs/"))} == {"README.md", *made}
 
 

@@ -171,7 +171,9 @@ def test_costs_are_those_of_the_accepted_trainings(accepted, costs):
 
 
 def test_the_table_of_papers_says_that_its_cost_is_of_a_part(accepted, root):
-    (line,) = (line for line in (root / "README.md").read_text().splitlines() if "lung_hip_compare.run --data /path/to/data` |" in line)
+    (line,) = (
+        line for line in (root / "README.md").read_text().splitlines() if "lung_hip_compare.run --data /path/to/data` |" in line
+    )
     assert f"{format_duration(accepted.seconds)}, CPU and 1 x NVIDIA H200, for 12 of 31 rows |" in line
 
 
@@ -185,7 +187,9 @@ def test_the_main_number_is_the_paper_s_main_claim(root):
     paper = load_paper(root / "replications" / "lung_hip_compare" / "paper.toml")
     assert paper.headline.statement == "resnet_best_everywhere"
     assert "ResNet-50" in paper.headline.row
-    (line,) = (line for line in (root / "README.md").read_text().splitlines() if "lung_hip_compare.run --data /path/to/data` |" in line)
+    (line,) = (
+        line for line in (root / "README.md").read_text().splitlines() if "lung_hip_compare.run --data /path/to/data` |" in line
+    )
     assert "| ResNet-50 has the highest accuracy of the four networks on all five data sets; LUNA16 / ResNet-50" in line
     assert "| the claim: partly run; the number: agrees: not more than 5 points apart |" in line
     assert "1 more was stopped in the first epochs leak-free" not in line  # two were: on the test list and on the held-out one
