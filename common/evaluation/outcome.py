@@ -29,11 +29,7 @@ WITHHELD = {
     OFF_PROTOCOL: "run with other settings than the paper's",
 }
 NAMED = 3  # departures of a row, in its note
-
-
 IN_WORDS = {"paper": "under the paper's protocol", "leakfree": "leak-free"}
-
-
 HARDLY_TRAINED = "networks that it compares were stopped in their first epochs"
 
 
