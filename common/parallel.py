@@ -1,23 +1,31 @@
-"""Work spread over the cores of this machine: threads of ours, while the libraries beneath keep to one thread each.
+"""Work spread over the cores of this machine: threads or processes of ours, while the libraries beneath keep to one thread each.
 
 BLAS and OpenCV start threads of their own for every product and filter. Below several threads of ours these only wait for each
-other: the search for near-duplicates took eight times the processor time.
+other: the search for near-duplicates took eight times the processor time. Processes take a second to start; they pay where much
+is done in many short calls, between which threads wait for Python's lock.
 """
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 import cv2
+from joblib import Parallel, delayed, parallel_config
 from threadpoolctl import threadpool_limits
 
 from common.cli import count_cores
+from common.errors import RunError
 
 ItemT = TypeVar("ItemT")
 DoneT = TypeVar("DoneT")
 AHEAD = 4  # pieces of work for each core that wait or whose result waits
+MANY = 1000  # things from which on processes pay
+WINDOW = 32  # lots for each core that are sent before all of them are done: no more results wait
+IDLE = 10  # seconds after which a process without work ends, also where ours was killed
+SHARED = "16K"  # arrays from this size on are mapped into the processes instead of sent with every piece of work
 
 
 @contextlib.contextmanager
@@ -60,3 +68,35 @@ def spread(work: Callable[[ItemT], DoneT], items: Iterable[ItemT]) -> Iterator[D
                 future.cancel()
             if isinstance(items, Generator):  # a traceback would keep it open, and a line of progress coming
                 items.close()
+
+
+def spread_apart(work: Callable[[ItemT], DoneT], items: Sequence[ItemT], lot: int = 1) -> Iterator[DoneT]:
+    """`work` of every item, in the order of the items, in a process on each core.
+
+    lot: items that are sent together. work: large arrays among the arguments of a `functools.partial` are written once to a
+    temporary folder, and the processes map them. An item that fails ends it with its exception. Raises RunError where a process
+    is ended from outside.
+
+    >>> list(spread_apart(abs, [-1, 2, -3], lot=2))
+    [1, 2, 3]
+    """
+    cores = count_cores()
+    lots = [items[first : first + lot] for first in range(0, len(items), lot)]
+    window = WINDOW * cores
+    with (
+        parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=IDLE),
+        Parallel(n_jobs=cores, return_as="generator", batch_size=1, max_nbytes=SHARED) as pool,
+    ):
+        try:
+            for first in range(0, len(lots), window):
+                for done in pool(delayed(_work_alone)(work, part) for part in lots[first : first + window]):
+                    yield from done
+        except BrokenProcessPool:
+            raise RunError(
+                "a process of this command was ended from outside, as where memory runs out; the same command starts it again"
+            ) from None
+
+
+def _work_alone(work: Callable[[ItemT], DoneT], lot: Sequence[ItemT]) -> list[DoneT]:
+    with limit_libraries():
+        return [work(item) for item in lot]

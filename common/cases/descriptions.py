@@ -6,8 +6,10 @@ inverted, and mirroring or a quarter turn only permutes the magnitudes.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -16,8 +18,8 @@ import numpy as np
 from common.cases.borders import find_content
 from common.cases.registration import COARSE_SIDE, THUMBNAIL, View, build_view, choose_width
 from common.cases.sketches import SKETCH, draw_sketch
-from common.parallel import spread
-from common.progress import track
+from common.parallel import MANY, spread, spread_apart
+from common.progress import tell_progress, track
 
 FREQUENCIES = 6  # highest frequency of a spectrum, periods over the window
 # Share trimmed from the left and right, and from the top and bottom, before a spectrum is taken: a crop of 20 % is compared with
@@ -25,6 +27,28 @@ FREQUENCIES = 6  # highest frequency of a spectrum, periods over the window
 WINDOWS = ((0.0, 0.0), (0.10, 0.10), (0.075, 0.0), (0.0, 0.075))
 SPECTRUM_SIDE = 32
 STEPS = 40.0  # of the coarse images' int8 to 1
+LOT = 64  # pictures of an array that one process describes at a time
+
+
+class Looks(NamedTuple):
+    """What views are compared by; arrays as in `Descriptions`."""
+
+    thumbnails: np.ndarray
+    sketches: np.ndarray
+    coarse: np.ndarray
+    widths: np.ndarray
+
+    def build_view(self, view: int) -> View:
+        """One of the views, ready to be compared."""
+        return build_view(self.thumbnails[view], float(self.widths[view]))
+
+    def outline(self, view: int) -> tuple[np.ndarray, np.ndarray]:
+        """Thumbnail and sketch of one of the views, as `promises_copy` takes them."""
+        return self.thumbnails[view], self.sketches[view]
+
+    def enlarge_coarse(self, view: int) -> np.ndarray:
+        """Coarse image (24, 24) float32 of one of the views, as `match_templates` takes it."""
+        return self.coarse[view].astype(np.float32) / STEPS
 
 
 @dataclass(frozen=True)
@@ -65,13 +89,10 @@ class Descriptions:
             self.known,
         )
 
-    def build_view(self, view: int) -> View:
-        """One of the views, ready to be compared."""
-        return build_view(self.thumbnails[view], float(self.widths[view]))
-
-    def outline(self, view: int) -> tuple[np.ndarray, np.ndarray]:
-        """Thumbnail and sketch of one of the views, as `promises_copy` takes them."""
-        return self.thumbnails[view], self.sketches[view]
+    @property
+    def looks(self) -> Looks:
+        """What the views are compared by."""
+        return Looks(self.thumbnails, self.sketches, self.coarse, self.widths)
 
     def find_contents(self) -> np.ndarray:
         """The view of every image that has no border, (count,) int64: the second one where there are two."""
@@ -96,30 +117,26 @@ def describe_images(images: Iterable[np.ndarray]) -> Descriptions:
     >>> described.take(np.array([1, 0])).image_of.tolist()
     [0, 1, 1]
     """
-    kept: list[list[_Described]] = [[], []]  # as it is; without border
-    bordered = []
-    for row, views_of in enumerate(spread(_describe_image, track(images, "near-duplicates: describing pictures"))):
-        for lot, view in zip(kept, views_of, strict=False):
-            lot.append(view)
-        bordered += [row] * (len(views_of) - 1)
-    count, views = len(kept[0]), len(kept[0]) + len(kept[1])
-    # Filled one by one, and each part given up at once: a hundred thousand thumbnails are not to stand in memory twice.
-    described = Descriptions(
-        count,
+    lots = deque(_describe_all(images))
+    count, inner = sum(lot.images for lot in lots), sum(len(lot.bordered) for lot in lots)
+    views = count + inner
+    described = (
         np.empty((views, THUMBNAIL, THUMBNAIL), np.uint8),
         np.empty((views, SKETCH, SKETCH), np.int8),
         np.empty((views, COARSE_SIDE, COARSE_SIDE), np.int8),
         np.empty((views, len(WINDOWS), 2, FREQUENCIES + 1, FREQUENCIES + 1), np.float32),
         np.empty(views),
-        np.concatenate([np.arange(count), np.array(bordered, np.int64)]),
-        np.arange(views),
     )
-    for lot, end in ((kept[0], count), (kept[1], views)):
-        for row in range(end - 1, end - 1 - len(lot), -1):
-            part = lot.pop()
-            described.thumbnails[row], described.sketches[row], described.coarse[row] = part.thumbnail, part.sketch, part.coarse
-            described.spectra[row], described.widths[row] = part.spectrum, part.width
-    return described
+    image_of = np.arange(views)
+    row, further = 0, count
+    while lots:  # each is given up at once: a hundred thousand thumbnails are not to stand in memory twice
+        lot = lots.popleft()
+        rows = [*range(row, row + lot.images), *range(further, further + len(lot.bordered))]
+        for whole, part in zip(described, lot.views, strict=True):
+            whole[rows] = part
+        image_of[rows[lot.images :]] = row + np.array(lot.bordered, np.int64)
+        row, further = row + lot.images, further + len(lot.bordered)
+    return Descriptions(count, *described, image_of, np.arange(views))
 
 
 # By their `hash_images`, the pictures that `describe_once` described last: a run prepares a data set, then proves its splits.
@@ -240,28 +257,53 @@ def _make_grey(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
-class _Described(NamedTuple):
-    """One view."""
+class _Views(NamedTuple):
+    """Of one view, or stacked those of several."""
 
     thumbnail: np.ndarray
     sketch: np.ndarray
     coarse: np.ndarray
     spectrum: np.ndarray
-    width: float
+    width: np.ndarray | float
 
 
-def _describe_image(image: np.ndarray) -> list[_Described]:
-    """An image as it is and, where it has a border, without it."""
-    image = _make_grey(np.asarray(image))
-    x0, y0, x1, y1 = find_content(image)
-    bordered = (x1 - x0, y1 - y0) != (image.shape[1], image.shape[0])
-    return [_describe_view(image), *([_describe_view(image[y0:y1, x0:x1])] if bordered else [])]
+class _Lot(NamedTuple):
+    """Stacked: some images as they are, then those of them that have a border without it."""
+
+    images: int
+    bordered: list[int]
+    views: _Views
 
 
-def _describe_view(image: np.ndarray) -> _Described:
+def _describe_all(images: Iterable[np.ndarray]) -> Iterator[_Lot]:
+    """The images in lots, in their order."""
+    what = "near-duplicates: describing pictures"
+    if not isinstance(images, np.ndarray) or len(images) < MANY:
+        yield from spread(_describe_lot, ([image] for image in track(images, what)))
+        return
+    with tell_progress(what, len(images)) as advance:
+        for lot in spread_apart(partial(_describe_part, images), range(0, len(images), LOT)):
+            yield lot
+            advance(lot.images)
+
+
+def _describe_part(images: np.ndarray, first: int) -> _Lot:
+    return _describe_lot(list(images[first : first + LOT]))
+
+
+def _describe_lot(images: list[np.ndarray]) -> _Lot:
+    whole, bordered, inner = [], [], []
+    for row, image in enumerate(map(_make_grey, map(np.asarray, images))):
+        whole.append(_describe_view(image))
+        x0, y0, x1, y1 = find_content(image)
+        if (x1 - x0, y1 - y0) != (image.shape[1], image.shape[0]):
+            bordered.append(row)
+            inner.append(_describe_view(image[y0:y1, x0:x1]))
+    return _Lot(len(images), bordered, _Views(*map(np.stack, zip(*whole, *inner, strict=True))))
+
+
+def _describe_view(image: np.ndarray) -> _Views:
     interpolation = cv2.INTER_LINEAR if max(image.shape) <= THUMBNAIL else cv2.INTER_AREA
     thumbnail = cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=interpolation)
     view = build_view(thumbnail, choose_width(image.shape))
-    return _Described(
-        thumbnail, draw_sketch(view), np.round(view.coarse * STEPS).astype(np.int8), compute_spectrum(view), view.width
-    )
+    return _Views(thumbnail, draw_sketch(view), np.round(view.coarse * STEPS).astype(np.int8), compute_spectrum(view), view.width)

@@ -12,13 +12,14 @@ equal files are found by their checksum. docs/leaks.md says what is found, as me
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from common.cases.candidates import QUERY_BLOCK, Ranked, Space, learn_space, place_spectra, rank_partners
-from common.cases.descriptions import STEPS, Descriptions, join_descriptions
+from common.cases.candidates import QUERY_BLOCK, Space, learn_space, place_spectra, rank_partners
+from common.cases.descriptions import Descriptions, Looks, join_descriptions
 from common.cases.registration import (
     HOPELESS,
     ORIENTATIONS,
@@ -28,13 +29,14 @@ from common.cases.registration import (
     register_views,
 )
 from common.cases.sketches import promises_copy
-from common.parallel import limit_libraries, spread
-from common.progress import track
+from common.parallel import MANY, limit_libraries, spread, spread_apart
+from common.progress import tell_progress, track
 
 # With fewer images all are compared, in every orientation: too few to learn from.
 FEW_IMAGES = 20
 # Partners of an image that are compared, twice (by the whole images and by parts): all comparisons stay near COMPARISONS.
 MOST_CANDIDATES, LEAST_CANDIDATES, COMPARISONS = 10, 3, 80_000
+BLOCK = 256  # comparisons that one thread or process makes at a time
 LOWEST_LIMIT, HIGHEST_LIMIT = 0.84, 0.95  # of similarity
 STRANGERS, STRANGERS_EACH = 300, 2  # pairs of images that the limit is learnt from: at most, and for each image
 FEW_STRANGERS = 40  # with fewer images there is no limit to learn
@@ -115,10 +117,10 @@ def choose_limit(a: Descriptions, b: Descriptions | None = None, *, highest: flo
 
 def _register_best(a: Descriptions, b: Descriptions, view_a: int, view_b: int) -> float:
     """Similarity of two views in the orientation in which their coarse images agree best, however little that is."""
-    coarse_a, coarse_b = a.coarse[view_a].astype(np.float32) / STEPS, b.coarse[view_b].astype(np.float32) / STEPS
+    coarse_a, coarse_b = a.looks.enlarge_coarse(view_a), b.looks.enlarge_coarse(view_b)
     matches = [match_templates(coarse_a, cut_templates(coarse_b, turn)) for turn in range(ORIENTATIONS)]
     turn = int(np.argmax([match.correlation for match in matches]))
-    return register_views(a.build_view(view_a), b.build_view(view_b), turn, matches[turn])
+    return register_views(a.looks.build_view(view_a), b.looks.build_view(view_b), turn, matches[turn])
 
 
 def compare_images(
@@ -144,37 +146,61 @@ def compare_images(
     ([[0, 1], [0, 2], [1, 2]], True)
     """
     within, b = b is None, a if b is None else b
-    found: dict[tuple[int, int], float] = {}
-    if a.count and b.count:
-        count = candidates or int(np.clip(COMPARISONS // (a.count + b.count), LEAST_CANDIDATES, MOST_CANDIDATES))
-        few = a.count + (0 if within else b.count) < FEW_IMAGES
-        with limit_libraries():
-            space = space or learn_space(a if within else join_descriptions([a, b]))
-            index, queries = (place_spectra(space, lot.spectra) for lot in (a, b))
-        for views_a, views_b, rows in _pair_views(a, b, within):
-            chosen_a, chosen_b = index[:, views_a], queries[:, views_b]
-            partners = max(1, a.count) if few else count
+    listed = _list_comparisons(a, b, candidates, space, within)
+    similarities = _compare_views(a, b, listed, limit)
+    pairs = np.stack([a.image_of[listed[:, 0]], b.image_of[listed[:, 1]]], axis=1)
+    first, second = np.sort(pairs, axis=1).T if within else pairs.T
+    table = pd.DataFrame({"index_a": first, "index_b": second, "similarity": similarities})
+    table = table.groupby(["index_a", "index_b"])[["similarity"]].max().reset_index()
+    return table.sort_values("similarity", ascending=False, kind="stable", ignore_index=True)
 
-            def compare(block: np.ndarray) -> list[tuple[tuple[int, int], float]]:
-                ranked = rank_partners(space, chosen_a, chosen_b, block, partners, within=within)  # noqa: B023
-                return [pair for one in ranked for pair in _compare_ranked(a, b, views_a, views_b, one, few, limit)]  # noqa: B023
 
-            blocks = [rows[first : first + QUERY_BLOCK] for first in range(0, len(rows), QUERY_BLOCK)]
-            told = track(blocks, "near-duplicates: comparing pictures", sizes=map(len, blocks), total=len(rows))
-            for pairs in spread(compare, told):
-                for (row_a, row_b), similarity in pairs:
-                    pair = (min(row_a, row_b), max(row_a, row_b)) if within else (row_a, row_b)
-                    found[pair] = max(similarity, found.get(pair, -1.0))
-    table = pd.DataFrame(
-        {
-            "index_a": np.fromiter((pair[0] for pair in found), np.int64, len(found)),
-            "index_b": np.fromiter((pair[1] for pair in found), np.int64, len(found)),
-            "similarity": np.fromiter(found.values(), np.float64, len(found)),
-        }
-    )
-    return table.sort_values(
-        ["similarity", "index_a", "index_b"], ascending=[False, True, True], kind="stable", ignore_index=True
-    )
+def _list_comparisons(a: Descriptions, b: Descriptions, candidates: int | None, space: Space | None, within: bool) -> np.ndarray:
+    """Which views are compared, int64 (n, 3): of a, of b, orientation of the second; those of one view of b together."""
+    if not (a.count and b.count):
+        return np.empty((0, 3), np.int64)
+    images = a.count + (0 if within else b.count)
+    few = images < FEW_IMAGES
+    count = a.count if few else candidates or int(np.clip(COMPARISONS // (a.count + b.count), LEAST_CANDIDATES, MOST_CANDIDATES))
+    with limit_libraries():
+        space = space or learn_space(a if within else join_descriptions([a, b]))
+        index, queries = (place_spectra(space, lot.spectra) for lot in (a, b))
+    listed = [np.empty((0, 3), np.int64)]
+    for views_a, views_b, rows in _pair_views(a, b, within):
+        chosen_a, chosen_b = index[:, views_a], queries[:, views_b]
+
+        def rank(block: np.ndarray) -> list[np.ndarray]:
+            found = []
+            for one in rank_partners(space, chosen_a, chosen_b, block, count, within=within):  # noqa: B023
+                turns = np.tile(np.arange(ORIENTATIONS), len(one.partners)) if few else one.orientations
+                partners = np.repeat(one.partners, ORIENTATIONS) if few else one.partners
+                query = np.full(len(partners), views_b[one.query])  # noqa: B023
+                found.append(np.stack([views_a[partners], query, turns], axis=1))  # noqa: B023
+            return found
+
+        blocks = [rows[first : first + QUERY_BLOCK] for first in range(0, len(rows), QUERY_BLOCK)]
+        told = track(blocks, "near-duplicates: looking for partners", sizes=map(len, blocks), total=len(rows))
+        listed += [one for found in spread(rank, told) for one in found]
+    return np.concatenate(listed)
+
+
+def _compare_views(a: Descriptions, b: Descriptions, listed: np.ndarray, limit: float | None) -> np.ndarray:
+    """Similarity (n,) float64 of each of `_list_comparisons`, 0 or more. Of parts of one set, such as the sides of several
+    folds, no two views are compared twice."""
+    known = a.known if a.known is b.known else {}
+    numbers = zip(a.numbers[listed[:, 0]].tolist(), b.numbers[listed[:, 1]].tolist(), listed[:, 2].tolist(), strict=True)
+    keys = [(*number, limit) for number in numbers]
+    new = {key: row for row, key in enumerate(keys) if key not in known}
+    rows = np.fromiter(new.values(), np.int64, len(new))
+    rows = rows[np.argsort(listed[rows, 1], kind="stable")]
+    blocks = [listed[rows[first : first + BLOCK]] for first in range(0, len(rows), BLOCK)]
+    compare = partial(_compare_block, a.looks, b.looks, limit)
+    with tell_progress("near-duplicates: comparing pictures", len(rows)) as advance:
+        for place, found in enumerate((spread if len(rows) < MANY else spread_apart)(compare, blocks)):
+            for row, similarity in zip(rows[place * BLOCK : (place + 1) * BLOCK].tolist(), found, strict=True):
+                known[keys[row]] = similarity
+            advance(len(found))
+    return np.maximum(0.0, np.fromiter((known[key] for key in keys), np.float64, len(keys)))
 
 
 def _pair_views(a: Descriptions, b: Descriptions, within: bool) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -189,35 +215,24 @@ def _pair_views(a: Descriptions, b: Descriptions, within: bool) -> Iterator[tupl
         yield contents_a[bordered_a], contents_b, np.flatnonzero(~bordered_b)
 
 
-def _compare_ranked(
-    a: Descriptions,
-    b: Descriptions,
-    views_a: np.ndarray,
-    views_b: np.ndarray,
-    ranked: Ranked,
-    few: bool,
-    limit: float | None,
-) -> Iterator[tuple[tuple[int, int], float]]:
-    """Pairs of images with their similarities, of one query and its partners. Of parts of one set, such as the sides of several
-    folds, no two views are compared twice."""
-    query = int(views_b[ranked.query])
-    known = a.known if a.known is b.known else {}
+def _compare_block(a: Looks, b: Looks, limit: float | None, block: np.ndarray) -> list[float]:
+    """Similarity of each of some comparisons (n, 3): views of a and of b, orientation; 0 where it stopped early."""
+    a, b = (Looks(*map(np.asarray, looks)) for looks in (a, b))  # in a process they are mapped: slower, one by one
+    found = []
+    last = -1
     view_b: View | None = None
     templates: dict[int, list] = {}
-    for partner, likely in zip(views_a[ranked.partners].tolist(), ranked.orientations.tolist(), strict=True):
-        best = 0.0
-        for orientation in range(ORIENTATIONS) if few else (likely,):
-            key = (int(a.numbers[partner]), int(b.numbers[query]), orientation, limit)
-            if key not in known:
-                if orientation not in templates:
-                    templates[orientation] = cut_templates(b.coarse[query].astype(np.float32) / STEPS, orientation)
-                match = match_templates(a.coarse[partner].astype(np.float32) / STEPS, templates[orientation])
-                similarity = 0.0
-                if match.correlation >= HOPELESS and (
-                    limit is None or promises_copy(a.outline(partner), b.outline(query), orientation, match, limit)
-                ):
-                    view_b = view_b or b.build_view(query)
-                    similarity = register_views(a.build_view(partner), view_b, orientation, match, limit)
-                known[key] = similarity
-            best = max(best, known[key])
-        yield (int(a.image_of[partner]), int(b.image_of[query])), best
+    for partner, query, orientation in block.tolist():
+        if query != last:  # those of one view of b come one after the other
+            last, view_b, templates = query, None, {}
+        if orientation not in templates:
+            templates[orientation] = cut_templates(b.enlarge_coarse(query), orientation)
+        match = match_templates(a.enlarge_coarse(partner), templates[orientation])
+        similarity = 0.0
+        if match.correlation >= HOPELESS and (
+            limit is None or promises_copy(a.outline(partner), b.outline(query), orientation, match, limit)
+        ):
+            view_b = view_b or b.build_view(query)
+            similarity = register_views(a.build_view(partner), view_b, orientation, match, limit)
+        found.append(similarity)
+    return found

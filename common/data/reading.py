@@ -1,14 +1,15 @@
-"""Reading very many files on all cores, in their order, with a line on the screen about how far it is."""
+"""Reading files on all cores, very many in processes, in their order, with a line on the screen about how far it is."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from common.errors import UsageError
-from common.parallel import spread
-from common.progress import track
+from common.parallel import MANY, spread, spread_apart
+from common.progress import tell_progress, track
 
 ItemT = TypeVar("ItemT")
 ReadT = TypeVar("ReadT")
+LOT = 32  # files that one process reads at a time
 
 
 def read_ahead(
@@ -32,4 +33,10 @@ def read_ahead(
         except UsageError as error:
             return item, error
 
-    yield from spread(attempt, track(items, what))
+    if len(items) < MANY:
+        yield from spread(attempt, track(items, what))
+        return
+    with tell_progress(what, len(items)) as advance:
+        for done in spread_apart(attempt, items, LOT):
+            yield done
+            advance(1)
