@@ -24,7 +24,7 @@ DoneT = TypeVar("DoneT")
 AHEAD = 4  # pieces of work for each core that wait or whose result waits
 MANY = 1000  # things from which on processes pay
 WINDOW = 32  # lots for each core that are sent before all of them are done: no more results wait
-IDLE = 10  # seconds after which a process without work ends, also where ours was killed
+IDLE = 60  # seconds after which a process without work ends, also where ours was killed
 SHARED = "16K"  # arrays from this size on are mapped into the processes instead of sent with every piece of work
 
 

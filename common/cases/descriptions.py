@@ -281,14 +281,15 @@ def _describe_all(images: Iterable[np.ndarray]) -> Iterator[_Lot]:
     if not isinstance(images, np.ndarray) or len(images) < MANY:
         yield from spread(_describe_lot, ([image] for image in track(images, what)))
         return
+    parts = [slice(first, first + LOT) for first in range(0, len(images), LOT)]
     with tell_progress(what, len(images)) as advance:
-        for lot in spread_apart(partial(_describe_part, images), range(0, len(images), LOT)):
+        for lot in spread_apart(partial(_describe_part, images), parts):
             yield lot
             advance(lot.images)
 
 
-def _describe_part(images: np.ndarray, first: int) -> _Lot:
-    return _describe_lot(list(images[first : first + LOT]))
+def _describe_part(images: np.ndarray, part: slice) -> _Lot:
+    return _describe_lot(list(images[part]))
 
 
 def _describe_lot(images: list[np.ndarray]) -> _Lot:

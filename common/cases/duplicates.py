@@ -35,7 +35,7 @@ from common.progress import tell_progress, track
 # With fewer images all are compared, in every orientation: too few to learn from.
 FEW_IMAGES = 20
 # Partners of an image that are compared, twice (by the whole images and by parts): all comparisons stay near COMPARISONS.
-MOST_CANDIDATES, LEAST_CANDIDATES, COMPARISONS = 10, 3, 80_000
+MOST_CANDIDATES, LEAST_CANDIDATES, COMPARISONS = 10, 2, 80_000
 BLOCK = 256  # comparisons that one thread or process makes at a time
 LOWEST_LIMIT, HIGHEST_LIMIT = 0.84, 0.95  # of similarity
 STRANGERS, STRANGERS_EACH = 300, 2  # pairs of images that the limit is learnt from: at most, and for each image
@@ -135,7 +135,7 @@ def compare_images(
 
     Returns a table index_a, index_b (positions, int64), similarity (float64, -1 to 1, see `compare_thumbnails`), most similar
     first; within a, index_a < index_b. candidates: partners of each image that are compared, by the whole pictures and as many
-    again by parts of them; of an image with more copies than that, that many are found. None: 3 to 10, by the number of images.
+    again by parts of them; of an image with more copies than that, that many are found. None: 2 to 10, by the number of images.
     space: where spectra are compared; None: learnt from a and b (`learn_space`). limit: only similarities of at least so much
     count, and a comparison stops where it cannot be reached (`promises_copy`): lower ones are rough, 0 where it stopped early.
 
