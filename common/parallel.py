@@ -6,6 +6,7 @@ is done in many short calls, between which threads wait for Python's lock.
 """
 
 import contextlib
+import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -89,8 +90,13 @@ def spread_apart(work: Callable[[ItemT], DoneT], items: Sequence[ItemT], lot: in
     ):
         try:
             for first in range(0, len(lots), window):
-                for done in pool(delayed(_work_alone)(work, part) for part in lots[first : first + window]):
-                    yield from done
+                found = pool(delayed(_work_alone)(work, part) for part in lots[first : first + window])
+                try:
+                    for done in found:
+                        yield from done
+                finally:
+                    with warnings.catch_warnings(action="ignore"):  # that what was sent ahead was in vain
+                        found.close()
         except BrokenProcessPool:
             raise RunError(
                 "a process of this command was ended from outside, as where memory runs out; the same command starts it again"

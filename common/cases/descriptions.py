@@ -120,23 +120,27 @@ def describe_images(images: Iterable[np.ndarray]) -> Descriptions:
     lots = deque(_describe_all(images))
     count, inner = sum(lot.images for lot in lots), sum(len(lot.bordered) for lot in lots)
     views = count + inner
-    described = (
+    image_of = np.arange(views)
+    described = Descriptions(
+        count,
         np.empty((views, THUMBNAIL, THUMBNAIL), np.uint8),
         np.empty((views, SKETCH, SKETCH), np.int8),
         np.empty((views, COARSE_SIDE, COARSE_SIDE), np.int8),
         np.empty((views, len(WINDOWS), 2, FREQUENCIES + 1, FREQUENCIES + 1), np.float32),
         np.empty(views),
+        image_of,
+        np.arange(views),
     )
-    image_of = np.arange(views)
+    arrays = (described.thumbnails, described.sketches, described.coarse, described.spectra, described.widths)
     row, further = 0, count
     while lots:  # each is given up at once: a hundred thousand thumbnails are not to stand in memory twice
         lot = lots.popleft()
         rows = [*range(row, row + lot.images), *range(further, further + len(lot.bordered))]
-        for whole, part in zip(described, lot.views, strict=True):
-            whole[rows] = part
+        for array, part in zip(arrays, lot.views, strict=True):
+            array[rows] = part
         image_of[rows[lot.images :]] = row + np.array(lot.bordered, np.int64)
         row, further = row + lot.images, further + len(lot.bordered)
-    return Descriptions(count, *described, image_of, np.arange(views))
+    return described
 
 
 # By their `hash_images`, the pictures that `describe_once` described last: a run prepares a data set, then proves its splits.

@@ -35,8 +35,8 @@ from common.progress import tell_progress, track
 # With fewer images all are compared, in every orientation: too few to learn from.
 FEW_IMAGES = 20
 # Partners of an image that are compared, twice (by the whole images and by parts): all comparisons stay near COMPARISONS.
-MOST_CANDIDATES, LEAST_CANDIDATES, COMPARISONS = 10, 2, 80_000
-BLOCK = 256  # comparisons that one thread or process makes at a time
+MOST_CANDIDATES, LEAST_CANDIDATES, COMPARISONS = 10, 3, 80_000
+BLOCK = 128  # comparisons that one thread or process makes at a time
 LOWEST_LIMIT, HIGHEST_LIMIT = 0.84, 0.95  # of similarity
 STRANGERS, STRANGERS_EACH = 300, 2  # pairs of images that the limit is learnt from: at most, and for each image
 FEW_STRANGERS = 40  # with fewer images there is no limit to learn

@@ -93,7 +93,7 @@ def show_entries(folder: Path) -> str:
 
 def has_control_characters(text: str) -> bool:
     """True for line breaks, NUL, escape sequences and the like, which spoil messages and tables."""
-    return any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in text)
+    return not text.isprintable() and any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in text)
 
 
 def refuse_outside(name: str) -> None:

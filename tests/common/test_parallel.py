@@ -46,6 +46,13 @@ def test_work_comes_back_in_order_from_other_processes_with_single_threaded_libr
     assert set(threads) == {1}
 
 
+def test_who_takes_no_more_hears_nothing_of_what_was_sent_ahead(recwarn):
+    work = spread_apart(abs, range(3000), lot=10)
+    assert [next(work) for _ in range(12)] == list(range(12))
+    work.close()
+    assert not recwarn.list
+
+
 def test_a_failure_comes_through_and_a_process_that_was_killed_gives_one_line():
     with pytest.raises(ZeroDivisionError):
         list(spread_apart(partial(fail_at, 5), range(100)))
