@@ -8,6 +8,7 @@ import pandas as pd
 
 from common.cases.descriptions import describe_once
 from common.cases.duplicates import HIGHEST_LIMIT, choose_limit, find_near_duplicates
+from common.cases.noted import Noted
 from common.cases.sources import Read, Source
 from common.cases.table import join_patients
 
@@ -53,7 +54,7 @@ def settle_copies(source: Source, read: Read, *, join: bool = True, highest: flo
     images, cases, notes = read
     described = describe_once(images)
     limit = choose_limit(described, highest=highest)
-    pairs = find_near_duplicates(described, limit=limit)
+    pairs = _add_noted(find_near_duplicates(described, limit=limit), cases["sha256"].to_numpy(str), source.noted)
     found = [
         {
             "files": [str(cases["path"].iloc[row]) for row in rows],
@@ -75,6 +76,21 @@ def settle_copies(source: Source, read: Read, *, join: bool = True, highest: flo
     elif join and len(cases):
         cases = cases.assign(patient_id=join_patients(cases, positions))
     return images, cases, notes | {"near_duplicates": found, "near_duplicate_limit": limit, "patients_listed": listed}
+
+
+def _add_noted(pairs: pd.DataFrame, hashes: np.ndarray, noted: Sequence[Noted]) -> pd.DataFrame:
+    """Pairs of `find_near_duplicates` with those that are noted of these files, sha256 (n,): most similar first."""
+    known = set(zip(pairs["index_a"], pairs["index_b"], strict=True))
+    lines = []
+    for first, second, similarity in noted:
+        rows = ((a, b) for a in np.flatnonzero(hashes == first) for b in np.flatnonzero(hashes == second))
+        lines += [(*pair, similarity) for pair in map(sorted, rows) if tuple(pair) not in known]
+    if not lines:
+        return pairs
+    joined = pd.concat([pairs, pd.DataFrame(lines, columns=pairs.columns)]).sort_values(
+        "similarity", ascending=False, kind="stable", ignore_index=True
+    )
+    return joined.drop_duplicates(["index_a", "index_b"], ignore_index=True)
 
 
 def describe_pair(entry: dict[str, Any]) -> str:

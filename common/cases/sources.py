@@ -18,6 +18,7 @@ import pandas as pd
 from rich.console import Console
 
 from common import __version__
+from common.cases.noted import Noted, read_noted
 from common.cases.prepared import hash_listing, is_prepared, write_prepared
 from common.cli import Options, add_data_flags
 from common.data.folder import find_data, list_files
@@ -28,6 +29,7 @@ from common.errors import UsageError, to_one_line
 
 SHOWN_FAULTS = 3
 DECLARED = ("own", "public_ids")  # what a source says of itself, kept where it is so
+KEPT = (*DECLARED, "noted")  # what an origin tells where it is so
 
 Read = tuple[np.ndarray, pd.DataFrame, dict[str, Any]]  # images, cases, notes
 
@@ -45,6 +47,7 @@ class Source:
     private: bool = False  # no picture leaves the run folder with published results
     patients: str = ""  # "same" or "different": what ids are that differ only by case, leading zeros or .0; "": not known
     near_duplicates: str = "group"  # patients that share a near-duplicate picture become one; "refuse": they are faults
+    noted: tuple[Noted, ...] = ()  # near-duplicates that the proof of a split has found (common.cases.noted)
     own: bool = False  # a user's: its report is about it, not about the paper's numbers
     public_ids: str = ""  # regular expression of the ids of a public collection's patients and cases; others are not published
     table: CaseTable | None = None  # the user's list of cases, where it is not the one of the layout
@@ -65,13 +68,14 @@ class Finding:
 
 
 def answer_questions(source: Source, given: argparse.Namespace | Options) -> Source:
-    """The source with the answers of the command line: --patients and --near-duplicates.
+    """The source with the answers of the command line, --patients and --near-duplicates, and what is noted in --out.
 
     >>> own = Source("own", Path("pictures"), "pictures", synthetic=False)
     >>> answer_questions(own, build_parser("paper", None).parse_args(["--patients", "same"])).patients
     'same'
     """
-    return replace(source, patients=given.patients, near_duplicates=given.near_duplicates)
+    noted = read_noted(given.out) if isinstance(given, Options) else ()
+    return replace(source, patients=given.patients, near_duplicates=given.near_duplicates, noted=noted)
 
 
 def take_own(given: argparse.Namespace | Options, kind: str, name: str) -> Source | None:
@@ -193,9 +197,9 @@ def prepare_source(
 def _describe_origin(source: Source, settings: Mapping[str, Any], further: Sequence[Path]) -> dict[str, Any]:
     """All that a prepared set depends on, as JSON gives it back: tuples become lists. Of a user's list of cases: the files that
     it names, as other things may go on in that folder, such as this very run."""
-    left_out = ("path", "table", *DECLARED)
+    left_out = ("path", "table", *KEPT)
     about = {field.name: getattr(source, field.name) for field in fields(source) if field.name not in left_out}
-    about |= {name: value for name in DECLARED if (value := getattr(source, name))}
+    about |= {name: value for name in KEPT if (value := getattr(source, name))}
     about |= {"columns": source.table.columns} if source.table else {}
     listing = hash_listing([*(list_raw(source.table, source.path) if source.table else list_files(source.path)), *further])
     return json.loads(json.dumps({**about, "settings": dict(settings), "listing_sha256": listing, "version": __version__}))

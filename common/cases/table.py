@@ -22,6 +22,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from common.cases.descriptions import Descriptions, describe_images
+from common.cases.noted import Noted
 from common.cases.searches import Found, search_sides
 from common.errors import UsageError
 
@@ -35,7 +36,12 @@ TOLD = "give both pictures of each pair one patient in the table of cases, or le
 
 
 class LeakError(UsageError):
-    """Two sides of a split share a patient, a file or a picture: the data or the split must change before anything is trained."""
+    """Two sides of a split share a patient, a file or a picture: the data or the split must change before anything is trained.
+
+    copies: where it is pictures alone, sha256 of both files and similarity of each pair (common.cases.noted).
+    """
+
+    copies: tuple[Noted, ...] = ()
 
 
 def hash_pixels(pixels: np.ndarray) -> str:
@@ -236,7 +242,7 @@ def assert_no_leak(
         raise ValueError("sides must have the index of the case table")
     used = sides.notna().to_numpy()
     described = images if images is None or isinstance(images, Descriptions) else describe_images(images)
-    ids = cases["case_id"].astype(str).to_list()
+    ids, hashes = (cases[name].astype(str).to_list() for name in ("case_id", "sha256"))
     names = dict(zip(np.flatnonzero(used).tolist(), name_cases(cases[used]), strict=True))
     if described is not None:
         if described.count != len(cases):
@@ -253,7 +259,10 @@ def assert_no_leak(
             examples = ", ".join(f"{names[a]} ~ {names[b]} ({similarity:.3f})" for a, b, similarity in found.pairs[:SHOWN])
             faults.append(f"{len(found.pairs)} near-duplicate pairs of similarity >= {found.limit:.2f}: {examples}; {TOLD}")
     if any(faults):
-        raise LeakError("the split leaks across sides: " + "; ".join(filter(None, faults)))
+        error = LeakError("the split leaks across sides: " + "; ".join(filter(None, faults)))
+        if found is not None and not any(faults[:2]):
+            error.copies = tuple((hashes[a], hashes[b], similarity) for a, b, similarity in found.pairs)
+        raise error
     return {
         "cases": len(cases),
         "patients": int(cases["patient_id"].nunique()),

@@ -6,9 +6,12 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from common.cases.noted import note_copies
+from common.cases.table import LeakError
 from common.cli import Options
 from common.errors import UsageError
 from common.runs.run import COMMANDS
@@ -20,7 +23,8 @@ OURS = re.compile(r"\.?(phantoms|\w+-(paper|leakfree|both))-[0-9a-f]{12}\b.*")  
 def run_or_undo(run: Callable[[Options], int], options: Options, package: str) -> int:
     """The exit code of run(options). Where it raises UsageError before its first training, and after a dry run, what it has made
     below `<out>/<package>` goes: run folder, phantoms, data sets prepared from them. Data sets prepared from real pictures stay
-    for the next command, as they may have taken hours; and all stays where another command works below the folder.
+    for the next command, as they may have taken hours, and so does what is noted of copies; and all stays where another command
+    works below the folder.
     """
     home = options.out / package
     made = [folder for folder in (home, *home.parents) if not folder.exists()]  # the innermost first
@@ -31,7 +35,7 @@ def run_or_undo(run: Callable[[Options], int], options: Options, package: str) -
     try:
         before = _list_entries(home)
         try:
-            code = run(options)
+            code = _run_joining(run, options, home, before)
         except UsageError:
             _undo(home, before, made, held)
             raise
@@ -40,6 +44,22 @@ def run_or_undo(run: Callable[[Options], int], options: Options, package: str) -
         return code
     finally:
         os.close(held)
+
+
+def _run_joining(run: Callable[[Options], int], options: Options, home: Path, before: set[Path]) -> int:
+    """run(options); where the proof of a split finds near-duplicates that the search of the whole set missed, they are noted
+    and it runs once more, which joins them: as long as there are new ones."""
+    while True:
+        try:
+            return run(options)
+        except LeakError as error:
+            if options.near_duplicates != "group" or not error.copies or not note_copies(options.out, error.copies):
+                raise
+            count = f"{len(error.copies)} near-duplicate pair{'s' if len(error.copies) > 1 else ''}"
+            print(f"splits: {count} found that the search of all pictures missed: joined, and drawn again", file=sys.stderr)
+            for path in set(home.iterdir()) - before:  # the run of the split that leaks
+                if OURS.fullmatch(path.name) and "phantoms" not in path.name and not (path / COMMANDS).exists():
+                    shutil.rmtree(path)
 
 
 def _open_shared(folder: Path) -> int:
