@@ -135,7 +135,7 @@ def compare_images(
 
     Returns a table index_a, index_b (positions, int64), similarity (float64, -1 to 1, see `compare_thumbnails`), most similar
     first; within a, index_a < index_b. candidates: partners of each image that are compared, by the whole pictures and as many
-    again by parts of them; of an image with more copies than that, that many are found. None: 2 to 10, by the number of images.
+    again by parts of them; of an image with more copies than that, that many are found. None: 3 to 10, by the number of images.
     space: where spectra are compared; None: learnt from a and b (`learn_space`). limit: only similarities of at least so much
     count, and a comparison stops where it cannot be reached (`promises_copy`): lower ones are rough, 0 where it stopped early.
 
