@@ -46,7 +46,7 @@ class Looks(NamedTuple):
         """Thumbnail and sketch of one of the views, as `promises_copy` takes them."""
         return self.thumbnails[view], self.sketches[view]
 
-    def enlarge_coarse(self, view: int) -> np.ndarray:
+    def restore_coarse(self, view: int) -> np.ndarray:
         """Coarse image (24, 24) float32 of one of the views, as `match_templates` takes it."""
         return self.coarse[view].astype(np.float32) / STEPS
 

@@ -117,7 +117,7 @@ def choose_limit(a: Descriptions, b: Descriptions | None = None, *, highest: flo
 
 def _register_best(a: Descriptions, b: Descriptions, view_a: int, view_b: int) -> float:
     """Similarity of two views in the orientation in which their coarse images agree best, however little that is."""
-    coarse_a, coarse_b = a.looks.enlarge_coarse(view_a), b.looks.enlarge_coarse(view_b)
+    coarse_a, coarse_b = a.looks.restore_coarse(view_a), b.looks.restore_coarse(view_b)
     matches = [match_templates(coarse_a, cut_templates(coarse_b, turn)) for turn in range(ORIENTATIONS)]
     turn = int(np.argmax([match.correlation for match in matches]))
     return register_views(a.looks.build_view(view_a), b.looks.build_view(view_b), turn, matches[turn])
@@ -226,8 +226,8 @@ def _compare_block(a: Looks, b: Looks, limit: float | None, block: np.ndarray) -
         if query != last:  # those of one view of b come one after the other
             last, view_b, templates = query, None, {}
         if orientation not in templates:
-            templates[orientation] = cut_templates(b.enlarge_coarse(query), orientation)
-        match = match_templates(a.enlarge_coarse(partner), templates[orientation])
+            templates[orientation] = cut_templates(b.restore_coarse(query), orientation)
+        match = match_templates(a.restore_coarse(partner), templates[orientation])
         similarity = 0.0
         if match.correlation >= HOPELESS and (
             limit is None or promises_copy(a.outline(partner), b.outline(query), orientation, match, limit)
