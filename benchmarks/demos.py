@@ -33,7 +33,6 @@ UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 UNLEARNABLE: dict[str, dict[str, str]] = {
     "ddsm_inceptionv4": {
         "metadata alone": "sees no picture",
-        "case labels": "of the films labelled as those of a woman with a lesion half show the other breast",
         "MobileNetV2": "only its head is trained, on features that seconds of drawings have taught it",
     },
     "glioma_inceptionv3": {

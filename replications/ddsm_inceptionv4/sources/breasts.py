@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-GRAINS = ((8, 0.12), (20, 0.07), (60, 0.04))  # of the texture: parts of the height, amplitude
+GRAINS = ((8, 0.12), (20, 0.07), (60, 0.04))  # of the texture: parts of the film's height, amplitude
+EDGE = (6, 0.02)  # of the outline, likewise
+OWN = 0.95  # correlation of texture and outline of a woman's films, where women differ by 1 or more
+MUSCLE = (0.3, 0.3)  # of the film's width and height; with more, the two views of a breast would have little in common
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,8 @@ class Woman:
     density: int  # BI-RADS, 1 to 4
     texture: float  # factor on the amplitude of the texture
     gland: float  # where the gland lies, share of the depth
+    tissue: int  # seed of the texture and the outline that she has
+    own: float  # correlation of both between her films, 0 to 1
 
 
 @dataclass(frozen=True)
@@ -35,13 +40,15 @@ class Spot:
 
 
 def draw_woman(random: np.random.Generator, strength: float) -> Woman:
-    """strength: how far women differ; with 0 all are the same but for their density."""
+    """strength: how far women differ; with 0 all are the same but for their density, and films of one have no more in common than
+    films of two."""
 
     def within(low: float, high: float) -> float:
         return (low + high) / 2 + strength * random.uniform(-0.5, 0.5) * (high - low)
 
     density = int(random.integers(1, 5))
-    return Woman(within(0.33, 0.42), within(0.55, 0.8), density, within(0.7, 1.3), within(0.35, 0.55))
+    shape = within(0.33, 0.42), within(0.55, 0.8), density, within(0.7, 1.3), within(0.35, 0.55)
+    return Woman(*shape, int(random.integers(2**31)), OWN * min(strength, 1.0))
 
 
 def draw_spot(random: np.random.Generator, contrast: float) -> Spot:
@@ -57,6 +64,16 @@ def smooth(random: np.random.Generator, height: int, width: int, grain: int) -> 
     return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
+def spread(random: np.random.Generator, parts: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Normal noise at places of a breast, the same at the same places whatever the film: float32, the shape of x and y.
+
+    parts: structures a film's height; x, y: from the chest wall and from the middle of the breast, in heights of the film.
+    """
+    noise = random.normal(size=(2 * parts, 2 * parts)).astype(np.float32)
+    places = (x * parts).astype(np.float32), ((y + 1) * parts).astype(np.float32)
+    return cv2.remap(noise, *places, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+
+
 def draw_breast(
     woman: Woman, spot: Spot | None, view: str, size: tuple[int, int], random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -65,15 +82,21 @@ def draw_breast(
     y, x = np.mgrid[:height, :width].astype(np.float32)
     middle = height * (0.5 if view == "CC" else 0.58)
     reach = np.array([height * woman.height, width * woman.depth])
-    radius = np.hypot(x / reach[1], (y - middle) / reach[0]) + 0.02 * smooth(random, height, width, height // 6)
+    hers = np.random.default_rng(woman.tissue)
+
+    def mix(parts: int) -> np.ndarray:
+        shared, alone = (spread(of, parts, x / height, (y - middle) / height) for of in (hers, random))
+        return woman.own * shared + (1 - woman.own**2) ** 0.5 * alone
+
+    radius = np.hypot(x / reach[1], (y - middle) / reach[0]) + EDGE[1] * mix(EDGE[0])
     inside = radius < 1
     depth = np.clip(1 - radius, 0, 1) ** 0.35
-    texture = sum(smooth(random, height, width, height // parts) * amplitude for parts, amplitude in GRAINS) * woman.texture
+    texture = sum(mix(parts) * amplitude for parts, amplitude in GRAINS) * woman.texture
     distance = np.hypot((x - reach[1] * woman.gland) / (reach[1] * 0.5), (y - middle) / (reach[0] * 0.6))
     gland = np.clip(1 - distance, 0, 1) * 0.22 * woman.density
     film = np.where(inside, 0.18 + 0.32 * depth + 0.35 * gland + texture * (0.4 + gland) * 0.5, 0.02)
     if view == "MLO":
-        muscle = x / (width * 0.42) + y / (height * 0.55) < 1
+        muscle = x / (width * MUSCLE[0]) + y / (height * MUSCLE[1]) < 1
         film = np.where(muscle, np.maximum(film, 0.55 + texture * 0.2), film)
         inside |= muscle
     marked = np.zeros(size, bool)

@@ -17,7 +17,7 @@ from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, Expli
 from common.data.phantoms import write_once
 from common.data.unmarked import choose_unmarked, write_unmarked
 from replications.ddsm_inceptionv4.config import Config
-from replications.ddsm_inceptionv4.sources.breasts import draw_breast, draw_spot, draw_woman
+from replications.ddsm_inceptionv4.sources.breasts import Spot, draw_breast, draw_spot, draw_woman
 from replications.ddsm_inceptionv4.sources.ics import FILMS
 from replications.ddsm_inceptionv4.sources.overlay import write_chain
 
@@ -30,13 +30,14 @@ SCANNERS = (
 )
 WIDTH = 0.57  # of a film, of its height
 CONTRAST = 0.28  # of a lesion with a signal of 1
+BOTH = 0.9  # share of the women with a lesion that have one in each breast: about as many films with a lesion as without
 UNMARKED = 0.25  # share of the women with a lesion in a run's phantoms, and as many without, whose films show nothing of it
 PARTS = (("cancers", "cancer_01", "MALIGNANT"), ("benigns", "benign_01", "BENIGN"), ("normals", "normal_01", ""))
 
 
 def write_phantoms(folder: Path, config: Config, seed: int, strength: float = 1.0, unmarked: float = 0.0) -> None:
-    """Write ddsm/ in the archive's layout, phantom_cases cases of which half have a lesion in one breast, and a marker that the
-    folder is synthetic.
+    """Write ddsm/ in the archive's layout, phantom_cases cases of which half have a lesion, most of them in both breasts, and a
+    marker that the folder is synthetic.
 
     strength: factor on phantom_signal; unmarked: share of the women with a lesion, and as many without, whose films show nothing
     of it. The same seed gives the same files; files that are there, whole, stay as they are.
@@ -70,37 +71,50 @@ def name_woman(number: int, scanner: int) -> str:
 
 
 def write_case(
-    folder: Path, number: int, scanner: int, part: int, signal: float, config: Config, random: np.random.Generator
+    folder: Path,
+    number: int,
+    scanner: int,
+    part: int,
+    signal: float,
+    config: Config,
+    random: np.random.Generator,
+    both: float = BOTH,
 ) -> None:
-    """One case of four films. scanner, part: positions in SCANNERS and PARTS; signal: of its lesion."""
+    """One case of four films. scanner, part: positions in SCANNERS and PARTS; signal: of its lesions; both: chance of a
+    lesion in each breast."""
     _, digitiser, resolution, _, _, bits = SCANNERS[scanner]
     group, volume, pathology = PARTS[part]
     home = folder / group / volume / f"case{number + 1:04d}"
     home.mkdir(parents=True)
     stem = name_woman(number, scanner)
     woman = draw_woman(random, config.phantom_patient)
-    side = ("LEFT", "RIGHT")[int(random.integers(2))] if pathology else ""
-    spot = draw_spot(random, signal * CONTRAST)
+    spots = draw_spots(random, signal * CONTRAST, both) if pathology else {}
     lines = [
         "ics_version 1.0", f"filename {stem.replace('_', '-')}", "DATE_OF_STUDY 1 1 1999", "PATIENT_AGE 52", "FILM",
         "FILM_TYPE REGULAR", f"DENSITY {woman.density}", "DATE_DIGITIZED 1 2 1999", f"DIGITIZER {digitiser}", "SEQUENCE",
     ]  # fmt: skip
     for name in FILMS:
         breast, _, view = name.partition("_")
-        marked = breast == side
+        spot = spots.get(breast)
         height = config.phantom_height + int(random.integers(30))
         size = height, round(WIDTH * height) + int(random.integers(30))
-        brightness, mask = draw_breast(woman, spot if marked else None, view, size, random)
+        brightness, mask = draw_breast(woman, spot, view, size, random)
         if breast == "RIGHT":
             brightness, mask = np.ascontiguousarray(brightness[:, ::-1]), np.ascontiguousarray(mask[:, ::-1])
         film = digitise(brightness, scanner, name, random)
         stream = jpeg8_encode(film, lossless=True, predictor=1, bitspersample=bits)
         (home / f"{stem}.{name}.LJPEG").write_bytes(stream)
-        if marked:
+        if spot:
             (home / f"{stem}.{name}.OVERLAY").write_text(describe_lesion(mask, spot.kind, pathology))
-        overlay = "OVERLAY" if marked else "NON_OVERLAY"
+        overlay = "OVERLAY" if spot else "NON_OVERLAY"
         lines.append(f"{name} LINES {size[0]} PIXELS_PER_LINE {size[1]} BITS_PER_PIXEL {bits} RESOLUTION {resolution} {overlay}")
     (home / f"{stem.replace('_', '-')}.ics").write_text("\n".join(lines) + "\n")
+
+
+def draw_spots(random: np.random.Generator, contrast: float, both: float) -> dict[str, Spot]:
+    """The lesions of a woman by breast, LEFT and RIGHT; both: chance that she has two, else there is one on either side."""
+    sides = random.permutation(["LEFT", "RIGHT"])[: 2 if random.random() < both else 1]
+    return {str(side): draw_spot(random, contrast) for side in sides}
 
 
 def digitise(brightness: np.ndarray, scanner: int, name: str, random: np.random.Generator) -> np.ndarray:

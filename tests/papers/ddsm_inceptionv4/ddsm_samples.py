@@ -31,7 +31,8 @@ def write_archive(folder: Path, cases: int = 8, *, config=SMALL) -> Path:
 
 
 def write_one(folder: Path, *, part: int = 0, scanner: int = 1, number: int = 0) -> Path:
-    """One case; returns its folder. part: 0 malignant, 1 benign, 2 normal; scanner: 0 Howtek, 1 Lumisys, 2 DBA."""
-    write_case(folder, number, scanner, part, 2.0, SMALL, np.random.default_rng([7, number]))
+    """One case with a lesion in one breast, or none; returns its folder. part: 0 malignant, 1 benign, 2 normal; scanner:
+    0 Howtek, 1 Lumisys, 2 DBA."""
+    write_case(folder, number, scanner, part, 2.0, SMALL, np.random.default_rng([7, number]), both=0.0)
     (home,) = folder.glob(f"*/*/case{number + 1:04d}")
     return home

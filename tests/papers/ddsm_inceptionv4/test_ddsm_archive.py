@@ -137,7 +137,7 @@ def test_every_film_with_its_label(archive):
     assert not found.faults
     assert len(found.mammograms) == 4 * found.notes["cases_of_archive"] == 32
     marked = [one for one in found.mammograms if one.label]
-    assert len(marked) == 8  # two films of one breast of every second case
+    assert len(marked) == 16  # two films of both breasts of every second case
     assert {one.view for one in marked} == {"CC", "MLO"}
     for one in found.mammograms:
         assert read_levels(archive, one).shape == (one.film.rows, one.film.columns)

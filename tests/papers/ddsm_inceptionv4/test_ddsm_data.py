@@ -45,7 +45,7 @@ def test_the_prepared_set(prepared):
     assert (prepared.info["cases"], prepared.info["patients"], prepared.info["classes"]) == (
         40,
         10,
-        {"no lesion": 30, "lesion": 10},
+        {"no lesion": 20, "lesion": 20},
     )
     assert prepared.info["synthetic"]
     assert sum(prepared.info["digitisers"].values()) == 40
@@ -199,7 +199,7 @@ def test_what_the_data_command_says(archive, tmp_path, capsys):
     assert data.main(["--data", str(archive), "--sheet", str(tmp_path / "sheet.png")]) == 0
     shown = capsys.readouterr().out
     assert "mammogram phantoms" in shown
-    assert "images 40, no lesion 30, lesion 10, patients 10" in shown
+    assert "images 40, no lesion 20, lesion 20, patients 10" in shown
     assert "crops are in doubt" in shown
     assert (tmp_path / "sheet.png").stat().st_size > 10_000
     assert data.main(["--data", str(archive), "--sheet", str(tmp_path / "sheet.jpg")]) == 2
