@@ -15,7 +15,7 @@ ROWS, COLUMNS = 768, 256  # 1843 x 614 mm
 TOP = 14  # pixels above the head
 SUBPIXELS = 4  # bits behind the point of the places that are drawn
 REGIONS = ("skull", "spine", "sternum", "shoulders", "ribs", "arms", "hands", "pelvis", "hips", "legs", "knees", "feet")
-SPREAD = 0.5  # of the uptake of a region between patients, logarithmic
+SPREAD = 0.5  # standard deviation of the logarithm of a region's uptake among patients
 
 Point = tuple[float, float]
 
@@ -78,7 +78,7 @@ def draw_anatomy(random: np.random.Generator, strength: float = 1.0) -> Anatomy:
         kidneys=within(0.15, 0.4),
         joints=max(0.0, within(-0.25, 0.25)),
         counts=within(28, 55),
-        regions={name: float(np.exp(strength * SPREAD * random.uniform(-1.7, 1.7))) for name in REGIONS},
+        regions={name: float(np.exp(strength * SPREAD * random.uniform(-1.7, 1.7))) for name in REGIONS},  # evenly spread
         bones=np.exp(strength * random.normal(0, 0.12, 128)),
         patches=np.concatenate([half, half[:, ::-1]], axis=1),
     )
