@@ -32,8 +32,8 @@ RGB_MEAN, RGB_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet,
 CAFFE_MEAN = (103.939, 116.779, 123.68)  # blue, green, red, 0..255
 # Where a backbone ends in trial runs (`shortened`): random networks lose what is small the deeper they are.
 ENDS = {
-    "VGG16": "block3_pool", "DenseNet121": "pool3_pool", "MobileNetV3": "expanded_conv_5_add", "InceptionV3": "mixed2",
-    "EfficientNet": "block3b_add", "ResNet34": "layer2_3_relu", "ResNeXt50": "layer2_3_relu",
+    "VGG16": "block3_pool", "DenseNet121": "pool3_pool", "MobileNetV3": "expanded_conv_6_depthwise_bn", "InceptionV3": "mixed2",
+    "EfficientNet": "block2b_expand_activation", "ResNet34": "layer2_3_relu", "ResNeXt50": "layer2_3_relu",
 }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ Places are in mm: x from the midline, positive towards the patient's left; y dow
 MM_PER_PIXEL wide. In the anterior view the patient's left lies at the right; the posterior view is seen from behind.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -14,6 +14,8 @@ MM_PER_PIXEL = 2.4
 ROWS, COLUMNS = 768, 256  # 1843 x 614 mm
 TOP = 14  # pixels above the head
 SUBPIXELS = 4  # bits behind the point of the places that are drawn
+REGIONS = ("skull", "spine", "sternum", "shoulders", "ribs", "arms", "hands", "pelvis", "hips", "legs", "knees", "feet")
+SPREAD = 0.5  # standard deviation of the logarithm of a region's uptake among patients
 
 Point = tuple[float, float]
 
@@ -46,8 +48,9 @@ class Anatomy:
     kidneys: float
     joints: float  # uptake of worn joints
     counts: float  # in a vertebra
-    bones: np.ndarray  # factor on each bone, float (64,)
-    patches: np.ndarray  # unevenness of the uptake, logarithmic, float32 (24, 8)
+    regions: Mapping[str, float]  # factor on all bones of a region, alike in both views and on both sides
+    bones: np.ndarray  # factor on each bone, the same on both sides, float (128,)
+    patches: np.ndarray  # unevenness of the uptake, logarithmic, the same on both sides, float32 (24, 8)
 
 
 def draw_anatomy(random: np.random.Generator, strength: float = 1.0) -> Anatomy:
@@ -61,21 +64,23 @@ def draw_anatomy(random: np.random.Generator, strength: float = 1.0) -> Anatomy:
     def within(low: float, high: float) -> float:
         return (low + high) / 2 + strength * random.uniform(-0.5, 0.5) * (high - low)
 
+    half = (strength * random.normal(0, 0.12, (24, 4))).astype(np.float32)
     return Anatomy(
         height=within(0.90, 1.02),
         width=within(0.92, 1.10),
-        tilt=strength * random.normal(0, 1.2),
-        shift=strength * random.normal(0, 8),
+        tilt=strength * random.normal(0, 0.6),
+        shift=strength * random.normal(0, 4),
         arms=within(-12, 14),
         legs=within(-14, 18),
-        bend=strength * random.normal(0, 8),
+        bend=strength * random.normal(0, 3),
         soft=within(0.10, 0.20),
-        bladder=within(0.3, 2.2),
-        kidneys=within(0.15, 0.7),
+        bladder=within(0.3, 0.8),
+        kidneys=within(0.15, 0.4),
         joints=max(0.0, within(-0.25, 0.25)),
         counts=within(28, 55),
-        bones=np.exp(strength * random.normal(0, 0.12, 64)),
-        patches=(strength * random.normal(0, 0.12, (24, 8))).astype(np.float32),
+        regions={name: float(np.exp(strength * SPREAD * random.uniform(-1.7, 1.7))) for name in REGIONS},  # evenly spread
+        bones=np.exp(strength * random.normal(0, 0.12, 128)),
+        patches=np.concatenate([half, half[:, ::-1]], axis=1),
     )
 
 
@@ -85,7 +90,16 @@ class Canvas:
     def __init__(self, anatomy: Anatomy):
         self.bone = np.zeros((ROWS, COLUMNS), np.float32)
         self.soft = np.zeros((ROWS, COLUMNS), np.float32)
-        self._factors, self._drawn = anatomy.bones, 0
+        self._regions, self._factors, self._drawn = anatomy.regions, anatomy.bones, 0
+        self._region = 1.0
+
+    def change_side(self) -> None:
+        """The bones of the other side are drawn next, which take up as much."""
+        self._drawn = len(self._factors) // 2
+
+    def enter(self, region: str) -> None:
+        """What is drawn next lies in a region of the skeleton."""
+        self._region = self._regions[region]
 
     def oval(
         self, middle: Point, radii: Point, uptake: float, *, ring: float = 0, turn: float = 0, soft=False, add=False
@@ -112,8 +126,9 @@ class Canvas:
 
     def _put(self, mask: np.ndarray, uptake: float, soft: bool, add: bool) -> None:
         target = self.soft if soft else self.bone
-        value = np.float32(uptake * self._factors[self._drawn % len(self._factors)] / 255) * mask
-        self._drawn += 1
+        factor = 1.0 if soft or add else self._region * self._factors[self._drawn % len(self._factors)]
+        self._drawn += not (soft or add)
+        value = np.float32(uptake * factor / 255) * mask
         np.add(target, value, out=target) if add else np.maximum(target, value, out=target)
 
 
@@ -129,9 +144,11 @@ def expect_counts(anatomy: Anatomy, lesions: Sequence[Lesion], posterior: bool) 
     _draw_soft_tissue(canvas, anatomy)
     _draw_head_and_trunk(canvas, anatomy, near)
     for side in (-1, 1):
+        canvas.change_side()
         _draw_chest(canvas, side, near)
         _draw_arm(canvas, side, anatomy)
         _draw_pelvis_and_leg(canvas, side, anatomy, near)
+    canvas.enter("pelvis")
     canvas.area([(-32, 742), (32, 742), (16, 842), (-16, 842)], near(0.40, 0.95))  # sacrum
     for side in (-1, 1):
         canvas.oval((62 * side, 610 + 12 * side), (27, 48), anatomy.kidneys * near(0.3, 1), turn=8 * side, add=True)
@@ -191,6 +208,7 @@ def _draw_soft_tissue(canvas: Canvas, anatomy: Anatomy) -> None:
 
 
 def _draw_head_and_trunk(canvas: Canvas, anatomy: Anatomy, near: _Depth) -> None:
+    canvas.enter("skull")
     canvas.oval((0, 110), (72, 100), 0.42)  # skull: inside, shell, base, jaw
     canvas.oval((0, 108), (68, 96), 0.62, ring=12)
     canvas.oval((0, 165), (50, 34), near(0.72, 0.60))
@@ -199,6 +217,7 @@ def _draw_head_and_trunk(canvas: Canvas, anatomy: Anatomy, near: _Depth) -> None
     def bend(y: float) -> float:
         return anatomy.bend * float(np.sin((y - 250) / 480 * np.pi))
 
+    canvas.enter("spine")
     for y in range(222, 300, 16):  # cervical, thoracic, lumbar vertebrae
         canvas.oval((bend(y), y), (19, 7.5), near(0.45, 0.75))
     for place in np.arange(302, 560, 21.5).tolist():
@@ -206,17 +225,20 @@ def _draw_head_and_trunk(canvas: Canvas, anatomy: Anatomy, near: _Depth) -> None
     for y in range(566, 735, 34):
         canvas.oval((bend(y), y), (25, 15.5), near(0.55, 0.98))
     canvas.line([(0, 222), (bend(480), 480), (0, 735)], 14, near(0.30, 0.72))
+    canvas.enter("sternum")
     canvas.oval((0, 330), (30, 20), near(0.85, 0.10))  # sternum
     canvas.line([(0, 330), (0, 480)], 15, near(0.80, 0.10))
 
 
 def _draw_chest(canvas: Canvas, side: int, near: _Depth) -> None:
+    canvas.enter("shoulders")
     canvas.line([(25 * side, 316), (95 * side, 300), (165 * side, 302)], 8, near(0.62, 0.30))  # clavicle
     blade = [(80, 340), (158, 330), (150, 350), (112, 470), (98, 465)]
     canvas.area([(side * x, y) for x, y in blade], near(0.28, 0.60))  # scapula, its spine and borders
     canvas.line([(82 * side, 342), (165 * side, 318)], 8, near(0.30, 0.85))
     canvas.line([(82 * side, 342), (105 * side, 470)], 6, near(0.20, 0.75))
     canvas.line([(158 * side, 332), (108 * side, 470)], 6, near(0.25, 0.80))
+    canvas.enter("ribs")
     along = np.linspace(0, 1, 12)
     for number, reach in enumerate((62, 88, 106, 120, 131, 139, 144, 146, 144, 138, 122, 96)):  # ribs
         y = 306 + 21.3 * number
@@ -231,11 +253,14 @@ def _draw_chest(canvas: Canvas, side: int, near: _Depth) -> None:
 
 def _draw_arm(canvas: Canvas, side: int, anatomy: Anatomy) -> None:
     spread = anatomy.arms
+    canvas.enter("shoulders")
     canvas.oval((176 * side, 324), (25, 25), 0.85)  # head of the humerus, shaft, elbow, radius and ulna, wrist, fingers
+    canvas.enter("arms")
     canvas.line([(182 * side, 330), (side * (215 + spread / 2), 615)], 10, 0.42)
     canvas.oval((side * (217 + spread / 2), 628), (18, 17), 0.62)
     canvas.line([(side * (210 + spread / 2), 635), (side * (228 + spread), 860)], 6, 0.38)
     canvas.line([(side * (224 + spread / 2), 635), (side * (243 + spread), 860)], 6, 0.38)
+    canvas.enter("hands")
     wrist = 237 + spread
     canvas.oval((side * wrist, 870), (18, 12), 0.58)
     for finger in range(-2, 3):
@@ -246,20 +271,26 @@ def _draw_arm(canvas: Canvas, side: int, anatomy: Anatomy) -> None:
 def _draw_pelvis_and_leg(canvas: Canvas, side: int, anatomy: Anatomy, near: _Depth) -> None:
     spread = anatomy.legs
     knee, ankle = 78 + spread / 2, 70 + spread
+    canvas.enter("pelvis")
     wing = [(30, 742), (75, 722), (125, 745), (138, 785), (118, 830), (80, 845), (45, 815)]
     canvas.area([(side * x, y) for x, y in wing], near(0.42, 0.52))
     crest = [(32, 745), (76, 724), (124, 747), (136, 782)]
     canvas.line([(side * x, y) for x, y in crest], 8, near(0.75, 0.80))
     canvas.line([(40 * side, 762), (34 * side, 815)], 9, near(0.35, 1.25))  # sacro-iliac joint
+    canvas.enter("hips")
     canvas.oval((96 * side, 850), (29, 29), 0.68)  # head of the femur; pubis and ischium
     canvas.oval((52 * side, 885), (36, 34), 0.55, ring=15)
     canvas.oval((126 * side, 872), (16, 20), 0.62)
+    canvas.enter("legs")
     canvas.line([(100 * side, 855), (122 * side, 880), (side * (84 + spread / 2), 1215)], 12, 0.46)
+    canvas.enter("knees")
     canvas.oval((side * knee, 1238), (37, 22), 0.66)
     canvas.oval((side * knee, 1240), (19, 19), near(0.85, 0.50))  # patella
     canvas.oval((side * knee, 1275), (35, 18), 0.66)
+    canvas.enter("legs")
     canvas.line([(side * (knee - 2), 1285), (side * (ankle - 2), 1590)], 12, 0.48)
     canvas.line([(side * (knee + 22), 1290), (side * (ankle + 14), 1590)], 4, 0.25)
+    canvas.enter("feet")
     canvas.oval((side * ankle, 1605), (24, 16), 0.70)
     canvas.oval((side * (ankle + 2), 1640), (22, 28), 0.62)
     canvas.oval((side * (ankle + 8), 1680), (26, 20), 0.45)

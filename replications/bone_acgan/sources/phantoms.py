@@ -1,7 +1,9 @@
 """Phantoms: whole-body bone scans as nuclear-medicine DICOM, two frames a patient, the table of their classes, where their
 lesions lie; and chest radiographs, the source domain.
 
-What two views of a patient share is known: the anatomy (of strength `phantom_anatomy`) and the lesions (`phantom_signal`).
+What two views of a patient share is known: the anatomy (of strength `phantom_anatomy`) and the lesions (`phantom_signal`). Of the
+anatomy the regions of the skeleton tell a patient best: how much each takes up is the patient's own, drawn without the class, and
+as much on both sides, as one view is nearly the other's mirror image and small networks see a mirrored picture as another.
 Metastases are several asymmetric foci of the axial skeleton; benign changes are joints of both sides, or a single focus.
 """
 
@@ -23,7 +25,7 @@ CHESTS = "chests"  # folder
 TABLE, LESIONS = "cases.csv", "lesions.npz"
 VISIBLE = 2.0  # counts of a pixel
 SHARES = (0.4682, 0.3642)  # of health and metastases, Table 1
-UNMARKED = 0.4  # share of the rarest class's patients in a run's phantoms, and as many of each other, whose views show no lesion
+UNMARKED = 0.5  # share of the rarest class's patients in a run's phantoms, and as many of each other, whose views show no lesion
 # Places of lesions: x, y (mm), how much the anterior and the posterior view show.
 SPINE = [(0, y, 0.45 if y > 560 else 0.3, 1.0) for y in range(235, 730, 27)]
 RIBS = [(70, 345, 0.5, 0.9), (100, 380, 0.7, 0.8), (120, 425, 0.8, 0.8), (135, 465, 0.8, 0.8), (140, 505, 0.8, 0.8),
@@ -106,16 +108,16 @@ def draw_lesions(label: int, signal: float, random: np.random.Generator) -> list
     if label == 1:
         sites = [*SPINE, *SPINE, *RIBS, *RIBS, *PELVIS, *PELVIS, *OTHERS]
         chosen = random.choice(len(sites), random.integers(4, 14), replace=False)
-        return [lay(move(sites[i], random.choice((-1, 1)), 6), random.uniform(6, 15), random.uniform(0.9, 2.6)) for i in chosen]
-    if label == 2 and random.random() < 0.65:
+        return [lay(move(sites[i], random.choice((-1, 1)), 6), random.uniform(8, 17), random.uniform(0.9, 2.6)) for i in chosen]
+    if label == 2 and random.random() < 0.8:
         found = []
-        for joint in random.choice(len(JOINTS), random.integers(1, 4), replace=False):
-            radius, uptake = random.uniform(9, 15), random.uniform(0.7, 1.7)
+        for joint in random.choice(len(JOINTS), random.integers(2, 5), replace=False):
+            radius, uptake = random.uniform(12, 18), random.uniform(0.9, 1.7)
             for side in (-1, 1):
                 place = move((*JOINTS[joint], 0.9, 0.8), side, 3)
                 found.append(lay(place, radius * random.uniform(0.9, 1.1), uptake * random.uniform(0.8, 1.2)))
         return found
     if label == 2:
         place = move(SINGLE[random.integers(len(SINGLE))], random.choice((-1, 1)), 4)
-        return [lay(place, random.uniform(6, 11), random.uniform(0.8, 1.8))]
+        return [lay(place, random.uniform(12, 18), random.uniform(1.2, 1.8))]
     return []

@@ -20,7 +20,7 @@ SIZE = (240, 320)  # rows, columns of a picture: about 4 x 5.3 cm
 ROWS, COLUMNS = np.indices(SIZE, dtype=np.float32)
 GRAIN = 2.1  # of the speckle, pixels
 MALIGNANT_SHARE = 663 / 1344  # sec. 1.1
-UNMARKED = 0.35  # share of the patients of a run's phantoms whose nodules show nothing of their class
+UNMARKED = 0.3  # share of the patients of a run's phantoms whose nodules show nothing of their class
 SPREAD = 0.18  # standard deviation of a sign's strength among the nodules of a class; the classes lie `signal` apart
 FAT, FASCIA, STRAP, GLAND, LUMEN, DEEP = 85.0, 150.0, 58.0, 122.0, 14.0, 48.0  # grey levels before speckle and gain
 TURN = np.linspace(0, 2 * np.pi, 720, endpoint=False)

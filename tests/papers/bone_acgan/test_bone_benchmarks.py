@@ -8,8 +8,8 @@ from common.training import fit
 from replications.bone_acgan import acgan
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
-SMALL = bone_acgan.replace(bone_acgan.DEMO, discriminator_dropout=0.0, height=16, width=16, plain_channels=(8, 6, 4),
-                           plain_discriminator_channels=(4, 6))  # fmt: skip
+SMALL = bone_acgan.replace(bone_acgan.DEMO, gan_batch_size=2, discriminator_dropout=0.0, height=16, width=16,
+                           plain_channels=(8, 6, 4), plain_discriminator_channels=(4, 6))  # fmt: skip
 
 
 def draw() -> tuple[np.ndarray, np.ndarray]:

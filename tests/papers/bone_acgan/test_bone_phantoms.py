@@ -64,6 +64,34 @@ def test_signal_and_anatomy_have_the_strength_that_is_asked_for():
     assert differ[0].counts != differ[1].counts
 
 
+def measure_regions(strength: float, posterior: bool) -> np.ndarray:
+    """Share of the counts above the shoulders and below the hips, (12 patients, 2)."""
+    found = []
+    for seed in range(12):
+        body = draw_anatomy(np.random.default_rng(seed), strength)
+        view = expect_counts(body, [], posterior)
+        head, legs = (round(TOP + y * body.height / MM_PER_PIXEL) for y in (225, 1000))
+        found.append([view[:head].sum() / view.sum(), view[legs:].sum() / view.sum()])
+    return np.array(found)
+
+
+def test_both_views_show_the_regions_that_take_up_more_in_a_patient():
+    anterior, posterior = (measure_regions(1.0, view) for view in (False, True))
+    for region in range(2):
+        assert anterior[:, region].std() > 0.1 * anterior[:, region].mean()
+        assert np.corrcoef(anterior[:, region], posterior[:, region])[0, 1] > 0.9
+    assert measure_regions(0.0, False).std(axis=0).max() < 1e-6
+
+
+def test_the_sides_of_a_patient_take_up_alike():
+    """But for lesions and a crooked spine a view is its own mirror image."""
+    body = replace(draw_anatomy(np.random.default_rng(3)), tilt=0.0, shift=0.0, bend=0.0)
+    for posterior in (False, True):
+        view = expect_counts(body, [], posterior)
+        view = view[:, :-1] if posterior else view[:, 1:]  # the midline is the middle of a pixel
+        assert np.abs(view - view[:, ::-1]).mean() < 0.02 * view.mean()
+
+
 def test_files_are_the_same_every_time(tmp_path):
     config = replace(PAPER, phantom_patients=6)
     folders = [tmp_path / name for name in "ab"]
