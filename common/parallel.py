@@ -6,6 +6,8 @@ is done in many short calls, between which threads wait for Python's lock.
 """
 
 import contextlib
+import multiprocessing
+import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -15,10 +17,11 @@ from typing import TypeVar
 
 import cv2
 from joblib import Parallel, delayed, parallel_config
+from joblib.parallel import BACKENDS
 from threadpoolctl import threadpool_limits
 
 from common.cli import count_cores
-from common.errors import RunError
+from common.errors import NUMBER, RunError, explain_system_error
 
 ItemT = TypeVar("ItemT")
 DoneT = TypeVar("DoneT")
@@ -76,11 +79,15 @@ def spread_apart(work: Callable[[ItemT], DoneT], items: Sequence[ItemT], lot: in
 
     lot: items that are sent together. work: large arrays among the arguments of a `functools.partial` are written once to a
     temporary folder, and the processes map them. An item that fails ends it with its exception. Raises RunError where a process
-    is ended from outside.
+    is ended from outside, or the folder takes no more. Threads do it (`spread`) where there can be no processes: the system has
+    no semaphores to share (/dev/shm is missing or read-only), or this process may have no children.
 
     >>> list(spread_apart(abs, [-1, 2, -3], lot=2))
     [1, 2, 3]
     """
+    if "loky" not in BACKENDS or multiprocessing.current_process().daemon:
+        yield from spread(work, items)
+        return
     cores = count_cores()
     lots = [items[first : first + lot] for first in range(0, len(items), lot)]
     window = WINDOW * cores
@@ -101,6 +108,12 @@ def spread_apart(work: Callable[[ItemT], DoneT], items: Sequence[ItemT], lot: in
             raise RunError(
                 "a process of this command was ended from outside, as where memory runs out; the same command starts it again"
             ) from None
+        except Exception as error:
+            if type(error).__name__ == "PicklingError" and (numbers := NUMBER.search(str(error.__cause__))):
+                number = int(numbers[1] or numbers[2])
+                told = explain_system_error(OSError(number, os.strerror(number)), "folder of what processes share")
+                raise RunError(f"{told}; JOBLIB_TEMP_FOLDER names another") from None
+            raise
 
 
 def _work_alone(work: Callable[[ItemT], DoneT], lot: Sequence[ItemT]) -> list[DoneT]:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from joblib.parallel import BACKENDS
 
 from common.cases import descriptions, duplicates
 from common.data import reading
@@ -59,6 +60,19 @@ def test_a_failure_comes_through_and_a_process_that_was_killed_gives_one_line():
     with pytest.raises(RunError, match="ended from outside.*the same command starts it again"):
         list(spread_apart(partial(end_at, 5), range(100)))
     assert list(spread_apart(abs, range(10))) == list(range(10))  # and the next work has processes again
+
+
+def test_a_folder_that_takes_no_shared_array_is_told_in_one_line(tmp_path, monkeypatch):
+    place = tmp_path / "file"
+    place.touch()
+    monkeypatch.setenv("JOBLIB_TEMP_FOLDER", str(place))
+    with pytest.raises(RunError, match="leads through a file where a folder belongs.*; JOBLIB_TEMP_FOLDER names another$"):
+        list(spread_apart(partial(add_up, np.ones((100, 1000))), range(10)))
+
+
+def test_threads_do_it_where_the_system_has_no_semaphores_to_share(monkeypatch):
+    monkeypatch.delitem(BACKENDS, "loky")
+    assert {process for _, process, *_ in spread_apart(partial(add_up, np.ones((10, 10))), range(10), lot=3)} == {os.getpid()}
 
 
 def test_pictures_are_described_and_compared_alike_by_processes(monkeypatch):
