@@ -22,7 +22,7 @@ def read_noted(out: Path) -> tuple[Noted, ...]:
         return ()
     try:
         return tuple(sorted((str(a), str(b), float(similarity)) for a, b, similarity in load_json(path)["copies"]))
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         raise UsageError(f"{path}: damaged; remove it, and the next run finds the copies again") from None
 
 
