@@ -6,8 +6,11 @@ is done in many short calls, between which threads wait for Python's lock.
 """
 
 import contextlib
+import functools
 import multiprocessing
 import os
+import threading
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -28,7 +31,8 @@ DoneT = TypeVar("DoneT")
 AHEAD = 4  # pieces of work for each core that wait or whose result waits
 MANY = 1000  # things from which on processes pay
 WINDOW = 32  # lots for each core that are sent before all of them are done: no more results wait
-IDLE = 60  # seconds after which a process without work ends, also where ours was killed
+IDLE = 60  # seconds after which a process without work ends
+WATCH = 1  # seconds after which a process sees that ours was killed
 SHARED = "16K"  # arrays from this size on are mapped into the processes instead of sent with every piece of work
 
 
@@ -97,7 +101,7 @@ def spread_apart(work: Callable[[ItemT], DoneT], items: Sequence[ItemT], lot: in
     ):
         try:
             for first in range(0, len(lots), window):
-                found = pool(delayed(_work_alone)(work, part) for part in lots[first : first + window])
+                found = pool(delayed(_work_alone)(os.getpid(), work, part) for part in lots[first : first + window])
                 try:
                     for done in found:
                         yield from done
@@ -116,6 +120,20 @@ def spread_apart(work: Callable[[ItemT], DoneT], items: Sequence[ItemT], lot: in
             raise
 
 
-def _work_alone(work: Callable[[ItemT], DoneT], lot: Sequence[ItemT]) -> list[DoneT]:
+def _work_alone(parent: int, work: Callable[[ItemT], DoneT], lot: Sequence[ItemT]) -> list[DoneT]:
+    if parent != os.getpid():  # with one core there is no other process
+        _watch(parent)
     with limit_libraries():
         return [work(item) for item in lot]
+
+
+@functools.cache
+def _watch(parent: int) -> None:
+    """From here on this process ends where its parent does, which may have been killed: it holds memory and the screen."""
+
+    def end() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH)
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()
