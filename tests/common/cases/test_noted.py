@@ -13,3 +13,9 @@ def test_damaged_notes_are_told_in_one_line(tmp_path, text):
     (tmp_path / FILE).write_text(text)
     with pytest.raises(UsageError, match="copies.json: damaged; remove it"):
         read_noted(tmp_path)
+
+
+def test_a_folder_in_place_of_the_notes_is_refused_before_anything_is_read(tmp_path):
+    (tmp_path / FILE).mkdir()
+    with pytest.raises(UsageError, match="copies.json: a folder, not a file"):
+        read_noted(tmp_path)
