@@ -9,6 +9,7 @@ import contextlib
 import functools
 import multiprocessing
 import os
+import sys
 import threading
 import time
 import warnings
@@ -84,12 +85,14 @@ def spread_apart(work: Callable[[ItemT], DoneT], items: Sequence[ItemT], lot: in
     lot: items that are sent together. work: large arrays among the arguments of a `functools.partial` are written once to a
     temporary folder, and the processes map them. An item that fails ends it with its exception. Raises RunError where a process
     is ended from outside, or the folder takes no more. Threads do it (`spread`) where there can be no processes: the system has
-    no semaphores to share (/dev/shm is missing or read-only), or this process may have no children.
+    no semaphores to share (/dev/shm is missing or read-only), or this process
+    may have no children, or its stdout or stderr is closed.
 
     >>> list(spread_apart(abs, [-1, 2, -3], lot=2))
     [1, 2, 3]
     """
-    if "loky" not in BACKENDS or multiprocessing.current_process().daemon:
+    closed = None in (sys.stdout, sys.stderr)  # joblib flushes both
+    if closed or "loky" not in BACKENDS or multiprocessing.current_process().daemon:
         yield from spread(work, items)
         return
     cores = count_cores()

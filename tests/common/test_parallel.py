@@ -75,6 +75,11 @@ def test_threads_do_it_where_the_system_has_no_semaphores_to_share(monkeypatch):
     assert {process for _, process, *_ in spread_apart(partial(add_up, np.ones((10, 10))), range(10), lot=3)} == {os.getpid()}
 
 
+def test_threads_do_it_where_the_screen_is_closed(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert {process for _, process, *_ in spread_apart(partial(add_up, np.ones((10, 10))), range(10), lot=3)} == {os.getpid()}
+
+
 def test_pictures_are_described_and_compared_alike_by_processes(monkeypatch):
     rough = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8)
     pictures = rough.repeat(8, axis=1).repeat(8, axis=2)
