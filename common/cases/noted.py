@@ -1,6 +1,7 @@
 """Near-duplicates that the search of a whole set missed and the proof of a split found: noted in --out, heeded from then on."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,17 +13,18 @@ Noted = tuple[str, str, float]  # sha256 of two files, similarity
 
 
 def read_noted(out: Path) -> tuple[Noted, ...]:
-    """The near-duplicates that are noted in a folder of runs, sorted; none where none are. UsageError for a damaged file.
+    """The near-duplicates that are noted in a folder of runs, sorted; none where none are. UsageError for a damaged file, and
+    for what is none.
 
     >>> read_noted(Path("no/such/folder"))
     ()
     """
     path = out / FILE
-    if not path.is_file():
+    if not os.path.lexists(path):  # a folder is refused now, not after the proof
         return ()
     try:
         return tuple(sorted((str(a), str(b), float(similarity)) for a, b, similarity in load_json(path)["copies"]))
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         raise UsageError(f"{path}: damaged; remove it, and the next run finds the copies again") from None
 
 

@@ -35,7 +35,7 @@ def run_or_undo(run: Callable[[Options], int], options: Options, package: str) -
     try:
         before = _list_entries(home)
         try:
-            code = _run_joining(run, options, home, before)
+            code = _run_joining(run, options, home, before, held)
         except UsageError:
             _undo(home, before, made, held)
             raise
@@ -46,7 +46,7 @@ def run_or_undo(run: Callable[[Options], int], options: Options, package: str) -
         os.close(held)
 
 
-def _run_joining(run: Callable[[Options], int], options: Options, home: Path, before: set[Path]) -> int:
+def _run_joining(run: Callable[[Options], int], options: Options, home: Path, before: set[Path], held: int) -> int:
     """run(options); where the proof of a split finds near-duplicates that the search of the whole set missed, they are noted
     and it runs once more, which joins them: as long as there are new ones."""
     while True:
@@ -57,9 +57,22 @@ def _run_joining(run: Callable[[Options], int], options: Options, home: Path, be
                 raise
             count = f"{len(error.copies)} near-duplicate pair{'s' if len(error.copies) > 1 else ''}"
             print(f"splits: {count} found that the search of all pictures missed: joined, and drawn again", file=sys.stderr)
-            for path in set(home.iterdir()) - before:  # the run of the split that leaks
-                if OURS.fullmatch(path.name) and "phantoms" not in path.name and not (path / COMMANDS).exists():
-                    shutil.rmtree(path)
+            error.__traceback__ = None  # holds that run, which holds the lock of its folder
+            if _is_alone(held):
+                for path in set(home.iterdir()) - before:  # the run of the split that leaks
+                    if OURS.fullmatch(path.name) and "phantoms" not in path.name and not (path / COMMANDS).exists():
+                        shutil.rmtree(path)
+            fcntl.flock(held, fcntl.LOCK_SH)
+
+
+def _is_alone(held: int) -> bool:
+    """True, and the lock is exclusive; False where another command works here, maybe with what this one has made. Either way the
+    shared lock is gone."""
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _open_shared(folder: Path) -> int:
@@ -88,9 +101,7 @@ def _undo(home: Path, before: set[Path], made: list[Path], held: int) -> None:
     new = _list_entries(home) - before
     if any((path / COMMANDS).exists() for path in new):  # its trainings have begun: the same command goes on there
         return
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # another command works here, maybe with what this one has made
+    if not _is_alone(held):
         return
     for path in new:
         if OURS.fullmatch(path.name) if path.parent == home else _is_synthetic(path):

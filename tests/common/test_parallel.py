@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from joblib.parallel import BACKENDS
 
 from common.cases import descriptions, duplicates
 from common.data import reading
@@ -61,6 +62,24 @@ def test_a_failure_comes_through_and_a_process_that_was_killed_gives_one_line():
     assert list(spread_apart(abs, range(10))) == list(range(10))  # and the next work has processes again
 
 
+def test_a_folder_that_takes_no_shared_array_is_told_in_one_line(tmp_path, monkeypatch):
+    place = tmp_path / "file"
+    place.touch()
+    monkeypatch.setenv("JOBLIB_TEMP_FOLDER", str(place))
+    with pytest.raises(RunError, match="leads through a file where a folder belongs.*; JOBLIB_TEMP_FOLDER names another$"):
+        list(spread_apart(partial(add_up, np.ones((100, 1000))), range(10)))
+
+
+def test_threads_do_it_where_the_system_has_no_semaphores_to_share(monkeypatch):
+    monkeypatch.delitem(BACKENDS, "loky")
+    assert {process for _, process, *_ in spread_apart(partial(add_up, np.ones((10, 10))), range(10), lot=3)} == {os.getpid()}
+
+
+def test_threads_do_it_where_the_screen_is_closed(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert {process for _, process, *_ in spread_apart(partial(add_up, np.ones((10, 10))), range(10), lot=3)} == {os.getpid()}
+
+
 def test_pictures_are_described_and_compared_alike_by_processes(monkeypatch):
     rough = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8)
     pictures = rough.repeat(8, axis=1).repeat(8, axis=2)
@@ -95,7 +114,8 @@ def test_very_many_files_are_read_by_processes_and_their_faults_stay_in_their_pl
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to find processes")
-def test_a_command_that_is_ended_takes_its_processes_along(tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_command_that_is_ended_takes_its_processes_along(tmp_path, how):
     script = tmp_path / "work.py"
     script.write_text(
         "import sys, time\nfrom common.errors import run_main\nfrom common.parallel import spread_apart\n"
@@ -113,9 +133,10 @@ def test_a_command_that_is_ended_takes_its_processes_along(tmp_path):
     assert command.stdout.readline() == "done\n"
     children = list_children(command.pid)
     assert children
-    command.terminate()
-    _, said = command.communicate(timeout=30)
-    assert (command.returncode, said) == (143, "stopped; the same command goes on where it stopped\n")
+    command.send_signal(how)
+    _, said = command.communicate(timeout=30)  # its processes hold the screen too
+    if how == signal.SIGTERM:
+        assert (command.returncode, said) == (143, "stopped; the same command goes on where it stopped\n")
     left = time.monotonic() + 10
     while any(Path(f"/proc/{child}").exists() for child in children):
         assert time.monotonic() < left, children

@@ -1,5 +1,6 @@
 """What is left in --out by a command that was refused, and by a dry run."""
 
+import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from common.cases.table import LeakError
 from common.cli import Options, parse_options
 from common.errors import UsageError
+from common.files import hold_lock
 from common.runs.undo import run_or_undo
 
 NAME = "some_paper"
@@ -121,6 +123,32 @@ def test_nothing_goes_while_another_command_works_there(tmp_path):
 
     assert run_or_undo(outer, ask(tmp_path), NAME) == 0
     assert "some_paper/prepared/own-1" in list_files(tmp_path)
+
+
+def test_the_run_of_another_command_stays_where_copies_are_joined(tmp_path):
+    """It may have made its folder since this one began, and both may be of the same data."""
+    ours, other = (tmp_path / NAME / f"demo-both-{digit * 12}" for digit in "12")
+    starts = []
+
+    def run(_options: Options) -> int:
+        ours.mkdir(parents=True, exist_ok=True)
+        lock = contextlib.ExitStack()
+        lock.enter_context(hold_lock(ours / ".run.lock", wait=False))
+        if not starts:
+            other.mkdir()
+        starts.append(other.is_dir())
+        if len(starts) < 3:
+            error = LeakError("two copies")
+            error.copies = (("a", str(len(starts)), 0.9),)
+            raise error
+        lock.close()
+        return 0
+
+    def beside(options: Options) -> int:
+        return run_or_undo(run, options, NAME)
+
+    assert run_or_undo(beside, ask(tmp_path), NAME) == 0
+    assert starts == [True, True, True]
 
 
 def test_an_out_that_can_no_longer_be_made_is_left_to_the_run(tmp_path):
