@@ -85,8 +85,7 @@ def spread_apart(work: Callable[[ItemT], DoneT], items: Sequence[ItemT], lot: in
     lot: items that are sent together. work: large arrays among the arguments of a `functools.partial` are written once to a
     temporary folder, and the processes map them. An item that fails ends it with its exception. Raises RunError where a process
     is ended from outside, or the folder takes no more. Threads do it (`spread`) where there can be no processes: the system has
-    no semaphores to share (/dev/shm is missing or read-only), or this process
-    may have no children, or its stdout or stderr is closed.
+    no semaphores to share (/dev/shm is missing or read-only), this process may have no children, or its screen is closed.
 
     >>> list(spread_apart(abs, [-1, 2, -3], lot=2))
     [1, 2, 3]

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from common import __version__
 from common.cases.noted import Noted, read_noted
-from common.cases.prepared import hash_listing, is_prepared, write_prepared
+from common.cases.prepared import Dataset, hash_listing, is_prepared, load_dataset, write_prepared
 from common.cli import Options, add_data_flags
 from common.data.folder import find_data, list_files
 from common.data.layout import Layout, advise_layout, refuse_layout, show_layout
@@ -29,7 +29,6 @@ from common.errors import UsageError, to_one_line
 
 SHOWN_FAULTS = 3
 DECLARED = ("own", "public_ids")  # what a source says of itself, kept where it is so
-KEPT = (*DECLARED, "noted")  # what an origin tells where it is so
 
 Read = tuple[np.ndarray, pd.DataFrame, dict[str, Any]]  # images, cases, notes
 
@@ -169,7 +168,7 @@ def prepare_source(
     (['cases.csv', 'data.json', 'images.npy'], (2, 4, 4, 1))
     """
     origin = _describe_origin(source, settings, further)
-    if is_prepared(folder, origin, skip_unreadable):
+    if is_prepared(folder, origin, skip_unreadable) and (not source.noted or _heeds_noted(load_dataset(folder), source.noted)):
         return
     images, cases, notes = read()
     if _describe_origin(source, settings, further) != origin:
@@ -194,12 +193,20 @@ def prepare_source(
     write_prepared(folder, images, cases, info)
 
 
+def _heeds_noted(dataset: Dataset, noted: Sequence[Noted]) -> bool:
+    """Whether a prepared set lists every noted pair of files that are both in it."""
+    sha_of = dict(zip(dataset.cases["case_id"], dataset.cases["sha256"], strict=True))
+    listed = {frozenset(sha_of.get(name) for name in pair["case_ids"]) for pair in dataset.info.get("near_duplicates", ())}
+    files = set(sha_of.values())
+    return all({a, b} in listed or not {a, b} <= files for a, b, _ in noted)
+
+
 def _describe_origin(source: Source, settings: Mapping[str, Any], further: Sequence[Path]) -> dict[str, Any]:
     """All that a prepared set depends on, as JSON gives it back: tuples become lists. Of a user's list of cases: the files that
     it names, as other things may go on in that folder, such as this very run."""
-    left_out = ("path", "table", *KEPT)
+    left_out = ("path", "table", "noted", *DECLARED)
     about = {field.name: getattr(source, field.name) for field in fields(source) if field.name not in left_out}
-    about |= {name: value for name in KEPT if (value := getattr(source, name))}
+    about |= {name: value for name in DECLARED if (value := getattr(source, name))}
     about |= {"columns": source.table.columns} if source.table else {}
     listing = hash_listing([*(list_raw(source.table, source.path) if source.table else list_files(source.path)), *further])
     return json.loads(json.dumps({**about, "settings": dict(settings), "listing_sha256": listing, "version": __version__}))

@@ -81,6 +81,24 @@ def test_another_standing_of_the_source_prepares_anew(tmp_path, change):
     assert {name: info["origin"][name] for name in change} == change
 
 
+def test_a_noted_copy_prepares_anew_only_the_sets_that_hold_both_files(tmp_path):
+    """The notes of one --out are those of all its data sets."""
+    images, cases, notes = read()
+    pair = {"files": ["x.png", "z.png"], "case_ids": ["c0", "c2"], "similarity": 0.9}
+    contents = [(images, cases, notes), (images, cases, notes | {"near_duplicates": [pair]})]
+    calls = []
+
+    def reader():
+        calls.append(1)
+        found = contents[min(len(calls), 2) - 1]
+        return *found[:2], dict(found[2])
+
+    for noted, expected in (("d", 1), ("d", 1), ("c", 2), ("c", 2)):
+        source = replace(SOURCE, noted=(("a" * 64, noted * 64, 0.9),))
+        prepare_source(source, {"v": 1}, tmp_path / "data", reader, ("healthy", "ill"), "some.data", skip_unreadable=False)
+        assert len(calls) == expected
+
+
 def test_faults_stop_unless_they_may_be_skipped_and_are_counted(tmp_path):
     faults = [f"picture {number}: damaged" for number in range(5)]
     expected = r"pictures: 5 faults: picture 0: damaged; picture 1: .*; and 2 more \(python -m some.data lists all\); repair"
