@@ -29,13 +29,14 @@ from common.cases.registration import (
     register_views,
 )
 from common.cases.sketches import promises_copy
-from common.parallel import MANY, limit_libraries, spread, spread_apart
+from common.parallel import limit_libraries, spread, spread_apart
 from common.progress import tell_progress, track
 
 # With fewer images all are compared, in every orientation: too few to learn from.
 FEW_IMAGES = 20
 # Partners of an image that are compared, twice (by the whole images and by parts): all comparisons stay near COMPARISONS.
 MOST_CANDIDATES, LEAST_CANDIDATES, COMPARISONS = 10, 3, 80_000
+APART = 4000  # comparisons from which on processes pay
 BLOCK = 128  # comparisons that one thread or process makes at a time
 LOWEST_LIMIT, HIGHEST_LIMIT = 0.84, 0.95  # of similarity
 STRANGERS, STRANGERS_EACH = 300, 2  # pairs of images that the limit is learnt from: at most, and for each image
@@ -195,8 +196,8 @@ def _compare_views(a: Descriptions, b: Descriptions, listed: np.ndarray, limit: 
     rows = rows[np.argsort(listed[rows, 1], kind="stable")]
     blocks = [listed[rows[first : first + BLOCK]] for first in range(0, len(rows), BLOCK)]
     compare = partial(_compare_block, a.looks, b.looks, limit)
-    with tell_progress("near-duplicates: comparing pictures", len(rows)) as advance:
-        for place, found in enumerate((spread if len(rows) < MANY else spread_apart)(compare, blocks)):
+    with tell_progress("near-duplicates: comparing pictures", len(rows), APART) as advance:
+        for place, found in enumerate((spread if len(rows) < APART else spread_apart)(compare, blocks)):
             for row, similarity in zip(rows[place * BLOCK : (place + 1) * BLOCK].tolist(), found, strict=True):
                 known[keys[row]] = similarity
             advance(len(found))

@@ -87,8 +87,8 @@ def test_pictures_are_described_and_compared_alike_by_processes(monkeypatch):
     pictures[12:20, :9] = pictures[12:20, -9:] = 0  # bordered
     threads = descriptions.describe_images(pictures)
     expected = duplicates.compare_images(threads, limit=0.9)
-    for module in (descriptions, duplicates):
-        monkeypatch.setattr(module, "MANY", 1)
+    monkeypatch.setattr(descriptions, "MANY", 1)
+    monkeypatch.setattr(duplicates, "APART", 1)
     monkeypatch.setattr(descriptions, "LOT", 7)
     monkeypatch.setattr(duplicates, "BLOCK", 16)
     processes = descriptions.describe_images(pictures)

@@ -14,6 +14,7 @@ import traceback
 import warnings
 from pathlib import Path
 
+import cv2
 from mutator import mutate
 from reader import Reader, check_message
 
@@ -141,6 +142,7 @@ def _peak() -> int:
 
 
 if __name__ == "__main__":
+    cv2.setNumThreads(1)  # a pool of threads that samples start on import would be missing in the processes forked from here
     importlib.import_module("readers")
     for line in sys.stdin:
         table, name, folder, mutations, limit = json.loads(line)
