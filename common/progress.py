@@ -17,11 +17,10 @@ SCREEN = threading.RLock()  # held by whoever writes to stderr or leads it elsew
 
 
 @contextlib.contextmanager
-def tell_progress(what: str, total: int = 0, many: int = MANY) -> Iterator[Callable[[int], None]]:
+def tell_progress(what: str, total: int = 0) -> Iterator[Callable[[int], None]]:
     """A function that counts so many more things as done; meanwhile lines such as 'reading pictures: 1,200 of 20,000'.
 
-    total: 0 where it is not known; many: from which on the first line comes at once. The lines come from a thread of their own,
-    so that one slow thing does not hold them up.
+    total: 0 where it is not known. The lines come from a thread of their own, so that one slow thing does not hold them up.
 
     >>> with tell_progress("reading", total=2) as advance:
     ...     advance(2)
@@ -44,7 +43,7 @@ def tell_progress(what: str, total: int = 0, many: int = MANY) -> Iterator[Calla
             left = f", about {spent / done * (total - done):.0f} s left" if 0 < done <= total else ""
             tell(f"{done:,}{f' of {total:,}' if total else ''}{left}")
 
-    if total >= many:
+    if total >= MANY:
         tell(f"{total:,}")
     watcher = threading.Thread(target=watch, name="progress", daemon=True)
     watcher.start()

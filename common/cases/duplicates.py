@@ -11,7 +11,8 @@ From which similarity two images count as one picture depends on how alike stran
 equal files are found by their checksum. docs/leaks.md says what is found, as measured, and what is not.
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -196,12 +197,20 @@ def _compare_views(a: Descriptions, b: Descriptions, listed: np.ndarray, limit: 
     rows = rows[np.argsort(listed[rows, 1], kind="stable")]
     blocks = [listed[rows[first : first + BLOCK]] for first in range(0, len(rows), BLOCK)]
     compare = partial(_compare_block, a.looks, b.looks, limit)
-    with tell_progress("near-duplicates: comparing pictures", len(rows), APART) as advance:
-        for place, found in enumerate((spread if len(rows) < APART else spread_apart)(compare, blocks)):
-            for row, similarity in zip(rows[place * BLOCK : (place + 1) * BLOCK].tolist(), found, strict=True):
-                known[keys[row]] = similarity
-            advance(len(found))
+    for row, similarity in zip(rows.tolist(), _compare_all(compare, blocks, len(rows)), strict=True):
+        known[keys[row]] = similarity
     return np.maximum(0.0, np.fromiter((known[key] for key in keys), np.float64, len(keys)))
+
+
+def _compare_all(compare: Callable[[np.ndarray], list[float]], blocks: Sequence[np.ndarray], count: int) -> Iterator[float]:
+    """What `compare` finds of one comparison after the other; few, of seconds, in threads and without a line on the screen."""
+    if count < APART:
+        yield from itertools.chain.from_iterable(spread(compare, blocks))
+        return
+    with tell_progress("near-duplicates: comparing pictures", count) as advance:
+        for found in spread_apart(compare, blocks):
+            yield from found
+            advance(len(found))
 
 
 def _pair_views(a: Descriptions, b: Descriptions, within: bool) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
