@@ -15,7 +15,7 @@ from replications.bone_acgan import plans
 from replications.bone_acgan.config import Config
 from replications.bone_acgan.rows import CHESTS, SCANS, SETS, list_branches
 from replications.bone_acgan.stages import Place, Placed
-from replications.bone_acgan.tasks import CACHE_BYTES, count_missing, plan_classifier_epochs, plan_gan_epochs
+from replications.bone_acgan.tasks import CACHE_BYTES, MOST_COMPARED, count_missing, plan_classifier_epochs, plan_gan_epochs
 
 BUILD = "replications.bone_acgan.specimens:build_specimen"
 WHOLE, UPPER, LOWER = "whole", "upper", "lower"  # parts of a classifier, cut below its last layer
@@ -23,7 +23,7 @@ PUBLISHED = {  # multiply-adds at 224 x 224 pixels
     "ResNet34": 3.7e9, "ResNeXt50": 4.3e9, "VGG16": 15.5e9, "DenseNet121": 2.9e9, "InceptionV3": 2.9e9, "MobileNetV3": 0.22e9,
     "EfficientNet": 0.4e9,
 }  # fmt: skip
-OF_JUDGEMENT = 10.0  # seconds, by rule of thumb
+OF_PAIR, OF_PIXEL = 1e-4, 4e-8  # seconds that comparing two pictures takes, and more for each pixel, by rule of thumb
 FILL_BATCH = 32
 Folds = Mapping[str, tuple[Dataset, Sequence[Fold]]]  # protocol -> cases, folds
 
@@ -49,17 +49,31 @@ def list_works(
     sha256, none = placed[SCANS][1].sha256, WeightFile("", "")  # keys of cells do not need what is not there yet
     for one in trained:
         for place in places:
+            labels = divided[place[0]][0].cases["label"].to_numpy()
             cell = plans.plan_gan(one, place, config, sha256, splits, None)
-            count = len(find_fold(divided, place).train)
-            epochs, steps = plan_gan_epochs(count, config.gan_epochs, config.gan_steps, config)
+            train = find_fold(divided, place).train
+            epochs, steps = plan_gan_epochs(len(train), config.gan_epochs, config.gan_steps, config)
             works.append(Work(cell.key, (Stage(describe_gan(one.gan, config), epochs, steps),)))
-            works.append(Work(plans.plan_judgement(cell, none, None).key, seconds=OF_JUDGEMENT))
+            works.append(Work(plans.plan_judgement(cell, none, None).key, seconds=guess_judgement(labels[train], config)))
     for kind in classifiers:
         for place in places:
             planned = plans.plan_classifier(kind, place, config, sha256, splits, {}, {(kind.gan, place): none})
             if planned is not None and (there or not kind.gan):
                 works.append(plan_classifier(planned.key, kind, place, divided, config))
     return works
+
+
+def guess_judgement(labels: np.ndarray, config: Config) -> float:
+    """Seconds that judging a GAN takes: its pictures and real ones of each class beside real ones, by SSIM. labels: int (n,), of
+    the training pictures.
+
+    >>> fast, slow = (guess_judgement(np.arange(600) % 3, Config(evaluated_pictures=count)) for count in (20, 130))
+    >>> round(fast), round(slow)
+    (78, 117)
+    """
+    compared = np.minimum(np.bincount(labels), MOST_COMPARED)
+    pairs = int(np.sum(compared * (config.evaluated_pictures + compared + 1)))
+    return pairs * (OF_PAIR + OF_PIXEL * config.height * config.width)
 
 
 def find_fold(divided: Folds, place: Place) -> Fold:

@@ -24,13 +24,12 @@ from common.training import fit, pretrained
 from replications.bone_acgan import data, quality
 from replications.bone_acgan.config import CLASSES, Config
 from replications.bone_acgan.rows import CURVES, MEASURES
-from replications.bone_acgan.tasks import Task, open_task, read_generated
+from replications.bone_acgan.tasks import MOST_COMPARED, Task, open_task, read_generated
 
 PACKAGE = Path(__file__).parent
 PIXELS, NETWORK = "pixels at a quarter of the side", "MobileNetV2 0.35 of ImageNet"
 SIDE = 224  # pixels that the feature network sees
 FEW = 8  # held-out patients: with fewer nothing is compared with them
-MOST = 200  # pictures of a class that are compared with each other by SSIM
 
 
 def describe_pictures(pictures: np.ndarray, weights: Path | None) -> np.ndarray:
@@ -125,7 +124,7 @@ def judge(task: Task, weights: Path | None) -> tuple[dict, dict[str, np.ndarray]
         own = classes == label
         if not len(of_train):
             continue
-        few = np.sort(random.choice(of_train, min(MOST, len(of_train)), replace=False))
+        few = np.sort(random.choice(of_train, min(MOST_COMPARED, len(of_train)), replace=False))
         found: dict = {"ssim": compare_structure(generated[own] / 255, real[few] / 255, patients[few])}
         found["diversity"] = quality.measure_diversity(features["generated"][own])
         found["real diversity"] = quality.measure_diversity(features["real"][of_train])

@@ -19,6 +19,7 @@ from replications.bone_acgan.rows import SCANS
 from replications.bone_acgan.variants import enlarge_pictures
 
 CACHE_BYTES = 8e9  # most that pooled features on disk may take
+MOST_COMPARED = 200  # pictures of a class that are compared with each other by SSIM
 PIECES = 20  # into which a training of gan_steps is parted, as if they were epochs
 REAL, MADE = 0, 1  # sets of pictures that draw variants of their own
 
