@@ -3,12 +3,16 @@
 A film is described by how bright its tissue would be (0 film, 1 the whitest), not yet by grey levels of a digitiser.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 
 GRAINS = ((8, 0.12), (20, 0.07), (60, 0.04))  # of the texture: parts of the film's height, amplitude
+RIDGES = 2, (5, 14), 0.3  # of the texture too: waves, each of one direction: their number, crests a film's height, amplitude
+GRAIN = 0.02  # of a cluster of calcifications, share of the film's height
 EDGE = (6, 0.02)  # of the outline, likewise
 OWN = 0.95  # correlation of texture and outline of a woman's films, where women differ by 1 or more
 MUSCLE = (0.3, 0.3)  # of the film's width and height; with more, the two views of a breast would have little in common
@@ -64,7 +68,7 @@ def smooth(random: np.random.Generator, height: int, width: int, grain: int) -> 
     return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def spread(random: np.random.Generator, parts: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def spread(parts: int, random: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Normal noise at places of a breast, the same at the same places whatever the film: float32, the shape of x and y.
 
     parts: structures a film's height; x, y: from the chest wall and from the middle of the breast, in heights of the film.
@@ -72,6 +76,17 @@ def spread(random: np.random.Generator, parts: int, x: np.ndarray, y: np.ndarray
     noise = random.normal(size=(2 * parts, 2 * parts)).astype(np.float32)
     places = (x * parts).astype(np.float32), ((y + 1) * parts).astype(np.float32)
     return cv2.remap(noise, *places, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+
+
+def draw_ridges(random: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Waves of mean square 1 that go through the tissue in drawn directions, the same at the same places: float32, the shape of x
+    and y, as in `spread`."""
+    count, often, _ = RIDGES
+    waves = np.zeros_like(x)
+    for _ in range(count):
+        turn, crests, phase = random.uniform(0, np.pi), random.uniform(*often), random.uniform(0, 2 * np.pi)
+        waves += np.cos(2 * np.pi * crests * (x * np.cos(turn) + y * np.sin(turn)) + phase)
+    return waves * (2 / count) ** 0.5
 
 
 def draw_breast(
@@ -84,14 +99,15 @@ def draw_breast(
     reach = np.array([height * woman.height, width * woman.depth])
     hers = np.random.default_rng(woman.tissue)
 
-    def mix(parts: int) -> np.ndarray:
-        shared, alone = (spread(of, parts, x / height, (y - middle) / height) for of in (hers, random))
+    def mix(draw: Callable[[np.random.Generator, np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+        shared, alone = (draw(of, x / height, (y - middle) / height) for of in (hers, random))
         return woman.own * shared + (1 - woman.own**2) ** 0.5 * alone
 
-    radius = np.hypot(x / reach[1], (y - middle) / reach[0]) + EDGE[1] * mix(EDGE[0])
+    radius = np.hypot(x / reach[1], (y - middle) / reach[0]) + EDGE[1] * mix(partial(spread, EDGE[0]))
     inside = radius < 1
     depth = np.clip(1 - radius, 0, 1) ** 0.35
-    texture = sum(mix(parts) * amplitude for parts, amplitude in GRAINS) * woman.texture
+    grains = sum(mix(partial(spread, parts)) * amplitude for parts, amplitude in GRAINS)
+    texture = (grains + RIDGES[2] * mix(draw_ridges)) * woman.texture
     distance = np.hypot((x - reach[1] * woman.gland) / (reach[1] * 0.5), (y - middle) / (reach[0] * 0.6))
     gland = np.clip(1 - distance, 0, 1) * 0.22 * woman.density
     film = np.where(inside, 0.18 + 0.32 * depth + 0.35 * gland + texture * (0.4 + gland) * 0.5, 0.02)
@@ -107,7 +123,7 @@ def draw_breast(
         ratio = np.hypot(x - place[0], y - place[1]) / (spot.radius * height * spikes)
         raised = np.clip(1.2 - ratio, 0, 1)
         if spot.kind == "CALCIFICATION":  # a cluster of grains
-            raised = raised * (smooth(random, height, width, max(2, height // 120)) > 0.3) * 1.6
+            raised = raised * (smooth(random, height, width, max(2, round(height * GRAIN))) > 0) * 1.6
         film = film + spot.contrast * raised * inside
         marked = (ratio < 1.15) & inside
     return np.clip(film, 0, 1).astype(np.float32), marked

@@ -31,7 +31,7 @@ SCANNERS = (
 WIDTH = 0.57  # of a film, of its height
 CONTRAST = 0.28  # of a lesion with a signal of 1
 BOTH = 0.9  # share of the women with a lesion that have one in each breast: about as many films with a lesion as without
-UNMARKED = 0.25  # share of the women with a lesion in a run's phantoms, and as many without, whose films show nothing of it
+UNMARKED = 0.3  # share of the women with a lesion in a run's phantoms, and as many without, whose films show nothing of it
 PARTS = (("cancers", "cancer_01", "MALIGNANT"), ("benigns", "benign_01", "BENIGN"), ("normals", "normal_01", ""))
 
 

@@ -40,6 +40,23 @@ def test_films_of_a_woman_have_a_texture_in_common_as_far_as_women_differ(view):
         assert abs(other) < 0.15
 
 
+def find_spectrum(strength: float, woman: int, view: str) -> np.ndarray:
+    """What waves go through a breast, wherever they lie: float32 (n,), of length 1."""
+    drawn = draw_woman(np.random.default_rng([0, woman]), strength)
+    brightness, _ = draw_breast(drawn, None, view, SIZE, np.random.default_rng([2, woman, len(view)]))
+    middle, edge = (100, 4) if view == "CC" else (136, 14)  # another part of the breast
+    part = brightness[middle - 36 : middle + 36, edge : edge + 42]
+    spectrum = np.abs(np.fft.fft2((part - part.mean()) * np.outer(np.hanning(72), np.hanning(42)))).ravel()
+    return spectrum / np.linalg.norm(spectrum)
+
+
+@pytest.mark.parametrize(("strength", "low", "high"), [(1.0, 0.6, 1.0), (0.0, 0.0, 0.2)])
+def test_another_part_of_the_breast_in_another_film_tells_the_woman_by_the_waves_of_her_tissue(strength, low, high):
+    views = [np.stack([find_spectrum(strength, woman, view) for woman in range(20)]) for view in ("CC", "MLO")]
+    nearest = (views[0] @ views[1].T).argmax(axis=1)
+    assert low <= np.mean(nearest == np.arange(20)) <= high
+
+
 def test_about_as_many_films_show_a_lesion_as_do_not(tmp_path):
     """Half of the women have one, most of them in both breasts, the others in either."""
     write_phantoms(tmp_path, replace(SMALL, phantom_cases=48, phantom_height=64), seed=0, unmarked=0.25)
