@@ -105,17 +105,19 @@ def plot_history(
     *,
     title: str = "",
     names: tuple[str, str] = ("training", "validation"),
+    loss: str = "loss (cross-entropy)",
 ) -> Figure:
     """Loss (cross-entropy in nats) and accuracy (given in 0..1, drawn in %) by epoch, training and validation.
 
     histories: seed -> {"loss", "accuracy" and, where there are validation cases, "val_loss", "val_accuracy"}, one value an
     epoch; seeds may differ in length, NaN is a gap. Thin lines are seeds; the thick line is the mean of the seeds that have
     a value at that epoch, and the legend says how few these become. names: what the legend calls the two kinds of curves.
+    loss: what the axis calls the loss, where it holds more.
     """
     figure = new_figure(7.2, 3.1)
     panels = figure.subplots(1, 2)
     drawn = {}
-    labels = ("loss (cross-entropy)", "accuracy (%)")
+    labels = (loss, "accuracy (%)")
     for axes, heading, name, label in zip(panels, (title, ""), ("loss", "accuracy"), labels, strict=True):
         scale = 100 if name == "accuracy" else 1
         for key, text, colour, line in ((name, names[0], BLUE, "-"), (f"val_{name}", names[1], VERMILION, "--")):

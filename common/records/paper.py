@@ -35,6 +35,7 @@ class Unstated:
     item: str
     chose: str
     because: str
+    settings: tuple[str, ...] = ()  # those whose values in a run are told above its tables
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,10 @@ def parse_paper(text: str, path: Path) -> Paper:
         printed=claims,
         readings=readings,
         statements=statements,
-        unstated=read_all(Unstated, "unstated", {"item": str, "chose": str, "because": str}),
+        unstated=tuple(
+            replace(item, settings=tuple(item.settings))
+            for item in read_all(Unstated, "unstated", {"item": str, "chose": str, "because": str}, {"settings": list})
+        ),
         deviations=read_all(Deviation, "deviation", {"paper": str, "ours": str, "effect": str}),
         audits=tuple(audits),
         checks=tuple((_name_metrics(entry), where) for entry, where in list_entries(document, "check", path, text)),

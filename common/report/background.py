@@ -100,6 +100,14 @@ def build_deviation_table(paper: Paper) -> Table:
     return Table("Deviations", (Column("paper"), Column("ours"), Column("effect")), rows)
 
 
+def describe_used(results: Results, paper: Paper) -> str:
+    """What a run used of the readings that the paper leaves open, for the head of its tables; "" where none is to be told.
+
+    The settings are those of the run's record, whatever the preset has."""
+    used = [f"{name} = {results.config[name]} ({item.item})" for item in paper.unstated for name in item.settings]
+    return f"Left open by the paper, and used here: {'; '.join(used)}." if used else ""
+
+
 def build_unstated_table(paper: Paper) -> Table:
     rows = [[item.item, item.chose, item.because] for item in paper.unstated]
     return Table("What the paper leaves open", (Column("item"), Column("chosen"), Column("because")), rows)

@@ -15,6 +15,7 @@ from common.report.wording import SYNTHETIC, choose_unit, format_value, name_met
 NAMED_ROWS = 4  # of a list in a sentence
 MISSING_FILE = ": No such file or directory"  # as records of earlier versions say after "not here"
 
+NOT_ALONE = "Test and training cases differ as well, so this is not the leak alone."
 STOPPED = (
     "Leak-free, early stopping chose one of the first epochs: {rows}. The numbers are those of hardly trained networks and say "
     "little about the leak."
@@ -42,7 +43,7 @@ def describe_finding(results: Results, paper: Paper) -> list[str]:
     if not is_own(results):
         sentences += describe_main_statement(results, paper)
         sentences += [_describe_line(find_headline(lines, paper)), _tally_verdicts(lines)]
-    sentences += _describe_differences(lines, paper.headline.metric, is_own(results))
+    sentences += _describe_differences(lines, paper.headline.metric, is_own(results), paper.difference)
     if results.extra.hardly_trained:
         sentences.append(STOPPED.format(rows=_list_rows(results.extra.hardly_trained)))
     where = {"paper": "In the paper", "ours": "Here, under the paper's protocol", "leak-free": "Here, leak-free"}
@@ -69,7 +70,7 @@ def _list_impossible(results: Results, paper: Paper) -> list[str]:
     return sentences
 
 
-def _describe_differences(lines: Sequence[Line], metric: str, own: bool) -> list[str]:
+def _describe_differences(lines: Sequence[Line], metric: str, own: bool, beside: str) -> list[str]:
     """What the rows that were run under both protocols differ by, each row once; nothing where there is none. Of a paper those
     with its settings, its own rows apart from those that are ours alone, of which no mean is formed: they are of many kinds."""
     both = {line.row: line for line in reversed(lines) if line.metric == metric and line.difference is not None}
@@ -107,7 +108,7 @@ def _describe_differences(lines: Sequence[Line], metric: str, own: bool) -> list
                 else f"{mean}{points} on average, from {low} to {high}"
             )
             parts.append(f"{head} the leak-free {name_metric(metric, '')} minus that of the paper's protocol is {values}.")
-    return [" ".join([*parts, "Test and training cases differ as well, so this is not the leak alone."])]
+    return [" ".join([*parts, f"{beside}." if beside else NOT_ALONE])]
 
 
 def _is_blind(line: Line) -> bool:

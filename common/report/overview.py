@@ -206,6 +206,8 @@ def _describe_leaks(pairs: Sequence[PairLine], paper: Paper) -> str:
     if len(known) > 1:
         low, high = (show_leak(end(leak for _, leak in known)[:1], unit).removesuffix(" points") for end in (min, max))
         parts.append(f"all {len(known)} rows: {low} to {high}")
+    if paper.difference:
+        parts.append("not the leak alone: its page says what else differs")
     if blind:
         parts.append(f"{blind} more {'row is' if blind == 1 else 'rows are'} {no_better}")
     if hardly:

@@ -27,6 +27,7 @@ from common.report.background import (
     build_remark_table,
     build_split_table,
     build_unstated_table,
+    describe_used,
 )
 from common.report.exports import render_csv, render_latex
 from common.report.findings import describe_finding, list_banners
@@ -89,6 +90,7 @@ def render_report(folder: Path, results: Results, paper: Paper) -> str:
     own = is_own(results)
     return environment.get_template("report.html").render(
         paper=paper,
+        used=describe_used(results, paper),
         is_own=own,
         banners=list_banners(results),
         finding=describe_finding(results, paper),
@@ -152,6 +154,7 @@ def render_markdown(results: Results, paper: Paper) -> str:
     parts += [f"> **{escape_markdown(banner)}**" for banner in list_banners(results)]
     parts += [escape_markdown(sentence) for sentence in describe_finding(results, paper)]
     parts += [escape_markdown(f"{paper.row_names}.")] * bool(paper.row_names)
+    parts += [escape_markdown(used)] if (used := describe_used(results, paper)) else []
     if not is_own(results):
         parts += [escape_markdown(f"Reading {reading.id}: {reading.text}.") for reading in paper.readings]
     for table in list_tables(results, paper):

@@ -73,6 +73,8 @@ def format_screen_table(results: Results, paper: Paper, look: Look | None = None
                 fresh += _lay_out(list(key), widths, right, _choose_colour(line, look), coloured)
         out += ["", *textwrap.wrap(title, look.width), *fresh] if fresh else []
     told = [] if is_own(results) else _describe_missing(results)
+    if paper.difference and any(line.difference is not None for line in shown):
+        told = [f"{paper.difference}.", *told]
     above, below = (
         [part for text in texts for part in textwrap.wrap(text, look.width)] for texts in (list_banners(results), told)
     )

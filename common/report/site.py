@@ -20,7 +20,13 @@ from common.errors import UsageError
 from common.figures.forest import NARROW, WIDE, Group, draw_forest
 from common.records.paper import Paper
 from common.records.results import Results, find_figures
-from common.report.background import build_audit_table, build_deviation_table, build_leak_table, build_unstated_table
+from common.report.background import (
+    build_audit_table,
+    build_deviation_table,
+    build_leak_table,
+    build_unstated_table,
+    describe_used,
+)
 from common.report.findings import describe_finding, list_banners
 from common.report.overview import FRONT_COLUMNS, Overview, describe_all, find_claim, show_leak
 from common.report.pages import build_main_tables, choose_first, fold_tables, read_figure
@@ -151,6 +157,7 @@ def _gather(root: Path, overview: Overview, made: Container[Path]) -> dict[str, 
     ratios = [claim for claim in paper.printed if claim.unit != "count"]
     return {
         "paper": paper,
+        "used": describe_used(results, paper) if results else "",
         "overview": overview,
         "finding": finding,
         "more": more,

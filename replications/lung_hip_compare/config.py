@@ -94,7 +94,7 @@ class Config:
     # labelled share of the training set (ours)
     label_shares: Annotated[tuple[float, ...], each(above(0, 1), order="different")] = (0.1, 0.25, 0.5)
 
-    # Splits and seeds: unstated in sec. 2.2
+    # Splits (unstated in sec. 2.1) and seeds (unstated in sec. 2.2)
     split_seed: Annotated[int, SEED] = 0
     seeds: Annotated[tuple[int, ...], SEEDS] = (0, 1, 2, 3, 4)
 

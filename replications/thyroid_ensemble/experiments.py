@@ -163,15 +163,15 @@ def count_table_1(dataset: Dataset, folds: Sequence[Fold]) -> dict[tuple[str, st
 TABLE_1 = ("training", "test")  # its rows
 OF_COUNTS = ("test_share", "tirads_malignant")  # beginnings of the names of settings that shape the counts of Table 1
 OF_ALL = (*OF_COUNTS, "roi_")  # beginnings of the names of settings that shape every row
+OF_INPUTS = ("mean", "input_mode", "width", "scale_sides")
 OF_NETWORKS = (
-    "mean", "augment", "enlargement", "shift", "zoom", "cropping", "shear", "rotation", "flip", "input_mode", "width",
-    "scale_sides", "batch_size", "head_",
+    *OF_INPUTS, "augment", "enlargement", "shift", "zoom", "cropping", "shear", "rotation", "flip", "batch_size", "head_",
 )  # fmt: skip
 OF_KINDS = {
     "transfer": (*OF_NETWORKS, "transfer_", "tune_", "depths", "stopping", "source_task_"),
     "scratch": (*OF_NETWORKS, "scratch_", "stopping"),
     "forest": (*OF_NETWORKS, "transfer_", "tune_", "stopping", "source_task_", "forest_"),
-    "fused": (*OF_NETWORKS, "source_task_", "hog_", "lbp_", "svm_"),
+    "fused": (*OF_INPUTS, "source_task_", "hog_", "lbp_", "svm_"),
     "classic": ("svm_",),
     "head": (*OF_NETWORKS, "transfer_", "stopping", "source_task_"),
     "trees": ("forest_trees", "forest_leaf"),

@@ -50,6 +50,7 @@ WATCHED = {  # protocol -> what early stopping looks at, in the legend and in th
     "paper": ("test set, not validation", "Dashed: the test set, which early stopping looks at; the paper has no validation set"),
     "leakfree": ("validation patients", "Dashed: patients of the inner fold (the first one is shown)"),
 }
+LOSS = "loss (cross-entropy; training: and L2)"
 PENALTY = "The training loss holds the head's L2 penalty, the dashed one does not: their gap is not overfitting alone."
 HARD, SURE = 8, 2  # pictures of Fig. 11: hard ones at most, and confident right ones of each class
 
@@ -337,7 +338,7 @@ def draw_trainings(shown: Shown, results: Results) -> Iterator[Picture]:
             runs, (end, last) = series.join_stages([step_1, step_2])
             watching, watched = WATCHED[protocol]
             called = ("training (loss with L2 penalty)", f"{watching} (loss without)")
-            figure = plot_history(runs, title=series.mark_off(results, about, [row]), names=called)
+            figure = plot_history(runs, title=series.mark_off(results, about, [row]), names=called, loss=LOSS)
             for axes in figure.axes if last > end else []:
                 axes.axvline(end + 0.5, color=style.GREY, linestyle=":", linewidth=1.2)
             watched = f"{watched}. {PENALTY} " if part["val_loss"].notna().any() else ""

@@ -11,7 +11,8 @@ from common.records.results import parse_results
 from common.report.background import build_leak_table, build_split_table
 from common.report.findings import describe_finding, list_banners
 from common.report.lines import collect_lines
-from common.report.tables import build_metric_tables
+from common.report.screen import format_screen_table
+from common.report.tables import build_comparison_tables, build_metric_tables
 from common.report.wording import choose_tone, explain_verdict, format_duration, format_interval, format_value
 
 
@@ -188,6 +189,17 @@ def test_rows_of_the_paper_and_ours_are_told_apart_each_once(paper):
         "accuracy minus that of the paper's protocol is from −8.0 to −2.0 points. Test and training cases differ as well, so "
         "this is not the leak alone."
     )
+
+
+def test_what_else_differs_stands_wherever_the_difference_does(paper):
+    """In the sentence, under the tables and on the screen."""
+    beside = "Leak-free minus the paper's protocol is not the leak alone: five networks are averaged"
+    results, told = make_results(), replace(paper, difference=beside)
+    (said,) = (text for text in describe_finding(results, told) if text.startswith("Rows run"))
+    assert said.endswith(f"{beside}.")
+    assert any(table.note == f"{beside}." for table in build_comparison_tables(results, told))
+    assert f"{beside}." in " ".join(format_screen_table(results, told).split())
+    assert f"{beside}." not in " ".join(format_screen_table(results, paper).split())
 
 
 def test_counts_and_verbs_agree(paper):

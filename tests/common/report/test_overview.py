@@ -96,6 +96,13 @@ def test_beside_a_main_number_that_was_not_run_stands_the_first_that_was(paper):
     assert describe_paper(paper, parse_results({**content, "rows": []}, "test"), has_code=True).ours == "not run"
 
 
+def test_the_cell_of_the_leak_says_that_more_differs(paper):
+    results = parse_results(make_paired_content(), "test")
+    told = replace(paper, difference="the leak-free score is the mean of five networks")
+    cells = [describe_paper(of, results, has_code=True).leak for of in (told, paper)]
+    assert cells[0].replace("; not the leak alone: its page says what else differs", "") == cells[1] != cells[0]
+
+
 def test_rows_that_bear_two_names_are_paired_by_a_contrast(paper):
     contrasts = (Contrast("the other net", "paper / other", "leakfree / other"), Contrast("a third", "absent", "absent"))
     results = parse_results(make_paired_content(), "test")

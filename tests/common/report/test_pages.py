@@ -10,6 +10,7 @@ import pytest
 from sample_report import Page, make_content, make_png, make_results, write_run
 
 from common.errors import UsageError
+from common.records.paper import Unstated
 from common.records.results import parse_results
 from common.report.lines import collect_lines
 from common.report.pages import escape_markdown, render_markdown, write_report
@@ -295,6 +296,18 @@ def test_of_own_data_a_table_of_the_package_loses_what_is_the_papers(paper):
     table = render_markdown(parse_results(content, "test"), paper)
     assert "| row | Ours: minus the paper's protocol |\n|---|---|\n| net | 4.0 |\n\nSummed.\n" in table
     assert "mplied" not in table
+
+
+@pytest.mark.parametrize("epochs", [3, 9])
+def test_what_a_run_used_of_what_the_paper_leaves_open_stands_above_its_tables(tmp_path, paper, epochs):
+    content = make_content()
+    content["config"]["epochs"] = epochs
+    run = write_run(tmp_path / "run", content)
+    write_report(run, replace(paper, unstated=(Unstated("How long", "three epochs", "time is short", ("epochs",)),)))
+    for name in ("report.html", "table.md"):
+        text = (run / name).read_text(encoding="utf-8")
+        told = f"Left open by the paper, and used here: epochs = {epochs} (How long)."
+        assert text.index(told) < text.rindex("Table 2")
 
 
 @pytest.mark.parametrize("own", [False, True])

@@ -245,5 +245,7 @@ def test_settings_of_data_are_in_2_1_and_those_of_networks_and_training_in_2_2(r
     text = (root / "replications" / "lung_hip_compare" / "config.py").read_text(encoding="utf-8")
     body = text[text.index("class Config") : text.index("\nPAPER =")]
     data_part, training_part = body.split("# Training, all networks")
+    training_part, split_part = training_part.split("# Splits")
     assert set(list_cited(data_part)) == {"2.1"}
     assert set(list_cited("# Training, all networks" + training_part)) == {"2.2"}
+    assert list_cited("# Splits" + split_part) == ["2.1", "2.2"]  # of the split, and of the seeds of trainings

@@ -48,6 +48,7 @@ def test_the_picture_says_whose_loss_is_dashed_and_what_it_lacks(made):
         assert legend[0].startswith("training (loss with L2 penalty), mean of n = 2 seeds")
         assert legend[1].startswith(f"{text} (loss without), mean of n = 2 seeds")
         assert "L2 penalty" in picture.caption
+        assert picture.figure.axes[0].get_ylabel() == "loss (cross-entropy; training: and L2)"
     assert "the test set, which early stopping looks at" in found["history-resnet50-paper.png"].caption
     assert "Dashed: the test set" not in found["history-resnet50-leakfree.png"].caption
 

@@ -1,14 +1,16 @@
 """What the thyroid paper says in words, checked on the rows that it speaks of."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from common.records.predictions import tabulate_scores
-from replications.thyroid_ensemble import experiments, plans
+from replications.thyroid_ensemble import baselines, experiments, plans
 from replications.thyroid_ensemble.config import NETWORKS, PAPER
+from replications.thyroid_ensemble.rows import FUSED as FUSED_FEATURES
 from replications.thyroid_ensemble.rows import QUOTED
 
 TRANSFERRED = {f"{network}, k = 0": 0.8 for network in NETWORKS}  # sec. 2.1: convolutions frozen
@@ -120,6 +122,53 @@ def test_networks_that_never_left_chance_are_found():
     )
     assert experiments.find_stuck(predictions) == {("paper", "VGG16, no transfer"): [0]}
     assert experiments.find_stuck(predictions[predictions["row"] == "GLCM + SVM"]) == {}
+
+
+def test_settings_that_are_told_above_the_tables_are_settings(paper):
+    told = [name for item in paper.unstated for name in item.settings]
+    assert sorted(told) == ["augment_before_crop", "cropping", "scratch_init"]
+    assert {*told} <= {field.name for field in fields(PAPER)}
+
+
+def test_both_readings_of_the_random_crop_are_declared(find_choice, paper):
+    item = "What the amplitude 0.2 means for zoom and crop, and the fill of the augmentation"
+    assert "cropping = frame" in find_choice(item)
+    (because,) = (one.because for one in paper.unstated if one.item == item)
+    assert "One amplitude is given for shift, crop and zoom together" in because
+    assert "cropping = shear" in because
+
+
+@pytest.mark.parametrize(
+    "change", [{"augment_before_crop": False}, {"cropping": "shear"}, {"enlargement": 2}, {"head_units": (8,)}]
+)
+def test_what_the_classifier_of_fused_features_never_sees_shapes_it_not(change):
+    """[26]: its SVM is fitted on the training cases alone, and on features below the head."""
+    rows = {row.name: row for row in experiments.list_rows(PAPER)}
+    assert experiments.list_departures(rows[FUSED_FEATURES], replace(PAPER, **change), PAPER, "imagenet") == []
+    assert experiments.list_departures(rows["ensemble"], replace(PAPER, **change), PAPER, "imagenet")
+
+
+@pytest.mark.parametrize("protocol", ["paper", "leakfree"])
+def test_support_vector_machines_see_each_training_case_once(monkeypatch, protocol):
+    cases = pd.DataFrame({"label": np.arange(8) % 2, "patient_id": list("aabbccdd")})
+    train, described = np.array([0, 1, 4, 5]), np.arange(16.0).reshape(8, 2)
+    seen = []
+
+    def fit_svm(features, labels, groups, config, seed):
+        seen.append((features.tolist(), labels.tolist(), groups if groups is None else list(groups)))
+        return SimpleNamespace(predict_proba=lambda of: np.zeros((len(of), 2)))
+
+    monkeypatch.setattr(baselines, "fit_svm", fit_svm)
+    task = SimpleNamespace(
+        fold=SimpleNamespace(train=train),
+        dataset=SimpleNamespace(cases=cases),
+        settings={"protocol": protocol},
+        config=PAPER,
+        seed=0,
+    )
+    assert baselines._score_by_svm(task, described).shape == (8, 2)
+    groups = list("aacc") if protocol == "leakfree" else None
+    assert seen == [(described[train].tolist(), [0, 1, 0, 1], groups)]
 
 
 def test_what_departs_from_the_text_is_declared(find_choice, paper):
