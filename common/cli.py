@@ -172,6 +172,18 @@ def apply_overrides(config: ConfigT, overrides: dict[str, str]) -> ConfigT:
     return changed
 
 
+def keep_changes(options: Options, config: Any) -> Options:
+    """The options without those --set that say what the preset says, so that they count as no other setting.
+
+    config: of the preset; settings are known and valid, see `apply_overrides`."""
+    kept = {
+        key: text
+        for key, text in options.overrides.items()
+        if read_setting(type(config), key, text, getattr(config, key)) != getattr(config, key)
+    }
+    return dataclasses.replace(options, overrides=kept)
+
+
 def _split(text: str) -> tuple[str, ...]:
     parts = tuple(part.strip() for part in text.split(","))
     if not all(parts):

@@ -53,8 +53,8 @@ def advise_layout(folder: Path, wanted: Layout) -> str:
     """
     for name, marks in wanted.items():
         if any((folder / mark).exists() for mark in marks):
-            if folder.resolve().name == name:
-                return f"this is {name}/ itself: give its parent, {folder.resolve().parent}"
+            if (itself := _find_itself(folder, name)) is not None:
+                return f"this is {name}/ itself: give its parent, {itself.parent}"
             return f"put the content of {folder} into {folder}/{name}/"
     for entry in list_entries(folder):
         inner = next((name for name, marks in wanted.items() if _holds(entry / name, marks)), None)
@@ -69,10 +69,22 @@ def advise_layout(folder: Path, wanted: Layout) -> str:
             return str(error)
         if place.is_dir() and marks and place.name == name and list_entries(place):
             return f"{name}/ is there without {' or '.join(marks)}; found in it: {show_entries(place)}"
+    for name, marks in wanted.items():
+        if list_entries(folder) and (itself := _find_itself(folder, name)) is not None:
+            lacking = f", without {' or '.join(marks)}" if marks else ""
+            return f"this is {name}/ itself{lacking}: give its parent, {itself.parent}"
+        for above in Path(os.path.abspath(folder)).parents[:2]:
+            if above.name == name and _holds(above, marks):
+                return f"this lies in {name}/: give its parent, {above.parent}"
     if any(entry.suffix.lower() in PICTURES for entry in list_entries(folder)):
         first, marks = next(iter(wanted.items()))
         return f"these are the pictures themselves: put them into {folder}/{first}/, with {' or '.join(marks) or 'their tables'}"
     return ""
+
+
+def _find_itself(folder: Path, name: str) -> Path | None:
+    """The folder, if it is called so: as it was given, before links are followed."""
+    return next((path for path in (Path(os.path.abspath(folder)), folder.resolve()) if path.name == name), None)
 
 
 def _holds(place: Path, marks: Sequence[str]) -> bool:

@@ -146,7 +146,8 @@ def describe(run: Run, amount: Amount, how: str, done: int) -> list[str]:
         f"to do: {amount.trainings:,} trainings{before}, {amount.epochs:,} epochs at most, "
         f"{amount.operations:.1e} multiply-adds at most",
         f"expected time: {time}",
-        f"disk: about {name_bytes(amount.disk_bytes)} ({name_bytes(free)} free); memory: about {name_bytes(amount.memory_bytes)}",
+        f"disk: about {name_bytes(LEAST_BYTES + amount.disk_bytes)} ({name_bytes(free)} free); "
+        f"memory: about {name_bytes(amount.memory_bytes)}",
     ]
 
 

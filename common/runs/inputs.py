@@ -20,7 +20,7 @@ from common.runs.networks import escape
 NEGATIVE = re.compile(r"-[.0-9]")
 DIRECTORY = "DICOMDIR"  # the list on a disc of DICOM files, itself one by its content
 Point = tuple[float, float, float]
-WINDOW_HELP = "grey levels of black and white, for pictures whose table of cases has the columns black,white"
+WINDOW_HELP = "grey levels of black and white in pictures (PNG, JPEG, TIFF): what the columns black,white of a table of cases say"
 ItemT = TypeVar("ItemT")
 ReadT = TypeVar("ReadT")
 
@@ -39,6 +39,12 @@ def parse_window(text: str) -> Window:
     if window is None:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not BLACK,WHITE, two grey levels")
     return window
+
+
+def refuse_window(window: Window | None) -> None:
+    """Raise UsageError for a window that what is read would not heed."""
+    if window:
+        raise UsageError("--window is for pictures (PNG, JPEG, TIFF); DICOM, scans and volumes say what their values are")
 
 
 def join_negative(argv: Sequence[str], flags: Sequence[str]) -> list[str]:

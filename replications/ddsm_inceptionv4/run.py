@@ -63,6 +63,7 @@ def run(options: cli.Options) -> int:
     """One run: prepare the data, train what is not trained yet, evaluate, report."""
     paper = load_paper(PACKAGE / "paper.toml")
     preset, source, config = find_or_make(PACKAGE, options, PRESETS, data.find_source, make_phantoms, ("own", data.NAMES["own"]))
+    options = cli.keep_changes(options, PRESETS[preset])
     chosen = weights.choose_weights(options.weights, preset, config)
     identity = asdict(config) | {"seeds": [], "source": [source.kind, source.name], "weights": chosen}
     rows = experiments.list_rows(config)

@@ -20,6 +20,7 @@ from PIL import Image
 
 from common import cli
 from common.data.dicom_pictures import NO_WINDOW, looks_like_dicom, read_dicom_picture
+from common.data.listing import Window
 from common.data.metaimage import world_to_voxel
 from common.data.nifti import NIFTI, hold_image
 from common.data.pictures import read_picture
@@ -28,7 +29,18 @@ from common.figures import grids
 from common.files import load_json
 from common.runs.answers import check_scores, name_sheet, refuse_unread, show_answers, spread_over, start_answers
 from common.runs.cells import quiet_start
-from common.runs.inputs import Point, join_negative, list_inputs, name_apart, name_file, parse_point, read_each
+from common.runs.inputs import (
+    WINDOW_HELP,
+    Point,
+    join_negative,
+    list_inputs,
+    name_apart,
+    name_file,
+    parse_point,
+    parse_window,
+    read_each,
+    refuse_window,
+)
 from common.runs.networks import escape, list_warnings, read_network, read_run, show_progress, writing
 from replications.glioma_inceptionv3.config import BACKBONES, VIEWS, Config
 from replications.glioma_inceptionv3.slices import make_picture, select_slices
@@ -68,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--segment", default="", metavar="NAME", help="which segment or label is the lesion, where there are several")
     place = "the whole slice through a place in the volume, mm (repeatable: --at -14.2,30,7.5)"
     add("--at", type=parse_point, action="append", default=[], metavar="X,Y,Z", help=place)
+    add("--window", type=parse_window, metavar="BLACK,WHITE", help=WINDOW_HELP)
     add("--run", type=Path, required=True, metavar="DIR", help=f"folder of a finished run (runs/{NAME}/...)")
     add("--backbone", choices=BACKBONES, help="default: the first that the run stored")
     add("--view", choices=VIEWS, help="the lesion cut out, or the whole slice; default: the first that the run stored")
@@ -154,7 +167,11 @@ def read_slices(given: argparse.Namespace, view: str, config: Config, faults: li
         files, without = list_inputs(given.images, lambda path: path.suffix.lower() in PICTURES or looks_like_dicom(path))
         faults += without
         named = zip(files, name_apart(files), strict=True)
-        return [one for _, one in read_each(named, lambda of: read_one(*of, config), faults)]
+        return [one for _, one in read_each(named, lambda of: read_one(*of, config, given.window), faults)]
+    refuse_window(given.window)
+    if not volumes:
+        first, kinds = escape(str(given.images[0])), ", ".join(NRRD + NIFTI)
+        raise UsageError(f"{first}: no volume of a kind that is read here ({kinds}); only volumes take --mask and --at")
     if (given.mask is None) == (not given.at) or len(volumes) != 1 or len(given.images) != 1:
         raise UsageError(
             "give one volume with its --mask, or with --at for a network of whole slices; or pictures without either"
@@ -221,18 +238,19 @@ def find_common_folder(one: Path, other: Path) -> Path:
     return next(folder for folder in one.parents if folder in other.parents)
 
 
-def read_one(path: Path, name: str, config: Config) -> Slice:
-    """A picture, its grey values as they are, or a DICOM slice, its values stretched as a run stretches those of a volume;
-    scaled to the run's size."""
+def read_one(path: Path, name: str, config: Config, window: Window | None = None) -> Slice:
+    """A picture, its grey values as they are or within a window, or a DICOM slice, its values stretched as a run stretches those
+    of a volume; scaled to the run's size."""
     low, high = 0.0, 255.0
     notes: tuple[str, ...] = ()
     try:
         if looks_like_dicom(path):
+            refuse_window(window)
             found = read_dicom_picture(path, MODALITIES)
             levels, notes = found.levels, tuple(note for note in found.notes if note != NO_WINDOW)  # no window is applied here
             low, high = (float(value) for value in np.percentile(levels, config.percentiles))
         else:
-            levels = read_picture(path).astype(np.float32)
+            levels = read_picture(path, window=window).astype(np.float32)
     except UsageError as error:
         raise name_file(path, error) from None
     return Slice(name, make_picture(levels, np.ones(levels.shape, bool), low, high, "whole", config), None, notes)

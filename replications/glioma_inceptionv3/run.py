@@ -71,6 +71,7 @@ def run(options: cli.Options) -> int:
     """One run: prepare the data, compute bottlenecks, train what is not trained yet, take apart, report."""
     paper = load_paper(PACKAGE / "paper.toml")
     preset, source, config = choose_source(options)
+    options = cli.keep_changes(options, PRESETS[preset])
     chosen = weights.choose_weights(options.weights, preset)
     identity = asdict(config) | {"runs": [], "source": [source.kind, source.name], "weights": chosen}
     placed = prepare_views(options, source, config)

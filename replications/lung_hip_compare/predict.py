@@ -30,7 +30,17 @@ from common.figures import grids
 from common.files import load_json
 from common.runs.answers import check_scores, name_sheet, refuse_unread, show_answers, spread_over, start_answers
 from common.runs.cells import LEFT, quiet_start
-from common.runs.inputs import WINDOW_HELP, Point, join_negative, list_inputs, name_apart, parse_point, parse_window, read_each
+from common.runs.inputs import (
+    WINDOW_HELP,
+    Point,
+    join_negative,
+    list_inputs,
+    name_apart,
+    parse_point,
+    parse_window,
+    read_each,
+    refuse_window,
+)
 from common.runs.networks import MODEL, escape, list_warnings, read_network, read_run, writing
 from replications.lung_hip_compare import data
 from replications.lung_hip_compare.config import Config
@@ -145,17 +155,22 @@ def read_images(
 
     window: grey levels of black and white in pictures, as the table of the run's own pictures has them.
 
-    Raises UsageError for a scan without candidates or of a row of hips, and for candidates without a scan.
+    Raises UsageError for a scan without candidates, of a row of hips or with a window, and for candidates without a scan.
     """
     files, without = list_inputs(
         paths, lambda path: _is_scan(path, dataset) or path.suffix.lower() in PICTURES or looks_like_dicom(path)
     )
     faults += without
     scans = [path for path in files if _is_scan(path, dataset)]
-    if bool(scans) != bool(points) or (scans and data.is_hip(dataset)):
-        raise UsageError(
-            "a CT scan (.mhd, NIfTI, DICOM slices) needs candidates (--at X,Y,Z) and a LUNA16 row; pictures take no --at"
-        )
+    if scans and data.is_hip(dataset):
+        raise UsageError(f"{escape(str(scans[0]))}: a CT scan, but row {dataset!r} is of hips; name a row of LUNA16 with --row")
+    if points and not scans:
+        first = f"{escape(str(files[0]))}: " if files else ""
+        raise UsageError(f"{first}no CT scan of a kind that is read here (.mhd, NIfTI, DICOM slices); only scans take --at")
+    if scans and not points:
+        raise UsageError(f"{escape(str(scans[0]))}: a CT scan needs candidates (--at X,Y,Z)")
+    if scans:
+        refuse_window(window)
     named = list(zip(files, name_apart(files), strict=True))
     slices = [(path, name) for path, name in named if path in scans and looks_like_dicom(path)]
     others = [one for one in named if one not in slices]
@@ -177,9 +192,10 @@ def _read_file(
         return [one for _, one in read_each(points, lambda point: _cut_candidate(volume, called, point, config), faults)]
     if not data.is_hip(dataset):
         # A patch shows a fixed field (50 voxels): scaling another picture to it would change what the network measures.
-        return [Shown(name, read_picture(path, (config.luna_side, config.luna_side)))]
+        return [Shown(name, read_picture(path, (config.luna_side, config.luna_side), window=window))]
     side = hips.choose_side(dataset, config)
     if looks_like_dicom(path):
+        refuse_window(window)
         picture = read_dicom_picture(path, RADIOGRAPHS)
         return [Shown(name, hips.scale_picture(picture.grey, side), picture.notes)]
     return [Shown(name, hips.scale_picture(read_picture(path, window=window), side))]

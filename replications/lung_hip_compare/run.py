@@ -61,6 +61,7 @@ def run(options: cli.Options) -> int:
     paper = load_paper(PACKAGE / "paper.toml")
     preset, sources = choose_sources(options)
     config = cli.apply_overrides(PRESETS[preset], options.overrides)
+    options = cli.keep_changes(options, PRESETS[preset])
     identity = asdict(config) | {"seeds": [], "sources": {part: s and [s.kind, s.name] for part, s in sources.items()}}
     wanted, reasons = choose_rows(options, config, sources, paper)
     needed = {one.dataset for one in experiments.list_trainings(config) if any(one.row in row.needs for row in wanted)}

@@ -336,12 +336,11 @@ def draw_trainings(shown: Shown, results: Results) -> Iterator[Picture]:
             if not depths:
                 continue
             runs, (end, last) = series.join_stages([step_1, step_2])
-            watching, watched = WATCHED[protocol]
-            called = ("training (loss with L2 penalty)", f"{watching} (loss without)")
+            called = ("training (loss with L2 penalty)", f"{WATCHED[protocol][0]} (loss without)")
             figure = plot_history(runs, title=series.mark_off(results, about, [row]), names=called, loss=LOSS)
             for axes in figure.axes if last > end else []:
                 axes.axvline(end + 0.5, color=style.GREY, linestyle=":", linewidth=1.2)
-            watched = f"{watched}. {PENALTY} " if part["val_loss"].notna().any() else ""
+            watched = f"{WATCHED[protocol][1]}. {PENALTY} " if part["val_loss"].notna().any() else ""
             chosen = ", ".join(f"{k} (seed {seed})" for seed, k in depths.items())
             caption = (
                 "Step 1 (new head), from the dotted line on step 2 (fine-tuning) with the k that was chosen: "

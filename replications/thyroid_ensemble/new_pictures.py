@@ -11,7 +11,7 @@ from common.data.dicom_pictures import looks_like_dicom, read_dicom_picture
 from common.data.listing import Window
 from common.data.pictures import read_picture
 from common.errors import UsageError
-from common.runs.inputs import list_inputs, name_apart, name_file
+from common.runs.inputs import list_inputs, name_apart, name_file, refuse_window
 from common.runs.networks import escape
 from replications.thyroid_ensemble.config import Config
 from replications.thyroid_ensemble.rois import Box, cut_roi
@@ -50,6 +50,7 @@ def read_roi(path: Path, box: Box | None, config: Config, window: Window | None 
 
 def _read_file(path: Path, window: Window | None) -> tuple[np.ndarray, tuple[str, ...]]:
     if looks_like_dicom(path):
+        refuse_window(window)
         found = read_dicom_picture(path, MODALITIES, colours=True)
         return found.grey, found.notes
     return read_picture(path, formats=FORMATS, window=window), ()

@@ -74,6 +74,7 @@ def run(options: cli.Options) -> int:
     """One run: prepare the data, train what is not trained yet, choose, evaluate, report."""
     paper = load_paper(PACKAGE / "paper.toml")
     preset, source, config = choose_source(options)
+    options = cli.keep_changes(options, PRESETS[preset])
     chosen = weights.choose_weights(options.weights, preset, config)
     identity = asdict(config) | {"seeds": [], "source": [source.kind, source.name], "weights": chosen}
     rows = experiments.list_rows(config)

@@ -132,3 +132,9 @@ def test_letters_that_the_screen_lacks_are_written_as_escapes(encoding, shown):
     program = "from common.errors import run_main; run_main(lambda: print('gr\\u00f6\\u00dfe \\u2192'))"
     done = subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONIOENCODING": encoding}, capture_output=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, shown, b"")
+
+
+def test_a_setting_that_says_what_the_preset_says_changes_nothing():
+    options = parse("--set", "epochs=3", "--set", "rate=0.001", "--set", "sides=64")
+    assert cli.keep_changes(options, Settings(rate=1e-3, sides=(64,))).overrides.keys() == {"epochs"}
+    assert cli.keep_changes(options, Settings(rate=1e-2, sides=(64,))).overrides.keys() == {"epochs", "rate"}

@@ -31,6 +31,10 @@ def touch(folder: Path, *names: str) -> Path:
         (["x/hips/Cases.csv"], "x", "'Cases.csv' is there"),
         (["x/hips/a.png"], "x", "hips/ is there without cases.csv; found in it: a.png"),
         (["x/a.png", "x/b.png"], "x", "these are the pictures themselves: put them into {root}/x/hips/, with cases.csv"),
+        (["archive/a/b.png"], "archive", "this is archive/ itself: give its parent, {root}"),
+        (["archive/b.png"], "archive", "this is archive/ itself: give its parent, {root}"),
+        (["hips/a.png"], "hips", "this is hips/ itself, without cases.csv: give its parent, {root}"),
+        (["hips/cases.csv", "hips/images/a.png"], "hips/images", "this lies in hips/: give its parent, {root}"),
         (["x/notes.txt"], "x", "python -m replications.paper.data says what to get"),
     ],
 )
@@ -45,6 +49,14 @@ def test_what_is_there_and_what_is_wanted(tmp_path, monkeypatch, names, given, a
     assert f"found in {folder}: " in message
     assert f"wanted: {folder}/hips/cases.csv or archive/" in message
     assert "\n" not in message
+
+
+def test_a_linked_folder_is_the_one_that_was_given(tmp_path, monkeypatch):
+    monkeypatch.delenv("REPLICATIONS_DATA", raising=False)
+    touch(tmp_path, "elsewhere/download/cases.csv", "mine/notes.txt")
+    (tmp_path / "mine" / "hips").symlink_to(tmp_path / "elsewhere" / "download")
+    with pytest.raises(UsageError, match=f"this is hips/ itself: give its parent, {tmp_path}/mine$"):
+        refuse_layout("paper", tmp_path / "mine" / "hips", LAYOUT, "replications.paper.data")
 
 
 def test_a_folder_found_unasked_stops_only_where_its_content_lies_wrong(tmp_path, monkeypatch):

@@ -167,7 +167,8 @@ def test_refusals_in_one_line(run, volume, tmp_path, capsys) -> None:
     image, mask, *_ = volume
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(picture := tmp_path / "a.png")
     end = ("--run", run, "--out", tmp_path / "out")
-    for wrong in ((image,), (picture, "--mask", mask), (image, picture, "--mask", mask), (image, picture), (image, image)):
+    assert f"{picture}: no volume of a kind that is read here" in refuse(capsys, picture, "--mask", mask, *end)
+    for wrong in ((image,), (image, picture, "--mask", mask), (image, picture), (image, image)):
         assert "one volume with its --mask" in refuse(capsys, *wrong, *end)
     assert "no such file" in refuse(capsys, image, "--mask", tmp_path / "no.nrrd", *end)
     assert "no label 'tumour'" in refuse(capsys, image, "--mask", mask, "--segment", "tumour", *end)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -75,7 +76,9 @@ def test_places_outside_are_named_and_the_others_looked_at(tiny, volume, tmp_pat
 def test_wrong_questions(tiny, volume, tmp_path, capsys):
     at, out = ("--at", "-14.2,3,-8"), tmp_path / "out"
     assert "goes with networks of whole slices" in tiny.refuse(capsys, out, volume, *at, "--view", "crop")
-    for wrong in ((volume, *at, "--mask", volume), (volume, volume, *at), (tmp_path / "a.png", *at), (volume,)):
+    assert f"{tmp_path}/a.mhd: no volume of a kind that is read here (.nrrd" in tiny.refuse(capsys, out, tmp_path / "a.mhd", *at)
+    assert "--window is for pictures" in tiny.refuse(capsys, out, volume, *at, "--window", "0,9")
+    for wrong in ((volume, *at, "--mask", volume), (volume, volume, *at), (volume,)):
         assert "one volume with its --mask, or with --at" in tiny.refuse(capsys, out, *wrong)
     placeless = tmp_path / "placeless.nii"
     placeless.write_bytes(write_nifti(tmp_path / "a.nii", np.zeros((3, 9, 9), np.int16)).read_bytes())
@@ -89,6 +92,20 @@ def test_wrong_questions(tiny, volume, tmp_path, capsys):
 def write_text(path: Path) -> Path:
     path.write_text("no volume")
     return path
+
+
+def test_a_deep_picture_is_read_within_a_window(tiny, tmp_path, capsys):
+    grey = np.random.default_rng(0).integers(0, 255, (40, 40)).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "grey.png"), grey)
+    cv2.imwrite(str(tmp_path / "deep.png"), grey.astype(np.uint16) * 16 + 100)
+    assert "--window of predict" in tiny.refuse(capsys, tmp_path / "none", tmp_path / "deep.png")
+    found = []
+    for name, more in (("grey", ()), ("deep", ("--window", f"100,{255 * 16 + 100}"))):
+        assert tiny.ask(tmp_path / name, tmp_path / f"{name}.png", *more) == 0
+        found.append(pd.read_csv(tmp_path / name / "predictions.csv")[SCORES])
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+    slice_ = write_dicom(tmp_path / "IM1", grey.astype(np.uint16), "MR")
+    assert "--window is for pictures" in tiny.refuse(capsys, tmp_path / "none", slice_, "--window", "0,9")
 
 
 def test_a_slice_as_dicom_is_stretched_as_a_volume(tiny, planes, tmp_path, capsys):

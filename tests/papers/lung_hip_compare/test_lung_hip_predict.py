@@ -244,8 +244,9 @@ def test_wrong_questions(smoke_run, scan, patch, hip, tmp_path, capsys):
     run = ("--run", smoke_run)
     needs = "needs candidates"
     assert needs in refuse(capsys, tmp_path / "out", scan, *run)
-    assert needs in refuse(capsys, tmp_path / "out", patch, "--at=1,2,3", *run)
-    assert needs in refuse(capsys, tmp_path / "out", scan, "--at=1,2,3", *run, "--row", "128x128 resized / CNN")
+    assert f"{patch}: no CT scan of a kind" in refuse(capsys, tmp_path / "out", patch, "--at=1,2,3", *run)
+    of_hips = refuse(capsys, tmp_path / "out", scan, "--at=1,2,3", *run, "--row", "128x128 resized / CNN")
+    assert f"{scan}: a CT scan, but row '128x128 resized' is of hips" in of_hips
     error = refuse(capsys, tmp_path / "out", patch, *run, "--row", "LUNA16 / VGG")
     assert "no network of row 'LUNA16 / VGG'" in error
     assert "LUNA16 / CNN (leakfree)" in error

@@ -112,7 +112,10 @@ def test_a_scan_needs_candidates_in_every_form(tiny, scans, tmp_path, capsys):
         assert "needs candidates" in tiny.refuse(capsys, tmp_path / "out", form)
     for form in ("mhd", "gz"):
         hip = ("--row", f"{HIP} / CNN")
-        assert "needs candidates" in tiny.refuse(capsys, tmp_path / "out", scans[form], *flag(PLACES[0]), *hip)
+        error = tiny.refuse(capsys, tmp_path / "out", scans[form], *flag(PLACES[0]), *hip)
+        assert f"a CT scan, but row '{HIP}' is of hips" in error
+        error = tiny.refuse(capsys, tmp_path / "out", scans[form], *flag(PLACES[0]), "--window", "0,100")
+        assert "--window is for pictures" in error
 
 
 def test_what_is_no_scan_is_refused(tiny, voxels, tmp_path, capsys):

@@ -98,6 +98,9 @@ def test_a_window_stretches_as_the_table_of_the_run_does(tiny_run, grey, tmp_pat
     assert found["images"][0]["p(malignant)"] == expected["images"][0]["p(malignant)"]
     assert predict.main([str(deep), *map(str, out)]) == 2
     assert "state which level is black and which white" in capsys.readouterr().err
+    scanned = write_dicom(tmp_path / "IM1", grey, "US")
+    assert predict.main([str(scanned), *map(str, out), "--window", "0,100"]) == 2
+    assert "--window is for pictures" in capsys.readouterr().err
     for text in ("5", "7,7", "1,2,3", ","):
         with pytest.raises(SystemExit):
             predict.main([str(deep), *map(str, out), "--window", text])
