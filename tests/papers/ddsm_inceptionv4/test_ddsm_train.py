@@ -71,7 +71,7 @@ def test_the_feature_cache_equals_plain_keras_with_frozen_layers(pictures, tmp_p
         inputs = stored[places, (places + epoch) % CONFIG.variants][..., None]
         whole.fit(inputs, labels[places], sample_weight=weights[order], batch_size=32, shuffle=False, verbose=0)
         best.append([layer.get_weights() for layer in whole.layers if layer.trainable and layer.weights])
-    chosen = int(np.argmax([entry["val_auc"] for entry in history]))
+    chosen = fit.find_best(history, "val_auc")
     trained = [layer.get_weights() for layer in model.layers if layer.trainable and layer.weights]
     for ours, plain in zip(trained, best[chosen], strict=True):
         for a, b in zip(ours, plain, strict=True):
