@@ -103,8 +103,10 @@ def build_deviation_table(paper: Paper) -> Table:
 def describe_used(results: Results, paper: Paper) -> str:
     """What a run used of the readings that the paper leaves open, for the head of its tables; "" where none is to be told.
 
-    The settings are those of the run's record, whatever the preset has."""
-    used = [f"{name} = {results.config[name]} ({item.item})" for item in paper.unstated for name in item.settings]
+    The settings are those of the run's record, whatever the preset has; of a setting that is younger than the run, the record
+    knows nothing, and nothing is told."""
+    told = ((name, item.item) for item in paper.unstated for name in item.settings if name in results.config)
+    used = [f"{name} = {results.config[name]} ({item})" for name, item in told]
     return f"Left open by the paper, and used here: {'; '.join(used)}." if used else ""
 
 

@@ -58,6 +58,11 @@ def package(request) -> str:
     return request.param
 
 
+def test_what_is_told_above_the_tables_are_settings(package):
+    told = {name for item in load_paper(ROOT / "replications" / package / "paper.toml").unstated for name in item.settings}
+    assert told <= {field.name for field in fields(CONFIGS[package].Config)}
+
+
 def list_abuse(kind: type, name: str) -> list[str]:
     """Values that no setting of this type can have."""
     typed, _ = read_range(kind, name)

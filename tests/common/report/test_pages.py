@@ -310,6 +310,17 @@ def test_what_a_run_used_of_what_the_paper_leaves_open_stands_above_its_tables(t
         assert text.index(told) < text.rindex("Table 2")
 
 
+def test_of_a_setting_that_is_younger_than_the_run_nothing_is_told(tmp_path, paper):
+    run, entry = write_run(tmp_path / "run", make_content()), Unstated("How", "so", "it is simple", ("younger", "epochs"))
+    write_report(run, replace(paper, unstated=(entry,)))
+    for name in ("report.html", "table.md"):
+        text = (run / name).read_text(encoding="utf-8")
+        assert "used here: epochs = 3 (How)." in text
+        assert "younger" not in text
+    write_report(run, replace(paper, unstated=(replace(entry, settings=("younger",)),)))
+    assert "used here" not in (run / "report.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("own", [False, True])
 def test_what_the_names_of_rows_mean_stands_above_the_tables(tmp_path, paper, own):
     content = make_content()

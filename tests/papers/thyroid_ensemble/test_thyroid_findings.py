@@ -1,6 +1,6 @@
 """What the thyroid paper says in words, checked on the rows that it speaks of."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -124,10 +124,9 @@ def test_networks_that_never_left_chance_are_found():
     assert experiments.find_stuck(predictions[predictions["row"] == "GLCM + SVM"]) == {}
 
 
-def test_settings_that_are_told_above_the_tables_are_settings(paper):
+def test_the_readings_that_change_networks_are_told_above_the_tables(paper):
     told = [name for item in paper.unstated for name in item.settings]
     assert sorted(told) == ["augment_before_crop", "cropping", "scratch_init"]
-    assert {*told} <= {field.name for field in fields(PAPER)}
 
 
 def test_both_readings_of_the_random_crop_are_declared(find_choice, paper):
