@@ -5,7 +5,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -27,12 +27,15 @@ class NumberedLines(Protocol):
     def __next__(self) -> list[str]: ...
 
 
-def read_csv_table(path: Path, columns: Mapping[str, type], *, max_rows: int = 10_000_000) -> pd.DataFrame:
+def read_csv_table(
+    path: Path, columns: Mapping[str, type], *, numbered: bool = False, max_rows: int = 10_000_000
+) -> pd.DataFrame:
     """Read the named columns of a CSV file (UTF-8, comma, header line), strictly.
 
     columns: name -> str, int or float. Text stays as it stands (also 'NA' and '=1+1'); numbers must be whole or finite.
-    Other columns are left out. Raises UsageError `file:line: what is wrong` for a missing or double column, a wrong
-    count of fields, a wrong type, NUL bytes, binary content, a line over 64 KiB, a file over 256 MiB.
+    Other columns are left out. numbered: the index is the line of the file on which each row begins, as an editor counts them,
+    with empty lines and those within a text; else 0, 1, 2, ... Raises UsageError `file:line: what is wrong` for a missing or
+    double column, a wrong count of fields, a wrong type, NUL bytes, binary content, a line over 64 KiB, a file over 256 MiB.
     """
     data = _read_table_bytes(path)
     lines = _iterate_fields(data)
@@ -46,12 +49,16 @@ def read_csv_table(path: Path, columns: Mapping[str, type], *, max_rows: int = 1
         double = [name for name in columns if header.count(name) > 1]
         if double:
             raise UsageError(f"{path}:1: column {double[0]} occurs twice")
+        begins, next_line = [], lines.line_num + 1
         flat: list[str] = []  # all fields, row after row: a list of lists would keep the garbage collector busy
         for fields in lines:
             if len(fields) == len(header):
                 flat.extend(fields)
+                if numbered:
+                    begins.append(next_line)
             elif fields:  # an empty line is no row
                 raise UsageError(f"{path}:{lines.line_num}: {len(fields)} fields where the header has {len(header)}")
+            next_line = lines.line_num + 1
     except csv.Error as error:
         raise UsageError(f"{path}:{lines.line_num}: not a CSV line: {error}") from None
     if len(flat) > max_rows * len(header):
@@ -63,7 +70,18 @@ def read_csv_table(path: Path, columns: Mapping[str, type], *, max_rows: int = 1
             table[name] = texts if kind is str else _convert_numbers(texts, kind)
         except (ValueError, OverflowError):
             _raise_bad_number(path, data, name, kind)
-    return pd.DataFrame(table).astype({name: str for name, kind in columns.items() if kind is str})
+    frame = pd.DataFrame(table, index=begins if numbered else None)
+    return frame.astype({name: str for name, kind in columns.items() if kind is str})
+
+
+def list_lines(table: pd.DataFrame) -> list[tuple[int, dict[str, str]]]:
+    """(line of the file, its fields by column) of each row of a numbered table of texts.
+
+    >>> list_lines(pd.DataFrame({"path": ["a.png", "b.png"]}, index=[2, 4]))
+    [(2, {'path': 'a.png'}), (4, {'path': 'b.png'})]
+    """
+    fields = cast(list[dict[str, str]], table.to_dict("records"))
+    return list(zip(table.index.tolist(), fields, strict=True))
 
 
 def show_columns(header: Sequence[str]) -> str:

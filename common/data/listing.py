@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from common.data.csv_files import read_csv_table, read_header, show_columns
+from common.data.csv_files import list_lines, read_csv_table, read_header, show_columns
 from common.data.folder import has_control_characters, refuse_outside
 from common.data.names import find_listed, name_listed
 from common.data.patients import normalise_patient
@@ -83,7 +83,8 @@ def locate_table(cases: Path, folder: Path) -> Path:
 
 
 def read_cases(table: CaseTable, needed: Sequence[str], optional: Sequence[str] = ()) -> pd.DataFrame:
-    """The columns of a table of cases under our names, as text; those of `optional` that are there.
+    """The columns of a table of cases under our names, as text; those of `optional` that are there. The index is the line of
+    each case, which faults name.
 
     Raises UsageError for what is no CSV, for a column that is not there though it is needed or the user named it, for one of
     `optional` under nearly its name, and for a name of ours that nothing reads.
@@ -101,7 +102,7 @@ def read_cases(table: CaseTable, needed: Sequence[str], optional: Sequence[str] 
         raise UsageError(f"{table.path}:1: no column {shown} in the header line; found: {show_columns(header)}{split or hint}")
     there = {name: table.find_column(name) for name in known if table.find_column(name) in header}
     refuse_near_columns(table.path, header, [name for name in optional if name not in there], [*there.values()])
-    read = read_csv_table(table.path, dict.fromkeys(there.values(), str))
+    read = read_csv_table(table.path, dict.fromkeys(there.values(), str), numbered=True)
     return pd.DataFrame({ours: read[theirs] for ours, theirs in there.items()})
 
 
@@ -150,8 +151,8 @@ def list_own(
     """
     table = table or CaseTable(folder / TABLE)
     listed, faults = [], []
-    lines = read_cases(table, NEEDED, (*BOX, *WINDOW, *optional)).to_dict("records")
-    for number, line in enumerate(track(lines, f"{to_one_line(table.name)}: lines"), start=2):
+    lines = list_lines(read_cases(table, NEEDED, (*BOX, *WINDOW, *optional)))
+    for number, line in track(lines, f"{to_one_line(table.name)}: lines"):
         more = {name: line.get(name, "").strip() for name in optional}
         try:
             box = read_box([line.get(name, "").strip() for name in BOX])

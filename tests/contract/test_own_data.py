@@ -125,6 +125,22 @@ def test_a_column_that_would_be_left_out_and_a_folder_named_twice_are_one_line(o
     assert f"begin with '{folder.name}', the name of this folder; give the folder above: --data {folder.parent}" in ask(folder)
 
 
+def test_a_fault_names_the_line_that_an_editor_shows(own, capsys):
+    name, folder, table = own
+    with table.open(encoding="utf-8", newline="") as file:
+        header, first, second, *others = csv.reader(file)
+    second[header.index("diagnosis")] = "glorp"
+    with table.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(
+            [[*header, "my\nnote"], [*first, "two\nlines"], [], [*second, ""], *([*line, ""] for line in others)]
+        )
+    assert table.read_text(encoding="utf-8").split("\n")[5].count("glorp") == 1
+    data = importlib.import_module(f"replications.{name}.data")
+    data.main(["--data", str(folder), "--cases", str(table), "--columns", COLUMNS, "--json"])
+    (source,) = json.loads(capsys.readouterr().out)["sources"]
+    assert [problem.partition(":")[0] for problem in source["problems"]] == [f"{table.name} line 6"]
+
+
 @pytest.mark.slow
 def test_a_run_ends_in_a_report_of_own_data(own, tmp_path, capsys, monkeypatch):
     """In the very folder of the pictures: what the run writes there does not make the data look changed."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from common.data.csv_files import list_lines
 from common.data.dicom import is_dicom
 from common.data.folder import read_lines, walk_files
 from common.data.listing import CaseTable, read_cases
@@ -61,9 +62,8 @@ def read_own(folder: Path, config: Config, table: CaseTable | None = None) -> tu
     views: list[View] = []
     labels: dict[Path, int] = {}
     read = read_cases(table, ("path", "label"), ("patient", "view"))
-    lines = read.to_dict("records")
-    for number, line in enumerate(track(lines, "reading pictures"), start=1):
-        where = f"{table.name} case {number}"
+    for number, line in track(list_lines(read), "reading pictures"):
+        where = f"{table.name} line {number}"
         label = SPELLINGS.get(line["label"].strip().lower())
         name, patient = line["path"].strip(), line.get("patient", "").strip()
         try:

@@ -4,6 +4,7 @@ read."""
 from collections.abc import Mapping
 from pathlib import Path
 
+from common.data.csv_files import list_lines
 from common.data.dicom import is_dicom
 from common.data.listing import CaseTable, find_partly_filled, read_cases
 from common.data.names import find_listed, name_listed
@@ -29,24 +30,24 @@ def list_own(folder: Path, table: CaseTable | None = None) -> Listing:
     Faults name their line. Raises UsageError where path or label is missing.
     """
     table = table or CaseTable(folder / TABLE)
-    lines = read_cases(table, NEEDED[:2], (*NEEDED[2:], *FURTHER)).to_dict("records")
-    dicom = [place for place, line in enumerate(lines) if Path(line["path"].strip()).suffix.lower() not in SUFFIXES]
-    gaps = find_partly_filled([lines[place].get("patient", "").strip() for place in dicom], "patient")
+    lines = dict(list_lines(read_cases(table, NEEDED[:2], (*NEEDED[2:], *FURTHER))))
+    dicom = [number for number, line in lines.items() if Path(line["path"].strip()).suffix.lower() not in SUFFIXES]
+    gaps = find_partly_filled([lines[number].get("patient", "").strip() for number in dicom], "patient")
     without = {dicom[place]: fault for place, fault in gaps.items()}
     faults: list[str] = []
     mammograms: list[Mammogram] = []
     seen: set[str] = set()
-    for number, line in enumerate(track(lines, f"{to_one_line(table.name)}: lines"), start=1):
+    for number, line in track(lines.items(), f"{to_one_line(table.name)}: lines"):
         try:
             one = _read_line(folder, {str(name): str(value).strip() for name, value in line.items()})
-            if fault := without.get(number - 1):
+            if fault := without.get(number):
                 raise UsageError(fault)
             if (file := name_listed(folder, one.path)) in seen:
                 raise UsageError(f"{one.path[:80]!r} is listed twice")
             seen.add(file)
             mammograms.append(one)
         except UsageError as error:
-            faults.append(f"{table.name} case {number}: {error}")
+            faults.append(f"{table.name} line {number}: {error}")
     return Listing(mammograms, faults)
 
 

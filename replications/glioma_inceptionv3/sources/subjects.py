@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.data.csv_files import read_csv_table, read_header
+from common.data.csv_files import list_lines, read_csv_table, read_header
 from common.data.folder import has_control_characters
 from common.data.listing import refuse_near_columns
 from common.data.patients import normalise_patient
@@ -105,10 +105,10 @@ def read_table(path: Path, listing: Listing, subject: str, grade: str, optional:
     header = read_header(path)
     known = [name for name in header if name in optional]
     refuse_near_columns(path, header, [name for name in optional if name not in known], [subject, grade])
-    table = read_csv_table(path, dict.fromkeys([subject, grade, *known], str))
+    table = read_csv_table(path, dict.fromkeys([subject, grade, *known], str), numbered=True)
     lines: dict[str, Line] = {}
     torn = set()
-    for number, entry in enumerate(table.to_dict("records"), start=2):
+    for number, entry in list_lines(table):
         where = f"{path.name} line {number}"
         name = entry[subject].strip()
         if not normalise_patient(name) or has_control_characters(name):

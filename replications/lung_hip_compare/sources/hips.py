@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from common.cases.table import fold_cases, hash_pixels, join_patients, split_cases
-from common.data.csv_files import read_csv_table
+from common.data.csv_files import list_lines, read_csv_table
 from common.data.listing import BOX, TABLE, CaseTable, Listed, drop_repeated, list_own
 from common.data.names import find_listed, name_listed
 from common.data.patients import normalise_patient
@@ -78,9 +78,9 @@ def explain_boxes(folder: Path, table: CaseTable | None = None) -> str | None:
 
 def list_fracatlas(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     """Hip pictures of FracAtlas in its published layout. It names no patients: each picture counts as one."""
-    table = read_csv_table(folder / "dataset.csv", {"image_id": str, "hip": str, "fractured": str})
+    table = read_csv_table(folder / "dataset.csv", {"image_id": str, "hip": str, "fractured": str}, numbered=True)
     lines, faults = [], []
-    for number, line in enumerate(table.to_dict("records"), start=2):
+    for number, line in list_lines(table):
         if line["hip"] not in ("0", "1") or line["fractured"] not in ("0", "1"):
             faults.append(f"dataset.csv line {number}: hip and fractured must be 0 or 1")
         elif line["hip"] == "1":

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from common.data import listing as common_listing
-from common.data.csv_files import read_csv_table
+from common.data.csv_files import list_lines, read_csv_table
 from common.data.folder import find_holding, has_control_characters, list_entries, read_lines, walk_files
 from common.data.listing import CaseTable, Listed, drop_repeated, find_partly_filled
 from common.data.names import find_listed, name_listed
@@ -51,7 +51,8 @@ def read_hou2024(folder: Path, config: Config) -> tuple[np.ndarray, pd.DataFrame
             raise UsageError(f"{folder}: {batch}_image_label.csv is missing; it has the labels of {batch}_image.csv")
         by_name, by_index = _read_diagnoses(labels, faults)
         home = table.parent.relative_to(folder)
-        for number, line in enumerate(read_csv_table(table, {"patient_name": str, "path": str}).to_dict("records"), start=2):
+        pictures = read_csv_table(table, {"patient_name": str, "path": str}, numbered=True)
+        for number, line in list_lines(pictures):
             found = by_name.get(line["patient_name"].strip()) or by_index.get(_find_index(line["path"]))
             if found is None:
                 unlabelled += 1
@@ -71,8 +72,8 @@ def _read_diagnoses(path: Path, faults: list[str]) -> tuple[dict[str, tuple[str,
     """(patient_index, label) by the patients' names as far as they are unique, and by index."""
     by_index: dict[str, tuple[str, int]] = {}
     names, torn = [], set()
-    table = read_csv_table(path, {"patient_index": str, "patient_name": str, "histo_label": str})
-    for number, line in enumerate(table.to_dict("records"), start=2):
+    table = read_csv_table(path, {"patient_index": str, "patient_name": str, "histo_label": str}, numbered=True)
+    for number, line in list_lines(table):
         index, label = line["patient_index"].strip(), line["histo_label"].strip().removesuffix(".0")
         if not re.fullmatch(r"[0-9]{1,9}", index):
             faults.append(f"{path.name} line {number}: patient_index is no whole number")

@@ -32,6 +32,17 @@ def test_table_is_read_as_it_stands(tmp_path):
     assert len(read_csv_table(write(tmp_path / "e.csv", "path,label,score\n"), COLUMNS)) == 0
 
 
+def test_rows_have_the_numbers_of_their_lines(tmp_path):
+    text = '"score","path","no\nte",label\n1,a,x,3\n\n\n2,b,"two\nlines\n",4\n3,c,,5\n'
+    for name, written in {"t.csv": text, "w.csv": text.replace("\n", "\r\n")}.items():
+        path = write(tmp_path / name, written)
+        assert read_csv_table(path, COLUMNS).index.tolist() == [0, 1, 2]
+        table = read_csv_table(path, COLUMNS, numbered=True)
+        assert table["path"].to_dict() == {3: "a", 6: "b", 9: "c"}
+    empty = write(tmp_path / "e.csv", "path,label,score\n")
+    assert read_csv_table(empty, COLUMNS, numbered=True).to_dict("index") == {}
+
+
 HOSTILE = {
     "empty": ("", r":1: no column path, label, score.*found: nothing"),
     "missing column": ("path,score\na,1\n", r":1: no column label in the header line; found: path, score"),

@@ -74,7 +74,7 @@ def test_faults_are_one_line_each(tmp_path, line, said):
     _, cases, notes = read(tmp_path)
     assert len(notes["faults"]) == 1
     assert said in notes["faults"][0]
-    assert notes["faults"][0].startswith("cases.csv case 4: ")
+    assert notes["faults"][0].startswith("cases.csv line 5: ")
     assert len(cases) == 6
 
 

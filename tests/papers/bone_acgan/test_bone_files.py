@@ -40,7 +40,7 @@ def test_names_that_changed_in_passing(tmp_path):
     assert (scans.read_own(folder, SMALL)[0] == expected).all()
     with (folder / "cases.csv").open("a") as file:
         file.write(f"s1.PNG,{LABELS[1]},p1\n")
-    assert scans.read_own(folder, SMALL)[2]["faults"] == ["cases.csv case 7: 's1.PNG' is listed again"]
+    assert scans.read_own(folder, SMALL)[2]["faults"] == ["cases.csv line 8: 's1.PNG' is listed again"]
     (folder / "s2.png").rename(folder / "S2.png")
     assert "'S2.png' is there: correct the table" in scans.read_own(folder, SMALL)[2]["faults"][0]
 

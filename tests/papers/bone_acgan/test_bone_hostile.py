@@ -12,7 +12,7 @@ def test_a_scan_of_another_kind_is_a_fault_of_its_line(tmp_path):
     (found,) = data.list_sources(tmp_path).values()
     _, cases, notes = data.read_source(found, SMALL)
     (fault,) = notes["faults"]
-    assert fault.startswith("cases.csv case 3: ")
+    assert fault.startswith("cases.csv line 4: ")
     assert cases["patient_id"].nunique() == 3
 
 

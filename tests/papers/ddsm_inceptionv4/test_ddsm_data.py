@@ -244,5 +244,5 @@ def test_without_a_readable_film_the_faults_are_told(tmp_path, capsys):
     (folder / "cases.csv").write_text("path,label,patient\nodd\x1b[31m.png,1,p\n")
     assert data.main(["--data", str(tmp_path)]) == 2
     shown = capsys.readouterr().out
-    assert "no readable mammogram; 1 fault: cases.csv case 1" in shown
+    assert "no readable mammogram; 1 fault: cases.csv line 2" in shown
     assert "\x1b" not in shown

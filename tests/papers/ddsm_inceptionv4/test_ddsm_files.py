@@ -22,7 +22,7 @@ def test_names_that_changed_in_passing(tmp_path):
     listing = own.list_own(tmp_path)
     assert [one.path for one in listing.mammograms] == ["a.png"]
     assert (read_levels(tmp_path, listing.mammograms[0]) == FILM).all()
-    assert listing.faults[0] == "cases.csv case 2: 'a.PNG' is listed twice"
+    assert listing.faults[0] == "cases.csv line 3: 'a.PNG' is listed twice"
     assert "'B.png' is there: correct the table or rename it" in listing.faults[1]
     with pytest.raises(UsageError, match="No such file"):
         read_levels(tmp_path, Mammogram("c", "c.png", "p", 0))
@@ -35,7 +35,7 @@ def test_patients_that_stand_in_some_lines_alone_are_a_fault_of_the_others(tmp_p
         (tmp_path / "cases.csv").write_text(f"path,label,patient\na.dcm,1,{patient}\nb.dcm,1,\n")
         listing = own.list_own(tmp_path)
         assert [one.path for one in listing.mammograms] == kept
-        fault = "cases.csv case 2: no patient, where other lines have one; fill the column in every line, or leave it out"
+        fault = "cases.csv line 3: no patient, where other lines have one; fill the column in every line, or leave it out"
         assert listing.faults == [fault] * (2 - len(kept))
 
 

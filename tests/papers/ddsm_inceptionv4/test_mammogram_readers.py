@@ -110,7 +110,7 @@ def test_a_folder_of_ones_own(tmp_path):
         ("a.png", 1, "left", "CC", 4, "picture"), ("b.tif", 0, "right", "MLO", 0, "picture"),
         ("c.jpg", 0, "", "", 2, "picture"), ("d", 1, "", "", 0, "dicom"),
     ]  # fmt: skip
-    assert [fault.partition(":")[0] for fault in found.faults] == [f"cases.csv case {number}" for number in (5, 6, 7, 8, 9, 10)]
+    assert [fault.partition(":")[0] for fault in found.faults] == [f"cases.csv line {number}" for number in (6, 7, 8, 9, 10, 11)]
     assert (read_levels(tmp_path, found.mammograms[0]) == FILM).all()  # all sixteen bits
 
 
