@@ -10,7 +10,8 @@ from common.errors import UsageError
 
 PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".dcm", ".bmp", ".pgm")
 
-Layout = Mapping[str, Sequence[str]]  # folder of a collection -> names in it, one of which tells it; none: any content
+# Folder of a collection -> names in it (or patterns of them), one of which tells it; none: any content.
+Layout = Mapping[str, Sequence[str]]
 
 
 def show_layout(folder: Path, wanted: Layout) -> str:
@@ -52,7 +53,7 @@ def advise_layout(folder: Path, wanted: Layout) -> str:
     'put the content of DIR into DIR/hips/'
     """
     for name, marks in wanted.items():
-        if any((folder / mark).exists() for mark in marks):
+        if marks and _holds(folder, marks):
             if (itself := _find_itself(folder, name)) is not None:
                 return f"this is {name}/ itself: give its parent, {itself.parent}"
             return f"put the content of {folder} into {folder}/{name}/"
@@ -76,6 +77,10 @@ def advise_layout(folder: Path, wanted: Layout) -> str:
         for above in Path(os.path.abspath(folder)).parents[:2]:
             if above.name == name and _holds(above, marks):
                 return f"this lies in {name}/: give its parent, {above.parent}"
+    above = Path(os.path.abspath(folder)).parent
+    for name, marks in wanted.items():
+        if marks and _holds(above, marks):
+            return f"the folder above looks like {name}/: put the content of {above} into {above}/{name}/, and give {above}"
     if any(entry.suffix.lower() in PICTURES for entry in list_entries(folder)):
         first, marks = next(iter(wanted.items()))
         return f"these are the pictures themselves: put them into {folder}/{first}/, with {' or '.join(marks) or 'their tables'}"
@@ -88,4 +93,4 @@ def _find_itself(folder: Path, name: str) -> Path | None:
 
 
 def _holds(place: Path, marks: Sequence[str]) -> bool:
-    return any((place / mark).exists() for mark in marks) if marks else bool(list_entries(place))
+    return any(any(place.glob(mark)) for mark in marks) if marks else bool(list_entries(place))

@@ -60,7 +60,10 @@ PUBLIC_IDS = {  # patients, nodules of a picture, and patients with their label
     "tn3k": r"(trainval|test)-[0-9]{4}(/[01])?",
     "ddti": r"[0-9]{1,3}(_[0-9]+)?(-n[0-9]+)?(/[01])?",
 }
-LAYOUT = {"thyroid": ["cases.csv"], "hou2024": [], "tn5000": ["Annotations"], "tn3k": ["label4trainval.csv"], "ddti": []}
+LAYOUT = {
+    "thyroid": ["cases.csv"], "hou2024": ["batch1_image.csv", "batch2_image.csv"], "tn5000": ["Annotations"],
+    "tn3k": ["label4trainval.csv"], "ddti": ["*.xml", "*/*.xml"],
+}  # fmt: skip
 PACKAGE = "thyroid_ensemble"
 MODULE = f"replications.{PACKAGE}.data"
 

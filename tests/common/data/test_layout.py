@@ -10,8 +10,8 @@ from common.data.folder import find_data
 from common.data.layout import refuse_layout
 from common.errors import UsageError
 
-LAYOUT = {"hips": ["cases.csv"], "archive": []}
-FOLDERS = {"own": "hips", "archive": "archive"}
+LAYOUT = {"hips": ["cases.csv"], "archive": [], "marked": ["*.mark"]}
+FOLDERS = {"own": "hips", "archive": "archive", "marked": "marked"}
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -35,6 +35,12 @@ def touch(folder: Path, *names: str) -> Path:
         (["archive/b.png"], "archive", "this is archive/ itself: give its parent, {root}"),
         (["hips/a.png"], "hips", "this is hips/ itself, without cases.csv: give its parent, {root}"),
         (["hips/cases.csv", "hips/images/a.png"], "hips/images", "this lies in hips/: give its parent, {root}"),
+        (["x/a.mark", "x/images/a.png"], "x", "put the content of {root}/x into {root}/x/marked/"),
+        (
+            ["x/a.mark", "x/images/a.png"],
+            "x/images",
+            "looks like marked/: put the content of {root}/x into {root}/x/marked/",
+        ),
         (["x/notes.txt"], "x", "python -m replications.paper.data says what to get"),
     ],
 )
