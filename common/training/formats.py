@@ -6,6 +6,7 @@ from pathlib import Path
 
 from common.files import check_file
 
+HOLDS_WEIGHTS = ("an HDF5 file", "a whole model of Keras", "a safetensors file", "a weight file of PyTorch", "a PyTorch file")
 HDF5 = b"\x89HDF\r\n\x1a\n"
 ZIP = b"PK\x03\x04"
 STARTS = {

@@ -15,7 +15,7 @@ from keras import layers as kinds
 
 from common.errors import UsageError
 from common.files import check_file
-from common.training.formats import name_format
+from common.training.formats import HOLDS_WEIGHTS, name_format
 from common.training.keras_files import check_finite, read_layers
 from common.training.torch_files import shorten_error
 from common.training.weights import locate_cache
@@ -25,8 +25,8 @@ def find_weight_file(folder: Path | None, filename: str, address: str, checksum:
     """Return folder/filename after checking its checksum. folder None: Keras' cache, downloaded there on first use.
 
     checksum: hexadecimal MD5 (32 digits), sha256 (64 digits), or the first digits of a sha256, as in the names of PyTorch's
-    files; "" where the publishers state none. Raises UsageError that says which file, where from, which checksum, where to put
-    it.
+    files; "" where the publishers state none: then the file must be of a kind that holds weights. Raises UsageError that says
+    which file, where from, which checksum, where to put it.
     """
     path = (folder or locate_cache()) / filename
     kind = "md5" if len(checksum) == 32 else "sha256"
@@ -43,9 +43,11 @@ def find_weight_file(folder: Path | None, filename: str, address: str, checksum:
     except Exception as error:  # get_file raises plain Exception on every failure of the network
         why = "" if isinstance(error, FileNotFoundError) else f": {getattr(error, 'strerror', None) or shorten_error(error)}"
         raise UsageError(f"{path}: not here{why}; {advice}") from None
+    what = name_format(path)
     if not found.startswith(checksum.lower()):
-        what = name_format(path)
         raise UsageError(f"{path}: damaged or another file{f' ({what})' if what else ''}, its {kind} is {found}; {advice}")
+    if not checksum and not what.startswith(HOLDS_WEIGHTS):
+        raise UsageError(f"{path}: no weight file: it is {what or 'of no known kind'}; {advice}")
     return path
 
 

@@ -5,7 +5,6 @@ Both take images (n, side, side, channels) in 0..255, uint8 or float, rescale th
 for inputs of 50x50 | 128x128 | 256x256.
 """
 
-import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +13,8 @@ import numpy as np
 from keras import layers
 
 from common.errors import UsageError
-from replications.lung_hip_compare.config import IMAGENET_ADDRESS, IMAGENET_FILE, IMAGENET_MD5, Config
+from replications.lung_hip_compare.config import Config
+from replications.lung_hip_compare.weights import find_file
 
 Value = TypeVar("Value")
 IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)  # what keras.applications' ResNet-50 was trained with ("caffe" mode)
@@ -114,19 +114,17 @@ def load_imagenet(model: keras.Model, weights: Path | None) -> None:
     """Copy the ImageNet weights of keras.applications.ResNet50 (without its top) into a model of `build_resnet50`.
 
     model: built with config.resnet_weights = "imagenet" at the paper's width and blocks; its head stays as initialised.
-    weights: the .h5 file; None: Keras' cache (~/.keras/models), downloaded there on first use.
+    weights: the publisher's .h5 file (`weights.find_file` checks that it is); None: Keras' cache, downloaded there on first use.
     Layers are matched by name and every shape is checked. Raises UsageError if the file is missing and cannot be
     downloaded, is damaged, or does not fit the model.
     """
     if not np.array_equal(np.negative(model.get_layer("rescale").offset), IMAGENET_MEAN_BGR):
         raise UsageError("this ResNet-50 was built for random weights: build it with resnet_weights=imagenet")
-    path = _fetch_imagenet() if weights is None else Path(weights)
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file; {_how_to_get_imagenet()}")
+    path = weights or find_file(None)
     try:
         source = keras.applications.ResNet50(include_top=False, weights=str(path), input_shape=(32, 32, 3))
     except (OSError, ValueError, KeyError) as error:
-        raise UsageError(f"{path}: not the weights of ResNet50 without top; {_how_to_get_imagenet()}") from error
+        raise UsageError(f"{path}: missing, damaged or not the weights of ResNet50 without top") from error
     targets = {layer.name: layer for layer in model.layers if layer.weights and layer.name != "probabilities"}
     sources = {layer.name: layer for layer in source.layers if layer.weights}
     shapes = {name: [tuple(w.shape) for w in layer.weights] for name, layer in targets.items()}
@@ -134,16 +132,3 @@ def load_imagenet(model: keras.Model, weights: Path | None) -> None:
         raise UsageError(f"{path}: ImageNet weights fit only a ResNet-50 of width 64 with blocks 3, 4, 6, 3")
     for name, layer in targets.items():
         layer.set_weights(sources[name].get_weights())
-
-
-def _fetch_imagenet() -> Path:
-    try:
-        path = keras.utils.get_file(IMAGENET_FILE, IMAGENET_ADDRESS, cache_subdir="models", file_hash=IMAGENET_MD5)
-    except Exception as error:  # get_file raises plain Exception on every failure of the network
-        raise UsageError(f"ImageNet weights are not here and cannot be downloaded; {_how_to_get_imagenet()}") from error
-    return Path(path)
-
-
-def _how_to_get_imagenet() -> str:
-    folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
-    return f"get {IMAGENET_FILE} from {IMAGENET_ADDRESS} (MD5 {IMAGENET_MD5}) and put it into {folder}"

@@ -196,6 +196,20 @@ def test_files_that_are_something_else_are_named(tmp_path, kind):
         assert_one_line(caught, str(path))
     with pytest.raises(UsageError, match=rf"damaged or another file \({kind}"):
         find_weight_file(tmp_path, "net.h5", "https://example.org/net.h5", "0" * 32)
+    with pytest.raises(UsageError, match=rf"no weight file: it is {kind}.*; get net.h5 from https://example.org/net.h5 and put"):
+        find_weight_file(tmp_path, "net.h5", "https://example.org/net.h5", "")
+
+
+def test_without_a_checksum_whatever_holds_weights_is_taken(tmp_path):
+    save(build_flat(), tmp_path / "net.weights.h5")
+    save(build_flat(), tmp_path / "net.keras")
+    save_file(make_tensors(), tmp_path / "net.safetensors")
+    save_torch(tmp_path / "net.pth", make_state(make_tensors()))
+    for name in ("net.weights.h5", "net.keras", "net.safetensors", "net.pth"):
+        assert find_weight_file(tmp_path, name, "https://example.org/net", "") == tmp_path / name
+    (tmp_path / "net.h5").write_bytes(bytes(range(256)))
+    with pytest.raises(UsageError, match="no weight file: it is of no known kind"):
+        find_weight_file(tmp_path, "net.h5", "https://example.org/net", "")
 
 
 def test_files_of_the_other_family_are_named(tmp_path):

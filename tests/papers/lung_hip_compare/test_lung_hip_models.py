@@ -1,6 +1,7 @@
 """CNN and ResNet-50 of the lung and hip comparison: sizes, shapes, initial weights; what all four networks have in common."""
 
 import dataclasses
+import hashlib
 import itertools
 import re
 
@@ -12,7 +13,7 @@ from keras import ops
 from lung_hip_networks import draw_images, list_sides
 
 from common.errors import UsageError
-from replications.lung_hip_compare import dbn, models, sgan
+from replications.lung_hip_compare import dbn, models, sgan, weights
 from replications.lung_hip_compare.config import IMAGENET_FILE, IMAGENET_MD5, PAPER, SMOKE
 
 pytestmark = pytest.mark.usefixtures("backend")
@@ -168,13 +169,11 @@ def test_imagenet_weights_give_the_outputs_of_keras_applications(tmp_path):
 
 
 def test_imagenet_weights_that_cannot_be_had_say_what_to_do(tmp_path, monkeypatch):
-    config = dataclasses.replace(SMALL_RESNET, resnet_weights="imagenet")
-    model = models.build_resnet50(32, config)
-    four_steps = rf"{IMAGENET_FILE} from https://.*MD5 {IMAGENET_MD5}.* into .*models"
-    with pytest.raises(UsageError, match="no such file; get " + four_steps):
+    model = models.build_resnet50(32, dataclasses.replace(SMALL_RESNET, resnet_weights="imagenet"))
+    with pytest.raises(UsageError, match=r"missing.h5: missing, damaged or not the weights of ResNet50"):
         models.load_imagenet(model, tmp_path / "missing.h5")
     (tmp_path / "damaged.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
-    with pytest.raises(UsageError, match="not the weights of ResNet50 without top; get " + four_steps):
+    with pytest.raises(UsageError, match=r"damaged.h5: missing, damaged or not the weights of ResNet50"):
         models.load_imagenet(model, tmp_path / "damaged.h5")
     with pytest.raises(UsageError, match="built for random weights"):
         models.load_imagenet(models.build_resnet50(32, SMALL_RESNET), tmp_path / "missing.h5")
@@ -182,8 +181,10 @@ def test_imagenet_weights_that_cannot_be_had_say_what_to_do(tmp_path, monkeypatc
     def fail(*_, **__):
         raise Exception("URL fetch failure")
 
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setattr(keras.utils, "get_file", fail)
-    with pytest.raises(UsageError, match="cannot be downloaded; get " + four_steps):
+    steps = rf"not here: .*; get {IMAGENET_FILE} from https://.*md5 {IMAGENET_MD5}.* into {tmp_path}/keras/models"
+    with pytest.raises(UsageError, match=steps):
         models.load_imagenet(model, None)
 
 
@@ -193,3 +194,22 @@ def test_imagenet_weights_fit_only_the_full_width(tmp_path):
     narrow = models.build_resnet50(32, dataclasses.replace(SMALL_RESNET, resnet_weights="imagenet"))
     with pytest.raises(UsageError, match="fit only a ResNet-50 of width 64"):
         models.load_imagenet(narrow, tmp_path / "weights.h5")
+
+
+@pytest.mark.parametrize("given", ["folder", "imagenet"])
+@pytest.mark.parametrize("content", [b"<!DOCTYPE html><title>sign in</title>", b"\x89HDF\r\n\x1a\n" + bytes(100)])
+def test_another_file_of_the_publisher_s_name_starts_no_network(tmp_path, monkeypatch, given, content):
+    folder = tmp_path / "models"
+    folder.mkdir()
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    chosen = "imagenet" if given == "imagenet" else str(folder)
+    lacking = weights.explain_missing(chosen)
+    assert lacking == "" if given == "imagenet" else "not here" in lacking
+    (folder / IMAGENET_FILE).write_bytes(content)
+    why = weights.explain_missing(chosen)
+    assert why.startswith(f"{folder / IMAGENET_FILE}: damaged or another file (")
+    assert ("a web page" in why) == content.startswith(b"<")
+    assert f"(its md5 {IMAGENET_MD5}) and put it into {folder}" in why
+    assert weights.choose_weights(chosen, tmp_path / "run") == ("imagenet" if given == "imagenet" else "random", None)
+    monkeypatch.setattr(weights, "IMAGENET_MD5", hashlib.md5(content).hexdigest())
+    assert weights.explain_missing(chosen) == ""
