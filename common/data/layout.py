@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 from common.data.folder import find_data, list_entries, show_entries
@@ -93,4 +94,10 @@ def _find_itself(folder: Path, name: str) -> Path | None:
 
 
 def _holds(place: Path, marks: Sequence[str]) -> bool:
-    return any(any(place.glob(mark)) for mark in marks) if marks else bool(list_entries(place))
+    return any(_has(place, mark) for mark in marks) if marks else bool(list_entries(place))
+
+
+def _has(place: Path, mark: str) -> bool:
+    first, _, rest = mark.partition("/")
+    found = [entry for entry in list_entries(place) if fnmatch(entry.name, first)]
+    return any(_has(entry, rest) for entry in found) if rest else bool(found)

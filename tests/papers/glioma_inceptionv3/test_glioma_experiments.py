@@ -188,7 +188,7 @@ def test_weights_that_are_missing_are_said(tmp_path):
     with pytest.raises(UsageError, match="no such folder"):
         weights.provide_weights(str(tmp_path / "elsewhere"), [rows.INCEPTION], tmp_path / "run")
     name = weights.ADDRESSES[rows.MOBILENET][0].rpartition("/")[2]
-    (tmp_path / name).write_bytes(b"weights")
+    (tmp_path / name).write_bytes(b"\x89HDF\r\n\x1a\n")
     found, missing = weights.provide_weights(str(tmp_path), list(PAPER.backbones), tmp_path / "run")
     assert list(found) == [rows.MOBILENET]
     assert list(missing) == [rows.INCEPTION]
