@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -102,6 +103,24 @@ def open_folds(
     folds = split(dataset)
     confirm_split(dataset, dataset, folds, *planned)
     return dataset, folds
+
+
+def list_obstacles(cases: pd.DataFrame, info: Mapping[str, Any], split: Callable[[Dataset], object]) -> list[str]:
+    """Why readable cases cannot be learnt, for the `data` command: one class alone, or too few patients for the leak-free split.
+
+    info: name and notes of the data set, as the split may need them; split: draws the leak-free folds, and looks at no image.
+
+    >>> cases = pd.DataFrame({"case_id": ["1", "2"], "patient_id": ["x", "y"], "sha256": ["a", "b"], "label": [0, 0]})
+    >>> list_obstacles(cases, {"name": "my hips"}, lambda dataset: [])
+    ['2 readable cases with fewer than two classes; nothing to learn']
+    """
+    if cases["label"].nunique() < 2:
+        return [f"{len(cases)} readable cases with fewer than two classes; nothing to learn"]
+    try:
+        split(Dataset(np.empty(0), cases, dict(info)))
+    except UsageError as error:
+        return [f"the leak-free protocol cannot divide them: {error}"]
+    return []
 
 
 def check_folds(cases: pd.DataFrame, folds: Sequence[Fold], protocol: str, name: str) -> None:

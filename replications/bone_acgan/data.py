@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from common.cases.copies import list_copies, settle_copies
-from common.cases.folds import Fold, check_folds, gather_fold
+from common.cases.folds import Fold, check_folds, gather_fold, list_obstacles
 from common.cases.patients import list_spellings, settle_patients
 from common.cases.prepared import Dataset
 from common.cases.sources import (
@@ -217,15 +217,10 @@ def check_source(source: Source) -> Finding:
         notes += [f"no pictures of the class {name}" for name in found["missing_classes"]]
         return replace(finding, counts={"source domain": counts}, notes=notes, problems=problems)
     counts["patients"] = int(cases["patient_id"].nunique())
-    if cases["label"].nunique() < 2:
-        problems.append(f"{len(cases)} readable cases with fewer than two classes; nothing to learn")
+    problems += list_obstacles(cases, {"name": source.name}, functools.partial(split_dataset, protocol="leakfree", config=PAPER))
     notes += [f"not used: {count} {what}" for what, count in found.get("unused", {}).items()]
     if lone := found.get("unknown_patients"):
         notes.append(f"{lone} files say nothing of their patient: each counts as one, and views of one may part")
-    try:
-        split_dataset(Dataset(np.empty(0), cases, {"name": source.name}), "leakfree", PAPER)
-    except UsageError as error:
-        problems.append(f"the leak-free protocol cannot divide them: {error}")
     if find_chests(locate_chests(source)) is None:
         notes.append("no chest radiographs: MU-ACGAN and ACGAN with both stages, and what they feed, will not be run")
     notes += [f"crop in doubt: {case_id} {doubt}" for case_id, doubt in found["doubtful_crops"].items()]

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from common.cases.copies import list_copies, settle_copies
+from common.cases.folds import list_obstacles
 from common.cases.patients import list_spellings, settle_patients
-from common.cases.prepared import Dataset
 from common.cases.sources import (
     Finding,
     Read,
@@ -215,13 +215,7 @@ def check_source(source: Source, sheet: Path | None = None) -> Finding:
         "densities": found["densities"],
     }
     counts |= {name: listing.notes[name] for name in ("classes_of_archive", "pathologies") if listing.notes.get(name)}
-    if cases["label"].nunique() < 2:
-        problems.append(f"{len(cases)} readable images with fewer than two classes; nothing to learn")
-    else:
-        try:
-            split_dataset(Dataset(np.empty(0), cases, {"name": source.name}), "leakfree", PAPER)
-        except UsageError as error:
-            problems.append(f"the leak-free protocol cannot divide them: {error}")
+    problems += list_obstacles(cases, {"name": source.name}, functools.partial(split_dataset, protocol="leakfree", config=PAPER))
     index = source.path.parent / ddsm.INDEX
     if source.kind == "ddsm" and index.is_file():
         try:

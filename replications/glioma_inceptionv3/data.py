@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from common.cases.copies import settle_copies
+from common.cases.folds import list_obstacles
 from common.cases.patients import list_spellings, settle_patients
 from common.cases.prepared import hash_listing
 from common.cases.sources import (
@@ -36,11 +37,12 @@ from common.data.phantoms import MARKER
 from common.errors import UsageError, run_main
 from common.progress import track
 from replications.glioma_inceptionv3.config import CLASSES, PAPER, VIEWS, Config
-from replications.glioma_inceptionv3.rows import COUNTED
+from replications.glioma_inceptionv3.rows import COUNTED, LEAKFREE
 from replications.glioma_inceptionv3.slices import make_picture, select_slices
 from replications.glioma_inceptionv3.sources import acquire, lgg, pairs
 from replications.glioma_inceptionv3.sources.phantoms import UNMARKED, write_phantoms  # noqa: F401
 from replications.glioma_inceptionv3.sources.subjects import Listing, Slices, Subject
+from replications.glioma_inceptionv3.splits import split_entries
 from replications.glioma_inceptionv3.texture import FEATURES, describe_lesion
 
 READERS: dict[str, Callable[[Path, Config], Listing]] = {
@@ -209,8 +211,7 @@ def check_source(source: Source, config: Config) -> Finding:
     notes += acquire.describe_sites(found["sites"])
     notes += [f"not used: {count} {what}" for what, count in found["unused"].items()]
     notes += found["remarks"] + list_spellings(found) + acquire.list_copies_between(found, cases, source.near_duplicates)
-    few = f"{len(cases)} readable slices with fewer than two grades; nothing to learn"
-    problems = [few] if cases["label"].nunique() < 2 else []
+    problems = list_obstacles(cases, {}, lambda dataset: split_entries(dataset.cases, LEAKFREE, config, (0,)))
     counts = {step: {**of, "total": sum(of.values())} for step, of in found["steps"].items()}
     return replace(finding, counts=counts, notes=notes, problems=[*problems, *found["faults"]])
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from common.cases.copies import leave_out_copies, list_copies, settle_copies
-from common.cases.folds import Fold, check_folds, gather_fold
+from common.cases.folds import Fold, check_folds, gather_fold, list_obstacles
 from common.cases.patients import list_spellings, settle_patients
 from common.cases.prepared import Dataset
 from common.cases.sources import (
@@ -230,10 +230,12 @@ def check_source(part: str, source: Source) -> Finding:
         try:
             _, cases, found = read_source(dataset, source, PAPER)
         except UsageError as error:
-            problems.append(str(error))
+            problems += [str(error)] if str(error) not in problems else []
             continue
         counts[dataset] = count_cases(cases, dataset)
-        problems += [fault for fault in found["faults"] if fault not in problems]
+        split = functools.partial(split_dataset, name=dataset, protocol="leakfree", config=PAPER)
+        listed = list_obstacles(cases, {"name": dataset, "near_duplicates": found["near_duplicates"]}, split)
+        problems += [problem for problem in [*listed, *found["faults"]] if problem not in problems]
         notes += [f"left out: {entry['path']}: {entry['reason']}" for entry in found.get("excluded", ())]
         notes += [f"not used: {count} {what}" for what, count in found.get("unused", {}).items()]
         if found["same_picture_twice"]:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from common.cases.copies import list_copies, settle_copies
-from common.cases.folds import Fold, check_folds, gather_fold
+from common.cases.folds import Fold, check_folds, gather_fold, list_obstacles
 from common.cases.patients import list_spellings, settle_patients
 from common.cases.prepared import Dataset
 from common.cases.sources import (
@@ -212,9 +212,8 @@ def check_source(source: Source) -> Finding:
     counts["patients"] = int(cases["patient_id"].nunique())
     if has_listed_split(cases):
         counts |= {split: int((cases["split"] == split).sum()) for split in ("train", "test")}
-    problems = []
-    if cases["label"].nunique() < 2:
-        problems.append(f"{len(cases)} readable cases with fewer than two classes; nothing to learn")
+    about = {"name": source.name} | {name: value for name, value in found.items() if name != "faults"}
+    problems = list_obstacles(cases, about, functools.partial(split_dataset, protocol="leakfree", config=PAPER))
     problems += [*found["faults"], *acquire.compare_counts(source.kind, counts)]
     notes = [*finding.notes, *(f"not used: {count} {what}" for what, count in found.get("unused", {}).items())]
     notes += [f"TI-RADS {grade}: {count} cases" for grade, count in found.get("grades", {}).items()]

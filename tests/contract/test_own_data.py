@@ -138,7 +138,28 @@ def test_a_fault_names_the_line_that_an_editor_shows(own, capsys):
     data = importlib.import_module(f"replications.{name}.data")
     data.main(["--data", str(folder), "--cases", str(table), "--columns", COLUMNS, "--json"])
     (source,) = json.loads(capsys.readouterr().out)["sources"]
-    assert [problem.partition(":")[0] for problem in source["problems"]] == [f"{table.name} line 6"]
+    assert [problem.partition(":")[0] for problem in source["problems"] if "line" in problem] == [f"{table.name} line 6"]
+
+
+@pytest.mark.parametrize("kept", ["one class", "a patient of each class"])
+def test_the_data_command_says_what_run_would_refuse(own, capsys, kept):
+    name, folder, table = own
+    with table.open(encoding="utf-8", newline="") as file:
+        header, *lines = csv.reader(file)
+    label, patient = header.index("diagnosis"), header.index("pat no")
+    of_class = {diagnosis: [line for line in lines if line[label] == diagnosis] for diagnosis in {line[label] for line in lines}}
+    if kept == "one class":
+        lines, said = next(iter(of_class.values())), "readable cases with fewer than two classes; nothing to learn"
+    else:
+        firsts = {diagnosis: listed[0][patient] for diagnosis, listed in of_class.items()}
+        lines = [line for line in lines if line[patient] == firsts[line[label]]]
+        said = "the leak-free protocol cannot divide them: split: class 0 has cases of 1 different patient_id, too few for"
+    with table.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *lines])
+    data = importlib.import_module(f"replications.{name}.data")
+    assert data.main(["--data", str(folder), "--cases", str(table), "--columns", COLUMNS, "--json"]) == 2
+    (source,) = json.loads(capsys.readouterr().out)["sources"]
+    assert [said in problem for problem in source["problems"]] == [True]
 
 
 @pytest.mark.slow

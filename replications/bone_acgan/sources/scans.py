@@ -60,7 +60,8 @@ def read_own(folder: Path, config: Config, table: CaseTable | None = None) -> tu
     table = table or CaseTable(folder / TABLE)
     faults: list[str] = []
     views: list[View] = []
-    labels: dict[Path, int] = {}
+    listed: dict[Path, tuple[str, int]] = {}
+    torn = set()
     read = read_cases(table, ("path", "label"), ("patient", "view"))
     for number, line in track(list_lines(read), "reading pictures"):
         where = f"{table.name} line {number}"
@@ -74,13 +75,17 @@ def read_own(folder: Path, config: Config, table: CaseTable | None = None) -> tu
             if "patient" in read and not patient:
                 raise UsageError("no patient; fill the column in every line, or leave it out")
             path = find_listed(folder, name)
-            if path in labels:
-                what = "again" if labels[path] == label else f"with another label, {CLASSES[labels[path]]} before"
-                raise UsageError(f"{name[:80]!r} is listed {what}")
-            labels[path] = label
+            first = listed.setdefault(path, one := (name, label))
+            if first[1] != label:
+                torn.add(first[0])
+                both = f"{CLASSES[label]}, {CLASSES[first[1]]} before"
+                raise UsageError(f"{name[:80]!r} is listed with another label, {both}: none of its lines is used")
+            if first is not one:
+                raise UsageError(f"{name[:80]!r} is listed again")
             views += read_views(path, name, label, patient, _check_view(line.get("view", "")), config)
         except UsageError as error:
             faults.append(f"{where}: {error}")
+    views = [view for view in views if view.path not in torn]
     pictures, cases, notes = gather_views(views, faults, config)
     return pictures, cases, notes | {"lone": len({view.path for view in views if view.lone})}
 

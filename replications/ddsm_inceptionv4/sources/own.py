@@ -35,20 +35,21 @@ def list_own(folder: Path, table: CaseTable | None = None) -> Listing:
     gaps = find_partly_filled([lines[number].get("patient", "").strip() for number in dicom], "patient")
     without = {dicom[place]: fault for place, fault in gaps.items()}
     faults: list[str] = []
-    mammograms: list[Mammogram] = []
-    seen: set[str] = set()
+    mammograms: dict[str, Mammogram] = {}
+    torn = set()
     for number, line in track(lines.items(), f"{to_one_line(table.name)}: lines"):
         try:
             one = _read_line(folder, {str(name): str(value).strip() for name, value in line.items()})
             if fault := without.get(number):
                 raise UsageError(fault)
-            if (file := name_listed(folder, one.path)) in seen:
-                raise UsageError(f"{one.path[:80]!r} is listed twice")
-            seen.add(file)
-            mammograms.append(one)
+            known = mammograms.setdefault(file := name_listed(folder, one.path), one)
+            torn |= {file} if known.label != one.label else set()
+            if known is not one:
+                both = ", with both labels: none of its lines is used" if file in torn else ""
+                raise UsageError(f"{one.path[:80]!r} is listed twice{both}")
         except UsageError as error:
             faults.append(f"{table.name} line {number}: {error}")
-    return Listing(mammograms, faults)
+    return Listing([one for file, one in mammograms.items() if file not in torn], faults)
 
 
 def _read_line(folder: Path, line: Mapping[str, str]) -> Mammogram:

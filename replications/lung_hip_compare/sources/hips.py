@@ -69,7 +69,8 @@ def explain_boxes(folder: Path, table: CaseTable | None = None) -> str | None:
     except UsageError:
         return None
     boxed = hips[hips["box"].notna()]
-    if hips["label"].nunique() < 2 or boxed["label"].nunique() == 2 or any(": box " in fault for fault in faults):
+    lists_all = boxed["label"].nunique() == hips["label"].nunique()  # of a table of one class, something else is said
+    if lists_all or any(": box " in fault for fault in faults):
         return None
     lacking = "" if boxed.empty else " of both classes"
     where = table.name if table else TABLE

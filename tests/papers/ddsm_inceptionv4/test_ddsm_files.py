@@ -24,6 +24,11 @@ def test_names_that_changed_in_passing(tmp_path):
     assert (read_levels(tmp_path, listing.mammograms[0]) == FILM).all()
     assert listing.faults[0] == "cases.csv line 3: 'a.PNG' is listed twice"
     assert "'B.png' is there: correct the table or rename it" in listing.faults[1]
+    lines[2] = "a.PNG,no lesion,p1"
+    (tmp_path / "cases.csv").write_text("\n".join(lines) + "\n")
+    listing = own.list_own(tmp_path)
+    assert listing.mammograms == []
+    assert listing.faults[0] == "cases.csv line 3: 'a.PNG' is listed twice, with both labels: none of its lines is used"
     with pytest.raises(UsageError, match="No such file"):
         read_levels(tmp_path, Mammogram("c", "c.png", "p", 0))
 
