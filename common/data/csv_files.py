@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn, Protocol, cast
@@ -44,8 +45,7 @@ def read_csv_table(
         missing = [name for name in columns if name not in header]
         if missing:
             found = show_columns(header)
-            hint = "; separated by semicolons? use commas" if ";" in "".join(header) and len(header) == 1 else ""
-            raise UsageError(f"{path}:1: no column {', '.join(missing)} in the header line; found: {found}{hint}")
+            raise UsageError(f"{path}:1: no column {', '.join(missing)} in the header line; found: {found}{guess_form(header)}")
         double = [name for name in columns if header.count(name) > 1]
         if double:
             raise UsageError(f"{path}:1: column {double[0]} occurs twice")
@@ -92,6 +92,18 @@ def show_columns(header: Sequence[str]) -> str:
     """
     shown = ", ".join(name if name.isprintable() and len(name) < MOST_LETTERS else quote(name) for name in header)
     return shown[:MOST_LETTERS] or "nothing"
+
+
+def guess_form(header: Sequence[str]) -> str:
+    """What to do where a header line is that of another form of table, to be put behind a message; "" where it is not.
+
+    >>> guess_form(["path;label;patient"]), guess_form(["path", "label"])
+    ('; separated by semicolons? use commas', '')
+    """
+    if re.fullmatch(r"sep=.?", header[0] if header else ""):
+        return "; this line tells Excel the separator and is no header: delete it"
+    found = [name for sign, name in {";": "semicolons", "\t": "tabs"}.items() if len(header) == 1 and sign in header[0]]
+    return f"; separated by {found[0]}? use commas" if found else ""
 
 
 def read_header(path: Path) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from common.data.csv_files import list_lines, read_csv_table, read_header, show_columns
+from common.data.csv_files import guess_form, list_lines, read_csv_table, read_header, show_columns
 from common.data.folder import has_control_characters, refuse_outside
 from common.data.names import find_listed, name_listed
 from common.data.patients import normalise_patient
@@ -98,8 +98,8 @@ def read_cases(table: CaseTable, needed: Sequence[str], optional: Sequence[str] 
         unnamed = [name for name in missing if name not in named]
         hint = f"; yours may be named: --columns {','.join(f'{name}=YOURS' for name in unnamed)}" if unnamed else ""
         shown = ", ".join(table.find_column(name) for name in missing)
-        split = "; separated by semicolons? use commas" if ";" in "".join(header) and len(header) == 1 else ""
-        raise UsageError(f"{table.path}:1: no column {shown} in the header line; found: {show_columns(header)}{split or hint}")
+        found = f"{show_columns(header)}{guess_form(header) or hint}"
+        raise UsageError(f"{table.path}:1: no column {shown} in the header line; found: {found}")
     there = {name: table.find_column(name) for name in known if table.find_column(name) in header}
     refuse_near_columns(table.path, header, [name for name in optional if name not in there], [*there.values()])
     read = read_csv_table(table.path, dict.fromkeys(there.values(), str), numbered=True)

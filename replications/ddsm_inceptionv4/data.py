@@ -147,9 +147,8 @@ def read_source(source: Source, config: Config, home: Path, team: Team) -> Read:
     found = prepare_films(source.path, listing.mammograms, config, home, team)
     faults = [*listing.faults, *(film.fault for film in found.films if film.fault)]
     if not found.read:
-        raise UsageError(
-            f"{source.path}: no readable mammogram; {summarize_faults(faults, MODULE) if faults else 'the folder is empty'}"
-        )
+        nothing = "its table lists none" if source.kind == "own" else "the folder holds none of this collection"
+        raise UsageError(f"{source.path}: no readable mammogram; {summarize_faults(faults, MODULE) if faults else nothing}")
     cases = tabulate_films(found.read, config)
     lone = sum(film.mammogram.patient == film.mammogram.path for film in found.read)
     notes = {

@@ -238,9 +238,12 @@ def test_a_source_that_is_not_there_is_named(archive):
 def test_without_a_readable_film_the_faults_are_told(tmp_path, capsys):
     (tmp_path / "ddsm").mkdir()
     assert data.main(["--data", str(tmp_path)]) == 2
-    assert "no readable mammogram; the folder is empty" in capsys.readouterr().out
+    assert "no readable mammogram; the folder holds none of this collection" in capsys.readouterr().out
     folder = tmp_path / "mammograms"
     folder.mkdir()
+    (folder / "cases.csv").write_text("path,label,patient\n")
+    assert data.main(["--data", str(tmp_path)]) == 2
+    assert "no readable mammogram; its table lists none" in capsys.readouterr().out
     (folder / "cases.csv").write_text("path,label,patient\nodd\x1b[31m.png,1,p\n")
     assert data.main(["--data", str(tmp_path)]) == 2
     shown = capsys.readouterr().out
