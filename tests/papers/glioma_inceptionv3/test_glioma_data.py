@@ -364,7 +364,7 @@ def test_a_site_that_is_a_grade_is_a_warning():
 
 
 def test_the_command_prints_our_counts_beside_the_printed_ones(tmp_path, pairs_folder, capsys):
-    assert data.main(["--data", str(tmp_path)]) == 0
+    assert data.main(["--data", str(tmp_path)]) == 2  # six subjects are too few for the protocol
     text = capsys.readouterr().out
     assert "subjects with grade: II 2 (report 34), III 2 (report 24), IV 2 (report 22), total 6 (report 80)" in text
     assert (
@@ -375,7 +375,9 @@ def test_the_command_prints_our_counts_beside_the_printed_ones(tmp_path, pairs_f
     (pairs_folder / "s0" / "sample.nrrd").write_bytes(b"NRRD0004\n")
     assert data.main(["--data", str(tmp_path), "--json"]) == 2
     (finding,) = json.loads(capsys.readouterr().out)["sources"]
-    assert len(finding["problems"]) == 1
+    few, damaged = finding["problems"]
+    assert few.startswith("the leak-free protocol cannot divide them: split: class 0 has cases of 1 different patient_id")
+    assert "sample.nrrd" in damaged
 
 
 def test_the_command_without_data_says_what_to_get(tmp_path, capsys):

@@ -201,7 +201,8 @@ def test_command_lists_every_problem_as_json(patches, user_hips, capsys):
     assert hip["problems"] == ["cases.csv line 3: label '9' is not 0 (no fracture) or 1 (fracture)"]
 
 
-def test_command_says_whole(smoke_folder, capsys):
+def test_command_says_whole(smoke_folder, capsys, monkeypatch):
+    monkeypatch.setattr(data, "PAPER", replace(PAPER, hip_folds=SMOKE.hip_folds))
     assert data.main(["--data", str(smoke_folder)]) == 0
     text = capsys.readouterr().out
     assert text.count("  whole") == 2
