@@ -164,7 +164,7 @@ def apply_overrides(config: ConfigT, overrides: dict[str, str]) -> ConfigT:
     for key, text in overrides.items():
         if key not in known:
             close = difflib.get_close_matches(key, known, 1)
-            hint = f", did you mean {close[0]}?" if close else ""
+            hint = f", did you mean {close[0]}?" if close else "."
             raise UsageError(f"--set {cut_end(key)}: unknown setting{hint} Known: {', '.join(sorted(known))}")
         changes[key] = read_setting(type(config), key, text, known[key])
     changed = dataclasses.replace(config, **changes)

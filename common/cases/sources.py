@@ -175,7 +175,8 @@ def prepare_source(
         raise UsageError(f"{source.path}: its files changed while they were read; run the same command again")
     faults = notes.pop("faults")
     if faults and not skip_unreadable:
-        raise UsageError(f"{source.path}: {summarize_faults(faults, module)}; repair them or skip and count them")
+        ways = "repair them, or leave them out and count them (--skip-unreadable)"
+        raise UsageError(f"{source.path}: {summarize_faults(faults, module)}; {ways}")
     if cases["label"].nunique() < 2:
         raise UsageError(f"{source.path}: {len(cases)} readable cases with fewer than two classes; nothing to learn")
     about = {name: getattr(source, name) for name in ("name", "note", "synthetic", "substitute", "private")}

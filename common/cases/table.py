@@ -147,9 +147,9 @@ def _assign_groups(cases: pd.DataFrame, shares: list[float], seed: int, by: str,
     np.add.at(counts, (group_of, label_of), 1)
     for label, having in zip(labels, (counts > 0).sum(axis=0), strict=True):
         if having < len(shares):
+            advice = "ask for fewer folds or add data (--set ...folds=N)" if noun == "folds" else "add data"
             raise UsageError(
-                f"split: class {label} has cases of {having} different {by}, too few for {len(shares)} {noun}: "
-                f"ask for fewer {noun} or add data"
+                f"split: class {label} has cases of {having} different {by}, too few for {len(shares)} {noun}: {advice}"
             )
     wanted = np.outer(shares, counts.sum(axis=0))
     # Of very many groups every assignment is even, and large.

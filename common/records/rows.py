@@ -7,6 +7,8 @@ from common.cli import Options
 from common.errors import UsageError
 from common.ranges import cut_end
 
+SHOWN = 5  # rows that a message names
+
 
 @dataclass(frozen=True)
 class Row:
@@ -39,10 +41,17 @@ def select_rows(rows: Sequence[Row], options: Options, unavailable: dict[str, st
     if not wanted:
         named = [why for row, why in unavailable.items() if options.rows and any(part in row for part in options.rows)]
         why = f" ({named[0]})" if named else ""
-        raise UsageError(f"no row is left{why}: check --tables and --rows against the rows of paper.toml")
+        raise UsageError(f"no row is left{why}: check --tables and --rows against {show_rows(rows)}")
     if unmet := [part for part in options.rows or () if not any(part in row.name for row in rows)]:
-        raise UsageError(f"--rows {cut_end(unmet[0])}: no row contains this text; check it against the rows of paper.toml")
+        raise UsageError(f"--rows {cut_end(unmet[0])}: no row contains this text; check it against {show_rows(rows)}")
     return wanted, reasons
+
+
+def show_rows(rows: Sequence[Row]) -> str:
+    """The rows of paper.toml for messages: the first of them, and how many there are."""
+    names = [row.name for row in rows]
+    first = "; ".join(names[:SHOWN])
+    return f"the {len(names)} rows of paper.toml, such as {first}" if len(names) > SHOWN else f"the rows of paper.toml: {first}"
 
 
 def explain_rows(rows: Sequence[Row], broken: Mapping[str, str]) -> dict[str, str]:

@@ -217,6 +217,8 @@ def check_source(source: Source) -> Finding:
         notes += [f"no pictures of the class {name}" for name in found["missing_classes"]]
         return replace(finding, counts={"source domain": counts}, notes=notes, problems=problems)
     counts["patients"] = int(cases["patient_id"].nunique())
+    lacking = [name for name in CLASSES if not counts[name]]
+    notes += [f"no case of {name}: networks keep an output for it, and means over classes count it" for name in lacking]
     problems += list_obstacles(cases, {"name": source.name}, functools.partial(split_dataset, protocol="leakfree", config=PAPER))
     notes += [f"not used: {count} {what}" for what, count in found.get("unused", {}).items()]
     if lone := found.get("unknown_patients"):

@@ -125,7 +125,8 @@ def run(options: cli.Options) -> int:
         standing=lambda _row: name_standing(described, preset),
         impossible=find_impossible_claims(paper),
         apart=experiments.APART,
-        exchanged={claim.printed_key: implied.name_metric(claim) for claim in paper.claims if claim.table == "4"},
+        # Of own data the heads of the columns are ours.
+        exchanged={} if source.own else {c.printed_key: implied.name_metric(c) for c in paper.claims if c.table == "4"},
     )
     folds = {protocol: of for protocol, (_, of) in folds_of.items()}
     cases = stages.choose_cases(scans, folds)

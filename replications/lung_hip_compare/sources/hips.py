@@ -238,7 +238,13 @@ def split_leakfree(cases: pd.DataFrame, config: Config) -> list[tuple[np.ndarray
         fold_of = fold_cases(cases, config.hip_folds, seed).to_numpy()
         for fold in range(config.hip_folds):
             rest = cases[fold_of != fold]
-            share = max(config.validation_share, 1 / rest.groupby("label")["patient_id"].nunique().min())
+            fewest = int(rest.groupby("label")["patient_id"].nunique().min())
+            if fewest < 2:
+                more = f"--set hip_folds={config.hip_folds + 1}, as larger folds leave fewer for training, or add patients"
+                raise UsageError(
+                    f"hips: a fold of {config.hip_folds} leaves one patient of a class to train and to validate with; {more}"
+                )
+            share = max(config.validation_share, 1 / fewest)
             sides = np.full(len(cases), "test", dtype="<U10")
             sides[fold_of != fold] = split_cases(rest, test_share=0, validation_share=share, seed=seed)
             rule = f"{config.hip_folds} folds of patients, stratified; validation: {share:.0%} of the training patients"

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hostile import edit
 from lung_hip_samples import damage, prepare, save_jpeg
@@ -190,3 +191,13 @@ def test_enlarged_data_set_keeps_track_of_patients(user_hips, tmp_path):
     of_source = original.cases.set_index("case_id")["patient_id"]
     assert (cases["patient_id"] == of_source.loc[cases["source_case"]].to_numpy()).all()
     assert (cases["path"] == "").sum() == len(cases) - 12
+
+
+def test_a_fold_that_leaves_one_patient_to_learn_from_says_what_to_do():
+    """Two folds of three ill patients: one of them leaves one alone, which cannot both train and validate."""
+    patients = [f"p{number}" for number in range(9)]
+    names = {"case_id": patients, "path": patients, "patient_id": patients, "label": [0] * 6 + [1] * 3}
+    cases = pd.DataFrame(names | {"sha256": [f"{number:064x}" for number in range(9)]})
+    with pytest.raises(UsageError, match="a fold of 2 leaves one patient of a class .*--set hip_folds=3"):
+        hips.split_leakfree(cases, replace(PAPER, hip_folds=2, hip_repetitions=1))
+    assert len(hips.split_leakfree(cases, replace(PAPER, hip_folds=3, hip_repetitions=1))) == 3
