@@ -49,6 +49,21 @@ def write_dicom(path: Path, pixels: np.ndarray, modality: str, **changes) -> Pat
     return path
 
 
+def add_table(data: Dataset, name: str, entries: list[int], *, first: int = 0, bits: int = 16, packed: bool = False) -> Dataset:
+    """A look-up table under ModalityLUTSequence or VOILUTSequence, its explanation naming the person; packed: its entries as
+    bytes, one each where they have 8 bits, else as numbers where these are not too many for a file."""
+    item = Dataset()
+    item.add_new("LUTDescriptor", "SS" if first < 0 else "US", [len(entries) % 2**16, first, bits])
+    item.LUTExplanation = PERSON
+    if name == "ModalityLUTSequence":
+        item.ModalityLUTType = "US"
+    content = np.array(entries, "u1" if packed and bits == 8 else "<u2").tobytes()
+    in_bytes = packed or len(entries) > 30_000
+    item.add_new("LUTData", "OW" if in_bytes else "US", content + bytes(len(content) % 2) if in_bytes else entries)
+    setattr(data, name, [item])
+    return data
+
+
 def place_slice(z: float, thickness: float = 2.5, series: str = "1.2.3") -> dict:
     """Attributes of an axial CT slice of 0.75 mm, the first voxel at (-98.5, 20.25, z)."""
     return {

@@ -27,7 +27,7 @@ MAX_FRAMES = 64
 OF_PIXELS = (
     "Modality", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration",
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "RescaleSlope", "RescaleIntercept", "PixelData",
-    "TransferSyntaxUID",
+    "TransferSyntaxUID", "ModalityLUTSequence", "WindowCenter", "WindowWidth", "VOILUTSequence", "PresentationLUTShape",
 )  # fmt: skip
 SUFFIXES = (".dcm", ".dicom", ".ima")
 MODALITIES = (

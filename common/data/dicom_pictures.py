@@ -1,7 +1,7 @@
 """A DICOM file as a picture for the eye (ultrasound, radiograph, slice), and a CT slice with its place in the patient.
 
-DICOM PS3.3: C.11.1 (rescale), C.11.2.1 (window), C.7.6.2 (image plane). Overlays, presentation states and tables of values
-(LUT) are not applied. What the pixels themselves show, names burned into them included, stays in the picture.
+DICOM PS3.3: C.11.2.1 (window), C.7.6.2 (image plane); values and tables: `common.data.dicom_levels`. Overlays and presentation
+states are not applied. What the pixels themselves show, names burned into them included, stays in the picture.
 """
 
 from collections.abc import Sequence
@@ -12,26 +12,29 @@ import numpy as np
 import SimpleITK as sitk
 from PIL import Image
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_rescale
 
 from common.data.dicom import SUFFIXES, count_frames, decode_pixels, is_dicom, open_dicom, quiet_decoding
+from common.data.dicom_levels import MODALITY, apply_voi_table, has_window, is_turned, read_table, rescale, turn_bright
 from common.data.metaimage import Volume
 from common.data.nifti import check_place, hold_image
 from common.errors import UsageError
 
-SHOWN = ("WindowCenter", "WindowWidth", "VOILUTFunction", "BurnedInAnnotation")
+SHOWN = ("VOILUTFunction", "BurnedInAnnotation")
 PLACED = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SeriesInstanceUID")
 MOST_LEVEL = 1e30  # of a window: beyond it float32 overflows
 LEAST_AXIAL = 0.9  # cosine between the normal of a slice and the patient's long axis
 BURNED = "text may be burned into the picture, as its header says: look at the sheet before it is passed on"
 NO_WINDOW = "no window in its header: shown from the lowest to the highest value"
+MODALITY_TABLE = "its values are those of the look-up table in its header"
+VOI_TABLE = "no window in its header: shown by the look-up table there"
+OF_VIEW = (NO_WINDOW, VOI_TABLE)  # notes on `grey`, not on `levels`
 
 
 @dataclass(frozen=True, eq=False)
 class DicomPicture:
     """One picture of a file."""
 
-    levels: np.ndarray  # float32 (rows, columns): rescaled; of MONOCHROME1 turned, so that high values are bright
+    levels: np.ndarray  # float32 (rows, columns): rescaled, turned so that high values are bright
     grey: np.ndarray  # uint8 (rows, columns): as its window shows it
     notes: tuple[str, ...]  # what a reader has to know of it
 
@@ -52,9 +55,9 @@ def looks_like_dicom(path: Path) -> bool:
 def read_dicom_picture(path: Path, modalities: Sequence[str], *, colours: bool = False) -> DicomPicture:
     """The picture of a file with one frame; colours: colour is turned to luminance, else refused.
 
-    Shown by the first window of the header; without one, values of 8 bits as they are, others from the lowest to the highest,
-    which a note says. Raises UsageError in one line as `open_dicom` does, and for several frames, values that are not finite, a
-    picture without contrast.
+    Shown by the first window of the header; without one, by its look-up table; without both, values of 8 bits as they are, others
+    from the lowest to the highest; notes say what is not the rule. Raises UsageError in one line as `open_dicom` does, and for
+    several frames, values that are not finite, tables that cannot be applied, a picture without contrast.
     """
     data = open_dicom(path, modalities, SHOWN, colours=colours, for_the_eye=True)
     _refuse_frames(data, path)
@@ -65,18 +68,27 @@ def read_dicom_picture(path: Path, modalities: Sequence[str], *, colours: bool =
             raise UsageError(f"{path}: {data.BitsAllocated} bits a colour, which would be cut to 8; export it as 8 bits")
         grey = np.asarray(Image.fromarray(stored).convert("L"))
         return DicomPicture(grey.astype(np.float32), grey, notes)
-    levels = _rescale(stored, data, path)
-    shown = _apply_window(levels, data, path)
-    if shown is None:
-        eight = data.BitsStored <= 8 and data.PixelRepresentation == 0
-        ends = _rescale(np.array([0, 255], np.uint8), data, path) if eight else np.array([levels.min(), levels.max()])
+    levels = rescale(stored, data, path)
+    table = read_table(data, MODALITY, path)
+    notes += () if table is None else (MODALITY_TABLE,)
+    if has_window(data, path):
+        shown = _apply_window(levels, data, path)
+    elif (looked_up := apply_voi_table(levels, data, path)) is not None:
+        shown = looked_up
+        notes += (VOI_TABLE,)
+    else:
+        if table is not None:
+            eight, ends = table.bits == 8, np.array([0, 255], np.float32)
+        else:
+            eight = data.BitsStored <= 8 and data.PixelRepresentation == 0
+            ends = rescale(np.array([0, 255], np.uint8), data, path)
+        ends = ends if eight else np.array([levels.min(), levels.max()])
         if ends[0] == ends[1]:
             raise UsageError(f"{path}: all pixels are the same")
         shown = (levels - ends[0]) / (ends[1] - ends[0])
         notes += () if eight else (NO_WINDOW,)
-    if data.PhotometricInterpretation == "MONOCHROME1":  # low values are bright
-        shown, levels = 1 - shown, levels.max() + levels.min() - levels
-    return DicomPicture(levels, np.rint(255 * np.clip(shown, 0, 1)).astype(np.uint8), notes)
+    shown = 1 - shown if is_turned(data, path) else shown
+    return DicomPicture(turn_bright(levels, data, path), np.rint(255 * np.clip(shown, 0, 1)).astype(np.uint8), notes)
 
 
 def read_ct_slice(path: Path) -> Slice:
@@ -85,11 +97,13 @@ def read_ct_slice(path: Path) -> Slice:
     Raises UsageError in one line as `open_dicom` does, and for several frames, a header that does not say where the slice lies or
     what its values mean, and slices that are not axial.
     """
-    data = open_dicom(path, "CT", (*SHOWN, *PLACED))
+    data = open_dicom(path, "CT", PLACED)
     _refuse_frames(data, path)
     if data.get("RescaleIntercept") is None or data.get("RescaleSlope") is None:
         raise UsageError(f"{path}: no rescale in its header, so its values are no Hounsfield units")
-    levels = _rescale(decode_pixels(data, path)[0], data, path)
+    if read_table(data, MODALITY, path) is not None:
+        raise UsageError(f"{path}: a look-up table ({MODALITY}) in its header, so its values are no Hounsfield units")
+    levels = rescale(decode_pixels(data, path)[0], data, path)
     with quiet_decoding(path):
         try:
             position, plane, (rows, columns) = (
@@ -121,20 +135,10 @@ def _refuse_frames(data: Dataset, path: Path) -> None:
         raise UsageError(f"{path}: {count_frames(data)} frames in one file; save the one that counts by itself")
 
 
-def _rescale(stored: np.ndarray, data: Dataset, path: Path) -> np.ndarray:
+def _apply_window(levels: np.ndarray, data: Dataset, path: Path) -> np.ndarray:
+    """What the first window of the header shows of them, 0 dark and 1 bright, not clipped."""
     with quiet_decoding(path):
-        levels = np.asarray(apply_rescale(stored, data), np.float32)
-    if not np.isfinite(levels).all():
-        raise UsageError(f"{path}: values that are not finite")
-    return levels
-
-
-def _apply_window(levels: np.ndarray, data: Dataset, path: Path) -> np.ndarray | None:
-    """What the first window of the header shows of them, 0 dark and 1 bright, not clipped; None without one."""
-    with quiet_decoding(path):
-        found = [data.get(name) for name in ("WindowCenter", "WindowWidth")]
-        if any(value is None or value == "" for value in found):
-            return None
+        found = [data[name].value for name in ("WindowCenter", "WindowWidth")]
         first = (value if isinstance(value, (int, float, str)) else next(iter(value)) for value in found)
         centre, width = map(float, first)
         kind = str(data.get("VOILUTFunction", "") or "LINEAR")

@@ -23,7 +23,11 @@ MAX_PIXELS = 64_000_000  # a radiograph of the paper has 3056 x 2544 = 7.8 milli
 SILENT = logging.NullHandler()
 GREY_MODES = ("L", "RGB", "RGBA", "LA", "P", "1")
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I")  # 16-bit grey; Pillow opens some as 32-bit
-PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # a tag of TIFF, and its value where high levels are dark: Pillow heeds it up to 8 bits
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+SAVED_AS = "save it as 8- or 16-bit grey or 8-bit RGB"
+# Tags of TIFF, and values of theirs. Where high levels are dark (WHITE_IS_ZERO), Pillow heeds it up to 8 bits.
+BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, PLANES, COLOURS, SAMPLES = 258, 259, 262, 266, 284, 320, 339
+WHITE_IS_ZERO, UNCOMPRESSED, LOW_BIT_FIRST, SEPARATE, SIGNED = 0, 1, 2, 2, 2
 
 
 def read_picture(
@@ -42,7 +46,7 @@ def read_picture(
     pictures are stretched to 0..255 (black above white inverts them); with `deep`, as they are, uint16.
     With `size` (width, height) any other size is refused before decoding.
     Raises UsageError: missing, empty, not a picture of `formats`, truncated, too large, more than 8 bits where they would be
-    lost; transparent anywhere; without colours, where wanted.
+    lost; a window beyond its highest level; transparent anywhere; without colours, where wanted.
     """
     try:
         file_bytes = check_file(path).st_size
@@ -59,7 +63,8 @@ def read_picture(
             # By the file, not its name: Pillow maps an uncompressed TIFF of that name, and garbles one that lies on its side.
             with path.open("rb") as file, Image.open(file, formats=formats) as opened:
                 highest = _read_highest(opened)
-                _check_header(path, opened, size, highest, deep or window is not None)
+                _refuse_misread(path, opened, highest)
+                _check_header(path, opened, size, highest, deep, window)
                 inverted = opened.format == "TIFF" and opened.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO  # type: ignore[attr-defined]
                 _refuse_transparent(path, opened)
                 picture = ImageOps.exif_transpose(opened) if _read_orientation(opened) != 1 else opened
@@ -70,14 +75,18 @@ def read_picture(
                     raise UsageError(f"{path}: a picture of mode {picture.mode}, without red, green and blue")
                 mode = "RGB" if colours else "L"
                 levels = np.asarray(picture if picture.mode == mode else picture.convert(mode), dtype=np.uint8)
-                return levels if window is None or colours else stretch_levels(levels, window)
+                if window is None or colours:
+                    return levels
+                return stretch_levels(np.rint(levels * (highest / 255)), window)  # Pillow stretches 0..maxval of PPM
         except UnidentifiedImageError:
-            raise UsageError(f"{path}: not a {' or '.join(formats)} picture") from None
+            raise _explain_unknown(path, formats) from None
         except Image.DecompressionBombError:
             raise UsageError(f"{path}: claims more than {MAX_PIXELS} pixels") from None
         except UsageError:
             raise
         except Exception as error:  # Pillow's TIFF reader raises whatever damaged tags lead it to
+            if "raw mode" in str(error):
+                raise _explain_unknown(path, formats) from None
             what = "truncated" if "truncated" in str(error) else type(error).__name__  # its text may repeat what the file says
             raise UsageError(f"{path}: damaged picture ({what})") from None
 
@@ -93,7 +102,7 @@ def read_size(path: Path, formats: tuple[str, ...] = ("JPEG", "PNG")) -> tuple[i
         except Image.DecompressionBombError:
             raise UsageError(f"{path}: claims more than {MAX_PIXELS} pixels") from None
         except (OSError, SyntaxError, ValueError):
-            raise UsageError(f"{path}: not a {' or '.join(formats)} picture") from None
+            raise _explain_unknown(path, formats) from None
 
 
 def stretch_levels(levels: np.ndarray, window: tuple[int, int]) -> np.ndarray:
@@ -115,6 +124,8 @@ def _read_highest(picture: Image.Image) -> int:
         return int(scaled[1])
     # "I;12", "I;16B" are grey, "RGB;16L" colours of 16 bits each; "BGR;16" is a whole pixel in 16 bits
     depths = [int(grey or colour) for grey, colour in re.findall(r"I;(\d+)|;(16)[BLN]", arguments)]
+    if picture.format == "TIFF":  # where colours lie in planes, Pillow's words are of one letter each
+        depths += [bits for bits in picture.tag_v2.get(BITS, ()) if bits > 8]  # type: ignore[attr-defined]
     return 2 ** max(depths, default=16 if picture.mode in DEEP_MODES else 8) - 1
 
 
@@ -138,7 +149,9 @@ def _take_deep(path: Path, levels: np.ndarray, form: str | None, highest: int, i
     return (highest - levels if inverted else levels).astype(np.uint16)
 
 
-def _check_header(path: Path, picture: Image.Image, size: tuple[int, int] | None, highest: int, deep: bool) -> None:
+def _check_header(
+    path: Path, picture: Image.Image, size: tuple[int, int] | None, highest: int, deep: bool, window: tuple[int, int] | None
+) -> None:
     width, height = picture.size
     if width * height > MAX_PIXELS:
         raise UsageError(f"{path}: claims {width}x{height} pixels, more than {MAX_PIXELS}")
@@ -147,7 +160,7 @@ def _check_header(path: Path, picture: Image.Image, size: tuple[int, int] | None
     if getattr(picture, "n_frames", 1) != 1:
         raise UsageError(f"{path}: {picture.n_frames} pictures in one file; save each by itself")  # type: ignore[attr-defined]
     bits = highest.bit_length()
-    if picture.mode in DEEP_MODES and not deep:
+    if picture.mode in DEEP_MODES and not deep and window is None:
         where = "columns black, white of a table of one's own, --window of predict"
         advice = f"state which level is black and which white ({where}), or export it as such"
         raise UsageError(f"{path}: pixel type {picture.mode} ({bits} bits) is not 8-bit grey or RGB; {advice}")
@@ -155,6 +168,45 @@ def _check_header(path: Path, picture: Image.Image, size: tuple[int, int] | None
         raise UsageError(f"{path}: pixel type {picture.mode} is not 8-bit grey or RGB; export it as such")
     if picture.mode in GREY_MODES and highest > 255:
         raise UsageError(f"{path}: {bits} bits a colour, which would be cut to 8; export it as 8-bit grey or RGB")
+    if window is not None and max(window) > highest:
+        advice = "leave it empty for this picture, or give one within its levels"
+        raise UsageError(f"{path}: its highest level is {highest}, which the window {window[0]},{window[1]} exceeds; {advice}")
+
+
+def _explain_unknown(path: Path, formats: tuple[str, ...]) -> UsageError:
+    """The error for what Pillow does not know: a TIFF of another kind, or no picture."""
+    try:
+        with path.open("rb") as file:
+            tiff = file.read(4) in TIFF_STARTS and "TIFF" in formats
+    except OSError:
+        tiff = False
+    if tiff:
+        return UsageError(f"{path}: a TIFF of a kind that is not read, or damaged; {SAVED_AS}")
+    return UsageError(f"{path}: not a {' or '.join(formats)} picture")
+
+
+def _refuse_misread(path: Path, picture: Image.Image, highest: int) -> None:
+    """Raise UsageError for a TIFF that Pillow reads otherwise than it is meant; for deep colours `_check_header` does."""
+    if picture.format != "TIFF" or (picture.mode in GREY_MODES and highest > 255):
+        return
+    tags = picture.tag_v2  # type: ignore[attr-defined]
+    bits, raw = max(tags.get(BITS, (1,))), tags.get(COMPRESSION, UNCOMPRESSED) == UNCOMPRESSED
+    signed, separate = SIGNED in tags.get(SAMPLES, ()), tags.get(PLANES) == SEPARATE
+    known = bits in (1, 8, 32) if picture.mode != "P" else bits == 8
+    known &= tags.get(PHOTOMETRIC, WHITE_IS_ZERO) != WHITE_IS_ZERO and tags.get(FILL_ORDER) != LOW_BIT_FIRST
+    what = ""
+    if signed and bits <= 8:
+        what = "signed levels"
+    elif signed and not raw and tags.prefix == b"MM":
+        what = "signed levels, compressed, their high byte first"
+    elif separate and raw and not known:  # Pillow takes one letter of its word for the kind
+        what = "uncompressed in separate planes"
+    elif separate and picture.mode == "LA":
+        what = "grey and alpha in separate planes"
+    elif picture.mode == "P" and 0 < max(tags.get(COLOURS, (0,))) < 256:
+        what = "a palette of 8 bits a colour instead of 16"
+    if what:
+        raise UsageError(f"{path}: a TIFF of a kind that is not read ({what}); {SAVED_AS}")
 
 
 def _refuse_transparent(path: Path, picture: Image.Image) -> None:

@@ -19,7 +19,7 @@ import pandas as pd
 from PIL import Image
 
 from common import cli
-from common.data.dicom_pictures import NO_WINDOW, looks_like_dicom, read_dicom_picture
+from common.data.dicom_pictures import OF_VIEW, looks_like_dicom, read_dicom_picture
 from common.data.listing import Window
 from common.data.metaimage import world_to_voxel
 from common.data.nifti import NIFTI, hold_image
@@ -247,7 +247,10 @@ def read_one(path: Path, name: str, config: Config, window: Window | None = None
         if looks_like_dicom(path):
             refuse_window(window)
             found = read_dicom_picture(path, MODALITIES)
-            levels, notes = found.levels, tuple(note for note in found.notes if note != NO_WINDOW)  # no window is applied here
+            levels, notes = (
+                found.levels,
+                tuple(note for note in found.notes if note not in OF_VIEW),
+            )  # of the grey picture
             low, high = (float(value) for value in np.percentile(levels, config.percentiles))
         else:
             levels = read_picture(path, window=window).astype(np.float32)

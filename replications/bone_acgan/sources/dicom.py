@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.pixels import apply_rescale
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, NuclearMedicineImageStorage, generate_uid
 
 from common.data.dicom import count_frames, decode_pixels, open_dicom, quiet_decoding
-from common.errors import UsageError
+from common.data.dicom_levels import rescale, turn_bright
 
 VIEWS = ("anterior", "posterior")
 CODES = {"R-10206": "anterior", "R-10214": "posterior", "272460009": "anterior", "272461008": "posterior"}  # SNM3, SRT, SCT
@@ -37,25 +36,21 @@ class Scan:
 
 def read_scan(path: Path) -> Scan:
     """Read a file. Raises UsageError in one line: missing, empty, damaged or too large, another modality, colour, a picture whose
-    size does not fit its bytes, a compression that is not read, counts that are not finite.
+    size does not fit its bytes, a compression that is not read, counts that are not finite, tables that cannot be applied.
 
     Of several energy windows the first is read.
     """
     data = open_dicom(path, "NM", READ)
     frames = count_frames(data)
     stored = decode_pixels(data, path)
+    counts = rescale(stored, data, path)
     with quiet_decoding(path):
-        counts = np.asarray(apply_rescale(stored, data), np.float32)
         views, windows = _find_views(data, frames), _list_numbers(data.get("EnergyWindowVector"))
         spacing, patient = _find_spacing(data), str(data.get("PatientID", "") or "")
     if len(windows) == frames and len(set(windows)) > 1:
         kept = [place for place, window in enumerate(windows) if window == windows[0]]
         counts, views = counts[kept], tuple(views[place] for place in kept)
-    if not np.isfinite(counts).all():
-        raise UsageError(f"{path}: counts that are not finite")
-    if data.PhotometricInterpretation == "MONOCHROME1":  # low values are bright
-        counts = counts.max() + counts.min() - counts
-    return Scan(counts, views, spacing, patient)
+    return Scan(turn_bright(counts, data, path), views, spacing, patient)
 
 
 def _find_views(data: Dataset, frames: int) -> tuple[str, ...]:

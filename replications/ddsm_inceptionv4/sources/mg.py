@@ -1,7 +1,7 @@
 """Mammograms as DICOM (modality MG): grey levels with tissue bright, breast and view; nothing that names a person.
 
-Presentation states and overlays are not applied; a VOI LUT is not either, as pictures are scaled by percentiles. DICOM PS3.3,
-C.8.11 (mammography image).
+Presentation states and overlays are not applied; windows and VOI tables are not either, as pictures are scaled by percentiles,
+but for which end is bright. DICOM PS3.3, C.8.11 (mammography image).
 """
 
 import hashlib
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydicom.pixels import apply_rescale
 
 from common.data.dicom import count_frames, decode_pixels, open_dicom, quiet_decoding
+from common.data.dicom_levels import rescale, turn_bright
 from common.errors import UsageError
 
 SIDES = {"L": "left", "R": "right"}
 VIEWS = ("CC", "MLO")
-READ = ("ImageLaterality", "Laterality", "ViewPosition", "PatientID", "PresentationLUTShape", "PresentationIntentType")
+READ = ("ImageLaterality", "Laterality", "ViewPosition", "PatientID")
 
 
 @dataclass(frozen=True)
@@ -30,20 +30,16 @@ class DicomMammogram:
 
 
 def read_mammogram(path: Path) -> DicomMammogram:
-    """Read a file. Raises UsageError in one line as `open_dicom` does, and for several frames or values that are not finite."""
+    """Read a file. Raises UsageError in one line as `open_dicom` does, and for several frames, values that are not finite, tables
+    that cannot be applied."""
     data = open_dicom(path, "MG", READ)
     if count_frames(data) != 1:
         raise UsageError(f"{path}: {count_frames(data)} frames: tomosynthesis is not read")
     stored = decode_pixels(data, path)[0]
+    levels = turn_bright(rescale(stored, data, path), data, path)
     with quiet_decoding(path):
-        levels = np.asarray(apply_rescale(stored, data), np.float32)
         side = str(data.get("ImageLaterality", "") or data.get("Laterality", "") or "").upper()
         view = str(data.get("ViewPosition", "") or "").upper()
         patient = str(data.get("PatientID", "") or "")
-        inverted = data.PhotometricInterpretation == "MONOCHROME1"
-    if not np.isfinite(levels).all():
-        raise UsageError(f"{path}: values that are not finite")
-    if inverted:  # low values are bright
-        levels = levels.max() + levels.min() - levels
     known = hashlib.sha256(patient.encode()).hexdigest()[:12] if patient else ""
     return DicomMammogram(levels, SIDES.get(side[:1], ""), view if view in VIEWS else "", known and f"id-{known}")

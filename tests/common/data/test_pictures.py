@@ -107,6 +107,40 @@ def test_a_window_holds_for_eight_bits_too_and_changes_nothing_where_none_is_sta
     assert (read_picture(tmp_path / "a.png", window=(255, 0)) == 255 - GREY).all()
 
 
+BEYOND = r"its highest level is {}, which the window {} exceeds; leave it empty for this picture, or give one within its levels"
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA", "1"])
+@pytest.mark.parametrize("form", ["png", "tif", "bmp", "jpg"])
+def test_a_window_that_eight_bits_cannot_reach_does_not_make_the_picture_dark(tmp_path, mode, form):
+    if (form == "jpg" and mode not in ("L", "RGB")) or (form == "bmp" and mode in ("LA", "RGBA")):
+        return
+    path, formats = tmp_path / f"a.{form}", ("PNG", "TIFF", "BMP", "JPEG")
+    Image.fromarray(GREY).convert(mode).save(path)
+    for window in ((0, 4095), (4095, 0), (0, 256), (300, 400)):
+        with pytest.raises(UsageError, match=BEYOND.format(255, f"{window[0]},{window[1]}")) as refused:
+            read_picture(path, formats=formats, window=window)
+        assert str(refused.value).startswith(f"{path}: ")
+    assert (read_picture(path, formats=formats, window=(0, 255)) == read_picture(path, formats=formats)).all()
+
+
+def test_a_window_may_reach_to_the_highest_level_of_the_file(tmp_path):
+    """12-bit levels in 16 bits take one of either; 12 bits, of PGM, one of 12."""
+    formats = ("PNG", "TIFF", "PPM")
+    for path in write_deep(tmp_path):
+        highest = 4095 if path.name == "a.pgm" else 65535
+        assert read_picture(path, formats=formats, window=(0, 4095)).any()
+        assert read_picture(path, formats=formats, window=(0, highest)).any()
+        if highest == 4095:
+            with pytest.raises(UsageError, match=BEYOND.format(4095, "0,65535")):
+                read_picture(path, formats=formats, window=(0, 65535))
+    few = tmp_path / "few.pgm"
+    few.write_bytes(b"P5 10 6 100\n" + (GREY // 3).tobytes())  # Pillow stretches them to 0..255
+    assert (read_picture(few, formats=formats, window=(0, 85)) == GREY // 3 * 3).all()
+    with pytest.raises(UsageError, match=BEYOND.format(100, "0,255")):
+        read_picture(few, formats=formats, window=(0, 255))
+
+
 @pytest.mark.parametrize("bits", [1, 2, 4])
 def test_few_bits_are_stretched_to_eight(tmp_path, bits):
     data = bytes([0b00011011]) * (2 * 6) if bits == 2 else bytes([0x0F]) * 12

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from planted import add_table
 
 from common.errors import UsageError
 from replications.bone_acgan.sources.dicom import read_scan, write_scan
@@ -64,6 +65,19 @@ def test_rescale_inversion_and_compression(scan):
     change(scan, lambda data: setattr(data, "PhotometricInterpretation", "MONOCHROME2"))
     change(scan, lambda data: data.compress(pydicom.uid.RLELossless))
     np.testing.assert_allclose(read_scan(scan).counts, COUNTS / 2 + 1)
+
+
+def test_tables_of_a_header(scan):
+    """A modality table that turns the counts is applied, a VOI table tells which end is bright, a header in doubt is refused."""
+    falling = list(range(2**16 - 1, -1, -1))
+    change(scan, lambda data: add_table(data, "ModalityLUTSequence", falling))
+    np.testing.assert_array_equal(read_scan(scan).counts, 2**16 - 1 - COUNTS.astype(float))
+    change(scan, lambda data: add_table(data, "VOILUTSequence", falling))
+    turned = COUNTS.astype(float) - COUNTS.min()
+    np.testing.assert_array_equal(read_scan(scan).counts - read_scan(scan).counts.min(), turned)
+    change(scan, lambda data: setattr(data, "PresentationLUTShape", "INVERSE"))
+    with pytest.raises(UsageError, match=r"contradicts itself .*\(MONOCHROME2 with PresentationLUTShape INVERSE\)"):
+        read_scan(scan)
 
 
 @pytest.mark.parametrize(

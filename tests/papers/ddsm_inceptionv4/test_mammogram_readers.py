@@ -2,9 +2,11 @@
 
 import cv2
 import numpy as np
+import pydicom
 import pytest
 from ddsm_samples import draw_film, to_levels
 from PIL import Image
+from planted import add_table
 
 from common.data.pictures import read_picture
 from common.errors import UsageError
@@ -142,6 +144,28 @@ def test_dicom_pictures(tmp_path, lossless, inverted):
     assert "Ann" not in found.patient
     bright = found.levels - found.levels.min()
     assert (bright == FILM.astype(np.float32) - FILM.min()).all()  # tissue bright, whatever the file says
+
+
+def test_dicom_pictures_with_tables(tmp_path):
+    path = tmp_path / "film.dcm"
+    write_dicom(path, FILM, "Ann Example", "RIGHT_MLO", lossless=False, inverted=False)
+    plain = read_mammogram(path).levels
+    data = pydicom.dcmread(path)
+    falling = list(range(int(plain.max()), -1, -1))
+    add_table(data, "ModalityLUTSequence", falling)
+    data.save_as(path)
+    np.testing.assert_array_equal(read_mammogram(path).levels, plain.max() - plain)
+    del data.ModalityLUTSequence
+    add_table(data, "VOILUTSequence", falling)  # what it shows is scaled by percentiles, but for which end is bright
+    data.save_as(path)
+    np.testing.assert_array_equal(read_mammogram(path).levels, plain.max() + plain.min() - plain)
+    data.WindowCenter, data.WindowWidth = 9, 9  # another view
+    data.save_as(path)
+    np.testing.assert_array_equal(read_mammogram(path).levels, plain)
+    data.PresentationLUTShape = "INVERSE"
+    data.save_as(path)
+    with pytest.raises(UsageError, match="MONOCHROME2 with PresentationLUTShape INVERSE"):
+        read_mammogram(path)
 
 
 def test_optical_density_where_the_digitiser_is_known():

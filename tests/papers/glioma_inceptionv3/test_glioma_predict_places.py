@@ -104,6 +104,8 @@ def test_a_deep_picture_is_read_within_a_window(tiny, tmp_path, capsys):
         assert tiny.ask(tmp_path / name, tmp_path / f"{name}.png", *more) == 0
         found.append(pd.read_csv(tmp_path / name / "predictions.csv")[SCORES])
     np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+    far = (tmp_path / "grey.png", "--window", "0,4095")
+    assert "grey.png: its highest level is 255" in tiny.refuse(capsys, tmp_path / "none", *far)
     slice_ = write_dicom(tmp_path / "IM1", grey.astype(np.uint16), "MR")
     assert "--window is for pictures" in tiny.refuse(capsys, tmp_path / "none", slice_, "--window", "0,9")
 

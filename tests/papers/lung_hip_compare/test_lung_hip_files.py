@@ -124,6 +124,15 @@ def test_twelve_bits_within_a_window(user_hips, tmp_path):
         prepare("128x128 unresized", user_hips, SMOKE, tmp_path / "c")
 
 
+def test_a_window_that_a_picture_cannot_reach_is_a_fault_of_its_line(user_hips, tmp_path):
+    table = user_hips.path / "cases.csv"
+    head, *lines = table.read_text().splitlines()
+    lines = [f"{line},{'0,4095' if 'p3' in line else ','}" for line in lines]
+    table.write_text("\n".join([f"{head},black,white", *lines]) + "\n")
+    with pytest.raises(UsageError, match="p3.jpg: its highest level is 255, which the window 0,4095 exceeds; leave it empty"):
+        prepare("128x128 unresized", user_hips, SMOKE, tmp_path / "a")
+
+
 def test_one_file_under_two_spellings_is_one_picture(user_hips):
     """Its two hips, of which one is broken, belong together, and so do the patients that it is listed under."""
     table = user_hips.path / "cases.csv"

@@ -95,6 +95,17 @@ def test_twelve_bits_and_a_picture_on_its_side(tmp_path):
     assert (found.images[0, ..., 0] == rois.cut_roi(grey, BOX, PAPER)).all()
 
 
+def test_a_window_that_one_picture_cannot_reach_is_a_fault_of_its_line(tmp_path):
+    write_own(tmp_path)
+    table = tmp_path / "thyroid" / "cases.csv"
+    lines = [line + (",0,4095" if "p0_0" in line else ",,") for line in table.read_text().splitlines()[1:]]
+    table.write_text("\n".join(["path,label,patient,x0,y0,x1,y1,black,white", *lines]) + "\n")
+    _, cases, notes = published.read_own(tmp_path / "thyroid", PAPER)
+    (fault,) = notes["faults"]
+    assert re.search(r"p0_0.png.*: its highest level is 255, which the window 0,4095 exceeds; leave it empty", fault)
+    assert len(cases) == len(lines) - 1
+
+
 def test_a_mask_of_sixteen_bits(tmp_path):
     mask = np.zeros((70, 90), np.uint16)
     mask[15:45, 20:60] = 65535

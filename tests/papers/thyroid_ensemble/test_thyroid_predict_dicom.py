@@ -98,6 +98,13 @@ def test_a_window_stretches_as_the_table_of_the_run_does(tiny_run, grey, tmp_pat
     assert found["images"][0]["p(malignant)"] == expected["images"][0]["p(malignant)"]
     assert predict.main([str(deep), *map(str, out)]) == 2
     assert "state which level is black and which white" in capsys.readouterr().err
+    (tmp_path / "both").mkdir()
+    for name in ("deep.png", "shallow.png"):
+        (tmp_path / name).rename(tmp_path / "both" / name)
+    assert predict.main([str(tmp_path / "both"), *map(str, out), "--window", "0,4095"]) == 1  # the deep one is answered
+    printed = capsys.readouterr()
+    assert "shallow.png: its highest level is 255, which the window 0,4095 exceeds" in printed.out + printed.err
+    assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == 2
     scanned = write_dicom(tmp_path / "IM1", grey, "US")
     assert predict.main([str(scanned), *map(str, out), "--window", "0,100"]) == 2
     assert "--window is for pictures" in capsys.readouterr().err
