@@ -177,6 +177,7 @@ def test_a_run_ends_in_a_report_of_own_data(own, tmp_path, capsys, monkeypatch):
     results = read_results(found)
     assert is_own(results)
     assert results.rows
+    assert all(claim.held in ("", claim.metric) for claim in results.claims)  # a column shows what its head says
     page, table_md = ((found.parent / file).read_text(encoding="utf-8") for file in ("report.html", "table.md"))
     screen = capsys.readouterr().out
     results_part = page.partition("<body>")[2].partition('id="choices"')[0]  # behind it: how the networks are trained
