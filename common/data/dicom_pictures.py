@@ -15,14 +15,13 @@ from pydicom.dataset import Dataset
 
 from common.data.dicom import SUFFIXES, count_frames, decode_pixels, is_dicom, open_dicom, quiet_decoding
 from common.data.dicom_levels import MODALITY, apply_voi_table, has_window, is_turned, read_table, rescale, turn_bright
-from common.data.metaimage import Volume
+from common.data.metaimage import LEAST_AXIAL, Volume
 from common.data.nifti import check_place, hold_image
 from common.errors import UsageError
 
 SHOWN = ("VOILUTFunction", "BurnedInAnnotation")
 PLACED = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SeriesInstanceUID")
 MOST_LEVEL = 1e30  # of a window: beyond it float32 overflows
-LEAST_AXIAL = 0.9  # cosine between the normal of a slice and the patient's long axis
 BURNED = "text may be burned into the picture, as its header says: look at the sheet before it is passed on"
 NO_WINDOW = "no window in its header: shown from the lowest to the highest value"
 MODALITY_TABLE = "its values are those of the look-up table in its header"

@@ -8,16 +8,18 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
-from common.data.names import find_listed
-from common.errors import UsageError
+from common.data.folder import MOST_NAME_BYTES, has_control_characters
+from common.data.names import find_named
+from common.errors import UsageError, quote
 
 MAX_HEADER_BYTES = 2**20  # programs add what they know of a scan, DICOM attributes included
 MAX_DIMENSION = 65_535
 MAX_LENGTH = 1e9  # mm, of origins and spacings; these are at least 1 / MAX_LENGTH
+LEAST_AXIAL = 0.9  # cosine between the normal of a slice and the patient's long axis
 ELEMENT_TYPES = {
     "MET_CHAR": "i1",
     "MET_UCHAR": "u1",
@@ -29,6 +31,7 @@ ELEMENT_TYPES = {
     "MET_DOUBLE": "f8",
 }
 PLAIN_TEXT = re.compile(r"[\t -~]*")
+TRUTHS = {"true": 1.0, "false": 0.0}
 # Other names that MetaIO accepts for the same entry.
 SYNONYMS = {
     "Position": "Offset",
@@ -62,8 +65,8 @@ def read_header(path: Path, folder: Path | None = None) -> Volume:
     """Parse and check a header; reads no voxel. Entries that are not used (USED) may be anything: programs add their own.
 
     The raw file must lie in `folder` (default: the header's own folder), links resolved. Raises UsageError that names
-    the file and the fault: not text, missing or doubled entries, wrong numbers, compressed data, a raw file that is
-    missing, outside or of another size than the header claims.
+    the file and the fault: not text, missing or doubled entries (those under two names that agree count once), wrong
+    numbers, compressed data, a raw file that is missing, outside or of another size than the header claims.
     """
     entries = _parse_entries(path)
 
@@ -101,6 +104,14 @@ def read_header(path: Path, folder: Path | None = None) -> Volume:
     if not (np.abs(origin) <= MAX_LENGTH).all():
         raise UsageError(f"{path}: Offset = {entries['Offset'][:60]}; each must lie within {MAX_LENGTH:g} of 0")
     return Volume(path, raw, offset, size, dtype, spacing, origin, direction)
+
+
+def check_axial(volume: Volume) -> Volume:
+    """The volume; UsageError unless its slices lie across the patient's long axis, mirrored or not, tilted by 25 degrees at
+    most."""
+    if abs(volume.direction[2, 2]) < LEAST_AXIAL:
+        raise UsageError(f"{volume.path}: its slices are not axial; turn or resample the scan, so that they are")
+    return volume
 
 
 def world_to_voxel(volume: Volume, world: np.ndarray) -> np.ndarray:
@@ -189,19 +200,48 @@ def _parse_entries(path: Path) -> dict[str, str]:
         size_note = f" in its first {MAX_HEADER_BYTES} bytes" if len(data) > MAX_HEADER_BYTES else ""
         raise UsageError(f"{path}: not a MetaImage header: no ElementDataFile{size_note}")
     entries: dict[str, str] = {}
-    for number, line in enumerate(data[: end.end()].decode("latin-1").split("\n"), start=1):
-        written, equals, value = (part.strip() for part in line.partition("="))
+    sources: dict[str, str] = {}  # entry -> the name under which it was first given
+    given = set()
+    for number, line in enumerate(data[: end.end()].split(b"\n"), start=1):
+        written, equals, value = (part.strip() for part in _decode_line(line).partition("="))
         name = SYNONYMS.get(written, written)
         if not equals or name not in USED:
             continue
-        if not PLAIN_TEXT.fullmatch(value):
+        if name == "ElementDataFile":
+            if has_control_characters(value.replace("\t", " ")):
+                raise UsageError(f"{path} line {number}: {written} holds control characters")
+        elif not PLAIN_TEXT.fullmatch(value):
             raise UsageError(f"{path} line {number}: {written} is not plain text")
-        if name in entries:
+        if written in given:
             raise UsageError(f"{path} line {number}: {written} is given twice")
-        entries[name] = value
+        given.add(written)
+        if name in entries and _read_alike(value) != _read_alike(entries[name]):
+            first, second = f"{sources[name]} = {entries[name][:60]}", f"{written} = {value[:60]}"
+            raise UsageError(f"{path} line {number}: {second} and {first} are one entry and differ; leave one of them out")
+        entries.setdefault(name, value)
+        sources.setdefault(name, written)
     if len(entries) == 1:
         raise UsageError(f"{path}: not a MetaImage header: it has no entry but ElementDataFile")
     return entries
+
+
+def _decode_line(line: bytes) -> str:
+    """UTF-8, as SimpleITK writes names of files, else Latin-1, as older programs do."""
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
+
+
+def _read_alike(value: str) -> list[float | str]:
+    """One spelling for values that mean the same: numbers and truths as numbers."""
+    words: list[float | str] = []
+    for word in value.lower().split():
+        try:
+            words.append(TRUTHS[word] if word in TRUTHS else float(word))
+        except ValueError:
+            words.append(word)
+    return words
 
 
 def _read_flag(path: Path, entries: dict[str, str], name: str, default: bool = False) -> bool:
@@ -231,15 +271,16 @@ def _read_floats(path: Path, name: str, text: str, count: int) -> np.ndarray:
 def _find_raw(path: Path, name: str, folder: Path) -> Path:
     if name.upper() in ("LOCAL", "LIST") or name.upper().startswith("LIST ") or "%" in name:
         raise UsageError(f"{path}: ElementDataFile = {name[:60]}; only one raw file beside the header is read")
-    if len(name) > 255:
-        raise UsageError(f"{path}: ElementDataFile is a name of {len(name)} characters")
-    raw = path.parent / name
-    if not Path(os.path.realpath(raw)).is_relative_to(os.path.realpath(folder)):
-        raise UsageError(f"{path}: ElementDataFile = {name[:80]!r} leaves the folder {folder}")
-    if not raw.exists():
-        raw = find_listed(path.parent, name)  # a raw file that was renamed in passing; UsageError names the near miss
+    if len(name.encode()) > MOST_NAME_BYTES:
+        raise UsageError(f"{path}: ElementDataFile is a name of {len(name)} characters, too long for a file")
+    raw, windows = path.parent / name, PureWindowsPath(name)
+    inside = Path(os.path.realpath(raw)).is_relative_to(os.path.realpath(folder))
+    if not inside or (windows.anchor and not raw.exists()):
+        raise UsageError(f"{path}: ElementDataFile = {quote(name, 80)} leaves the folder {folder}")
+    if not raw.exists() and ".." not in windows.parts:
+        raw = find_named(path, name)  # a raw file that was renamed in passing; UsageError names the near miss
     if not raw.is_file():
-        raise UsageError(f"{path}: its voxels {name[:120]!r} are missing; put the raw file beside the header")
+        raise UsageError(f"{path}: its voxels {quote(name, 120)} are missing; put the raw file beside the header")
     return raw
 
 

@@ -8,24 +8,25 @@ import functools
 import os
 import re
 import unicodedata
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from common.data.folder import is_hidden, resolve_inside
 from common.data.patients import normalise_patient
-from common.errors import UsageError
+from common.errors import UsageError, quote
 
 # Endings of one picture that was saved in another format; "" where an editor hides the ending.
 PICTURES = {"", "bmp", "dcm", "gif", "jpe", "jpeg", "jpg", "pgm", "png", "tif", "tiff", "webp"}
 COPIED = re.compile(r"( \(\d+\)| copy( \d+)?| - copy)$")
 
 
-def find_listed(folder: Path, relative: str, *, follow_links: bool = False, tell: bool = True) -> Path:
+def find_listed(folder: Path, relative: str, *, follow_links: bool = False, tell: bool = True, named_in: str = "table") -> Path:
     """The file or folder that a table names, inside `folder`: the very name, else the one that differs only in Unicode
     composition, outer spaces and dots, invisible characters, the kind of slash or the case of the extension.
 
     Where there is nothing of the sort the path as it is named comes back, and reading it says so. tell: name the near miss; not
-    where names of files name patients. Raises UsageError as `resolve_inside`; for several files that differ only so; and with the
-    near miss, where one differs by more (capitals, spaces or dashes, another picture format, a mark of a copy).
+    where names of files name patients. named_in: what names the file, and is to be corrected. Raises UsageError as
+    `resolve_inside`; for several files that differ only so; and with the near miss, where one differs by more (capitals, spaces
+    or dashes, another picture format, a mark of a copy).
     """
     path = resolve_inside(folder, relative, follow_links=follow_links)
     if os.path.lexists(path):
@@ -44,9 +45,23 @@ def find_listed(folder: Path, relative: str, *, follow_links: bool = False, tell
         if not others:
             return path
         shown = " and ".join(map(repr, others[:3])) if tell else "a file whose name differs little"
-        advice = "keep one of them" if found else "correct the table or rename it"
+        advice = "keep one of them" if found else f"correct the {named_in} or rename it"
         raise UsageError(f"{path}: no such file; {shown} is there: {advice}")
     return resolve_inside(folder, place.relative_to(folder).as_posix(), follow_links=follow_links) if place != folder else path
+
+
+def find_named(header: Path, name: str) -> Path:
+    """The file that a header names in its own folder, as `find_listed` finds it; its errors name the header and the file."""
+    windows = PureWindowsPath(name)  # knows both separators and drive letters
+    if windows.anchor or ".." in windows.parts:
+        fault = "is an absolute path" if windows.anchor else "leaves the data folder"
+        raise UsageError(f"{header}: the name {quote(name)} in it {fault}; put the file beside the header and correct the header")
+    try:
+        return find_listed(header.parent, name, named_in="header")
+    except UsageError as error:
+        reason = str(error).removeprefix(f"{header.parent / name}: ").removeprefix(f"{header.parent}: ")
+        quoted = f"{quote(name)}: " if not reason.startswith(quote(name)) else ""
+        raise UsageError(f"{header}: {quoted}{reason}") from None
 
 
 def name_listed(folder: Path, relative: str) -> str:

@@ -8,13 +8,13 @@ import gzip
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
-from common.data.metaimage import Volume
+from common.data.metaimage import Volume, read_region
 from common.errors import UsageError
 
 NIFTI = (".nii", ".nii.gz")
@@ -131,6 +131,23 @@ def hold_image(path: Path, image: sitk.Image) -> Volume:
         direction=np.array(turned.GetDirection()).reshape(3, 3),
         voxels=voxels,
     )
+
+
+def turn_volume(volume: Volume) -> Volume:
+    """A volume with its axes turned as `hold_image` turns them; itself, unread, where they lie so.
+
+    Raises UsageError for one that is too large to be held, and as `read_region`.
+    """
+    cosines = volume.direction.ravel().tolist()
+    if sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(cosines) == AXIAL:
+        return volume
+    if volume.size[0] * volume.size[1] * volume.size[2] > MAX_VOXELS:
+        raise UsageError(f"{volume.path}: more than {MAX_VOXELS} voxels, too many to be turned; store it as {AXIAL}")
+    image = sitk.GetImageFromArray(read_region(volume, (0, 0, 0), volume.size))
+    image.SetSpacing(volume.spacing.tolist())
+    image.SetOrigin(volume.origin.tolist())
+    image.SetDirection(cosines)
+    return replace(hold_image(volume.path, image), raw=volume.raw)
 
 
 def count_unpacked(file: Path, offset: int, limit: int) -> int:

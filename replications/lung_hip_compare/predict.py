@@ -22,8 +22,8 @@ from PIL import Image
 from common import cli
 from common.data.dicom_pictures import looks_like_dicom, read_ct_slice, read_dicom_picture
 from common.data.listing import Window
-from common.data.metaimage import Volume, read_header
-from common.data.nifti import is_nifti, read_nifti
+from common.data.metaimage import Volume, check_axial, read_header
+from common.data.nifti import is_nifti, read_nifti, turn_volume
 from common.data.pictures import read_picture
 from common.errors import UsageError, run_main
 from common.figures import grids
@@ -155,20 +155,21 @@ def read_images(
 
     window: grey levels of black and white in pictures, as the table of the run's own pictures has them.
 
-    Raises UsageError for a scan without candidates, of a row of hips or with a window, and for candidates without a scan.
+    Raises UsageError for a scan with a window, and for candidates without a scan or with one of a row of hips.
     """
     files, without = list_inputs(
         paths, lambda path: _is_scan(path, dataset) or path.suffix.lower() in PICTURES or looks_like_dicom(path)
     )
     faults += without
     scans = [path for path in files if _is_scan(path, dataset)]
-    if scans and data.is_hip(dataset):
-        raise UsageError(f"{escape(str(scans[0]))}: a CT scan, but row {dataset!r} is of hips; name a row of LUNA16 with --row")
+    if unasked := _list_unasked(scans, points, dataset):
+        if points:
+            raise UsageError(unasked[0])
+        faults += unasked
+        files, scans = [path for path in files if path not in scans], []
     if points and not scans:
         first = f"{escape(str(files[0]))}: " if files else ""
         raise UsageError(f"{first}no CT scan of a kind that is read here (.mhd, NIfTI, DICOM slices); only scans take --at")
-    if scans and not points:
-        raise UsageError(f"{escape(str(scans[0]))}: a CT scan needs candidates (--at X,Y,Z)")
     if scans:
         refuse_window(window)
     named = list(zip(files, name_apart(files), strict=True))
@@ -182,12 +183,22 @@ def _is_scan(path: Path, dataset: str) -> bool:
     return path.suffix.lower() == ".mhd" or is_nifti(path) or (looks_like_dicom(path) and not data.is_hip(dataset))
 
 
+def _list_unasked(scans: Sequence[Path], points: Sequence[Point], dataset: str) -> list[str]:
+    """Why scans cannot be looked at, a fault each; of DICOM slices, which may be hundreds of one scan, the first."""
+    slices = [path for path in scans if looks_like_dicom(path)]
+    several = set(slices)
+    shown = [escape(str(path)) for path in [*(path for path in scans if path not in several), *slices[:1]]]
+    if data.is_hip(dataset):
+        return [f"{name}: a CT scan, but row {dataset!r} is of hips; name a row of LUNA16 with --row" for name in shown]
+    return [] if points else [f"{name}: a CT scan needs candidates (--at X,Y,Z)" for name in shown]
+
+
 def _read_file(
     path: Path, name: str, points: Sequence[Point], dataset: str, config: Config, faults: list[str], window: Window | None
 ) -> list[Shown]:
     """One picture, or the candidates of one scan; candidates that lie outside are added to `faults`."""
     if is_nifti(path) or path.suffix.lower() == ".mhd":
-        volume = read_nifti(path) if is_nifti(path) else read_header(path)
+        volume = check_axial(read_nifti(path) if is_nifti(path) else turn_volume(read_header(path)))
         called = name.removesuffix(".mhd").removesuffix(".MHD")
         return [one for _, one in read_each(points, lambda point: _cut_candidate(volume, called, point, config), faults)]
     if not data.is_hip(dataset):

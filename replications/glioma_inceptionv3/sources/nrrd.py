@@ -17,8 +17,8 @@ import nrrd
 import numpy as np
 from nrrd.errors import NRRDError
 
-from common.data.folder import has_control_characters, resolve_inside
-from common.data.names import find_listed
+from common.data.folder import has_control_characters
+from common.data.names import find_named
 from common.data.nifti import MAX_LENGTH, MAX_VOXELS, count_unpacked
 from common.errors import UsageError
 
@@ -196,11 +196,9 @@ def _find_data(path: Path, folder: Path, name: str | None) -> Path:
     """The file that holds the voxels: inside `folder`, beside or below the header."""
     if name is None:
         return path
-    data = resolve_inside(path.parent, name)
+    data = find_named(path, name)
     if not Path(os.path.realpath(data)).is_relative_to(os.path.realpath(folder)):
         raise UsageError(f"{path}: its data file {name[:80]!r} leaves the data folder")
-    if not data.exists():
-        data = find_listed(path.parent, name)
     if not data.is_file():
         raise UsageError(f"{path}: its data file {name[:80]!r} is missing; put it beside the header")
     return data

@@ -19,7 +19,7 @@ from sklearn.model_selection import train_test_split
 from common.cases.table import hash_pixels, split_cases
 from common.data.csv_files import read_csv_table
 from common.data.folder import has_control_characters, list_entries
-from common.data.metaimage import Volume, read_header, read_region, world_to_voxel
+from common.data.metaimage import Volume, check_axial, read_header, read_region, world_to_voxel
 from common.data.names import find_listed
 from common.data.pictures import read_picture, read_size
 from common.data.reading import read_ahead
@@ -204,7 +204,7 @@ def locate_candidate(volume: Volume, world: np.ndarray, rule: str) -> np.ndarray
 def extract_patch(
     volume: Volume, world: np.ndarray, side: int, window: tuple[float, float], rule: str
 ) -> tuple[np.ndarray, bool]:
-    """Patch uint8 (side, side) of the axial slice through a world point (x, y, z in mm), and whether it was padded.
+    """Patch uint8 (side, side) of the slice through a world point (x, y, z in mm), axial (`check_axial`); and if it was padded.
 
     No resampling: the window starts floor(voxel - side / 2), as the public recipe's. HU window -> 0..255, truncated.
     What lies outside the slice gets the window's lowest value. Only the rows needed are read.
@@ -247,7 +247,7 @@ def compress_jpeg(patch: np.ndarray) -> np.ndarray:
 def read_originals(folder: Path, config: Config, lists: Sequence[str] = COUNTED) -> tuple[np.ndarray, pd.DataFrame, dict]:
     """Patches cut from the scans for the candidates of the recipe's lists; same returns as `read_patches`.
 
-    A scan that is missing or unreadable is one fault; its candidates are left out.
+    A scan that is missing, unreadable or not axial is one fault; its candidates are left out.
     """
     table = folder / "candidates.csv"
     candidates = read_candidates(table)
@@ -265,7 +265,7 @@ def read_originals(folder: Path, config: Config, lists: Sequence[str] = COUNTED)
                 where = f"candidates.csv line {group.index[0] + 2}"
                 raise UsageError(f"{where}: scan {scan[:100]!r} is not in subset0/ to subset9/ ({len(group)} candidates)")
             path, subset = volumes[scan]
-            volume = read_header(Path(os.path.realpath(path)))  # the raw file lies beside the real header
+            volume = check_axial(read_header(Path(os.path.realpath(path))))  # the raw file lies beside the real header
         except UsageError as error:
             faults.append(str(error))
             continue

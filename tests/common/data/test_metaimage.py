@@ -1,10 +1,13 @@
 """MetaImage reader: equal to SimpleITK on what is valid, one clear error on what is not."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 
 from common.data.metaimage import (
     MAX_HEADER_BYTES,
+    check_axial,
     read_header,
     read_region,
     voxel_to_world,
@@ -110,6 +113,100 @@ def test_hostile_header_is_one_clear_error(tmp_path, fault):
     assert len(str(caught.value)) < 400 + 2 * len(str(path))
 
 
+OTHER_NAMES = [
+    ("BinaryDataByteOrderMSB = False", "ElementByteOrderMSB", ["False", "false", "0"], ["True", "1", ""]),
+    ("Offset = -100 50 -300.5", "Position", ["-100 50 -300.5", "-100.0  50 -3005e-1"], ["-100 50 -300", "-100 50", "a b c"]),
+    ("Offset = -100 50 -300.5", "Origin", ["-100 50 -300.5"], ["0 0 0", "nan nan nan"]),
+    ("TransformMatrix = 1 0 0 0 1 0 0 0 1", "Rotation", ["1.0 0 0 0 1 0 0 -0 1"], ["-1 0 0 0 -1 0 0 0 1"]),
+    ("TransformMatrix = 1 0 0 0 1 0 0 0 1", "Orientation", ["1 0 0 0 1 0 0 0 1"], ["1 0 0 0 1 0 0 0 -1"]),
+]
+
+
+@pytest.mark.parametrize("where", ["before", "behind"])
+@pytest.mark.parametrize(("entry", "other", "alike", "different"), OTHER_NAMES, ids=[entry[1] for entry in OTHER_NAMES])
+def test_an_entry_under_two_names_is_refused_only_where_they_differ(tmp_path, entry, other, alike, different, where):
+    path, voxels = write_example(tmp_path)
+    text, name = path.read_text(), entry.split(" = ")[0]
+    assert f"\n{entry}\n" in text
+
+    def give(value: str) -> str:
+        lines = (f"{other} = {value}", entry)
+        return text.replace(entry, "\n".join(lines if where == "before" else lines[::-1]))
+
+    expected = read_header(path)
+    for value in alike:
+        path.write_text(give(value))
+        volume = read_header(path)
+        np.testing.assert_array_equal(volume.origin, expected.origin)
+        np.testing.assert_array_equal(volume.direction, expected.direction)
+        np.testing.assert_array_equal(read_region(volume, (0, 0, 0), volume.size), voxels)
+    for value in different:
+        path.write_text(give(value))
+        with pytest.raises(UsageError, match="differ") as caught:
+            read_header(path)
+        line = give(value).splitlines().index(entry if where == "before" else f"{other} = {value}") + 1
+        assert str(caught.value).startswith(f"{path} line {line}: ")
+        assert name in str(caught.value)
+        assert other in str(caught.value)
+
+
+def test_an_entry_under_three_names(tmp_path):
+    path, _ = write_example(tmp_path)
+    rewrite(path, "ElementType", "Position = -100 50 -300.5\nOrigin = -100 50 -300.5\nElementType")
+    assert read_header(path).origin.tolist() == [-100.0, 50.0, -300.5]
+    rewrite(path, "Origin = -100", "Origin = 100")
+    with pytest.raises(UsageError, match="Origin.*Offset.*differ"):
+        read_header(path)
+    rewrite(path, "Origin = 100", "Position = -100")
+    with pytest.raises(UsageError, match="Position is given twice"):
+        read_header(path)
+
+
+@pytest.mark.parametrize("name", ["M\u00fcller scan", "\u60a3\u8005", "voil\u00e0", "Jose\u0301", "\U0001fac1", "a\u3000b"])
+def test_names_of_any_script_are_read_as_simpleitk_writes_them(tmp_path, name):
+    sitk = pytest.importorskip("SimpleITK")
+    path, voxels = write_example(tmp_path)
+    image = sitk.ReadImage(str(path))
+    image.SetMetaData("0010|0010", name)  # an entry that is not used
+    again = tmp_path / f"{name}.mhd"
+    sitk.WriteImage(image, str(again))
+    volume = read_header(again)
+    assert volume.raw.name == f"{name}.raw"
+    np.testing.assert_array_equal(read_region(volume, (0, 0, 0), volume.size), voxels)
+    volume.raw.rename(tmp_path / unicodedata.normalize("NFD", f"{name}.RAW"))  # as a Mac and a camera write it
+    assert read_header(again).size == (9, 7, 5)
+
+
+def test_a_name_in_latin_1_is_read_and_control_characters_are_refused(tmp_path):
+    path, _ = write_example(tmp_path)
+    path.with_suffix(".raw").rename(tmp_path / "M\u00fcller.raw")
+    header = path.read_bytes()
+    path.write_bytes(header.replace(b"= scan.raw", b"= M\xfcller.raw"))
+    assert read_header(path).raw.name == "M\u00fcller.raw"
+    for name in (b"a\0b.raw", b"a\x1b[31m.raw", b"a\x7f.raw", "a\x85b.raw".encode(), "a\u2028b.raw".encode(), b"a\x85b.raw"):
+        path.write_bytes(header.replace(b"= scan.raw", b"= " + name))
+        with pytest.raises(UsageError, match="line 11: ElementDataFile holds control characters"):
+            read_header(path)
+    path.write_bytes(header.replace(b"NDims = 3", "NDims = \uff13".encode()))
+    with pytest.raises(UsageError, match="line 2: NDims is not plain text"):
+        read_header(path)
+
+
+def test_only_volumes_of_axial_slices_pass_as_such(tmp_path):
+    tilted = np.deg2rad(25)
+    gantry = np.array([[1, 0, 0], [0, np.cos(tilted), -np.sin(tilted)], [0, np.sin(tilted), np.cos(tilted)]])
+    around = ROTATION[[0, 2, 1]][:, [0, 2, 1]]
+    coronal, sagittal = np.eye(3)[[0, 2, 1]], np.eye(3)[[2, 0, 1]]
+    for direction in (np.eye(3), np.diag([-1.0, 1, -1]), np.eye(3)[[1, 0, 2]], gantry):
+        volume = read_header(write_example(tmp_path, direction=direction)[0])
+        assert check_axial(volume) is volume
+    for direction in (coronal, -coronal, sagittal, ROTATION, around):
+        path, _ = write_example(tmp_path, direction=direction)
+        with pytest.raises(UsageError, match="its slices are not axial") as caught:
+            check_axial(read_header(path))
+        assert str(caught.value).startswith(f"{path}: ")
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -146,6 +243,42 @@ def test_voxels_whose_name_changed_in_passing_are_found(tmp_path):
     (tmp_path / "scan.RAW").rename(tmp_path / "Scan.raw")
     with pytest.raises(UsageError, match="'Scan.raw' is there"):
         read_header(path)
+
+
+@pytest.mark.parametrize(
+    ("there", "written", "message"),
+    [
+        ("Scan.raw", "scan.raw", "'Scan.raw' is there: correct the header or rename it"),
+        ("scan 1.raw", "scan_1.raw", "'scan 1.raw' is there: correct the header or rename it"),
+        ("sub/Scan.raw", "sub\\scan.raw", "'Scan.raw' is there: correct the header or rename it"),
+        ("x.raw", "C:\\data\\x.raw", r"'C:\\data\\x.raw' leaves the folder"),
+        ("x.raw", "C:x.raw", "'C:x.raw' leaves the folder"),
+        ("x.raw", "\\\\server\\data\\x.raw", "leaves the folder"),
+        ("x.raw", "..\\x.raw", "put the raw file beside the header"),
+        ("x.raw", "../x.raw", "leaves the folder"),
+        ("x.raw", "患" * 100, "a name of 100 characters"),  # 300 bytes, which no file system holds
+        ("x.raw", "x\ty.raw", "control characters"),
+    ],
+)
+def test_a_raw_file_that_is_not_found_is_a_fault_of_the_header(tmp_path, there, written, message):
+    path, _ = write_example(tmp_path)
+    (tmp_path / there).parent.mkdir(exist_ok=True)
+    path.with_suffix(".raw").rename(tmp_path / there)
+    path.write_text(path.read_text().replace("= scan.raw", f"= {written}"), encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        read_header(path)
+    error = str(caught.value)
+    assert error.startswith(f"{path}: ")
+    assert message in error
+    assert "table" not in error.removeprefix(f"{path}: ")
+    assert error.count(str(path.parent)) <= 2
+
+
+def test_a_name_that_looks_like_a_drive_is_read_where_it_is_there(tmp_path):
+    path, _ = write_example(tmp_path)
+    path.with_suffix(".raw").rename(tmp_path / "a:scan.raw")
+    rewrite(path, "= scan.raw", "= a:scan.raw")
+    assert read_header(path).raw.name == "a:scan.raw"
 
 
 def test_link_out_of_the_folder_is_refused(tmp_path):

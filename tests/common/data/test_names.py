@@ -1,5 +1,6 @@
 """Names of files: what file systems and editors change is matched, what a person changed is told; what systems add is no data."""
 
+import re
 import unicodedata
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from common.data.folder import find_holding, list_entries, show_entries, walk_files
 from common.data.listing import drop_repeated, list_own
-from common.data.names import find_listed, name_listed
+from common.data.names import find_listed, find_named, name_listed
 from common.errors import UsageError
 
 ACCENT = "Jos\u00e9"
@@ -151,3 +152,28 @@ def test_window_of_a_line(tmp_path):
     assert [line.window for line in listed] == [(0, 4095), None]
     assert len(faults) == 3
     assert all("are not two different grey levels" in fault for fault in faults)
+
+
+def test_what_a_header_names_is_a_fault_of_the_header(tmp_path):
+    touch(tmp_path, "Scan.raw", "right.RAW", "twice.RAW", "twice.Raw")
+    header = tmp_path / "scan.nhdr"
+    assert find_named(header, "right.raw").name == "right.RAW"
+    assert find_named(header, "other.raw") == tmp_path / "other.raw"
+    (tmp_path / "out.raw").symlink_to(tmp_path.parent)
+    for name, message in {
+        "scan.raw": "no such file; 'Scan.raw' is there: correct the header or rename it",
+        "twice.raw": "no such file; 'twice.RAW' and 'twice.Raw' is there: keep one of them",
+        "C:\\a.raw": "is an absolute path",
+        "/a.raw": "is an absolute path",
+        "../a.raw": "leaves the data folder",
+        "..\\a.raw": "leaves the data folder",
+        "a\0.raw": "control characters",
+        "a" * 300: "too long",
+        "out.raw": "is a link out of the data folder",
+        " ": "no file named",
+    }.items():
+        with pytest.raises(UsageError, match=re.escape(message)) as caught:
+            find_named(header, name)
+        assert str(caught.value).startswith(f"{header}: ")
+        assert str(caught.value).count(str(tmp_path)) == 1
+        assert "table" not in str(caught.value).removeprefix(str(header))

@@ -272,6 +272,9 @@ def test_data_files_outside_the_folder_are_never_read(tmp_path, field, name):
     ("name", "message"),
     [
         ("missing.raw", "'missing.raw' is missing"),
+        ("Voxels.raw", r"a\.nhdr: 'Voxels.raw': no such file; 'voxels.raw' is there: correct the header or rename it"),
+        ("C:\\data\\a.raw", r"a\.nhdr: the name .* in it is an absolute path"),
+        ("..\\a.raw", r"a\.nhdr: the name .* in it leaves the data folder"),
         ("LIST", "several files"),
         ("LIST 2", "several files"),
         ("a%03d.raw 1 8 1", "several files"),
@@ -279,6 +282,7 @@ def test_data_files_outside_the_folder_are_never_read(tmp_path, field, name):
 )
 def test_data_files_that_are_not_one(tmp_path, name, message):
     path = write_nrrd(tmp_path / "a.nhdr", draw_brain())
+    (tmp_path / "voxels.raw").touch()
     path.write_bytes(path.read_bytes()[:-480].rstrip() + f"\ndata file: {name}\n".encode())
     refuse(path, message)
 

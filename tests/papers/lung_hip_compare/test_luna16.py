@@ -8,8 +8,10 @@ from hostile import edit
 from lung_hip_samples import damage, prepare, save_jpeg
 
 from common.cases.sources import Source
-from common.data.metaimage import read_header, voxel_to_world, write_volume
+from common.data.metaimage import check_axial, read_header, voxel_to_world, write_volume
 from common.errors import UsageError
+from common.records.results import DatasetEntry
+from common.runs.redaction import reduce_entry
 from replications.lung_hip_compare import data
 from replications.lung_hip_compare.config import PAPER, SMOKE
 from replications.lung_hip_compare.sources import acquire, luna16
@@ -102,6 +104,44 @@ def test_missing_and_damaged_scans_are_all_named(smoke_folder, tmp_path):
     dataset = prepare("LUNA16", source, SMOKE, tmp_path / "data", skip_unreadable=True)
     assert len(dataset.info["unreadable"]) == 2
     assert dataset.cases["patient_id"].nunique() == SMOKE.luna_phantom_scans - 2
+
+
+@pytest.mark.parametrize("matrix", ["1 0 0 0 0 -1 0 1 0", "0 1 0 0 0 1 1 0 0", "1 0 0 0 0.6 0.8 0 -0.8 0.6"])
+def test_scans_that_are_not_axial_are_named_and_left_out(smoke_folder, tmp_path, matrix):
+    """The patches of all others, flipped ones among them, are as they were."""
+    shutil.copytree(smoke_folder / "luna16", tmp_path / "luna16")
+    before, cases, _ = luna16.read_originals(tmp_path / "luna16", SMOKE)
+    header = sorted((tmp_path / "luna16").glob("subset*/*.mhd"))[0]
+    edit(header, "TransformMatrix = 1 0 0 0 1 0 0 0 1", f"TransformMatrix = {matrix}")
+    after, left, notes = luna16.read_originals(tmp_path / "luna16", SMOKE)
+    assert notes["faults"] == [f"{header}: its slices are not axial; turn or resample the scan, so that they are"]
+    others = (cases["patient_id"] != header.stem).to_numpy()
+    assert 0 < others.sum() < len(others)
+    np.testing.assert_array_equal(after, before[others])
+    assert left["case_id"].tolist() == cases.loc[others, "case_id"].tolist()
+
+
+def test_scans_whose_rows_and_columns_are_exchanged_stay_as_the_recipe_cuts_them(tmp_path):
+    volume, voxels = write_scan(tmp_path, PERMUTED)
+    assert check_axial(volume) is volume
+    patch, _ = luna16.extract_patch(volume, voxel_to_world(volume, [40, 30, 2]), 50, (-1000.0, 400.0), "signed")
+    np.testing.assert_array_equal(patch, luna16.window_grey(voxels[2, 5:55, 15:65], (-1000.0, 400.0)))
+
+
+def test_the_name_of_a_raw_file_is_published_nowhere(smoke_folder, tmp_path):
+    """Names of raw files may be of people, in any script: a fault that quotes one becomes a count by reason."""
+    shutil.copytree(smoke_folder / "luna16", tmp_path / "luna16")
+    for header, name in zip(sorted((tmp_path / "luna16").glob("subset*/*.mhd")), ("M\u00fcller", "\u60a3\u8005"), strict=False):
+        raw = header.with_suffix(".raw").name
+        header.write_text(header.read_text().replace(f"= {raw}", f"= {name}.raw"), encoding="utf-8")
+    _, _, notes = luna16.read_originals(tmp_path / "luna16", SMOKE)
+    assert ["M\u00fcller" in notes["faults"][0], "\u60a3\u8005" in notes["faults"][1]] == [True, True]
+    counts = {"cases": 2, "patients": 2, "classes": {"a": 1, "b": 1}, "files_sha256": None, "splits": {}}
+    about = {"dataset": "LUNA16", "name": "of the user", "note": "", "synthetic": False, "unreadable": notes["faults"]}
+    for public in (True, False):
+        text = reduce_entry(DatasetEntry(**about, **counts), public=public).model_dump_json()
+        assert "ller" not in text
+        assert "\u60a3" not in text
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """New images as clinics store them: the same patch from .mhd, NIfTI and DICOM slices; radiographs as DICOM; what is refused."""
 
+import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,11 @@ import SimpleITK as sitk
 from planted import place_slice, write_dicom, write_nifti
 from tiny_runs import Tiny, draw_picture, save_picture, write_tiny_run
 
-from common.data.metaimage import write_volume
+from common.data.metaimage import read_header, voxel_to_world, world_to_voxel, write_volume
+from common.data.nifti import turn_volume
+from common.errors import UsageError
+from replications.lung_hip_compare import predict
+from replications.lung_hip_compare.config import PAPER
 
 pytestmark = pytest.mark.usefixtures("backend")
 HIP = "128x128 unresized"
@@ -51,8 +57,17 @@ def scans(voxels, tmp_path_factory) -> dict[str, Path]:
     write_nifti(folder / "scan.nii.gz", voxels, SPACING, ORIGIN)
     image = sitk.ReadImage(str(folder / "scan.nii.gz"))
     sitk.WriteImage(sitk.DICOMOrient(image, "RAS"), str(folder / "turned.nii"))
+    for name, axes in (("coronal", "LIP"), ("sagittal", "PIL"), ("mirrored", "RAS"), ("below", "LPI")):
+        sitk.WriteImage(sitk.DICOMOrient(image, axes), str(folder / f"{name}.mhd"))
     write_slices(folder / "slices", voxels)
-    return {"mhd": folder / "scan.mhd", "gz": folder / "scan.nii.gz", "turned": folder / "turned.nii", "dicom": folder / "slices"}
+    turned = {name: folder / f"{name}.mhd" for name in ("coronal", "sagittal", "mirrored", "below")}
+    straight = {
+        "mhd": folder / "scan.mhd",
+        "gz": folder / "scan.nii.gz",
+        "turned": folder / "turned.nii",
+        "dicom": folder / "slices",
+    }
+    return straight | turned
 
 
 def flag(place: str) -> list[str]:
@@ -64,13 +79,78 @@ def test_all_forms_of_a_scan_give_the_same(tiny, scans, tmp_path):
     expected = ask(tiny, tmp_path / "mhd", scans["mhd"], *at)
     assert expected["image"].tolist() == ["scan at -60.5, 62, -135.2", "scan at -40, 70, -131"]
     assert np.ptp(expected["p(nodule)"]) > 1e-3  # another slice would show
-    for form, names in (("gz", "scan.nii.gz"), ("turned", "turned.nii"), ("dicom", None)):
+    forms = {"gz": "scan.nii.gz", "turned": "turned.nii", "dicom": None}
+    forms |= {form: form for form in ("coronal", "sagittal", "mirrored", "below")}
+    for form, names in forms.items():
         found = ask(tiny, tmp_path / form, scans[form], *at)
         np.testing.assert_allclose(found[SCORES], expected[SCORES], atol=1e-4)
         if names:
             assert found["image"].tolist() == [name.replace("scan", names, 1) for name in expected["image"]]
         else:
             assert found["image"].tolist() == ["IM0008 at -60.5, 62, -135.2", "IM0006 at -40, 70, -131"]
+
+
+CODES = [
+    "".join(side[number] for side, number in zip(axes, sides, strict=True))
+    for axes in itertools.permutations(("LR", "PA", "SI"))
+    for sides in itertools.product((0, 1), repeat=3)
+]
+
+
+@pytest.mark.parametrize("rule", ["signed", "as-published"])
+def test_a_volume_is_cut_alike_however_its_axes_lie(scans, tmp_path, rule):
+    """All 48 ways to store a scan, as .mhd and as NIfTI: the same pixels."""
+    config = replace(PAPER, luna_voxel_rule=rule)
+    points = [(-59.6, 62.0, -135.2), (-40.0, 70.0, -131.0)]
+    image = sitk.ReadImage(str(scans["mhd"]))
+    expected = predict.read_images([scans["mhd"]], points, "LUNA16", replace(PAPER, luna_voxel_rule="signed"), [])
+    assert len(CODES) == 48
+    for code, ending in itertools.product(CODES, (".mhd", ".nii") if rule == "signed" else (".mhd",)):
+        path = tmp_path / f"{code}{ending}"
+        sitk.WriteImage(sitk.DICOMOrient(image, code), str(path))
+        found = predict.read_images([path], points, "LUNA16", config, faults := [])
+        assert not faults
+        for one, wanted in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one.image, wanted.image, str(path))
+
+
+@pytest.mark.parametrize("dtype", ["i1", ">i2", "u2", "<i4", ">u4", ">f4", "f8"])
+def test_voxels_of_every_type_are_turned(tmp_path, dtype):
+    voxels = np.random.default_rng(0).integers(0, 120, (3, 4, 5)).astype(dtype)
+    write_volume(tmp_path / "a.mhd", voxels, (1, 2, 3), (4, 5, 6), np.array([[0, 0, -1.0], [-1, 0, 0], [0, 1, 0]]))
+    volume = read_header(tmp_path / "a.mhd")
+    turned = turn_volume(volume)
+    assert turned.voxels is not None
+    assert turned.raw == volume.raw
+    np.testing.assert_array_equal(turned.direction, np.eye(3))
+    for x, y, z in np.ndindex(5, 4, 3):
+        at = np.rint(world_to_voxel(turned, voxel_to_world(volume, [x, y, z]))).astype(int)
+        assert turned.voxels[tuple(at[::-1])] == voxels[z, y, x]
+
+
+def test_axial_volumes_are_not_read_whole(scans, tmp_path, monkeypatch):
+    volume = read_header(scans["mhd"])
+    assert turn_volume(volume) is volume
+    monkeypatch.setattr("common.data.nifti.MAX_VOXELS", 1000)
+    assert turn_volume(volume) is volume
+    with pytest.raises(UsageError, match=r"coronal\.mhd: more than 1000 voxels"):
+        turn_volume(read_header(scans["coronal"]))
+
+
+@pytest.mark.parametrize("ending", [".mhd", ".nii"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_volumes_that_lie_askew_are_refused_as_slices_are(scans, tmp_path, ending, axis):
+    image = sitk.ReadImage(str(scans["mhd"]))
+    for degrees, axial in ((20, True), (35, False), (55, False), (80, True)):
+        turn = sitk.Euler3DTransform()
+        turn.SetRotation(*(np.deg2rad(degrees) * (np.arange(3) == axis)))
+        image.SetDirection(turn.GetMatrix())
+        path = tmp_path / f"{degrees}{ending}"
+        sitk.WriteImage(image, str(path))
+        centre = image.TransformContinuousIndexToPhysicalPoint([60.3, 65.2, 2.5])
+        found = predict.read_images([path], [centre], "LUNA16", PAPER, faults := [])
+        assert len(found) == axial
+        assert axial or faults == [f"{path}: its slices are not axial; turn or resample the scan, so that they are"]
 
 
 def test_one_slice_holds_the_candidates_above_it_by_its_thickness(tiny, scans, tmp_path, capsys):
@@ -116,6 +196,31 @@ def test_a_scan_needs_candidates_in_every_form(tiny, scans, tmp_path, capsys):
         assert f"a CT scan, but row '{HIP}' is of hips" in error
         error = tiny.refuse(capsys, tmp_path / "out", scans[form], *flag(PLACES[0]), "--window", "0,100")
         assert "--window is for pictures" in error
+
+
+def test_a_scan_among_pictures_is_a_fault_of_its_own(tiny, scans, tmp_path, capsys):
+    """A row of hips takes no scan, and a scan without places shows nothing: the pictures beside it are answered all the same."""
+    folder = tmp_path / "mixed"
+    save_picture(folder / "hip.png", np.kron(draw_picture("thyroid_ensemble"), np.ones((2, 2), np.uint8)))
+    for form in ("mhd", "gz", "coronal"):
+        (folder / scans[form].name).symlink_to(scans[form])
+    for given in ([folder], sorted(folder.iterdir())):
+        assert tiny.ask(tmp_path / "out", *given, "--row", f"{HIP} / CNN") == 1
+        assert pd.read_csv(tmp_path / "out" / "predictions.csv")["image"].tolist() == ["hip.png"]
+        errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+        assert sorted(error.split(": ")[1] for error in errors) == sorted(
+            str(folder / scans[form].name) for form in ("mhd", "gz", "coronal")
+        )
+        assert all(f"a CT scan, but row '{HIP}' is of hips" in error for error in errors)
+    assert f"row '{HIP}' is of hips" in tiny.refuse(capsys, tmp_path / "no", folder, *flag(PLACES[0]), "--row", f"{HIP} / CNN")
+    (folder / "hip.png").unlink()
+    save_picture(folder / "patch.png", np.zeros((50, 50), np.uint8))
+    (folder / "slices").symlink_to(scans["dicom"])
+    assert tiny.ask(tmp_path / "out", folder, folder / "patch.png", "--window", "0,200") == 1
+    assert pd.read_csv(tmp_path / "out" / "predictions.csv")["image"].tolist() == ["patch.png"] * 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 4  # the slices of one scan are one
+    assert all("needs candidates (--at X,Y,Z)" in error for error in errors)
 
 
 def test_what_is_no_scan_is_refused(tiny, voxels, tmp_path, capsys):
