@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from common.audit.papers import find_contradicting_claims
 from common.evaluation.differences import CANNOT_TELL
+from common.evaluation.outcome import HARDLY_TRAINED
 from common.evaluation.verdicts import OFF_PROTOCOL, OTHER_DATA, PHANTOMS
 from common.files import HIDDEN_FOLDER
 from common.records.paper import Paper, name_row
@@ -156,13 +157,15 @@ def describe_main_statement(results: Results, paper: Paper) -> list[str]:
     words = []
     for statement in paper.statements:
         if statement.id == paper.headline.statement:
-            found = {check.protocol: check for check in results.extra.statements if check.id == statement.id}
-            parts = [
-                f"under the paper's protocol {check.verdict}" if protocol == "paper" else f"leak-free {check.verdict}"
-                for protocol, check in found.items()
-            ]
-            details = dict.fromkeys(check.detail for check in found.values() if check.detail)
-            why = f" ({'; '.join(details)})" if details else ""
+            found = [check for check in results.extra.statements if check.id == statement.id]
+            details = {check.detail for check in found}
+            each = len(details) > 1  # else said once, behind all
+            parts = []
+            for check in found:
+                verdict = "not judged" if check.detail == HARDLY_TRAINED else check.verdict  # the rows were run
+                under = "under the paper's protocol" if check.protocol == "paper" else "leak-free"
+                parts.append(f"{under} {verdict}{f' ({check.detail})' if each and check.detail else ''}")
+            why = "".join(f" ({detail})" for detail in details if detail and not each)
             words.append(
                 f"The paper's main claim: {statement.text} ({statement.where}). Here: {', '.join(parts) or 'not run'}{why}."
             )

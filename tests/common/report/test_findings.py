@@ -6,6 +6,7 @@ import pytest
 from sample_report import PAPER, make_content, make_metric, make_results, make_row
 
 from common.audit.papers import describe_scope, find_contradicting_claims, find_impossible_claims
+from common.evaluation.outcome import HARDLY_TRAINED
 from common.records.paper import load_paper
 from common.records.results import parse_results
 from common.report.background import build_leak_table, build_split_table
@@ -87,6 +88,16 @@ def test_a_headline_in_words_is_said_first_whether_or_not_it_was_run(paper):
     assert checks
     assert all(check.verdict in sentence for check in checks)
     content = make_content()
+    of_paper, leakfree = (
+        {"id": statement.id, "protocol": protocol, "verdict": "holds", "detail": "by 2 points"}
+        for protocol in ("paper", "leakfree")
+    )
+    content["extra"]["statements"] = [of_paper, leakfree]
+    here = describe_finding(parse_results(content, "test"), named)[0].partition(" Here: ")[2]
+    assert here == "under the paper's protocol holds, leak-free holds (by 2 points)."
+    leakfree |= {"verdict": "not run", "detail": HARDLY_TRAINED}
+    here = describe_finding(parse_results(content, "test"), named)[0].partition(" Here: ")[2]
+    assert here == f"under the paper's protocol holds (by 2 points), leak-free not judged ({HARDLY_TRAINED})."
     content["extra"]["statements"] = []
     assert describe_finding(parse_results(content, "test"), named)[0].endswith("Here: not run.")
     assert describe_finding(make_results(), paper) == describe_finding(make_results(), named)[1:]
