@@ -88,7 +88,8 @@ def measure(run: Run, networks: Sequence[Network], team: int, threads: int) -> t
     home = run.folder / "cells"
     if not all(is_done(cell, home) for cell in cells):
         count = f"{min(team, len(cells))} worker{'s' * (team > 1)}"
-        print(f"measuring the run's networks on this device, about {MEASURING} s on {count}", file=sys.stderr)
+        takes = f"{MEASURING} s on {count}, about half a minute with building them"
+        print(f"measuring the run's networks on this device: {takes}", file=sys.stderr)
     failed = processes.run_cells(
         cells,
         run.folder,
