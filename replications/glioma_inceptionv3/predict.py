@@ -247,10 +247,8 @@ def read_one(path: Path, name: str, config: Config, window: Window | None = None
         if looks_like_dicom(path):
             refuse_window(window)
             found = read_dicom_picture(path, MODALITIES)
-            levels, notes = (
-                found.levels,
-                tuple(note for note in found.notes if note not in OF_VIEW),
-            )  # of the grey picture
+            levels = found.levels
+            notes = tuple(note for note in found.notes if note not in OF_VIEW)  # no window is applied here
             low, high = (float(value) for value in np.percentile(levels, config.percentiles))
         else:
             levels = read_picture(path, window=window).astype(np.float32)
