@@ -5,13 +5,12 @@ from collections.abc import Sequence
 
 from common.audit.papers import find_contradicting_claims
 from common.evaluation.differences import CANNOT_TELL
-from common.evaluation.outcome import HARDLY_TRAINED
 from common.evaluation.verdicts import OFF_PROTOCOL, OTHER_DATA, PHANTOMS
 from common.files import HIDDEN_FOLDER
 from common.records.paper import Paper, name_row
 from common.records.results import Results
 from common.report.lines import Line, collect_lines, is_own
-from common.report.wording import SYNTHETIC, choose_unit, format_value, name_metric, show_verdict
+from common.report.wording import SYNTHETIC, choose_unit, format_value, name_metric, show_check, show_verdict
 
 NAMED_ROWS = 4  # of a list in a sentence
 MISSING_FILE = ": No such file or directory"  # as records of earlier versions say after "not here"
@@ -162,9 +161,8 @@ def describe_main_statement(results: Results, paper: Paper) -> list[str]:
             each = len(details) > 1  # else said once, behind all
             parts = []
             for check in found:
-                verdict = "not judged" if check.detail == HARDLY_TRAINED else check.verdict  # the rows were run
                 under = "under the paper's protocol" if check.protocol == "paper" else "leak-free"
-                parts.append(f"{under} {verdict}{f' ({check.detail})' if each and check.detail else ''}")
+                parts.append(f"{under} {show_check(check)}{f' ({check.detail})' if each and check.detail else ''}")
             why = "".join(f" ({detail})" for detail in details if detail and not each)
             words.append(
                 f"The paper's main claim: {statement.text} ({statement.where}). Here: {', '.join(parts) or 'not run'}{why}."

@@ -17,6 +17,7 @@ from common.report.wording import (
     format_value,
     limit_digits,
     name_metric,
+    show_check,
     show_verdict,
 )
 
@@ -277,7 +278,7 @@ def build_statement_table(results: Results, paper: Paper) -> Table:
     rows = []
     for statement in paper.statements:
         checks = [check for check in results.extra.statements if check.id == statement.id]
-        rows += [[statement.text, statement.where, PROTOCOL_NAMES[c.protocol], show_verdict(c.verdict), c.detail] for c in checks]
+        rows += [[statement.text, statement.where, PROTOCOL_NAMES[c.protocol], show_check(c), c.detail] for c in checks]
         if not checks:
             rows.append([statement.text, statement.where, NONE, NOT_RUN, "not computed in this run"])
     columns = tuple(Column(name) for name in ("statement", "where", "checked under"))

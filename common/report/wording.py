@@ -1,7 +1,9 @@
 """Numbers, names and verdicts as text, the same in tables, reports and captions."""
 
 from common.evaluation.differences import AGREES, CANNOT_TELL, HIGHER, LOWER, MARGIN
+from common.evaluation.outcome import HARDLY_TRAINED
 from common.evaluation.verdicts import EQUAL, NOT_RUN, OFF_PROTOCOL, OTHER_DATA, PHANTOMS
+from common.records.results import StatementCheck
 
 PROTOCOL_NAMES = {"paper": "the paper's protocol", "leakfree": "leak-free"}
 NONE = "–"  # no such number
@@ -74,6 +76,15 @@ def show_verdict(verdict: str) -> str:
     ('other settings', 'cannot tell')
     """
     return SHOWN_VERDICTS.get(verdict, verdict)
+
+
+def show_check(check: StatementCheck) -> str:
+    """The verdict on a statement; its rows may have been run and yet not be judged.
+
+    >>> show_check(StatementCheck(id="best", protocol="leakfree", verdict="not run", detail=HARDLY_TRAINED))
+    'not judged'
+    """
+    return "not judged" if check.detail == HARDLY_TRAINED else show_verdict(check.verdict)
 
 
 def explain_verdict(verdict: str) -> str:
